@@ -1,0 +1,43 @@
+/*
+ * The HTTP listener (design.md 10): /livez, /readyz and /metrics.  It runs beside the workers in a
+ * thread of libmicrohttpd's own and only reads counters, so a slow or hostile reader costs no
+ * worker anything: at most 64 connections, 16 of one address, 10 s without progress each.
+ *
+ * GET and HEAD; other methods 405, other paths 404, both with {"error":CODE,"reason":"..."}.
+ * /metrics answers only if the listener's `serve` has it; /livez and /readyz always do.
+ *
+ * Thread: main.  Block the signals main waits for before http_open: the thread inherits the mask.
+ */
+#ifndef ACTORS_HTTP_H
+#define ACTORS_HTTP_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "core/counters.h"
+#include "core/options.h"
+
+struct http;
+
+/* What the listener shows; copied by http_open, what it points to must live until http_close. */
+struct http_source {
+	struct counters *const *counters; /* one per thread that counts; entries may be NULL */
+	unsigned counters_count;
+	/* Called in the HTTP thread: whether to answer /readyz with 200; false while starting and
+	 * draining.  Read an atomic here. */
+	bool (*is_ready)(void *arg);
+	void *arg;
+};
+
+/* Binds and serves one `proto: http` listener; port 0 takes a free one.  0 or errno: EADDRINUSE,
+ * EACCES, EADDRNOTAVAIL and so on from the socket, ENOMEM, EIO when the thread cannot start. */
+int http_open(struct http **out, const struct listen_options *listen,
+	      const struct http_source *source);
+
+/* The address really bound, for the ready line. */
+void http_address(const struct http *http, struct sockaddr_storage *address);
+
+/* Closes the connections, joins the thread and frees; NULL is allowed. */
+void http_close(struct http *http);
+
+#endif
