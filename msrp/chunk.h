@@ -123,7 +123,7 @@ struct msrp_parser {
 	struct msrp_head head;
 	struct slice body;
 	char flag;
-	/* This MSRP_BODY ends right before the end-line the caller said to avoid; body may be empty. */
+	/* This MSRP_BODY, perhaps empty, ends right before the end-line to be avoided. */
 	bool avoid_found;
 	enum msrp_reason reason;
 	/* Of the chunk that is open or just ended; the parser's copy, valid until the next HEAD. */
@@ -147,9 +147,10 @@ enum msrp_event msrp_parse(struct msrp_parser *p, struct slice in, size_t *used)
 
 /*
  * Between MSRP_HEAD and MSRP_END: the chunk is forwarded under this transaction id (an ident), so
- * its content must not hold "-------" and the id.  Where it does, an MSRP_BODY with avoid_found ends before
- * it; the parser then forgets the id: end the outgoing chunk there with '+', begin another under a
- * new id, and say that one.  MSRP_END forgets it too.  RFC 4975 section 7.1.
+ * its content must not hold "-------" and the id.  Where it does, an MSRP_BODY with avoid_found
+ * ends before it and the parser forgets the id: end the outgoing chunk there with '+', begin
+ * another under a new id, and say that one.  MSRP_END forgets it too, and so does an empty slice.
+ * RFC 4975 section 7.1.
  */
 void msrp_parser_avoid(struct msrp_parser *p, struct slice transaction_id);
 

@@ -18,7 +18,8 @@ struct msrp_rewrite {
 	struct slice transaction_id, to_path, from_path;
 	const struct msrp_byte_range *byte_range;
 };
-void msrp_write_forward(struct buffer *b, const struct msrp_head *head, const struct msrp_rewrite *r);
+void msrp_write_forward(struct buffer *b, const struct msrp_head *head,
+	const struct msrp_rewrite *r);
 
 /* A request of our own; empty slices are left out.  Ends with the empty line if has_body. */
 struct msrp_request {

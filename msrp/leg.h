@@ -1,0 +1,86 @@
+/*
+ * One end of an MSRP session (RFC 4975): our URI, the peer's path, and the
+ * connection they share once it is bound.  Two legs that are paired switch
+ * chunks between each other as they arrive (design.md 5); what they switch they
+ * do not understand.
+ *
+ * Thread: owning worker only.  Owner: the worker's leg pool; the actor holds a
+ * pointer until msrp_leg_close().
+ */
+#ifndef MSRP_LEG_H
+#define MSRP_LEG_H
+
+#include "core/options.h"
+#include "core/worker.h"
+#include "msrp/path.h"
+
+#define MSRP_LISTENERS_MAX 16
+
+struct msrp_leg;
+
+/* Events come from the worker's loop, never from inside a call of the functions below; the leg may be
+ * closed in them. */
+struct msrp_leg_events {
+	/* The first chunk with both right paths came (or our connect succeeded and we sent ours). */
+	void (*on_bound)(struct msrp_leg *, void *arg);
+	/* The connection is gone, could not be made, or was given up (queue overrun).  The leg is
+	 * unbound again; outstanding chunks of the other leg got their 408 (design.md 5). */
+	void (*on_lost)(struct msrp_leg *, enum reason why, void *arg);
+};
+
+struct msrp_listener {
+	enum listen_proto proto;        /* LISTEN_MSRP (LISTEN_MSRPS: not built yet) */
+	struct sockaddr_storage bound;  /* the real port; per_worker_ports: worker i has port + i */
+	char advertise[256];            /* host for our URIs; empty: the bound address, and for a
+	                                 * wildcard the local address given to msrp_leg_open() */
+	bool per_worker_ports;
+	int fds[WORKERS_MAX];           /* worker i's listening socket */
+};
+
+struct msrp_options {
+	struct limits_options limits;
+	uint64_t msrp_transaction_ms;   /* timers.msrp_transaction */
+	unsigned legs_max;
+	unsigned listener_count;
+	struct msrp_listener listeners[MSRP_LISTENERS_MAX];
+};
+
+/* Per worker, on its thread, after worker_use_ring() and stream_worker_init(): registers handlers and
+ * starts accepting.  `options` must outlive the worker.  0 or a positive errno. */
+int msrp_worker_init(struct worker *worker, const struct msrp_options *options);
+
+/* Stops accepting and closes connections that carry no session (drain).  With `all`: everything. */
+void msrp_worker_stop(struct worker *worker, bool all);
+void msrp_worker_free(struct worker *worker);
+
+/* `local`: the address our peer reached us at by SIP; for wildcard listeners.  ENOMEM: pool exhausted
+ * (503).  The events come with `arg`. */
+int msrp_leg_open(struct msrp_leg **out, struct worker *worker, const struct sockaddr_storage *local,
+	const struct msrp_leg_events *events, void *arg);
+
+/* Our URI for a=path, and the port for the m= line; valid as long as the leg. */
+struct slice msrp_leg_uri(const struct msrp_leg *leg);
+uint16_t msrp_leg_port(const struct msrp_leg *leg);
+const char *msrp_leg_host(const struct msrp_leg *leg); /* address literal or name, no brackets */
+bool msrp_leg_is_bound(const struct msrp_leg *leg);
+
+/*
+ * The peer's path from its SDP, copied.  Our chunks carry it whole in To-Path; a connection is bound
+ * only if its From-Path is the same.  EINVAL: not a path.  `connect`: we are the active side and
+ * connect to `address` (already permitted by limits.connect_to); on success an empty SEND goes out.
+ */
+struct msrp_peer {
+	struct slice path;
+	bool connect;
+	struct sockaddr_storage address;
+};
+int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer);
+
+/* From now on chunks of each go to the other.  Until both are bound the sender waits unread. */
+void msrp_leg_pair(struct msrp_leg *a, struct msrp_leg *b);
+
+/* Unpairs; what is queued for the peer is still written; the connection is closed when no other
+ * session uses it.  The session-id is unknown (481) from here on. */
+void msrp_leg_close(struct msrp_leg *leg);
+
+#endif
