@@ -1,0 +1,225 @@
+#include "core/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/buffer.h"
+#include "core/log_syslog.h"
+#include "core/mailbox.h"
+#include "core/worker.h"
+
+_Atomic int log_level_now = LOG_INFO;
+
+enum sink { SINK_FD, SINK_SYSLOG };
+
+static struct {
+	enum sink sink;
+	int fd;
+	enum log_format format;
+	pthread_t thread;
+	struct mailbox mailbox;
+	sem_t bell;
+	atomic_bool runs, must_stop;
+	_Atomic unsigned queued;
+	_Atomic uint64_t lost;
+} logger = { .fd = STDERR_FILENO };
+
+struct line {
+	struct msg msg;
+	enum log_level level;
+	size_t n;
+	char text[];
+};
+
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+
+int log_open(const struct log_options *options)
+{
+	logger.format = options->format;
+	atomic_store(&log_level_now, (int)options->level);
+	if (!options->sink || !strcmp(options->sink, "stderr") || !strcmp(options->sink, "journald"))
+		return 0; /* journald reads the stderr of a unit */
+	if (!strcmp(options->sink, "syslog")) {
+		log_syslog_open();
+		logger.sink = SINK_SYSLOG;
+		return 0;
+	}
+	int fd = open(options->sink, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return errno;
+	logger.fd = fd;
+	return 0;
+}
+
+void log_reopen_level(enum log_level level)
+{
+	atomic_store(&log_level_now, (int)level);
+}
+
+static void write_out(enum log_level level, const char *text, size_t n)
+{
+	if (logger.sink == SINK_SYSLOG) {
+		log_syslog_write((int)level, text, (int)n);
+		return;
+	}
+	while (n > 0) {
+		ssize_t done = write(logger.fd, text, n);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return; /* nobody is left to tell that the log cannot be written */
+		text += done;
+		n -= (size_t)done;
+	}
+}
+
+static void *run(void *arg)
+{
+	struct msg *msg;
+
+	(void)arg;
+	for (;;) {
+		while ((msg = mailbox_take(&logger.mailbox))) {
+			struct line *line = (struct line *)msg;
+			write_out(line->level, line->text, line->n);
+			atomic_fetch_sub(&logger.queued, 1);
+			free(line);
+		}
+		if (atomic_load(&logger.must_stop) && atomic_load(&logger.queued) == 0)
+			return NULL;
+		if (mailbox_sleep(&logger.mailbox))
+			while (sem_wait(&logger.bell) != 0 && errno == EINTR)
+				;
+		mailbox_awake(&logger.mailbox);
+	}
+}
+
+int log_start(void)
+{
+	mailbox_init(&logger.mailbox);
+	sem_init(&logger.bell, 0, 0);
+	atomic_store(&logger.must_stop, false);
+	int err = pthread_create(&logger.thread, NULL, run, NULL);
+	if (!err)
+		atomic_store(&logger.runs, true);
+	return err;
+}
+
+void log_stop(void)
+{
+	if (!atomic_exchange(&logger.runs, false))
+		return;
+	atomic_store(&logger.must_stop, true);
+	sem_post(&logger.bell);
+	pthread_join(logger.thread, NULL);
+}
+
+/* False: this line is one too many of its site.  *swallowed: how many were before this one. */
+static bool is_within_burst(struct log_site *site, uint64_t second, unsigned *swallowed)
+{
+	*swallowed = 0;
+	if (atomic_load_explicit(&site->second, memory_order_relaxed) != second) {
+		atomic_store_explicit(&site->second, second, memory_order_relaxed);
+		atomic_store_explicit(&site->lines, 0, memory_order_relaxed);
+		*swallowed = atomic_exchange_explicit(&site->swallowed, 0, memory_order_relaxed);
+	}
+	if (atomic_fetch_add_explicit(&site->lines, 1, memory_order_relaxed) < LOG_SITE_BURST)
+		return true;
+	atomic_fetch_add_explicit(&site->swallowed, 1, memory_order_relaxed);
+	return false;
+}
+
+static void put_time(struct buffer *b, const struct timespec *now)
+{
+	struct tm tm;
+
+	gmtime_r(&now->tv_sec, &tm);
+	buffer_printf(b, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+		tm.tm_hour, tm.tm_min, tm.tm_sec, now->tv_nsec / 1000000);
+}
+
+/* A peer's text may be in the event: nothing of it may start a line of its own. */
+static void put_clean(struct buffer *b, const char *text, bool json)
+{
+	for (; *text && b->size - b->n > 8; text++) {
+		unsigned char c = (unsigned char)*text;
+		if (json && (c == '"' || c == '\\'))
+			buffer_char(b, '\\');
+		if (c < 0x20 || c == 0x7f)
+			buffer_printf(b, json ? "\\u%04x" : "\\x%02x", c);
+		else
+			buffer_char(b, (char)c);
+	}
+}
+
+static size_t format_line(char *text, enum log_level level, const struct worker *worker, const char *subject,
+	uint64_t id, const char *event, unsigned swallowed)
+{
+	struct buffer b = buffer_over(text, LOG_LINE_MAX - 32); /* room for the end */
+	bool json = logger.format == LOG_JSON;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	buffer_str(&b, json ? "{\"time\":\"" : "");
+	put_time(&b, &now);
+	buffer_printf(&b, json ? "\",\"level\":\"%s\"" : " %s", level_names[level]);
+	if (worker)
+		buffer_printf(&b, json ? ",\"worker\":%u" : " w%u", worker->index);
+	else if (!json)
+		buffer_str(&b, " -");
+	buffer_printf(&b, json ? ",\"subject\":\"%s\"" : " %s", subject);
+	if (id)
+		buffer_printf(&b, json ? ",\"id\":\"%llx\"" : " %llx", (unsigned long long)id);
+	buffer_str(&b, json ? ",\"event\":\"" : " ");
+	put_clean(&b, event, json);
+	b.size = LOG_LINE_MAX;
+	if (swallowed)
+		buffer_printf(&b, " swallowed=%u", swallowed);
+	buffer_str(&b, json ? "\"}\n" : "\n");
+	return b.n;
+}
+
+void log_write(struct log_site *site, enum log_level level, const struct worker *worker, const char *subject,
+	uint64_t id, const char *format, ...)
+{
+	char event[LOG_LINE_MAX], text[LOG_LINE_MAX];
+	struct timespec now;
+	unsigned swallowed;
+	va_list ap;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (level < LOG_INFO && !is_within_burst(site, (uint64_t)now.tv_sec, &swallowed))
+		return;
+	if (level >= LOG_INFO)
+		swallowed = 0;
+	va_start(ap, format);
+	vsnprintf(event, sizeof(event), format, ap);
+	va_end(ap);
+	size_t n = format_line(text, level, worker, subject, id, event, swallowed);
+	if (!atomic_load_explicit(&logger.runs, memory_order_relaxed)) {
+		write_out(level, text, n);
+		return;
+	}
+	if (atomic_fetch_add(&logger.queued, 1) >= LOG_QUEUE_LINES) {
+		atomic_fetch_sub(&logger.queued, 1);
+		atomic_fetch_add(&logger.lost, 1);
+		return;
+	}
+	struct line *line = malloc(sizeof(*line) + n);
+	if (!line) {
+		atomic_fetch_sub(&logger.queued, 1);
+		atomic_fetch_add(&logger.lost, 1);
+		return;
+	}
+	line->level = level;
+	line->n = n;
+	memcpy(line->text, text, n);
+	if (mailbox_post(&logger.mailbox, &line->msg))
+		sem_post(&logger.bell);
+}

@@ -1,0 +1,230 @@
+#include "core/net.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BIND_ATTEMPTS 20
+#define BIND_PAUSE_NS (5 * 1000 * 1000L)
+#define LISTEN_BACKLOG 4096
+#define UDP_BUFFER_OCTETS (4 << 20) /* the kernel cuts it to rmem_max; bursts of one proxy need it */
+
+socklen_t net_address_size(const struct sockaddr_storage *address)
+{
+	switch (address->ss_family) {
+	case AF_INET:
+		return sizeof(struct sockaddr_in);
+	case AF_INET6:
+		return sizeof(struct sockaddr_in6);
+	default:
+		return 0;
+	}
+}
+
+static int set_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value)) ? -errno : 0;
+}
+
+static int bind_patiently(int fd, const struct sockaddr_storage *address)
+{
+	for (int attempt = 1;; attempt++) {
+		if (!bind(fd, (const struct sockaddr *)address, net_address_size(address)))
+			return 0;
+		if (errno != EADDRINUSE || attempt == BIND_ATTEMPTS)
+			return -errno;
+		nanosleep(&(struct timespec){ .tv_nsec = BIND_PAUSE_NS }, NULL);
+	}
+}
+
+/* [::] must not take the IPv4 port as well: 0.0.0.0 is a listener of its own. */
+static int open_bound(const struct sockaddr_storage *address, int type)
+{
+	int fd, err;
+
+	if (net_address_size(address) == 0)
+		return -EAFNOSUPPORT;
+	fd = socket(address->ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	err = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (!err)
+		err = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (!err && address->ss_family == AF_INET6)
+		err = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	if (!err)
+		err = bind_patiently(fd, address);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int net_open_udp(struct ring *ring, const struct sockaddr_storage *address)
+{
+	int fd = open_bound(address, SOCK_DGRAM);
+
+	if (fd >= 0) {
+		/* Best effort: a small buffer costs datagrams, not correctness. */
+		(void)set_option(fd, SOL_SOCKET, SO_RCVBUF, UDP_BUFFER_OCTETS);
+		(void)set_option(fd, SOL_SOCKET, SO_SNDBUF, UDP_BUFFER_OCTETS);
+	}
+	return fd;
+}
+
+int net_open_listener(struct ring *ring, const struct sockaddr_storage *address)
+{
+	int fd = open_bound(address, SOCK_STREAM), err;
+
+	if (fd < 0)
+		return fd;
+	err = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* accepted sockets inherit it */
+	if (!err && listen(fd, LISTEN_BACKLOG))
+		err = -errno;
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int net_open_stream(struct ring *ring, int family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	err = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* One proxy is one 4-tuple, which the kernel's hash would give to one worker for ever. */
+int net_spread_udp(struct ring *ring, int fd, unsigned sockets)
+{
+	struct sock_filter code[] = {
+		{ BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM) },
+		{ BPF_ALU | BPF_MOD | BPF_K, 0, 0, sockets },
+		{ BPF_RET | BPF_A, 0, 0, 0 },
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	if (sockets == 0)
+		return -EINVAL;
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)))
+		return -errno;
+	return 0;
+}
+
+int net_local_address(struct ring *ring, int fd, struct sockaddr_storage *address)
+{
+	socklen_t size = sizeof(*address);
+
+	return getsockname(fd, (struct sockaddr *)address, &size) ? -errno : 0;
+}
+
+int net_peer_address(struct ring *ring, int fd, struct sockaddr_storage *address)
+{
+	socklen_t size = sizeof(*address);
+
+	return getpeername(fd, (struct sockaddr *)address, &size) ? -errno : 0;
+}
+
+static uint64_t clock_us(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t net_now_us(struct ring *ring)
+{
+	return clock_us(CLOCK_MONOTONIC);
+}
+
+uint64_t net_wall_us(struct ring *ring)
+{
+	return clock_us(CLOCK_REALTIME);
+}
+
+static void random_fill(void *p, size_t n)
+{
+	char *to = p;
+
+	while (n) {
+		ssize_t got = getrandom(to, n, 0);
+		if (got < 0) {
+			assert(errno == EINTR); /* flags 0 and a valid address: nothing else */
+			continue;
+		}
+		to += got;
+		n -= (size_t)got;
+	}
+}
+
+void net_random_take(struct net_random *random, void *p, size_t n)
+{
+	if (n > sizeof(random->octets)) {
+		random_fill(p, n);
+		return;
+	}
+	if (random->left < n) {
+		random_fill(random->octets, sizeof(random->octets));
+		random->left = sizeof(random->octets);
+	}
+	random->left -= n;
+	memcpy(p, random->octets + random->left, n);
+	memset(random->octets + random->left, 0, n); /* nobody learns afterwards what was given */
+}
+
+int net_blocks_open(struct net_blocks *b, struct ring *owner, const struct ring_options *options)
+{
+	size_t stride = (options->buffer_size + 63) / 64 * 64;
+	void *memory;
+
+	if (options->buffers == 0 || options->buffers > NET_BLOCKS_MAX ||
+	    options->buffer_size <= NET_DATAGRAM_PAYLOAD || options->buffer_size > UINT32_MAX)
+		return EINVAL;
+	memory = mmap(NULL, stride * options->buffers, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return errno;
+	*b = (struct net_blocks){
+		.blocks = calloc(options->buffers, sizeof(struct block)),
+		.free = calloc(options->buffers, sizeof(uint16_t)),
+		.memory = memory,
+		.stride = stride,
+		.count = options->buffers,
+	};
+	if (!b->blocks || !b->free) {
+		net_blocks_close(b);
+		return ENOMEM;
+	}
+	for (unsigned i = 0; i < b->count; i++) {
+		b->blocks[i] = (struct block){ .ring = owner, .data = b->memory + i * stride,
+			.size = (uint32_t)options->buffer_size, .id = (uint16_t)i };
+		b->free[b->free_count++] = (uint16_t)(b->count - 1 - i);
+	}
+	return 0;
+}
+
+void net_blocks_close(struct net_blocks *b)
+{
+	if (b->memory)
+		munmap(b->memory, b->stride * b->count);
+	free(b->blocks);
+	free(b->free);
+	*b = (struct net_blocks){ 0 };
+}

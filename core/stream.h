@@ -1,0 +1,102 @@
+/*
+ * One TCP connection of a worker: receiving, a bounded write queue, connecting
+ * and closing in the only order that the ring's rules permit.  SIP and MSRP
+ * connections are built on it.
+ *
+ * Writing copies: what the protocol layer writes during a turn is appended to
+ * the queue and goes out in one send at the end of the turn, so many small
+ * chunks cost one system call, and a receive block never waits for a peer.
+ *
+ * Thread: owning worker only.  Owner: the worker's stream pool; the layer above
+ * holds a pointer until stream_close(), after which no event comes any more.
+ */
+#ifndef CORE_STREAM_H
+#define CORE_STREAM_H
+
+#include "core/ring.h"
+#include "core/worker.h"
+
+#define STREAM_BUFFER_SMALL (4 * 1024)  /* the first of an empty queue: an idle peer's answer   */
+#define STREAM_BUFFER_LARGE (64 * 1024) /* the following ones: bulk goes out in large sends     */
+#define STREAM_LINGER_MS    5000        /* how long stream_close() tries to write what is queued */
+
+struct stream;
+
+struct stream_events {
+	/* The connect of stream_connect() succeeded. */
+	void (*on_connected)(struct stream *);
+	/* Octets arrived; they are gone when this returns. */
+	void (*on_data)(struct stream *, struct slice data);
+	/* A send ended: stream_queued() is smaller than before. */
+	void (*on_written)(struct stream *);
+	/* The peer closed (err 0), or connecting or the connection failed (positive errno).  The last
+	 * event; the layer above still calls stream_close(). */
+	void (*on_end)(struct stream *, int err);
+};
+
+enum stream_receive {
+	STREAM_PAUSED,    /* not reading: TCP holds the sender               */
+	STREAM_ONE_SHOT,  /* one receive at a time: detachable between them  */
+	STREAM_MULTISHOT, /* armed once                                      */
+};
+
+struct stream_buffer;
+
+struct stream {
+	const struct stream_events *events;
+	void *owner;             /* the layer above; NULL after stream_close()      */
+	struct worker *worker;
+	int fd;
+	struct sockaddr_storage peer;
+	enum stream_receive receive;
+	size_t queued;           /* octets written by the layer, not yet sent       */
+	/* ---- private ---- */
+	struct stream_buffer *first, *last; /* first is in flight while is_sending  */
+	struct worker_task flush_task;
+	struct timer pause_timer; /* after -ENOBUFS, and the linger of a close       */
+	bool is_connecting, is_connected, is_receiving, is_sending, is_closing, is_cancelled, has_ended;
+};
+
+/* Per worker, before it runs: registers the stream's completions.  0 or ENOMEM. */
+int stream_worker_init(struct worker *worker, unsigned streams_max);
+void stream_worker_free(struct worker *worker);
+
+/* NULL: pool exhausted or no descriptor (counted); the caller answers or gives up.
+ * stream_adopt() takes `fd` over only on success. Both start STREAM_PAUSED. */
+struct stream *stream_adopt(struct worker *worker, int fd, const struct stream_events *events, void *owner);
+struct stream *stream_connect(struct worker *worker, const struct sockaddr_storage *to,
+	const struct stream_events *events, void *owner);
+
+/* Takes effect at once for PAUSED in that no further receive is started; what a cancelled multishot
+ * still delivers comes as on_data. */
+void stream_set_receive(struct stream *stream, enum stream_receive receive);
+
+/* Appends a copy.  ENOMEM: nothing was appended. */
+int stream_write(struct stream *stream, struct slice octets);
+
+/* Room for `n` contiguous octets at the end of the queue, or NULL (ENOMEM).  What stream_commit()
+ * then says was written becomes part of the queue; nothing else may be called in between. */
+char *stream_reserve(struct stream *stream, size_t n);
+void stream_commit(struct stream *stream, size_t n);
+
+static inline size_t stream_queued(const struct stream *stream)
+{
+	return stream->queued;
+}
+
+/* No events from here on.  What is queued is still written, for STREAM_LINGER_MS at most, unless
+ * `at_once`; then the descriptor is closed and the memory given back. */
+void stream_close(struct stream *stream, bool at_once);
+
+/* Hand-over to another worker: the descriptor, or -EBUSY while something is queued or in flight (set
+ * STREAM_PAUSED first and try again from on_data).  On success the stream is gone. */
+int stream_detach(struct stream *stream);
+
+/* The stream's name for flows: worker-local slot and generation, and back. */
+uint32_t stream_slot(const struct stream *stream);
+uint32_t stream_generation(const struct stream *stream);
+struct stream *stream_find(struct worker *worker, uint32_t slot, uint32_t generation);
+
+unsigned stream_count(const struct worker *worker);
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * SIP over UDP and TCP on a worker's ring (RFC 3261 18): listeners, flows,
+ * framing, and the way of a message to the worker that owns it (design.md 2,
+ * "Receiving is not owning").  Whatever arrives is posted to its owner, who
+ * gives it to the transaction layer.
+ *
+ * Thread: owning worker only, unless said otherwise.
+ */
+#ifndef SIP_TRANSPORT_H
+#define SIP_TRANSPORT_H
+
+#include "core/options.h"
+#include "core/worker.h"
+#include "sip/message.h"
+#include "sip/uri.h"
+
+#define SIP_LISTENERS_MAX 32
+
+enum sip_protocol { SIP_UDP, SIP_TCP, SIP_TLS };
+
+/*
+ * Where a message came from and where its answer goes.  A plain value: it may be
+ * stored and sent to other workers.  UDP: peer and our listener.  Streams: the
+ * connection (worker, slot, generation), which may be gone when it is used.
+ */
+struct sip_flow {
+	uint8_t protocol;      /* enum sip_protocol */
+	uint8_t listener;      /* index into sip_options.listeners; streams we opened: of the same protocol */
+	uint16_t worker;       /* streams: who owns the write queue */
+	uint32_t slot, generation;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} peer;
+};
+
+/* A destination of a request: an existing flow (preferred while it lives), or an address.  With
+ * `flow_only` nothing else is tried when the flow is gone: the request fails (a registered contact is
+ * reached only by the flow of its binding). */
+struct sip_target {
+	bool has_flow, flow_only;
+	struct sip_flow flow;
+	enum sip_protocol protocol;       /* without a flow */
+	struct sockaddr_storage address;
+};
+
+struct sip_listener {
+	enum listen_proto proto;
+	enum listen_role role;
+	struct sockaddr_storage bound;    /* the real port */
+	char advertise[256];              /* host for Via and Contact; empty: bound address */
+	int fds[WORKERS_MAX];             /* worker i's socket */
+};
+
+/* Read-only after start; shared by all workers. */
+struct sip_options {
+	struct limits_options limits;
+	uint64_t t1_ms;
+	unsigned transactions_max, connections_max;
+	uint64_t body_bytes_max;          /* 413 beyond */
+	struct sip_home home;
+	struct slice store_host, factory_user, history_user; /* for the owner rules */
+	const struct slice *group_patterns; /* domain.groups */
+	unsigned group_pattern_count;
+	struct slice user_agent;          /* "IM-serv/OMA1.0 imserv/VERSION": User-Agent and Server */
+	const char *const *supported;     /* option tags we accept in Require, NULL-terminated */
+	bool (*is_trusted)(const struct sockaddr *); /* core.trusted: exempt from conns_per_ip */
+	unsigned listener_count;
+	struct sip_listener listeners[SIP_LISTENERS_MAX];
+};
+
+/* Local address literal of the machine as the peer of `flow` sees it: the listener's, and for a
+ * wildcard one the connection's or the route's.  Host without brackets into `host`. */
+void sip_flow_local(struct worker *worker, const struct sip_flow *flow, struct sockaddr_storage *local);
+
+/* `host:port` for Via, Contact and Record-Route of what goes out by this flow or listener. */
+void sip_flow_host_port(struct worker *worker, const struct sip_flow *flow, struct buffer *out);
+
+const char *sip_protocol_name(enum sip_protocol protocol); /* "UDP" */
+
+/* The listener's role, for the ims ports. */
+enum listen_role sip_flow_role(const struct worker *worker, const struct sip_flow *flow);
+
+bool sip_flow_equal(const struct sip_flow *a, const struct sip_flow *b);
+
+#endif
