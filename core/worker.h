@@ -77,6 +77,7 @@ struct worker {
 	/* each layer's own per-worker state */
 	void *streams;
 	void *sip;
+	void *dialogs;
 	void *msrp;
 	void *im; /* actors/ */
 };

@@ -1,0 +1,318 @@
+#include "sip/dialog.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/minted.h"
+#include "core/pool.h"
+#include "core/siphash.h"
+#include "sip/header.h"
+#include "sip/write.h"
+
+#define TABLE_SIZE_MIN 1024
+#define ROUTES_MAX     2048
+
+struct dialogs {
+	struct pool pool;
+	struct siphash_key key;
+	struct sip_dialog **table;
+	size_t table_size; /* a power of two */
+};
+
+static struct dialogs *dialogs_of(const struct worker *worker)
+{
+	return worker->dialogs;
+}
+
+int sip_dialogs_init(struct worker *worker, unsigned dialogs_max)
+{
+	struct dialogs *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return ENOMEM;
+	d->table_size = TABLE_SIZE_MIN;
+	while (d->table_size < dialogs_max && d->table_size < (1u << 20))
+		d->table_size *= 2;
+	d->table = calloc(d->table_size, sizeof(*d->table));
+	if (!d->table || pool_init(&d->pool, "dialogs", sizeof(struct sip_dialog), dialogs_max)) {
+		free(d->table);
+		free(d);
+		return ENOMEM;
+	}
+	worker_random(worker, &d->key, sizeof(d->key));
+	worker->dialogs = d;
+	return 0;
+}
+
+void sip_dialogs_free(struct worker *worker)
+{
+	struct dialogs *d = dialogs_of(worker);
+
+	if (!d)
+		return;
+	pool_free(&d->pool);
+	free(d->table);
+	free(d);
+	worker->dialogs = NULL;
+}
+
+unsigned sip_dialog_count(const struct worker *worker)
+{
+	return pool_used(&dialogs_of(worker)->pool);
+}
+
+static struct sip_dialog **bucket_of(struct dialogs *d, struct slice local_tag)
+{
+	return &d->table[siphash(&d->key, local_tag) & (d->table_size - 1)];
+}
+
+/* One allocation for what never changes; the slices are moved into it. */
+static int keep_texts(struct sip_dialog *dialog)
+{
+	struct slice *const fields[] = { &dialog->call_id, &dialog->local, &dialog->remote, &dialog->local_tag };
+	size_t n = 1;
+
+	for (size_t i = 0; i < 4; i++)
+		n += fields[i]->n;
+	char *text = malloc(n), *at = text;
+	if (!text)
+		return ENOMEM;
+	for (size_t i = 0; i < 4; i++) {
+		if (fields[i]->n)
+			memcpy(at, fields[i]->p, fields[i]->n);
+		fields[i]->p = at;
+		at += fields[i]->n;
+	}
+	dialog->text = text;
+	return 0;
+}
+
+int sip_dialog_open_client(struct sip_dialog **out, struct worker *worker, const struct sip_dialog_start *start)
+{
+	struct dialogs *d = dialogs_of(worker);
+	struct sip_dialog *dialog = pool_take(&d->pool);
+
+	if (!dialog)
+		return ENOMEM;
+	*dialog = (struct sip_dialog){ .worker = worker, .events = start->events, .owner = start->owner,
+		.call_id = start->call_id, .local = start->local, .remote = start->remote,
+		.local_tag = start->local_tag, .next = start->next };
+	if (keep_texts(dialog) != 0) {
+		pool_give(&d->pool, dialog);
+		return ENOMEM;
+	}
+	struct sip_dialog **bucket = bucket_of(d, dialog->local_tag);
+	dialog->hash_next = *bucket;
+	*bucket = dialog;
+	pool_gauge_set(&worker->counters, POOL_dialogs, pool_used(&d->pool));
+	*out = dialog;
+	return 0;
+}
+
+/* The Route lines for a route set: as recorded for a server, in reverse for a client. */
+static bool write_routes(struct buffer *out, const struct sip_message *m, bool reversed)
+{
+	struct slice routes[32], element;
+	struct sip_items items = sip_items_of(m, SIP_HDR_RECORD_ROUTE);
+	size_t n = 0;
+
+	while (sip_items_next(&items, &element)) {
+		if (n == sizeof(routes) / sizeof(routes[0]))
+			return false;
+		routes[n++] = element;
+	}
+	for (size_t i = 0; i < n; i++)
+		sip_write_header(out, "Route", routes[reversed ? n - 1 - i : i]);
+	return !out->overflow;
+}
+
+static bool contact_of(const struct sip_message *m, struct slice *uri)
+{
+	struct sip_items items = sip_items_of(m, SIP_HDR_CONTACT);
+	struct sip_contact contact;
+
+	if (sip_contact_next(&items, &contact) != SIP_ITEM_OK || contact.star || contact.address.uri.n == 0)
+		return false;
+	*uri = contact.address.uri;
+	return true;
+}
+
+static int keep_remote(struct sip_dialog *dialog, struct slice tag, struct slice target, struct slice routes)
+{
+	struct slice fields[] = { tag, target, routes };
+	char *text = malloc(tag.n + target.n + routes.n + 1), *at = text;
+
+	if (!text)
+		return ENOMEM;
+	for (size_t i = 0; i < 3; i++) {
+		if (fields[i].n)
+			memcpy(at, fields[i].p, fields[i].n);
+		fields[i].p = at;
+		at += fields[i].n;
+	}
+	free(dialog->remote_text);
+	dialog->remote_text = text;
+	dialog->remote_tag = fields[0];
+	dialog->target = fields[1];
+	dialog->routes = fields[2];
+	return 0;
+}
+
+/* From or To without its tag, as both sides' halves are kept. */
+static bool without_tag(struct buffer *out, struct slice value, struct slice *tag)
+{
+	struct sip_address address;
+	struct sip_param param;
+
+	if (!sip_address_decode(value, &address))
+		return false;
+	*tag = address.tag;
+	if (address.display.n) {
+		sip_write_text(out, address.display);
+		buffer_char(out, ' ');
+	}
+	buffer_char(out, '<');
+	sip_write_text(out, address.uri);
+	buffer_char(out, '>');
+	for (struct slice params = address.params; sip_param_next(&params, &param);) {
+		if (slice_case_eq(param.name, SLICE("tag")))
+			continue;
+		buffer_char(out, ';');
+		sip_write_text(out, param.name);
+		if (param.has_value) {
+			buffer_char(out, '=');
+			sip_write_text(out, param.value);
+		}
+	}
+	return !out->overflow;
+}
+
+int sip_dialog_open_server(struct sip_dialog **out, struct worker *worker, const struct sip_message *request,
+	const struct sip_dialog_start *start)
+{
+	char from_text[1024], to_text[1024], routes_text[ROUTES_MAX];
+	struct buffer from = buffer_over(from_text, sizeof(from_text)), to = buffer_over(to_text, sizeof(to_text)),
+		      routes = buffer_over(routes_text, sizeof(routes_text));
+	struct sip_dialog_start whole = *start;
+	struct slice remote_tag, no_tag, target;
+	struct sip_dialog *dialog;
+
+	if (!without_tag(&from, sip_header_value(request, SIP_HDR_FROM), &remote_tag) ||
+	    !without_tag(&to, sip_header_value(request, SIP_HDR_TO), &no_tag) || !contact_of(request, &target) ||
+	    !write_routes(&routes, request, false))
+		return EINVAL;
+	whole.call_id = sip_header_value(request, SIP_HDR_CALL_ID);
+	whole.remote = buffer_slice(&from);
+	whole.local = buffer_slice(&to);
+	int err = sip_dialog_open_client(&dialog, worker, &whole);
+	if (err)
+		return err;
+	err = keep_remote(dialog, remote_tag, target, buffer_slice(&routes));
+	if (err) {
+		sip_dialog_close(dialog);
+		return err;
+	}
+	struct slice method;
+	dialog->has_remote_cseq =
+		sip_cseq_decode(sip_header_value(request, SIP_HDR_CSEQ), &dialog->remote_cseq, &method);
+	dialog->is_confirmed = true;
+	*out = dialog;
+	return 0;
+}
+
+int sip_dialog_confirm(struct sip_dialog *dialog, const struct sip_message *response)
+{
+	char routes_text[ROUTES_MAX];
+	struct buffer routes = buffer_over(routes_text, sizeof(routes_text));
+	struct sip_address to;
+	struct slice target;
+
+	if (!sip_address_decode(sip_header_value(response, SIP_HDR_TO), &to) || to.tag.n == 0 ||
+	    !contact_of(response, &target) || !write_routes(&routes, response, true))
+		return EINVAL;
+	int err = keep_remote(dialog, to.tag, target, buffer_slice(&routes));
+	if (!err)
+		dialog->is_confirmed = true;
+	return err;
+}
+
+int sip_dialog_refresh_target(struct sip_dialog *dialog, const struct sip_message *m)
+{
+	struct slice target;
+
+	if (!contact_of(m, &target) || slice_eq(target, dialog->target))
+		return 0;
+	return keep_remote(dialog, dialog->remote_tag, target, dialog->routes);
+}
+
+void sip_dialog_close(struct sip_dialog *dialog)
+{
+	struct dialogs *d = dialogs_of(dialog->worker);
+	struct sip_dialog **link = bucket_of(d, dialog->local_tag);
+
+	while (*link != dialog)
+		link = &(*link)->hash_next;
+	*link = dialog->hash_next;
+	free(dialog->text);
+	free(dialog->remote_text);
+	struct worker *worker = dialog->worker;
+	pool_give(&d->pool, dialog);
+	pool_gauge_set(&worker->counters, POOL_dialogs, pool_used(&d->pool));
+}
+
+struct sip_dialog *sip_dialog_find(struct worker *worker, const struct sip_message *request)
+{
+	struct dialogs *d = dialogs_of(worker);
+	struct slice call_id = sip_header_value(request, SIP_HDR_CALL_ID);
+	struct sip_address to, from;
+
+	if (!sip_address_decode(sip_header_value(request, SIP_HDR_TO), &to) || to.tag.n == 0 ||
+	    !sip_address_decode(sip_header_value(request, SIP_HDR_FROM), &from))
+		return NULL;
+	for (struct sip_dialog *dialog = *bucket_of(d, to.tag); dialog; dialog = dialog->hash_next)
+		if (slice_eq(dialog->local_tag, to.tag) && slice_eq(dialog->call_id, call_id) &&
+		    dialog->is_confirmed && slice_eq(dialog->remote_tag, from.tag))
+			return dialog;
+	return NULL;
+}
+
+bool sip_dialog_receive(struct worker *worker, struct sip_server *server, const struct sip_message *request)
+{
+	struct sip_dialog *dialog = sip_dialog_find(worker, request);
+	struct slice method;
+	uint32_t cseq;
+
+	if (!dialog)
+		return false;
+	if (!sip_cseq_decode(sip_header_value(request, SIP_HDR_CSEQ), &cseq, &method) ||
+	    (dialog->has_remote_cseq && cseq <= dialog->remote_cseq)) {
+		sip_server_refuse(server, 500, REASON_CSEQ);
+		return true;
+	}
+	dialog->remote_cseq = cseq;
+	dialog->has_remote_cseq = true;
+	dialog->events->on_request(dialog, server, request, dialog->owner);
+	return true;
+}
+
+void sip_dialog_write(struct sip_dialog *dialog, struct buffer *out, const char *method, uint32_t cseq)
+{
+	if (cseq == 0)
+		cseq = ++dialog->local_cseq;
+	buffer_put(out, dialog->routes);
+	buffer_lit(out, "Max-Forwards: 70\r\nFrom: ");
+	buffer_put(out, dialog->local);
+	buffer_lit(out, ";tag=");
+	buffer_put(out, dialog->local_tag);
+	buffer_lit(out, "\r\nTo: ");
+	buffer_put(out, dialog->remote);
+	if (dialog->remote_tag.n) {
+		buffer_lit(out, ";tag=");
+		buffer_put(out, dialog->remote_tag);
+	}
+	buffer_lit(out, "\r\nCall-ID: ");
+	buffer_put(out, dialog->call_id);
+	buffer_lit(out, "\r\nCSeq: ");
+	buffer_u64(out, cseq);
+	buffer_printf(out, " %s\r\n", method);
+}

@@ -1,0 +1,84 @@
+/*
+ * A SIP dialog (RFC 3261 12): the state by which requests of either side find
+ * it and by which ours are written.  What a request means is its owner's
+ * business: the dialog only says who that is.
+ *
+ * Thread: owning worker only; dialogs never move.  Owner: the actor that opened
+ * it, which closes it.
+ */
+#ifndef SIP_DIALOG_H
+#define SIP_DIALOG_H
+
+#include "sip/transaction.h"
+
+struct sip_dialog;
+
+struct sip_dialog_events {
+	/* A request in this dialog, of any method but ACK and CANCEL; CSeq was checked and taken over.
+	 * The owner answers it. */
+	void (*on_request)(struct sip_dialog *, struct sip_server *, const struct sip_message *, void *owner);
+};
+
+struct sip_dialog {
+	struct worker *worker;
+	const struct sip_dialog_events *events;
+	void *owner;
+	struct sip_dialog *hash_next;
+	char *text;                    /* holds the slices up to remote_tag */
+	struct slice call_id;
+	struct slice local, remote;    /* From and To values without tag */
+	struct slice local_tag;
+	struct slice remote_tag;       /* empty while a dialog of ours is not yet confirmed */
+	char *remote_text;             /* remote tag, target and routes: change with responses */
+	struct slice target;           /* the peer's Contact URI: the Request-URI of our requests */
+	struct slice routes;           /* "Route: ...\r\n" lines */
+	struct sip_target next;        /* where our requests go */
+	uint32_t local_cseq, remote_cseq;
+	bool has_remote_cseq, is_confirmed;
+};
+
+/* Per worker.  0 or ENOMEM. */
+int sip_dialogs_init(struct worker *worker, unsigned dialogs_max);
+void sip_dialogs_free(struct worker *worker);
+
+/* What a dialog starts from.  All slices are copied. */
+struct sip_dialog_start {
+	struct slice call_id;
+	struct slice local, remote;    /* without tag */
+	struct slice local_tag;        /* minted here, so that requests of the peer come to this worker */
+	struct sip_target next;
+	const struct sip_dialog_events *events;
+	void *owner;
+};
+
+/* For a request that we send.  0 or ENOMEM. */
+int sip_dialog_open_client(struct sip_dialog **out, struct worker *worker, const struct sip_dialog_start *start);
+
+/* For a request that we answer: the peer's half comes from it (From tag, Contact, Record-Route in
+ * order).  `start->remote`, `local` and `call_id` are taken from the request.  EINVAL: the request has
+ * no usable Contact or From tag (RFC 3261 12.1.1: 400). */
+int sip_dialog_open_server(struct sip_dialog **out, struct worker *worker, const struct sip_message *request,
+	const struct sip_dialog_start *start);
+
+/* Takes remote tag, target and route set (Record-Route reversed, RFC 3261 12.1.2) from a response to
+ * the request that opened it.  0, ENOMEM, or EINVAL: no usable Contact or To tag. */
+int sip_dialog_confirm(struct sip_dialog *dialog, const struct sip_message *response);
+
+/* RFC 3261 12.2: a target refresh.  A message without a usable Contact changes nothing. */
+int sip_dialog_refresh_target(struct sip_dialog *dialog, const struct sip_message *m);
+
+void sip_dialog_close(struct sip_dialog *dialog);
+
+/* The dialog that a request with a To tag belongs to, or NULL (481). */
+struct sip_dialog *sip_dialog_find(struct worker *worker, const struct sip_message *request);
+
+/* Finds the dialog, checks the CSeq (500 when it is lower, RFC 3261 12.2.2) and hands the request to
+ * its owner.  False: there is no such dialog; nothing was answered. */
+bool sip_dialog_receive(struct worker *worker, struct sip_server *server, const struct sip_message *request);
+
+/* Route, Max-Forwards, From, To, Call-ID and CSeq of a request in the dialog; `cseq` 0: the next one. */
+void sip_dialog_write(struct sip_dialog *dialog, struct buffer *out, const char *method, uint32_t cseq);
+
+unsigned sip_dialog_count(const struct worker *worker);
+
+#endif
