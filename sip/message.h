@@ -116,7 +116,10 @@ struct sip_header {
 	uint8_t next; /* place of the next one of the same id, 0 = none */
 };
 
-#define SIP_HEADERS_MAX 128
+/* The last five places are kept for Via, From, To, Call-ID and CSeq that come after all others:
+ * a message with ten thousand headers still gets its answer. */
+#define SIP_HEADERS_MAX  128
+#define SIP_HEADERS_MOST (SIP_HEADERS_MAX - 5)
 
 struct sip_message {
 	struct slice wire; /* start line to end of body; leading CRLFs and surplus octets left out */
@@ -129,6 +132,7 @@ struct sip_message {
 	struct slice body;
 	uint64_t content_length; /* as announced; body.n in a datagram without the header */
 	const char *error;       /* what is wrong, for the reason phrase and the log; or NULL */
+	bool framed;             /* *used leads to the next message; false: the stream is lost */
 	uint8_t first[SIP_HDR_COUNT]; /* place of the first header of an id, plus one; 0 = none */
 	struct sip_header headers[SIP_HEADERS_MAX];
 };
@@ -136,15 +140,16 @@ struct sip_message {
 struct sip_limits {
 	size_t header_bytes; /* start line and headers: above it 513 */
 	size_t body_bytes;   /* above it 413 */
-	unsigned headers;    /* above it 513; 0 or too many = as many as the index holds */
+	unsigned headers;    /* above it 513; 0 or too many = SIP_HEADERS_MOST */
 };
 
 enum sip_framing { SIP_DATAGRAM, SIP_STREAM };
 
 /* In all verdicts from BAD_400 to VERSION_505 the message is a request other than ACK that has a
  * Via, so it can be answered: the index holds what could be read, at least the first Via, and
- * From, To, Call-ID and CSeq if they are there.  On a stream every verdict from BAD_400 on but
- * TOO_LARGE_413 loses the stream: answer, then close. */
+ * From, To, Call-ID and CSeq if they are there.
+ * On a stream a wrong message with ->framed set is used up whole and the stream goes on, for one
+ * connection may carry the traffic of everybody.  Without: answer if possible, then close. */
 enum sip_verdict {
 	SIP_PARSE_OK,
 	SIP_PARSE_MORE,          /* stream only: not whole yet */
