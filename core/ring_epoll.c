@@ -380,6 +380,8 @@ static void try_sends(struct ring_epoll *e)
 {
 	size_t count = e->sendable.count;
 
+	if (count == 0)
+		return;
 	for (size_t i = 0; i < count; i++) {
 		int fd = e->sendable.at[i];
 		e->descriptors[fd].ready_to_send = false;
