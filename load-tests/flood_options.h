@@ -1,0 +1,40 @@
+/* What the command line of imflood says; filled by imflood.c, read-only afterwards. */
+#ifndef LOAD_TESTS_FLOOD_OPTIONS_H
+#define LOAD_TESTS_FLOOD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#define LOCAL_ADDRESSES_MAX 64
+#define SESSIONS_MAX        100000u
+#define OUTSTANDING_MAX     4096u
+#define SIZE_MAX_OCTETS     (1024u * 1024 * 1024)
+#define SLOTS_MAX           (64u * 1024 * 1024) /* sessions x outstanding: 2 GiB of memory */
+#define RATE_MAX            10e6
+#define DURATION_MAX_S      86400u
+
+enum flood_mode {
+	MODE_STANDALONE, /* registers its users with the server                             */
+	MODE_IMS,        /* plays the core: third-party REGISTER, P-Asserted-Identity       */
+	MODE_RELAY,      /* no SIP: both legs dial into an MSRP relay, paths name it        */
+	MODE_FORWARDER,  /* no SIP: both legs dial into a pairing byte forwarder            */
+};
+
+struct flood_options {
+	enum flood_mode mode;
+	struct sockaddr_storage target;
+	bool tcp;                            /* SIP transport */
+	const char *domain;                  /* of the users; NULL: the target's address */
+	struct sockaddr_storage locals[LOCAL_ADDRESSES_MAX];
+	unsigned locals_n;
+	uint32_t sessions, outstanding;
+	uint32_t size, chunk;                /* octets; chunk 0: one chunk */
+	double rate;                         /* messages a second of all sessions; 0: closed loop */
+	double duration_s, warmup_s, setup_timeout_s;
+	bool connections_shared, answers_passive, json, quiet;
+	pid_t server_pid;                    /* 0: not measured */
+};
+
+#endif

@@ -1,0 +1,490 @@
+#include "load-tests/session_flood.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "load-tests/pacer.h"
+#include "load-tests/pair.h"
+#include "load-tests/server_process.h"
+#include "load-tests/session_setup.h"
+
+#define SECOND_NS       1000000000u
+#define SETUP_WINDOW    64u           /* sessions being set up or released at a time        */
+#define DRAIN_NS        (5ull * SECOND_NS)
+#define RELEASE_NS      (10ull * SECOND_NS)
+#define TURN_NS         (50u * 1000000) /* the longest sleep: set-up timers and progress wait for it */
+
+/* What may be begun in a phase; traffic flows in the middle three. */
+enum phase { PHASE_SETUP, PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN, PHASE_RELEASE };
+
+struct flood {
+	const struct flood_options *options;
+	struct flood_report *report;
+	struct event_loop loop;
+	struct prng prng;
+	struct msrp_network network;
+	struct session_setup setup;
+	struct pair *pairs;
+	struct slot *slots;
+	struct pacer pacer;
+	enum phase phase;
+	uint32_t chunks;             /* of one message                                   */
+	uint32_t in_setup, up;
+	uint64_t in_flight;          /* messages begun and not yet arrived and confirmed */
+	uint64_t measure_start_ns, measure_end_ns;
+	struct server_process server;
+	/* ---- progress, since the last line ---- */
+	uint64_t progress_ns, progress_arrived;
+	uint64_t arrived_ever;
+	struct histogram progress;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+	interrupted = 1;
+}
+
+static struct flood *flood_of(struct msrp_network *n)
+{
+	return (struct flood *)((char *)n - offsetof(struct flood, network));
+}
+
+/* ---- traffic: called from the endpoints ---- */
+
+static struct slot *slot_of(struct flood *f, struct pair *p, uint32_t sequence)
+{
+	return &p->slots[sequence % f->options->outstanding];
+}
+
+/* Begins the next message of a pair if its window and its schedule have room. */
+static bool begin_message(struct flood *f, struct pair *p)
+{
+	struct slot *slot = slot_of(f, p, p->begun);
+	bool is_open = f->options->rate > 0;
+	uint64_t due_ns = f->loop.now_ns;
+
+	if (slot->is_busy || f->phase == PHASE_SETUP || f->phase == PHASE_RELEASE || p->state != PAIR_UP)
+		return false;
+	if (is_open) {
+		if (p->begun >= pacer_session_due(&f->pacer, p->index))
+			return false;
+		due_ns = pacer_session_due_ns(&f->pacer, p->index, p->begun);
+	} else if (f->phase == PHASE_DRAIN) {
+		return false;
+	}
+	*slot = (struct slot){ .due_ns = due_ns, .sequence = p->begun, .is_busy = true,
+		.is_measured = due_ns >= f->measure_start_ns && due_ns < f->measure_end_ns };
+	p->begun++;
+	p->chunk = 0;
+	f->in_flight++;
+	if (!is_open && slot->is_measured)
+		f->report->due++;
+	return true;
+}
+
+static bool next_chunk(struct msrp_endpoint *e, struct msrp_outgoing *out)
+{
+	struct flood *f = flood_of(e->network);
+	struct pair *p = e->user;
+	const struct flood_options *o = f->options;
+
+	if (e->role != 'a' || (p->offset == 0 && !begin_message(f, p)))
+		return false;
+	uint32_t left = o->size - p->offset, octets = o->chunk && o->chunk < left ? o->chunk : left;
+	*out = (struct msrp_outgoing){ .sequence = p->begun - 1, .chunk = p->chunk++, .offset = p->offset,
+		.octets = octets, .total = o->size };
+	p->offset = octets == left ? 0 : p->offset + octets;
+	return true;
+}
+
+static void finish_if_done(struct flood *f, struct pair *p, struct slot *slot)
+{
+	if (!slot->has_arrived || slot->answers != f->chunks)
+		return;
+	slot->is_busy = false;
+	f->in_flight--;
+	msrp_want_send(&p->a);
+}
+
+/* The message under way that a sequence names; otherwise it is counted as what it must be. */
+static struct slot *busy_slot(struct flood *f, struct pair *p, uint32_t sequence)
+{
+	struct slot *slot = slot_of(f, p, sequence);
+
+	if (slot->is_busy && slot->sequence == sequence)
+		return slot;
+	if (sequence < p->begun)
+		report_error(f->report, FLOOD_DUPLICATE, "of a message that was complete");
+	else
+		report_error(f->report, FLOOD_FOREIGN, "of a message not sent yet");
+	return NULL;
+}
+
+static void on_arrived(struct flood *f, struct slot *slot)
+{
+	uint64_t now = f->loop.now_ns, waited_ns = now > slot->due_ns ? now - slot->due_ns : 0;
+
+	slot->has_arrived = true;
+	f->arrived_ever++;
+	histogram_record(&f->progress, waited_ns);
+	if (slot->is_measured)
+		histogram_record(&f->report->arrival, waited_ns);
+	if (f->phase == PHASE_MEASURE)
+		f->report->arrived++;
+}
+
+static void on_chunk(struct msrp_endpoint *e, const struct msrp_incoming *chunk)
+{
+	struct flood *f = flood_of(e->network);
+	struct pair *p = e->user;
+	struct slot *slot = e->role == 'b' ? busy_slot(f, p, chunk->sequence) : NULL;
+
+	if (!slot)
+		return;
+	if (slot->has_arrived || chunk->offset < slot->received) {
+		report_error(f->report, FLOOD_DUPLICATE, "octets of a message that had come before");
+		return;
+	}
+	if (chunk->offset > slot->received || chunk->octets > f->options->size - slot->received ||
+		(chunk->total && chunk->total != f->options->size)) {
+		report_error(f->report, FLOOD_ORDER, "range or total");
+		return;
+	}
+	slot->received += chunk->octets;
+	if (chunk->flag != '$')
+		return;
+	if (slot->received != f->options->size) {
+		report_error(f->report, FLOOD_ORDER, "message shorter than announced");
+		return;
+	}
+	on_arrived(f, slot);
+	finish_if_done(f, p, slot);
+}
+
+static void on_response(struct msrp_endpoint *e, uint32_t sequence, uint32_t chunk, unsigned status)
+{
+	struct flood *f = flood_of(e->network);
+	struct pair *p = e->user;
+	struct slot *slot = e->role == 'a' ? busy_slot(f, p, sequence) : NULL;
+
+	if (!slot)
+		return;
+	if (status != 200) {
+		/* The message stays open and counts as lost, too, unless it arrives. */
+		report_error(f->report, FLOOD_STATUS, status == 408 ? "408" : status == 481 ? "481" : "neither 408 nor 481");
+		return;
+	}
+	slot->answers++;
+	slot->answers_sum += chunk;
+	if (slot->answers < f->chunks)
+		return;
+	/* n answers are one for each chunk if their numbers add up; a repeated one shifts the sum. */
+	if (slot->answers > f->chunks || slot->answers_sum != (uint32_t)((uint64_t)f->chunks * (f->chunks - 1) / 2)) {
+		report_error(f->report, FLOOD_DUPLICATE, "answer");
+		return;
+	}
+	if (slot->is_measured)
+		histogram_record(&f->report->confirmation, f->loop.now_ns > slot->due_ns ? f->loop.now_ns - slot->due_ns : 0);
+	if (f->phase == PHASE_MEASURE)
+		f->report->confirmed++;
+	finish_if_done(f, p, slot);
+}
+
+static void setup_failed(struct flood *f, struct pair *p)
+{
+	if (p->state != PAIR_SETUP)
+		return;
+	p->state = PAIR_OVER;
+	f->in_setup--;
+}
+
+static void on_bound(struct msrp_endpoint *e, unsigned status)
+{
+	struct flood *f = flood_of(e->network);
+	struct pair *p = e->user;
+	bool *bound = e->role == 'a' ? &p->a_bound : &p->b_bound;
+
+	if (status != 200 || *bound) {
+		report_error(f->report, status != 200 ? FLOOD_STATUS : FLOOD_DUPLICATE, "answer to the empty SEND");
+		setup_failed(f, p);
+		return;
+	}
+	*bound = true;
+	if (p->state == PAIR_SETUP && p->a_bound && p->b_bound) {
+		p->state = PAIR_UP;
+		f->in_setup--;
+		f->up++;
+	}
+}
+
+static void on_error(struct msrp_network *n, struct msrp_endpoint *e, enum flood_error error, const char *what)
+{
+	struct flood *f = flood_of(n);
+
+	/* After its BYE a server closes connections as it likes. */
+	if (error != FLOOD_CLOSED || f->phase != PHASE_RELEASE)
+		report_error(f->report, error, what);
+	if (e && error == FLOOD_CLOSED)
+		setup_failed(f, e->user);
+}
+
+static const struct msrp_handlers handlers = { next_chunk, on_chunk, on_response, on_bound, on_error };
+
+/* ---- phases ---- */
+
+static uint64_t seconds_ns(double seconds)
+{
+	return (uint64_t)(seconds * SECOND_NS);
+}
+
+static double own_cpu_s(void)
+{
+	struct rusage use;
+
+	getrusage(RUSAGE_SELF, &use);
+	return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) + (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+}
+
+static void progress_line(struct flood *f, const char *phase)
+{
+	uint64_t now = f->loop.now_ns;
+
+	if (now - f->progress_ns < SECOND_NS)
+		return;
+	double s = (double)(now - f->progress_ns) / SECOND_NS;
+	if (!f->options->quiet)
+		fprintf(stderr, "%-8s up %u  %.0f msg/s  under way %llu  p50 %.0f us  p99 %.0f us  max %.0f us  errors %llu\n", phase,
+			f->up, (double)(f->arrived_ever - f->progress_arrived) / s, (unsigned long long)f->in_flight,
+			(double)histogram_quantile(&f->progress, 0.5) / 1e3, (double)histogram_quantile(&f->progress, 0.99) / 1e3,
+			(double)f->progress.max / 1e3, (unsigned long long)report_errors(f->report));
+	f->progress_ns = now;
+	f->progress_arrived = f->arrived_ever;
+	histogram_reset(&f->progress);
+}
+
+/* Lets the sessions whose messages became due since the last call send. */
+static void pace(struct flood *f, uint64_t until_ns)
+{
+	struct pacer *pacer = &f->pacer;
+	uint64_t now = f->loop.now_ns < until_ns ? f->loop.now_ns : until_ns;
+
+	for (uint64_t due_ns; (due_ns = pacer_due_ns(pacer, pacer->due)) <= now; pacer->due++) {
+		if (due_ns >= f->measure_start_ns && due_ns < f->measure_end_ns)
+			f->report->due++;
+		msrp_want_send(&f->pairs[pacer->due % pacer->sessions].a);
+	}
+}
+
+static void traffic_until(struct flood *f, uint64_t end_ns, const char *phase)
+{
+	while (f->loop.now_ns < end_ns && !interrupted) {
+		uint64_t wake_ns = end_ns;
+		if (f->options->rate > 0) {
+			pace(f, end_ns);
+			uint64_t due_ns = pacer_due_ns(&f->pacer, f->pacer.due);
+			wake_ns = due_ns < end_ns ? due_ns : end_ns;
+		}
+		bool again = msrp_flush(&f->network);
+		uint64_t now = loop_clock(&f->loop), sleep_ns = wake_ns > now ? wake_ns - now : 0;
+		loop_turn(&f->loop, again ? 0 : sleep_ns < TURN_NS ? sleep_ns : TURN_NS);
+		setup_tick(&f->setup);
+		progress_line(f, phase);
+	}
+}
+
+static void set_up(struct flood *f)
+{
+	uint32_t next = 0, n = f->options->sessions;
+	uint64_t start_ns = f->loop.now_ns, end_ns = start_ns + seconds_ns(f->options->setup_timeout_s), tick_ns = 0;
+
+	while ((next < n || f->in_setup) && f->loop.now_ns < end_ns && !interrupted) {
+		for (; next < n && f->in_setup < SETUP_WINDOW; next++) {
+			struct pair *p = &f->pairs[next];
+			setup_start(&f->setup, p);
+			if (p->state == PAIR_SETUP)
+				f->in_setup++;
+		}
+		loop_turn(&f->loop, msrp_flush(&f->network) ? 0 : TURN_NS);
+		if (f->loop.now_ns - tick_ns > TURN_NS) {
+			setup_tick(&f->setup);
+			tick_ns = f->loop.now_ns;
+		}
+		progress_line(f, "set-up");
+	}
+	f->report->setup_s = (double)(f->loop.now_ns - start_ns) / SECOND_NS;
+	f->report->sessions_up = f->up;
+	for (uint32_t i = f->up; i < n; i++)
+		report_error(f->report, FLOOD_SETUP, "no answer in time, or refused");
+}
+
+static void read_server(struct flood *f, struct server_figures *figures)
+{
+	*figures = (struct server_figures){ 0 };
+	if (f->options->server_pid && !server_process_read(&f->server, figures))
+		report_error(f->report, FLOOD_CLOSED, "the server process is gone");
+}
+
+static void count_what_is_missing(struct flood *f)
+{
+	for (uint32_t i = 0; i < f->options->sessions; i++) {
+		struct pair *p = &f->pairs[i];
+		for (uint32_t k = 0; k < f->options->outstanding; k++) {
+			if (p->slots[k].is_busy)
+				report_error(f->report, p->slots[k].has_arrived ? FLOOD_UNCONFIRMED : FLOOD_LOST, NULL);
+		}
+		if (f->options->rate > 0 && p->state == PAIR_UP)
+			f->report->errors[FLOOD_UNSENT] += pacer_session_due(&f->pacer, i) - p->begun;
+	}
+}
+
+static bool backlog_left(const struct flood *f)
+{
+	for (uint32_t i = 0; f->options->rate > 0 && i < f->options->sessions; i++)
+		if (f->pairs[i].state == PAIR_UP && f->pairs[i].begun < pacer_session_due(&f->pacer, i))
+			return true;
+	return false;
+}
+
+static void traffic(struct flood *f)
+{
+	const struct flood_options *o = f->options;
+	struct server_figures before, after;
+
+	loop_clock(&f->loop);
+	uint64_t start_ns = f->loop.now_ns;
+	f->measure_start_ns = start_ns + seconds_ns(o->warmup_s);
+	f->measure_end_ns = f->measure_start_ns + seconds_ns(o->duration_s);
+	f->phase = PHASE_WARMUP;
+	if (o->rate > 0)
+		pacer_start(&f->pacer, start_ns, o->rate, o->sessions);
+	else
+		for (uint32_t i = 0; i < o->sessions; i++)
+			msrp_want_send(&f->pairs[i].a);
+	traffic_until(f, f->measure_start_ns, "warm-up");
+
+	read_server(f, &before);
+	double own_before = own_cpu_s();
+	uint64_t began_ns = loop_clock(&f->loop);
+	f->phase = PHASE_MEASURE;
+	traffic_until(f, f->measure_end_ns, "measure");
+	f->phase = PHASE_DRAIN;
+	f->report->measured_s = (double)(loop_clock(&f->loop) - began_ns) / SECOND_NS;
+	f->report->own_cpu_s = own_cpu_s() - own_before;
+	read_server(f, &after);
+	f->report->has_server = o->server_pid != 0;
+	f->report->server_cpu_s = after.cpu_s - before.cpu_s;
+	f->report->server_memory_kib = after.memory_kib;
+
+	uint64_t drain_end_ns = f->loop.now_ns + DRAIN_NS;
+	while (f->loop.now_ns < drain_end_ns && !interrupted && (f->in_flight || backlog_left(f))) {
+		loop_turn(&f->loop, msrp_flush(&f->network) ? 0 : TURN_NS);
+		progress_line(f, "drain");
+	}
+	count_what_is_missing(f);
+}
+
+static uint32_t releasing(const struct flood *f, uint32_t until)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < until; i++)
+		n += f->pairs[i].state == PAIR_RELEASE;
+	return n;
+}
+
+static void release(struct flood *f)
+{
+	uint32_t next = 0, n = f->options->sessions, under_way = 0;
+	uint64_t end_ns = loop_clock(&f->loop) + RELEASE_NS;
+
+	f->phase = PHASE_RELEASE;
+	while ((next < n || under_way) && f->loop.now_ns < end_ns) {
+		for (; next < n && under_way < SETUP_WINDOW; next++) {
+			if (f->pairs[next].state == PAIR_UP)
+				setup_release(&f->setup, &f->pairs[next]);
+			under_way += f->pairs[next].state == PAIR_RELEASE;
+		}
+		if (!under_way)
+			continue;
+		loop_turn(&f->loop, msrp_flush(&f->network) ? 0 : TURN_NS);
+		setup_tick(&f->setup);
+		under_way = releasing(f, next);
+	}
+	for (uint32_t i = releasing(f, n); i > 0; i--)
+		report_error(f->report, FLOOD_SIP_TIMEOUT, "BYE");
+}
+
+/* ---- the run ---- */
+
+static int open_flood(struct flood *f)
+{
+	const struct flood_options *o = f->options;
+	int err = loop_open(&f->loop);
+
+	if (err)
+		return err;
+	f->prng = prng_seeded();
+	f->chunks = o->chunk ? (o->size + o->chunk - 1) / o->chunk : 1;
+	err = msrp_network_open(&f->network, &f->loop, &f->prng, &handlers, o->sessions);
+	if (err)
+		return err;
+	f->pairs = calloc(o->sessions, sizeof(*f->pairs));
+	f->slots = calloc((size_t)o->sessions * o->outstanding, sizeof(*f->slots));
+	if (!f->pairs || !f->slots)
+		return ENOMEM;
+	for (uint32_t i = 0; i < o->sessions; i++) {
+		f->pairs[i].index = i;
+		f->pairs[i].slots = f->slots + (size_t)i * o->outstanding;
+	}
+	f->setup = (struct session_setup){ .options = o, .report = f->report, .loop = &f->loop, .network = &f->network,
+		.prng = &f->prng, .pairs = f->pairs };
+	err = setup_open(&f->setup);
+	if (!err && o->server_pid && !server_process_find(&f->server, o->server_pid))
+		err = ESRCH;
+	return err;
+}
+
+static void close_flood(struct flood *f)
+{
+	setup_close(&f->setup);
+	if (f->network.loop)
+		msrp_network_close(&f->network);
+	if (f->loop.epoll_fd > 0)
+		loop_close(&f->loop);
+	free(f->pairs);
+	free(f->slots);
+	free(f);
+}
+
+int session_flood_run(const struct flood_options *options, struct flood_report *report)
+{
+	struct flood *f = calloc(1, sizeof(*f));
+	struct server_figures before, after;
+
+	if (!f)
+		return ENOMEM;
+	f->options = options;
+	f->report = report;
+	int err = open_flood(f);
+	if (!err) {
+		struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+		(void)sigaction(SIGINT, &action, NULL); /* cannot fail for these */
+		(void)sigaction(SIGTERM, &action, NULL);
+		f->progress_ns = f->loop.now_ns;
+		read_server(f, &before);
+		set_up(f);
+		read_server(f, &after);
+		if (f->up)
+			report->memory_per_session = ((double)after.memory_kib - (double)before.memory_kib) * 1024 / f->up;
+		if (f->up && !interrupted)
+			traffic(f);
+		release(f);
+	}
+	close_flood(f);
+	return err;
+}

@@ -1,0 +1,33 @@
+/*
+ * Brings the legs of sessions up and takes them down: over SIP through the server, or by
+ * dialling directly into a relay or forwarder.  What comes of it shows as on_bound() of the
+ * two endpoints, or as an error of the report.
+ */
+#ifndef LOAD_TESTS_SESSION_SETUP_H
+#define LOAD_TESTS_SESSION_SETUP_H
+
+#include "load-tests/flood_options.h"
+#include "load-tests/flood_report.h"
+#include "load-tests/pair.h"
+
+struct session_setup {
+	const struct flood_options *options;
+	struct flood_report *report;
+	struct event_loop *loop;
+	struct prng *prng;
+	struct msrp_network *network;
+	struct pair *pairs;
+	struct sockaddr_storage msrp_bound;          /* where we listen for the server's connections */
+	struct msrp_connection *shared_a, *shared_b; /* --connections-shared */
+};
+
+int  setup_open(struct session_setup *s);        /* the members above `msrp_bound` are filled in; 0 or errno */
+void setup_close(struct session_setup *s);
+
+void setup_start(struct session_setup *s, struct pair *p);
+void setup_release(struct session_setup *s, struct pair *p);
+
+/* To be called some times a second: retransmissions and time-outs of the first `begun` pairs. */
+void setup_tick(struct session_setup *s);
+
+#endif
