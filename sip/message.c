@@ -296,6 +296,17 @@ static bool parse_content_length(struct sip_message *m, bool *is_absent)
 	return true;
 }
 
+/* Only as a quoted-pair (RFC 3261 25.1, RFC 4475 3.1.1.2); the writers turn it into a blank. */
+static bool has_nul(struct slice head)
+{
+	const char *nul, *from = head.p, *end = head.p + head.n;
+
+	for (; (nul = memchr(from, 0, (size_t)(end - from))); from = nul + 1)
+		if (nul == head.p || nul[-1] != '\\')
+			return true;
+	return false;
+}
+
 /* `head` is all of start line and headers, the blank line included if it came. */
 static bool parse_head(struct parse *x, struct slice head, bool is_whole)
 {
@@ -307,7 +318,7 @@ static bool parse_head(struct parse *x, struct slice head, bool is_whole)
 		if (!rest.n)
 			return false;
 	}
-	if (memchr(rest.p, 0, rest.n))
+	if (has_nul(rest))
 		wrong(x->m, "NUL in a Header");
 	if (!parse_start_line(x, next_line(x, &rest)))
 		return false;
