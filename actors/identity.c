@@ -1,0 +1,118 @@
+#include "actors/identity.h"
+
+#include "sip/header.h"
+#include "sip/write.h"
+
+bool identity_peer_is_trusted(const struct im *im, const struct sip_flow *flow)
+{
+	return network_list_has(&im->config->core.trusted, &flow->peer.any);
+}
+
+static bool canonical_of(struct im *im, struct slice text, bool only_home, struct identity *identity)
+{
+	struct buffer out = buffer_over(identity->canonical, sizeof(identity->canonical));
+	struct sip_uri uri;
+
+	if (!sip_uri_parse(text, &uri) || uri.scheme == SIP_SCHEME_OTHER ||
+	    (only_home && !sip_uri_is_home(&uri, &im->server->sip.home)) ||
+	    !sip_uri_canonical(&out, &uri, &im->server->sip.home))
+		return false;
+	identity->canonical_n = out.n;
+	return true;
+}
+
+/* The first usable address among the headers of one id. */
+static bool canonical_of_header(struct im *im, const struct sip_message *m, enum sip_header_id id, bool only_home,
+	struct identity *identity)
+{
+	struct sip_items items = sip_items_of(m, id);
+	struct sip_address address;
+
+	while (sip_address_next(&items, &address) == SIP_ITEM_OK)
+		if (canonical_of(im, address.uri, only_home, identity))
+			return true;
+	return false;
+}
+
+static bool from_is_anonymous(const struct sip_message *m)
+{
+	struct sip_address from;
+	struct sip_uri uri;
+
+	return sip_address_decode(sip_header_value(m, SIP_HDR_FROM), &from) && sip_uri_parse(from.uri, &uri) &&
+	       (sip_host_equal(uri.host, SLICE("anonymous.invalid")) ||
+		slice_case_eq(uri.user, SLICE("anonymous")));
+}
+
+bool identity_of_request(struct im *im, const struct sip_flow *flow, const struct sip_message *m,
+	struct identity *identity)
+{
+	memset(identity, 0, sizeof(*identity));
+	identity->wants_id_privacy = sip_privacy_has(m, "id");
+	identity->is_anonymous = identity->wants_id_privacy || sip_privacy_has(m, "header") ||
+				 sip_privacy_has(m, "user") || sip_privacy_has(m, "critical") ||
+				 from_is_anonymous(m);
+	if (im->config->core.mode == MODE_IMS) {
+		if (identity_peer_is_trusted(im, flow) &&
+		    canonical_of_header(im, m, SIP_HDR_P_ASSERTED_IDENTITY, false, identity))
+			return true;
+		return im->config->core.trust_from &&
+		       canonical_of_header(im, m, SIP_HDR_FROM, false, identity);
+	}
+	if (canonical_of_header(im, m, SIP_HDR_FROM, true, identity))
+		return true;
+	return from_is_anonymous(m) && canonical_of_header(im, m, SIP_HDR_P_PREFERRED_IDENTITY, true, identity);
+}
+
+void identity_write(struct buffer *out, const struct im *im, const struct identity *identity,
+	const struct sip_message *m)
+{
+	if (im->config->core.mode == MODE_IMS) {
+		sip_copy_headers(out, m, SIP_HDR_P_ASSERTED_IDENTITY);
+		if (!sip_header_first(m, SIP_HDR_P_ASSERTED_IDENTITY))
+			buffer_printf(out, "P-Asserted-Identity: <sip:%.*s>\r\n", (int)identity->canonical_n,
+				identity->canonical);
+		sip_copy_headers(out, m, SIP_HDR_PRIVACY);
+		return;
+	}
+	if (!identity->is_anonymous)
+		buffer_printf(out, "P-Asserted-Identity: <sip:%.*s>\r\n", (int)identity->canonical_n,
+			identity->canonical);
+	else
+		sip_copy_headers(out, m, SIP_HDR_PRIVACY);
+}
+
+void identity_write_of_response(struct buffer *out, const struct im *im, const struct sip_message *response,
+	struct slice answering)
+{
+	if (im->config->core.mode == MODE_IMS) {
+		sip_copy_headers(out, response, SIP_HDR_P_ASSERTED_IDENTITY);
+		sip_copy_headers(out, response, SIP_HDR_PRIVACY);
+		return;
+	}
+	/* standalone: who answered is who was called; what the client says of itself is not believed */
+	if (sip_privacy_has(response, "id"))
+		sip_copy_headers(out, response, SIP_HDR_PRIVACY);
+	else if (answering.n)
+		buffer_printf(out, "P-Asserted-Identity: <sip:%.*s>\r\n", SLICE_ARG(answering));
+}
+
+void identity_write_from(struct buffer *out, const struct im *im, const struct identity *identity,
+	const struct sip_message *m)
+{
+	struct sip_address from;
+
+	if (im->config->core.mode == MODE_STANDALONE && identity->is_anonymous) {
+		buffer_lit(out, "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
+		return;
+	}
+	if (!sip_address_decode(sip_header_value(m, SIP_HDR_FROM), &from))
+		return; /* cannot be: the generic checks read it */
+	if (from.display.n) {
+		sip_write_text(out, from.display);
+		buffer_char(out, ' ');
+	}
+	buffer_char(out, '<');
+	sip_write_text(out, from.uri);
+	buffer_char(out, '>');
+}

@@ -1,0 +1,40 @@
+/*
+ * Who is asking (design.md 4 "Identity", 5.2 of the specification, D1-14,
+ * D2-53), and whether he wants that kept from the called user.
+ */
+#ifndef ACTORS_IDENTITY_H
+#define ACTORS_IDENTITY_H
+
+#include "actors/im.h"
+
+struct identity {
+	char canonical[IM_CANONICAL_MAX];
+	size_t canonical_n;
+	bool is_anonymous; /* Privacy has id, header, user or critical, or From is anonymous */
+	bool wants_id_privacy; /* Privacy has id: what chapters 6 and 7 test */
+};
+
+/* False: nobody we believe says who is asking: 403. */
+bool identity_of_request(struct im *im, const struct sip_flow *flow, const struct sip_message *m,
+	struct identity *identity);
+
+/* Is the peer one of core.trusted? */
+bool identity_peer_is_trusted(const struct im *im, const struct sip_flow *flow);
+
+/*
+ * The headers of an outgoing request that say who asks: P-Asserted-Identity and Privacy.  ims: copied
+ * with Privacy, the core strips them (D1-14).  standalone: ours, and nothing for an anonymous sender.
+ */
+void identity_write(struct buffer *out, const struct im *im, const struct identity *identity,
+	const struct sip_message *m);
+
+/* P-Asserted-Identity and Privacy of a response, passed on (6.2.3.1, 6.2.7.1). */
+void identity_write_of_response(struct buffer *out, const struct im *im, const struct sip_message *response,
+	struct slice answering);
+
+/* The From value without tag for the other side: as received, or anonymous where standalone imserv is
+ * the privacy service (design.md 13). */
+void identity_write_from(struct buffer *out, const struct im *im, const struct identity *identity,
+	const struct sip_message *m);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * What the IM functions of one worker share: configuration, tables and pools.
+ * Read-only except for the tables, which belong to the worker's thread.
+ */
+#ifndef ACTORS_IM_H
+#define ACTORS_IM_H
+
+#include <stdatomic.h>
+
+#include "config/config.h"
+#include "core/pool.h"
+#include "msrp/leg.h"
+#include "sip/transaction.h"
+
+#define IM_FEATURE_TAG "+g.oma.sip-im"
+#define IM_ALLOW       "INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE"
+#define IM_CANONICAL_MAX 320 /* user@host as sip_uri_canonical() writes it */
+
+/* Kinds of messages between the actors of several workers. */
+enum {
+	MSG_USER_FIND = MSG_ACTORS_FIRST, /* to the user's worker */
+	MSG_USER_FOUND,                   /* home again           */
+	MSG_SESSIONS_DRAIN,               /* main: BYE to every session that is left */
+};
+
+struct user_table;
+
+/* The whole server: made before the workers start, read-only afterwards except the atomics. */
+struct im_server {
+	const struct config *config;
+	struct sip_options sip;
+	struct msrp_options msrp;
+	struct sockaddr_storage next_hop; /* resolved once; ss_family 0: none */
+	atomic_bool is_draining;
+};
+
+struct im {
+	struct worker *worker;
+	struct im_server *server;
+	const struct config *config;
+	struct user_table *users;
+	struct pool sessions, pagers;
+};
+
+static inline struct im *im_of(const struct worker *worker)
+{
+	return worker->im;
+}
+
+/* On the worker's thread, after the layers below are ready.  0 or ENOMEM. */
+int im_worker_init(struct worker *worker, struct im_server *server);
+void im_worker_free(struct worker *worker);
+
+/* A request that passed the generic checks: sip_request_handler. */
+void im_on_request(struct worker *worker, struct sip_server *server, const struct sip_message *m);
+
+/* Refuses with a Warning 399 (D1-06). */
+void im_refuse_with_warning(struct im *im, struct sip_server *server, unsigned status, enum reason why,
+	const char *text);
+
+/* The target of requests that go to the core (or to another domain); has_flow false. */
+struct sip_target im_next_hop(const struct im *im);
+
+#endif

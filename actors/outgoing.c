@@ -1,0 +1,130 @@
+#include "actors/outgoing.h"
+
+#include "core/minted.h"
+#include "sip/header.h"
+#include "sip/owner.h"
+#include "sip/write.h"
+
+void outgoing_max_forwards(struct buffer *out, const struct sip_message *m)
+{
+	int hops = sip_max_forwards(m);
+
+	buffer_printf(out, "Max-Forwards: %d\r\n", hops > 0 ? hops - 1 : 70);
+}
+
+static bool is_ours(const struct im *im, struct slice route)
+{
+	struct sip_address address;
+	struct sip_uri uri;
+
+	if (!sip_address_decode(route, &address) || !sip_uri_parse(address.uri, &uri))
+		return false;
+	for (unsigned i = 0; i < im->server->sip.home.literal_count; i++) {
+		const struct sip_host_port *own = &im->server->sip.home.literals[i];
+		if (sip_host_equal(own->host, uri.host) &&
+		    (own->port == uri.port || own->port == 0 || (own->port == 5060 && uri.port == 0)))
+			return true;
+	}
+	return false;
+}
+
+void outgoing_routes(struct buffer *out, const struct im *im, const struct sip_message *m)
+{
+	struct sip_items items = sip_items_of(m, SIP_HDR_ROUTE);
+	struct slice route;
+	bool at_top = true;
+
+	while (sip_items_next(&items, &route)) {
+		if (at_top && is_ours(im, route))
+			continue;
+		at_top = false;
+		sip_write_header(out, "Route", route);
+	}
+}
+
+void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
+{
+	buffer_lit(out, "Contact: <sip:");
+	buffer_put(out, user);
+	buffer_char(out, '@');
+	sip_flow_host_port(im->worker, flow, out);
+	if (flow->protocol == SIP_TCP)
+		buffer_lit(out, ";transport=tcp");
+	else if (flow->protocol == SIP_TLS)
+		buffer_lit(out, ";transport=tls");
+	buffer_lit(out, ">;" IM_FEATURE_TAG "\r\n");
+}
+
+void outgoing_passed_on(struct buffer *out, const struct sip_message *m)
+{
+	static const enum sip_header_id passed[] = { SIP_HDR_SUBJECT, SIP_HDR_PRIORITY, SIP_HDR_DATE,
+		SIP_HDR_EXPIRES, SIP_HDR_ORGANIZATION, SIP_HDR_IN_REPLY_TO, SIP_HDR_CALL_INFO,
+		SIP_HDR_ALERT_INFO, SIP_HDR_MIME_VERSION, SIP_HDR_CONTENT_LANGUAGE, SIP_HDR_CONTENT_DISPOSITION,
+		SIP_HDR_CONTENT_ENCODING, SIP_HDR_OTHER };
+
+	for (unsigned i = 0; i < m->header_count; i++)
+		for (size_t k = 0; k < sizeof(passed) / sizeof(passed[0]); k++)
+			if (m->headers[i].id == passed[k])
+				sip_copy_header(out, &m->headers[i]);
+}
+
+void outgoing_to_value(struct buffer *out, const struct sip_message *m)
+{
+	struct sip_address to;
+
+	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to))
+		return; /* cannot be: the generic checks read it */
+	if (to.display.n) {
+		sip_write_text(out, to.display);
+		buffer_char(out, ' ');
+	}
+	buffer_char(out, '<');
+	sip_write_text(out, to.uri);
+	buffer_char(out, '>');
+}
+
+void outgoing_to(struct buffer *out, const struct sip_message *m)
+{
+	buffer_lit(out, "To: ");
+	outgoing_to_value(out, m);
+	buffer_lit(out, "\r\n");
+}
+
+void outgoing_call_id(struct buffer *out, struct worker *worker)
+{
+	char name[MINTED_CHARS];
+
+	/* N tries on average for N workers; a miss would only cost locality, never correctness */
+	for (unsigned tries = 0; tries < 64 * worker->group->count; tries++) {
+		minted_make(worker, name);
+		if (sip_owner_of_call_id(slice_of(name, sizeof(name)), worker->group->count) == worker->index)
+			break;
+	}
+	buffer_put(out, slice_of(name, sizeof(name)));
+}
+
+unsigned outgoing_final_status(unsigned status)
+{
+	if (status < 400)
+		return 480; /* 3xx is never followed */
+	if (status == 401 || status == 407)
+		return 403;
+	if (status == 422)
+		return 480;
+	return status;
+}
+
+struct sip_flow outgoing_flow(const struct im *im, const struct sip_target *target)
+{
+	struct sip_flow flow = { .protocol = (uint8_t)target->protocol };
+	enum listen_proto wanted = target->protocol == SIP_UDP ? LISTEN_UDP : LISTEN_TCP;
+
+	if (target->has_flow)
+		return target->flow;
+	memcpy(&flow.peer, &target->address,
+		target->address.ss_family == AF_INET6 ? sizeof(flow.peer.v6) : sizeof(flow.peer.v4));
+	for (unsigned i = im->server->sip.listener_count; i-- > 0;)
+		if (im->server->sip.listeners[i].proto == wanted)
+			flow.listener = (uint8_t)i;
+	return flow;
+}

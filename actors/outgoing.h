@@ -1,0 +1,40 @@
+/*
+ * Headers that several requests and responses of ours share.  Everything goes
+ * into a buffer of the caller, who looks at its overflow once.  Owning worker
+ * only.
+ */
+#ifndef ACTORS_OUTGOING_H
+#define ACTORS_OUTGOING_H
+
+#include "actors/identity.h"
+
+#define OUTGOING_HEADERS_MAX 12288 /* all headers of one message of ours but Via and the end */
+
+/* Max-Forwards one less than received (70 when absent). */
+void outgoing_max_forwards(struct buffer *out, const struct sip_message *m);
+
+/* The Route values below ours (ims: they lead back into the core; D1-03, design.md 4). */
+void outgoing_routes(struct buffer *out, const struct im *im, const struct sip_message *m);
+
+/* `Contact: <sip:USER@HOST:PORT;transport=..>;+g.oma.sip-im`, reachable by what goes out on `flow`. */
+void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user);
+
+/* Descriptive headers that a B2BUA passes on as they are: Subject, Priority, Date, ... and those it does
+ * not know. */
+void outgoing_passed_on(struct buffer *out, const struct sip_message *m);
+
+/* `To: <value without tag>`. */
+void outgoing_to(struct buffer *out, const struct sip_message *m);
+/* The same value without the header name. */
+void outgoing_to_value(struct buffer *out, const struct sip_message *m);
+
+/* `Call-ID`: minted so that it hashes to this worker (design.md 2). */
+void outgoing_call_id(struct buffer *out, struct worker *worker);
+
+/* D1-19: what of a final response is passed on. */
+unsigned outgoing_final_status(unsigned status);
+
+/* The flow that a target's request will take, for Contact and own addresses. */
+struct sip_flow outgoing_flow(const struct im *im, const struct sip_target *target);
+
+#endif

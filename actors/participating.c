@@ -1,0 +1,233 @@
+/*
+ * The Participating Function's door: which function a request is for, in the
+ * order of checks of design.md 4 and D1-08.  The generic checks up to Require
+ * (420) were the transaction layer's; here follow dialog, peer trust, feature
+ * tag, identity, and then the function's own list.
+ */
+#include "actors/im.h"
+
+#include "actors/identity.h"
+#include "actors/pager.h"
+#include "actors/session.h"
+#include "actors/user.h"
+#include "core/log.h"
+#include "sip/dialog.h"
+#include "sip/header.h"
+
+struct asked {
+	struct im *im;
+	struct sip_server *server;
+	const struct sip_message *m;
+	struct sip_uri target;
+	bool target_is_home;
+	char callee[IM_CANONICAL_MAX];
+	size_t callee_n;
+	struct identity who;
+};
+
+struct sip_target im_next_hop(const struct im *im)
+{
+	struct sip_target target = { .address = im->server->next_hop };
+
+	switch (im->config->core.hop.transport) {
+	case NEXT_HOP_UDP:
+		target.protocol = SIP_UDP;
+		break;
+	case NEXT_HOP_TCP:
+		target.protocol = SIP_TCP;
+		break;
+	case NEXT_HOP_TLS:
+		target.protocol = SIP_TLS;
+		break;
+	}
+	return target;
+}
+
+void im_refuse_with_warning(struct im *im, struct sip_server *server, unsigned status, enum reason why,
+	const char *text)
+{
+	char line[512];
+	struct buffer headers = buffer_over(line, sizeof(line));
+
+	buffer_printf(&headers, "Warning: 399 %s \"%s\"\r\n", im->config->domain.home, text);
+	REFUSED(&im->worker->counters, why);
+	LOG(WARN, im->worker, "sip", 0, "refused status=%u reason=%s warning=\"%s\"", status, reason_label(why), text);
+	sip_server_respond(server, &(struct sip_reply){ .status = status, .headers = buffer_slice(&headers) });
+}
+
+static bool is_in_ims(const struct im *im)
+{
+	return im->config->core.mode == MODE_IMS;
+}
+
+static bool needs_feature_tag(const struct asked *a)
+{
+	enum feature_tag policy = a->im->config->policy.feature_tag;
+
+	if (a->m->method == SIP_REGISTER || a->m->method == SIP_OPTIONS || a->m->method == SIP_PRACK)
+		return false;
+	return policy == FEATURE_TAG_ALWAYS || (policy == FEATURE_TAG_IMS && is_in_ims(a->im));
+}
+
+static void refuse_method(const struct asked *a)
+{
+	REFUSED(&a->im->worker->counters, REASON_METHOD_NOT_ALLOWED);
+	sip_server_respond(a->server, &(struct sip_reply){ .status = 405,
+		.headers = SLICE("Allow: " IM_ALLOW "\r\n") });
+}
+
+static void answer_options(const struct asked *a)
+{
+	sip_server_respond(a->server, &(struct sip_reply){ .status = 200,
+		.headers = SLICE("Allow: " IM_ALLOW "\r\nAccept: application/sdp, multipart/mixed, text/plain, message/cpim\r\n"
+				 "Supported: timer\r\n") });
+}
+
+/* ims: is this port, or what the core's Route says, the originating or the terminating side?
+ * design.md 13, "Port with role: both in ims". */
+static bool is_originating(const struct asked *a)
+{
+	struct sip_items items = sip_items_of(a->m, SIP_HDR_ROUTE);
+	struct sip_address address;
+	struct sip_uri route;
+	struct slice value;
+
+	switch (sip_flow_role(a->im->worker, sip_server_flow(a->server))) {
+	case ROLE_ORIGINATING:
+		return true;
+	case ROLE_TERMINATING:
+		return false;
+	case ROLE_BOTH:
+		break;
+	}
+	if (sip_address_next(&items, &address) == SIP_ITEM_OK && sip_uri_parse(address.uri, &route)) {
+		if (sip_uri_param(&route, "orig", NULL))
+			return true;
+		if (sip_uri_param(&route, "term", NULL))
+			return false;
+	}
+	struct slice served = sip_header_value(a->m, SIP_HDR_P_SERVED_USER);
+	if (sip_address_decode(served, &address) && sip_param_find(address.params, "sescase", &value))
+		return slice_case_eq(value, SLICE("orig"));
+	return !a->target_is_home;
+}
+
+/* Requests for nobody here may still leave by core.next_hop, when the sender may use it. */
+static bool may_leave(const struct asked *a)
+{
+	return a->im->server->next_hop.ss_family != 0 && a->im->config->core.authenticate == AUTHENTICATE_NONE &&
+	       address_is_loopback(&sip_server_flow(a->server)->peer.any);
+}
+
+/* Names that are functions or groups, not users (D1-08, D2-04): none of them is built yet. */
+static bool is_reserved(const struct asked *a)
+{
+	const struct sip_options *sip = &a->im->server->sip;
+
+	return slice_eq(a->target.user, sip->factory_user) || slice_case_eq(a->target.user, sip->history_user) ||
+	       slice_case_eq(a->target.user, SLICE("Deferred")) ||
+	       (sip->store_host.n && sip_host_equal(a->target.host, sip->store_host));
+}
+
+static bool find_callee(struct asked *a)
+{
+	struct buffer out = buffer_over(a->callee, sizeof(a->callee));
+
+	if (a->target.user.n == 0 || is_reserved(a) ||
+	    !sip_uri_canonical(&out, &a->target, &a->im->server->sip.home))
+		return false;
+	a->callee_n = out.n;
+	return true;
+}
+
+static void start_function(struct asked *a)
+{
+	bool leaves = is_in_ims(a->im) ? is_originating(a) : !a->target_is_home;
+
+	if (leaves && !is_in_ims(a->im) && !may_leave(a)) {
+		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
+		return;
+	}
+	if (!leaves && (!a->target_is_home || !find_callee(a))) {
+		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
+		return;
+	}
+	struct slice callee = slice_of(a->callee, a->callee_n);
+	if (a->m->method == SIP_INVITE) {
+		if (a->who.wants_id_privacy && !a->im->config->policy.allow_anonymity) {
+			sip_server_refuse(a->server, 403, REASON_IDENTITY);
+			return;
+		}
+		session_start(a->im, a->server, a->m, &(struct session_start){ .caller = &a->who,
+			.route = leaves ? SESSION_TO_NEXT_HOP : SESSION_TO_USER, .callee = callee });
+		return;
+	}
+	pager_start(a->im, a->server, a->m, &(struct pager_start){ .sender = &a->who,
+		.route = leaves ? PAGER_TO_NEXT_HOP : PAGER_TO_USER, .recipient = callee });
+}
+
+static void on_initial_request(struct asked *a)
+{
+	const struct sip_flow *flow = sip_server_flow(a->server);
+
+	if (is_in_ims(a->im) && !identity_peer_is_trusted(a->im, flow)) {
+		sip_server_refuse(a->server, 403, REASON_PEER_UNTRUSTED);
+		return;
+	}
+	if (a->m->method == SIP_REGISTER) {
+		user_on_register(a->im, a->server, a->m);
+		return;
+	}
+	if (a->m->method == SIP_OPTIONS) {
+		answer_options(a);
+		return;
+	}
+	if (needs_feature_tag(a) && !sip_accept_contact_has(a->m, IM_FEATURE_TAG)) {
+		sip_server_refuse(a->server, 403, REASON_FEATURE_TAG);
+		return;
+	}
+	if (!identity_of_request(a->im, flow, a->m, &a->who)) {
+		sip_server_refuse(a->server, 403, REASON_IDENTITY);
+		return;
+	}
+	start_function(a);
+}
+
+/* Does it only make sense inside a dialog? */
+static bool needs_dialog(enum sip_method method)
+{
+	return method == SIP_BYE || method == SIP_UPDATE || method == SIP_PRACK || method == SIP_INFO ||
+	       method == SIP_NOTIFY;
+}
+
+static bool is_initial_method(enum sip_method method)
+{
+	return method == SIP_INVITE || method == SIP_MESSAGE || method == SIP_REGISTER || method == SIP_OPTIONS;
+}
+
+void im_on_request(struct worker *worker, struct sip_server *server, const struct sip_message *m)
+{
+	struct asked asked = { .im = im_of(worker), .server = server, .m = m };
+	struct sip_address to;
+	bool has_to_tag = sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) && to.tag.n > 0;
+
+	if (has_to_tag && m->method != SIP_REGISTER) {
+		if (!sip_dialog_receive(worker, server, m))
+			sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
+		return;
+	}
+	if (needs_dialog(m->method)) {
+		sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
+		return;
+	}
+	if (!is_initial_method(m->method)) {
+		refuse_method(&asked);
+		return;
+	}
+	if (!sip_uri_parse(m->uri, &asked.target)) {
+		sip_server_refuse(server, 400, REASON_SYNTAX);
+		return;
+	}
+	asked.target_is_home = sip_uri_is_home(&asked.target, &asked.im->server->sip.home);
+	on_initial_request(&asked);
+}

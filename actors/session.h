@@ -1,0 +1,55 @@
+/*
+ * One IM session at the participating function: the B2BUA of an INVITE
+ * (6.2.3.2, 6.2.6.1, 6.2.7.1) with the SIP dialogs of both sides and the two
+ * MSRP legs whose chunks are switched between them.
+ *
+ * Thread: owning worker only; whoever else wants something of a session posts
+ * it a message.  Owner: the worker's session pool.
+ */
+#ifndef ACTORS_SESSION_H
+#define ACTORS_SESSION_H
+
+#include "actors/identity.h"
+
+#define SESSION_SECONDS(s) ((s) * 1000)
+
+enum { SESSION_LIMIT_NONE = -1, SESSION_LIMIT_UNBOUND = -2, SESSION_LIMIT_REATTACH = -3 };
+
+#define SESSION_STATES(X) /* name, how long it may last in ms (or which limit), what that is */               \
+	X(LOOKUP, SESSION_SECONDS(5), "asking the called user's worker where he is")                          \
+	X(INVITED, SESSION_SECONDS(185), "INVITE relayed, waiting for the answer")                            \
+	X(CANCELLED, SESSION_SECONDS(64), "487 sent, waiting for the end of the other INVITE")                \
+	X(BINDING, SESSION_LIMIT_UNBOUND, "200 relayed, waiting for both MSRP legs")                          \
+	X(ACTIVE, SESSION_LIMIT_NONE, "chunks flow; the SIP session timer guards")                            \
+	X(DETACHED, SESSION_LIMIT_REATTACH, "a leg is lost; without a new one the session ends")              \
+	X(CLOSING, SESSION_SECONDS(40), "BYE sent, waiting for its answer (timer F) and for the ACK of a 2xx") \
+	X(CLOSED, SESSION_LIMIT_NONE, "nothing left but to be freed")
+
+enum session_state {
+#define X(name, ms, what) SESSION_##name,
+	SESSION_STATES(X)
+#undef X
+};
+
+enum session_route {
+	SESSION_TO_USER,     /* a user served here: ask where he is (standalone: his contact; ims: the core) */
+	SESSION_TO_NEXT_HOP, /* to core.next_hop with the Request-URI as it is                              */
+};
+
+struct session_start {
+	const struct identity *caller;
+	enum session_route route;
+	struct slice callee; /* canonical; SESSION_TO_USER only */
+};
+
+/* Takes the INVITE over: it is answered in any case, at once or later. */
+void session_start(struct im *im, struct sip_server *server, const struct sip_message *invite,
+	const struct session_start *start);
+
+/* BYE to every session of this worker that is left, with a Reason. */
+void sessions_drain(struct im *im);
+
+int sessions_init(struct im *im);
+void sessions_free(struct im *im);
+
+#endif

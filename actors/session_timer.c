@@ -1,0 +1,95 @@
+#include "actors/session_timer.h"
+
+#include "sip/header.h"
+
+bool session_timer_is_too_brief(const struct sip_message *m, uint64_t min_se_ms)
+{
+	struct sip_session_expires wanted;
+
+	return sip_session_expires_decode(sip_header_value(m, SIP_HDR_SESSION_EXPIRES), &wanted) &&
+	       wanted.seconds * 1000ull < min_se_ms;
+}
+
+void session_timer_refuse(struct im *im, struct sip_server *server)
+{
+	char text[64];
+	struct buffer headers = buffer_over(text, sizeof(text));
+
+	buffer_printf(&headers, "Min-SE: %llu\r\n", (unsigned long long)im->config->timers.min_se_ms / 1000);
+	REFUSED(&im->worker->counters, REASON_INTERVAL_TOO_BRIEF);
+	sip_server_respond(server, &(struct sip_reply){ .status = 422, .headers = buffer_slice(&headers) });
+}
+
+static void on_refresh_due(struct timer *t)
+{
+	struct session_timer *timer = (struct session_timer *)((char *)t - offsetof(struct session_timer, refresh));
+
+	timer->events->on_refresh(timer);
+}
+
+static void on_expiry(struct timer *t)
+{
+	struct session_timer *timer = (struct session_timer *)((char *)t - offsetof(struct session_timer, expiry));
+
+	timer->events->on_expired(timer);
+}
+
+static void start(struct session_timer *timer)
+{
+	uint64_t ms = timer->expires_s * 1000ull;
+	/* RFC 4028 10: BYE min(32 s, a third of the interval) before the end */
+	uint64_t before = ms / 3 < 32000 ? ms / 3 : 32000;
+
+	worker_arm(timer->worker, &timer->expiry, timer->we_refresh ? ms : ms - before + 1, on_expiry);
+	if (timer->we_refresh)
+		worker_arm(timer->worker, &timer->refresh, ms / 2, on_refresh_due);
+	else
+		worker_disarm(timer->worker, &timer->refresh);
+}
+
+void session_timer_stop(struct session_timer *timer)
+{
+	if (!timer->worker)
+		return;
+	worker_disarm(timer->worker, &timer->refresh);
+	worker_disarm(timer->worker, &timer->expiry);
+}
+
+void session_timer_answer(struct session_timer *timer, const struct sip_message *request, struct im *im,
+	struct buffer *headers)
+{
+	struct sip_session_expires wanted = { 0 };
+	bool has = sip_session_expires_decode(sip_header_value(request, SIP_HDR_SESSION_EXPIRES), &wanted);
+	uint32_t most = (uint32_t)(im->config->timers.session_expires_ms / 1000);
+	uint32_t least = (uint32_t)(im->config->timers.min_se_ms / 1000), asked_least = 0;
+
+	buffer_lit(headers, "Supported: timer\r\n");
+	if (!sip_items_have(request, SIP_HDR_SUPPORTED, "timer"))
+		return;
+	(void)sip_seconds_of(request, SIP_HDR_MIN_SE, &asked_least); /* absent: 0 is right */
+	if (asked_least > least)
+		least = asked_least;
+	timer->worker = im->worker;
+	timer->expires_s = has ? wanted.seconds : most;
+	if (timer->expires_s > most)
+		timer->expires_s = most > least ? most : least;
+	timer->we_refresh = has && wanted.refresher == SIP_REFRESHER_UAS; /* the UAC's choice is kept */
+	buffer_printf(headers, "Session-Expires: %u;refresher=%s\r\n", timer->expires_s,
+		timer->we_refresh ? "uas" : "uac");
+	if (!timer->we_refresh)
+		buffer_lit(headers, "Require: timer\r\n");
+	start(timer);
+}
+
+void session_timer_accepted(struct session_timer *timer, const struct sip_message *response, struct im *im)
+{
+	struct sip_session_expires agreed;
+
+	if (!sip_session_expires_decode(sip_header_value(response, SIP_HDR_SESSION_EXPIRES), &agreed) ||
+	    agreed.seconds == 0)
+		return;
+	timer->worker = im->worker;
+	timer->expires_s = agreed.seconds;
+	timer->we_refresh = agreed.refresher != SIP_REFRESHER_UAS; /* uac is us; unsaid: it falls to us */
+	start(timer);
+}

@@ -1,0 +1,44 @@
+/*
+ * The SIP session timer of one side of a B2BUA (RFC 4028, D1-04): the edge
+ * client refreshes where it can, we supervise; where we were made the
+ * refresher, on_refresh asks for one.
+ *
+ * Thread: owning worker only.  Lives inside the side it guards.
+ */
+#ifndef ACTORS_SESSION_TIMER_H
+#define ACTORS_SESSION_TIMER_H
+
+#include "actors/im.h"
+
+struct session_timer;
+
+struct session_timer_events {
+	void (*on_refresh)(struct session_timer *); /* half of the interval is over: refresh */
+	void (*on_expired)(struct session_timer *); /* nobody refreshed: BYE                 */
+};
+
+struct session_timer {
+	struct worker *worker;
+	const struct session_timer_events *events;
+	struct timer refresh, expiry;
+	uint32_t expires_s; /* 0: no session timer on this side */
+	bool we_refresh;
+};
+
+/* Session-Expires under the minimum: 422 (RFC 4028 9). */
+bool session_timer_is_too_brief(const struct sip_message *m, uint64_t min_se_ms);
+void session_timer_refuse(struct im *im, struct sip_server *server);
+
+/*
+ * Writes Session-Expires, and Require where RFC 4028 wants it, into our 2xx to `request`, and starts
+ * the timer.  A peer without `Supported: timer` gets none: there would be nobody to refresh.
+ */
+void session_timer_answer(struct session_timer *timer, const struct sip_message *request, struct im *im,
+	struct buffer *headers);
+
+/* Starts the timer as the peer's 2xx to our request says. */
+void session_timer_accepted(struct session_timer *timer, const struct sip_message *response, struct im *im);
+
+void session_timer_stop(struct session_timer *timer);
+
+#endif

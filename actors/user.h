@@ -1,0 +1,52 @@
+/*
+ * Users and their registrations: the registrar of standalone mode (RFC 3261
+ * 10) and the registration state that a core reports by third-party REGISTER
+ * (6.2.1).  A user lives on the worker that its canonical URI hashes to
+ * (design.md 2); others ask by message.
+ */
+#ifndef ACTORS_USER_H
+#define ACTORS_USER_H
+
+#include "actors/identity.h"
+
+#define USER_BINDINGS_MAX 8
+#define USER_CONTACT_MAX  512
+
+#define REGISTER_EXPIRES_DEFAULT_S 3600
+#define REGISTER_EXPIRES_MIN_S     60
+#define REGISTER_EXPIRES_MAX_S     (30 * 24 * 3600)
+
+int users_init(struct im *im);
+void users_free(struct im *im);
+void user_register_handlers(struct worker *worker);
+
+/* A REGISTER on the worker that owns its To URI; answers it. */
+void user_on_register(struct im *im, struct sip_server *server, const struct sip_message *m);
+
+struct user_contact {
+	char uri[USER_CONTACT_MAX];
+	size_t uri_n;
+	struct sip_flow flow;
+};
+
+/*
+ * A question that travels: allocated by the asker, comes home to the actor `asker` as MSG_USER_FOUND
+ * (err ENOENT: the asker is gone; the handler of the kind frees it), freed by it.
+ */
+struct user_find {
+	struct msg msg;
+	actor_id asker;
+	char canonical[IM_CANONICAL_MAX];
+	size_t canonical_n;
+	/* ---- written by the user's worker ---- */
+	bool is_registered;
+	unsigned contact_count; /* standalone: the best first */
+	struct user_contact contacts[USER_BINDINGS_MAX];
+};
+
+/* ENOMEM: nothing was sent. */
+int user_find(struct im *im, struct slice canonical, actor_id asker);
+
+unsigned users_count(const struct im *im);
+
+#endif
