@@ -1,0 +1,243 @@
+#include "tests/unit/test.h"
+
+#include "sip/sdp.h"
+
+#define V  "v=0\r\n"
+#define O  "o=alice 2890844526 2890844527 IN IP4 10.0.0.1\r\n"
+#define S  "s=-\r\n"
+#define C  "c=IN IP4 10.0.0.1\r\n"
+#define T  "t=0 0\r\n"
+#define M  "m=message 7654 TCP/MSRP *\r\n"
+#define P  "a=path:msrp://10.0.0.1:7654/jshA7weztas;tcp\r\n"
+#define OK V O S C T M P
+
+static const struct {
+	const char *what, *text;
+	enum sdp_verdict want;
+} verdicts[] = {
+	{ "an offer", OK "a=accept-types:message/cpim\r\n", SDP_OK },
+	{ "no media", V O S T, SDP_OK },
+	{ "lines that end with LF", "v=0\no=- 1 1 IN IP4 h\ns=-\nc=IN IP4 h\nt=0 0\nm=message 1 TCP/MSRP *\n", SDP_OK },
+	{ "last line without end", V O S C T "m=message 1 TCP/MSRP *", SDP_OK },
+	{ "unknown types are passed on", V O S C T "y=x\r\n", SDP_OK },
+	{ "c= in each m=", V O S T M C, SDP_OK },
+	{ "rejected media need no c=", V O S T "m=audio 0 RTP/AVP 0\r\n", SDP_OK },
+	{ "port with count", V O S C T "m=audio 2000/2 RTP/AVP 0\r\n", SDP_OK },
+	{ "empty", "", SDP_BAD_VERSION },
+	{ "no v=", O S C T M, SDP_BAD_VERSION },
+	{ "v=1", "v=1\r\n" O S C T M, SDP_BAD_VERSION },
+	{ "no o=", V S C T M, SDP_BAD_ORIGIN },
+	{ "only v=", V, SDP_BAD_ORIGIN },
+	{ "two o=", V O O S C T M, SDP_BAD_ORIGIN },
+	{ "o= too short", V "o=- 1 1 IN IP4\r\n" S C T M, SDP_BAD_ORIGIN },
+	{ "o= too long", V "o=- 1 1 IN IP4 h h\r\n" S C T M, SDP_BAD_ORIGIN },
+	{ "c= too short", V O S "c=IN IP4\r\n" T M, SDP_BAD_CONNECTION },
+	{ "m= without format", V O S C T "m=message 1 TCP/MSRP\r\n", SDP_BAD_MEDIA },
+	{ "m= without proto", V O S C T "m=message 1\r\n", SDP_BAD_MEDIA },
+	{ "m= empty", V O S C T "m=\r\n", SDP_BAD_MEDIA },
+	{ "port 65536", V O S C T "m=message 65536 TCP/MSRP *\r\n", SDP_BAD_MEDIA },
+	{ "port -1", V O S C T "m=message -1 TCP/MSRP *\r\n", SDP_BAD_MEDIA },
+	{ "port 1/x", V O S C T "m=message 1/x TCP/MSRP *\r\n", SDP_BAD_MEDIA },
+	{ "no c= anywhere", V O S T M, SDP_NO_CONNECTION },
+	{ "no c= for the second", V O S T M C M, SDP_NO_CONNECTION },
+	{ "no =", OK "a\r\n", SDP_BAD_LINE },
+	{ "blank before =", OK "a =x\r\n", SDP_BAD_LINE },
+	{ "capital", OK "A=x\r\n", SDP_BAD_LINE },
+	{ "empty line", OK "\r\na=x\r\n", SDP_BAD_LINE },
+	{ "CR inside", OK "a=x\ry\r\n", SDP_BAD_LINE },
+};
+
+static void test_verdicts(void **state)
+{
+	static struct sdp sdp;
+
+	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
+		size_t n = strlen(verdicts[i].text);
+		char *copy = exact_copy(verdicts[i].text, n);
+		enum sdp_verdict got = sdp_parse(&sdp, slice_of(copy, n));
+
+		CHECK(got == verdicts[i].want, "%s: %s\n", verdicts[i].what, sdp_verdict_text(got));
+		for (size_t cut = 0; cut < n; cut++) { /* nothing is read behind the end */
+			char *tight = exact_copy(verdicts[i].text, cut);
+			if (sdp_parse(&sdp, slice_of(tight, cut)) == SDP_OK)
+				assert_true(sdp.origin.n > 0);
+			free(tight);
+		}
+		free(copy);
+	}
+	const char nul[] = OK "a=x\0y\r\n";
+	assert_int_equal(sdp_parse(&sdp, slice_of(nul, sizeof(nul) - 1)), SDP_BAD_LINE);
+}
+
+static void test_media_limit(void **state)
+{
+	static struct sdp sdp;
+	char text[2048];
+
+	for (unsigned count = SDP_MEDIA_MAX; count <= SDP_MEDIA_MAX + 1; count++) {
+		strcpy(text, V O S C T);
+		for (unsigned i = 0; i < count; i++)
+			strcat(text, M);
+		assert_int_equal(sdp_parse(&sdp, slice_str(text)),
+				 count > SDP_MEDIA_MAX ? SDP_TOO_MANY_MEDIA : SDP_OK);
+	}
+}
+
+static void test_index(void **state)
+{
+	static struct sdp sdp;
+	bool tls;
+	struct slice value;
+	const char text[] = V O S C T "a=SendOnly\r\na=setup:active\r\na=fingerprint:SHA-1 00\r\n"
+			    "m=audio 9 RTP/AVP 0 8\r\na=recvonly\r\n"
+			    "m=message 7654 TCP/TLS/MSRP *\r\nc=IN IP6 ::1\r\n" P
+			    "a=Accept-Types: message/cpim text/* \r\na=accept-wrapped-types:*\r\n"
+			    "a=max-size:1000\r\na=SETUP:ActPass\r\na=connection:new\r\n"
+			    "a=file-selector:name:\"a b\" size:3\r\na=file-transfer-id:x\r\n"
+			    "a=filesize:3\r\na=filelength:4\r\na=own\r\na=path:second\r\n";
+
+	assert_int_equal(sdp_parse(&sdp, slice_str(text)), SDP_OK);
+	assert_int_equal(sdp.media_count, 2);
+	assert_true(slice_eq(sdp.origin, SLICE("alice 2890844526 2890844527 IN IP4 10.0.0.1")));
+	const struct sdp_media *m = sdp_msrp_media(&sdp);
+	assert_ptr_equal(m, &sdp.media[1]);
+	assert_true(sdp_media_is_msrp(m, &tls) && tls);
+	assert_false(sdp_media_is_msrp(&sdp.media[0], NULL));
+	assert_int_equal(m->port, 7654);
+	assert_true(slice_eq(sdp.media[0].formats, SLICE("0 8")));
+	assert_true(slice_eq(m->connection, SLICE("IN IP6 ::1")));
+	assert_true(slice_eq(sdp.connection, SLICE("IN IP4 10.0.0.1")));
+	assert_true(slice_eq(m->path, SLICE("msrp://10.0.0.1:7654/jshA7weztas;tcp")));
+	assert_true(slice_eq(m->accept_types, SLICE("message/cpim text/*")));
+	assert_true(slice_eq(m->accept_wrapped_types, SLICE("*")));
+	assert_true(slice_eq(m->max_size, SLICE("1000")));
+	assert_true(slice_eq(m->connection_attribute, SLICE("new")));
+	assert_true(slice_eq(m->file_selector, SLICE("name:\"a b\" size:3")));
+	assert_true(slice_eq(m->file_transfer_id, SLICE("x")));
+	assert_true(slice_eq(m->file_size, SLICE("3")));
+	assert_true(slice_eq(m->file_length, SLICE("4")));
+	/* media overrides session, without case */
+	assert_int_equal(sdp_media_direction(&sdp, m), SDP_SENDONLY);
+	assert_int_equal(sdp_media_direction(&sdp, &sdp.media[0]), SDP_RECVONLY);
+	assert_int_equal(sdp_media_setup(&sdp, m), SDP_SETUP_ACTPASS);
+	assert_int_equal(sdp_media_setup(&sdp, &sdp.media[0]), SDP_SETUP_ACTIVE);
+	assert_true(slice_eq(sdp_media_fingerprint(&sdp, m), SLICE("SHA-1 00")));
+	assert_true(sdp_attribute(m->whole, "OWN", &value) && value.n == 0);
+	assert_true(sdp_attribute(sdp.attributes, "setup", &value));
+	assert_true(slice_eq(value, SLICE("active")));
+	assert_false(sdp_attribute(sdp.media[0].whole, "own", NULL));
+	assert_int_equal(sdp_direction_inverted(SDP_SENDONLY), SDP_RECVONLY);
+	assert_int_equal(sdp_direction_inverted(SDP_RECVONLY), SDP_SENDONLY);
+	assert_int_equal(sdp_direction_inverted(SDP_SENDRECV), SDP_SENDRECV);
+
+	assert_int_equal(sdp_parse(&sdp, SLICE(OK)), SDP_OK);
+	assert_int_equal(sdp_media_direction(&sdp, &sdp.media[0]), SDP_SENDRECV);
+	assert_int_equal(sdp_parse(&sdp, SLICE(V O S C T "m=message 0 TCP/MSRP *\r\n" P)), SDP_OK);
+	assert_null(sdp_msrp_media(&sdp));
+}
+
+static const struct {
+	const char *what, *text;
+	unsigned accepted;
+	enum sdp_setup setup;
+	const char *fingerprint, *proto, *want;
+} rewrites[] = {
+	{ "plain", OK "a=accept-types:*\r\n", 0, SDP_SETUP_NONE, "", "",
+	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "c=IN IP4 192.0.2.9\r\n" T
+	  "m=message 2855 TCP/MSRP *\r\na=accept-types:*\r\na=path:msrp://me/x;tcp\r\n" },
+	{ "unknown lines and attributes stand as they stood",
+	  V O "s=Caf\xc3\xa9\r\ni=a  b \r\nu=http://x\r\n" C "b=AS:10\r\n" T "r=7d 1h 0\r\n"
+	  "a=x-own:1  2\r\n" M "i=t\r\nb=AS:1\r\na=sendonly\r\n" P "a=msrp-cema\r\na=:odd\r\n"
+	  "a=file-selector:name:\"a\" size:3\r\n",
+	  0, SDP_SETUP_PASSIVE, "", "",
+	  V "o=- 5 6 IN IP4 192.0.2.9\r\ns=Caf\xc3\xa9\r\ni=a  b \r\nu=http://x\r\n"
+	  "c=IN IP4 192.0.2.9\r\nb=AS:10\r\n" T "r=7d 1h 0\r\na=x-own:1  2\r\n"
+	  "m=message 2855 TCP/MSRP *\r\ni=t\r\nb=AS:1\r\na=sendonly\r\na=msrp-cema\r\na=:odd\r\n"
+	  "a=file-selector:name:\"a\" size:3\r\na=path:msrp://me/x;tcp\r\na=setup:passive\r\n" },
+	{ "what is of the peer's connection goes, at both levels",
+	  V O S T "a=setup:active\r\na=fingerprint:SHA-1 00\r\n"
+	  "m=message 7654 TCP/TLS/MSRP *\r\n" C P "a=Setup:actpass\r\na=connection:existing\r\n"
+	  "a=fingerprint:SHA-1 11\r\na=crypto:1 x\r\na=path:two\r\n",
+	  0, SDP_SETUP_ACTIVE, "SHA-256 AB", "TCP/MSRP",
+	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "c=IN IP4 192.0.2.9\r\n" T
+	  "m=message 2855 TCP/MSRP *\r\na=path:msrp://me/x;tcp\r\na=setup:active\r\n"
+	  "a=fingerprint:SHA-256 AB\r\n" },
+	{ "other media are rejected, in their places",
+	  V O S C T "m=audio 9 RTP/AVP 0 8\r\na=rtpmap:0 x\r\nc=IN IP4 h\r\n" M P "m=video 8/2 RTP/AVP 3\r\n" M,
+	  1, SDP_SETUP_NONE, "", "",
+	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "c=IN IP4 192.0.2.9\r\n" T
+	  "m=audio 0 RTP/AVP 0 8\r\nm=message 2855 TCP/MSRP *\r\na=path:msrp://me/x;tcp\r\n"
+	  "m=video 0 RTP/AVP 3\r\nm=message 0 TCP/MSRP *\r\n" },
+	{ "line ends become CRLF", "v=0\no=- 1 1 IN IP4 h\ns=-\nm=message 1 TCP/MSRP *\nc=IN IP4 h\na=x",
+	  0, SDP_SETUP_NONE, "", "",
+	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "c=IN IP4 192.0.2.9\r\n"
+	  "m=message 2855 TCP/MSRP *\r\na=x\r\na=path:msrp://me/x;tcp\r\n" },
+};
+
+static void test_rewrite(void **state)
+{
+	static struct sdp sdp, again;
+
+	for (size_t i = 0; i < sizeof(rewrites) / sizeof(rewrites[0]); i++) {
+		char memory[1024];
+		size_t n = strlen(rewrites[i].want);
+		struct buffer out = buffer_over(memory, sizeof(memory));
+
+		assert_int_equal(sdp_parse(&sdp, slice_str(rewrites[i].text)), SDP_OK);
+		struct sdp_own own = {
+			.session_id = 5,
+			.version = 6,
+			.address = SLICE("192.0.2.9"),
+			.media = &sdp.media[rewrites[i].accepted],
+			.port = 2855,
+			.proto = slice_str(rewrites[i].proto),
+			.path = SLICE("msrp://me/x;tcp"),
+			.setup = rewrites[i].setup,
+			.fingerprint = slice_str(rewrites[i].fingerprint),
+		};
+		assert_true(sdp_rewrite(&out, &sdp, &own));
+		CHECK(slice_eq(buffer_slice(&out), slice_str(rewrites[i].want)), "%s: got:\n%.*s\n",
+		      rewrites[i].what, SLICE_ARG(buffer_slice(&out)));
+		/* what we write we can read */
+		assert_int_equal(sdp_parse(&again, buffer_slice(&out)), SDP_OK);
+		assert_true(slice_eq(sdp_msrp_media(&again)->path, own.path));
+		char *tight = malloc(n - 1);
+		out = buffer_over(tight, n - 1);
+		assert_false(sdp_rewrite(&out, &sdp, &own));
+		free(tight);
+	}
+}
+
+static void test_rewrite_ipv6_and_injection(void **state)
+{
+	static struct sdp sdp;
+	char memory[1024];
+	struct buffer out = buffer_over(memory, sizeof(memory));
+	struct slice evil = SLICE("x\r\na=evil");
+
+	assert_int_equal(sdp_parse(&sdp, SLICE(OK)), SDP_OK);
+	struct sdp_own good = { .address = SLICE("2001:db8::9"), .media = &sdp.media[0],
+				.port = 1, .path = SLICE("p") }, own;
+	assert_true(sdp_rewrite(&out, &sdp, &good));
+	assert_true(slice_starts(buffer_slice(&out),
+				 SLICE(V "o=- 0 0 IN IP6 2001:db8::9\r\n" S "c=IN IP6 2001:db8::9\r\n")));
+	own = good, own.path = evil;
+	assert_false(sdp_rewrite(&out, &sdp, &own));
+	own = good, own.address = evil;
+	assert_false(sdp_rewrite(&out, &sdp, &own));
+	own = good, own.fingerprint = evil;
+	assert_false(sdp_rewrite(&out, &sdp, &own));
+	own = good, own.proto = evil;
+	assert_false(sdp_rewrite(&out, &sdp, &own));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_verdicts), cmocka_unit_test(test_media_limit),
+		cmocka_unit_test(test_index),	 cmocka_unit_test(test_rewrite),
+		cmocka_unit_test(test_rewrite_ipv6_and_injection),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
