@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Two clients use a running imserv as ordinary people would: register, send a pager message, talk in an
+IM session over MSRP, leave. Prints the conversation; exit code 0 only if everything really happened.
+
+usage: demo.py --server PATH            start that imservd for the demo, on free ports
+       demo.py --ready-line LINE        use the server that printed this ready line
+       demo.py --sip HOST:PORT          use the server that listens there
+options: --transport udp|tcp (default: tcp)   --domain NAME (default: example.com)"""
+import argparse
+import asyncio
+import hashlib
+import os
+import secrets
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from ua import Failure, Witness, agent, check, same  # noqa: E402
+from ua.server import Ready, Server, host_port  # noqa: E402
+
+SECONDS = 60
+
+
+def say(who, text):
+    print("%-8s %s" % (who, text), flush=True)
+
+
+async def join(witness, name, address, options):
+    user = agent.Agent(witness, name, address, options.transport, options.domain)
+    user.title = name.capitalize()
+    await user.open()
+    response = await user.register()
+    check(response.status == 200, "REGISTER got %s" % response)
+    say(user.title, "registers as %s" % user.uri)
+    return user
+
+
+async def pager(sender, receiver, text):
+    sending = sender.start(sender.build("MESSAGE", receiver.uri, body=text.encode(),
+                                        content_type="text/plain"))
+    server = await receiver.expect("MESSAGE")
+    same(server.request.body.decode(), text, "pager message")
+    server.respond(200, "OK")
+    same((await sending.final()).status, 200, "MESSAGE")
+    say(sender.title, "-> %s, pager message: %s" % (receiver.title, text))
+
+
+async def talk(sender, receiver, text):
+    await sender.send(text)
+    got = await receiver.receive()
+    same(bytes(got.body).decode(), text, "text")
+    say(sender.agent.title, "-> %s, in the session: %s" % (receiver.agent.title, text))
+
+
+async def converse(alice, bob):
+    await pager(alice, bob, "Hi Bob, do you have a minute?")
+    await pager(bob, alice, "For you always.")
+    outgoing = alice.invite(bob)
+    say("Alice", "invites Bob to an IM session")
+    invitation = await bob.expect_invite()
+    invitation.ring()
+    await outgoing.transaction.provisional(180)
+    say("Bob", "rings")
+    accepting = asyncio.ensure_future(invitation.accept())
+    await outgoing.established()
+    await accepting
+    say("Bob", "accepts; both MSRP connections stand")
+    for sender, receiver, text in (
+            (outgoing, invitation, "Did you see the new server?"),
+            (invitation, outgoing, "The one that switches our messages right now? Naïve question…"),
+            (outgoing, invitation, "That one. I am sending you its picture.")):
+        await talk(sender, receiver, text)
+    picture = secrets.token_bytes(300000)
+    await outgoing.send(picture, chunk=2048, content_type="image/png")
+    got = await invitation.receive()
+    same((got.length, got.digest), (len(picture), hashlib.sha256(picture).hexdigest()), "picture")
+    say("Alice", "-> Bob, image/png of %d octets in %d chunks, arrived octet by octet" % (
+        got.length, len(got.chunks)))
+    await talk(invitation, outgoing, "Nice. I have to go, bye!")
+    await invitation.hang_up()
+    await outgoing.wait_bye()
+    say("Bob", "leaves the session; Alice's side is closed too")
+    for user in (alice, bob):
+        same((await user.register(0)).status, 200, "de-registration")
+        say(user.title, "goes offline")
+    status = (await alice.pager(bob, "Are you still there?")).status
+    check(status in (202, 480), "MESSAGE to an offline user got %d" % status)
+    say("imserv", "tells Alice: %s (%d)" % (
+        "Bob is offline, the message is kept for him" if status == 202
+        else "Bob is temporarily unavailable", status))
+
+
+async def demo(options):
+    server = None
+    if options.server:
+        server = await Server(options.server).start()
+        ready = server.ready
+    elif options.ready_line:
+        ready = Ready(options.ready_line.strip())
+    else:
+        ready = None
+    address = host_port(options.sip) if ready is None else ready.sip[options.transport]
+    witness = Witness()
+    users = []
+    try:
+        for name in ("alice", "bob"):
+            users.append(await join(witness, name, address, options))
+        await asyncio.wait_for(converse(*users), SECONDS)
+        check(not witness.violations, "protocol violations: %s" % "; ".join(witness.violations))
+    finally:
+        for user in users:
+            user.close()
+        if server:
+            code = await server.stop()
+            check(code == 0, "imservd ended with %s" % code)
+    print("Everything arrived.")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server")
+    parser.add_argument("--ready-line")
+    parser.add_argument("--sip")
+    parser.add_argument("--transport", choices=("udp", "tcp"), default="tcp")
+    parser.add_argument("--domain", default="example.com")
+    options = parser.parse_args()
+    if not (options.server or options.ready_line or options.sip):
+        parser.error("one of --server, --ready-line and --sip is needed")
+    try:
+        asyncio.run(demo(options))
+    except (Failure, OSError, asyncio.TimeoutError) as error:
+        print("demo failed: %s" % (error or type(error).__name__), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""Runs the scenarios against a server over real sockets.
+
+usage: run.py --server PATH [--mode ims|standalone] [--workers N] [--io io_uring|epoll]
+              [--transport udp|tcp] [--match TEXT] [--list] [--verbose]
+
+Without restrictions a matrix in which every scenario meets each mode, 1, 2 and 4 workers, UDP and TCP,
+io_uring and epoll, but not their full product. Prints `ok NAME (params)`, `FAIL NAME (params): why` or
+`skip NAME (params): why`, at the end `N passed, N failed, N skipped`; exit code 1 when one failed."""
+import argparse
+import asyncio
+import ctypes
+import os
+import sys
+import time
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [here, os.path.dirname(here)]
+
+import world  # noqa: E402
+from ua import Failure, check  # noqa: E402
+
+THEMES = ("command_line", "operation", "registration", "pager", "session", "privacy",
+          "workers", "msrp_refusals", "transfer", "limits", "time_out")
+
+# (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
+MATRIX = (("standalone", 1, "io_uring", "tcp"), ("standalone", 2, "epoll", "udp"),
+          ("standalone", 4, "io_uring", "udp"), ("ims", 1, "epoll", "udp"),
+          ("ims", 2, "io_uring", "udp"), ("ims", 4, "epoll", "tcp"))
+
+
+class Report:
+    def __init__(self, verbose):
+        self.passed = self.failed = self.skipped = 0
+        self.verbose = verbose
+
+    def ok(self, name, parameters, seconds):
+        self.passed += 1
+        print("ok %s (%s) %.1f s" % (name, parameters, seconds), flush=True)
+
+    def fail(self, name, parameters, why, trace=()):
+        self.failed += 1
+        print("FAIL %s (%s): %s" % (name, parameters, why), flush=True)
+        for line in trace if self.verbose else ():
+            print("    " + line)
+
+    def skip(self, name, parameters, why):
+        self.skipped += 1
+        print("skip %s (%s): %s" % (name, parameters, why), flush=True)
+
+
+async def run_one(place, scenario, report, parameters):
+    """One scenario on a running server, with everything that must hold after it."""
+    witness, started = place.witness, time.monotonic()
+    witness.violations.clear(), witness.trace.clear(), witness.secrets.clear()
+    if place.core:
+        place.core.reset()
+    why = None
+    try:
+        if scenario.settle:
+            await place.remember()
+        await asyncio.wait_for(scenario.function(place), scenario.seconds)
+        place.close_clients()
+        if scenario.settle and place.server.alive:
+            await place.settled()
+        if witness.violations:
+            why = "; ".join(witness.violations[:4])
+    except world.Skip as reason:
+        report.skip(scenario.name, parameters, reason)
+        return
+    except asyncio.TimeoutError:
+        why = "not done within %d s" % scenario.seconds
+    except Exception as error:  # a scenario may fail in any way; the run goes on
+        why = "%s%s" % ("" if isinstance(error, Failure) else type(error).__name__ + ": ", error)
+        if witness.violations:
+            why += " [also: %s]" % "; ".join(witness.violations[:3])
+    finally:
+        place.close_clients()
+    if place.server.trouble():
+        why = "%s [server printed: %s]" % (why or "", " | ".join(place.server.trouble()[:12]))
+    elif not place.server.alive and scenario.own is None:
+        why = "%s [server ended with %s: %s]" % (why or "", place.server.process.returncode,
+                                                 place.server.tail(5))
+    if why:
+        report.fail(scenario.name, parameters, why, witness.trace[-40:])
+    else:
+        report.ok(scenario.name, parameters, time.monotonic() - started)
+
+
+def io_uring_works():
+    """io_uring_setup() succeeds: container runtimes block it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.syscall(425, 4, ctypes.create_string_buffer(256))
+    if descriptor >= 0:
+        os.close(descriptor)
+    return descriptor >= 0
+
+
+async def run_on(path, combination, scenarios, settings, report, label=""):
+    """Start a server for these scenarios, run them one after the other, stop it."""
+    mode, workers, io, transport = combination
+    parameters = "%s, %d worker%s, %s, %s%s" % (mode, workers, "" if workers == 1 else "s", io,
+                                                transport, label)
+    if io == "io_uring" and not io_uring_works():
+        for scenario in scenarios:
+            report.skip(scenario.name, parameters, "io_uring is not available here")
+        return
+    place = world.World(path, mode, workers, io, transport, settings)
+    try:
+        await place.start()
+    except Exception as error:
+        for scenario in scenarios:
+            report.fail(scenario.name, parameters, "no server: %s" % error)
+        return
+    try:
+        check(place.server.ready.io == io, "ready line says io=%s" % place.server.ready.io)
+        own = scenarios[0].own is not None
+        if not own:
+            await warm_up(place)
+        for scenario in scenarios:
+            if not place.server.alive and not own:
+                await place.kill()
+                place = world.World(path, mode, workers, io, transport, settings)
+                await place.start()
+                await warm_up(place)
+            await run_one(place, scenario, report, parameters)
+    finally:
+        try:
+            code = await place.stop()
+            if (code != 0 or place.server.trouble()) and not (own and code is None):
+                report.fail("server end", parameters, "exit code %s: %s" % (
+                    code, " | ".join(place.server.trouble()[:12]) or place.server.tail(5)))
+        except Exception as error:
+            report.fail("server end", parameters, str(error))
+
+
+async def warm_up(place):
+    """Connections that stay, such as those of the core, exist before gauges are compared."""
+    try:
+        await asyncio.wait_for(place.normal_session(), 15)
+    except Exception as error:
+        print("# warm-up failed: %s" % error, flush=True)
+    place.close_clients()
+    await asyncio.sleep(0.2)
+
+
+def fits(scenario, combination):
+    mode, workers, _, transport = combination
+    return (mode in scenario.modes and transport in scenario.transports
+            and workers >= scenario.least_workers)
+
+
+async def run(options):
+    report = Report(options.verbose)
+    chosen = [s for s in world.SCENARIOS if options.match in s.name]
+    matrix = [c for c in MATRIX if options.mode in (None, c[0]) and options.workers in (None, c[1])
+              and options.io in (None, c[2]) and options.transport in (None, c[3])]
+    if not matrix:
+        matrix = [(options.mode or "standalone", options.workers or 2, options.io or "io_uring",
+                   options.transport or "udp")]
+    done = set()
+
+    def pick(combination, kind):
+        """Scenarios of this kind for this combination; those for `once` only if not yet seen."""
+        out = []
+        for s in chosen:
+            if kind(s) and fits(s, combination):
+                if s.once and (s.name, combination[0]) in done:
+                    continue
+                done.add((s.name, combination[0]))
+                out.append(s)
+        return out
+    for combination in matrix:
+        plain = pick(combination, lambda s: s.own is None and not s.tuned)
+        if plain:
+            await run_on(options.server, combination, plain, None, report)
+    # one combination of each mode and both transports is enough where only time matters
+    for combination in matrix[1:5:2] if len(matrix) > 4 else matrix:
+        tuned = pick(combination, lambda s: s.own is None and s.tuned)
+        if tuned:
+            await run_on(options.server, combination, tuned, world.TUNED, report, ", short timers")
+    for combination in matrix:
+        for s in pick(combination, lambda s: s.own is not None):
+            await run_on(options.server, combination, [s], dict(world.BASE, **s.own), report)
+    print("%d passed, %d failed, %d skipped" % (report.passed, report.failed, report.skipped))
+    return 1 if report.failed or not report.passed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", required=True)
+    parser.add_argument("--mode", choices=("ims", "standalone"))
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--io", choices=("io_uring", "uring", "epoll"))
+    parser.add_argument("--transport", choices=("udp", "tcp"))
+    parser.add_argument("--match", default="")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    if options.io == "uring":
+        options.io = "io_uring"
+    options.server = os.path.abspath(options.server)
+    for theme in THEMES:
+        __import__(theme)
+    if options.list:
+        for s in world.SCENARIOS:
+            print("%-36s %s" % (s.name, " ".join((s.function.__doc__ or "").split())))
+        return 0
+    return asyncio.run(run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""The server under test as a process: start, ready line, memory, descriptors, HTTP, end."""
+import asyncio
+import os
+import re
+import shutil
+import signal
+import tempfile
+
+from . import Failure, check
+
+READY = re.compile(r"^imservd ready sip=(\S+) msrp=(\S+) http=(\S+) io=(\S+)$")
+START_SECONDS = 20
+TROUBLE = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion|"
+                     r"SUMMARY: ")
+
+LISTEN = ('[{proto: udp, address: "127.0.0.1:0"}, {proto: tcp, address: "127.0.0.1:0"}, '
+          '{proto: msrp, address: "127.0.0.1:0"}, {proto: http, address: "127.0.0.1:0"}]')
+
+
+def host_port(text):
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+class Ready:
+    """The ready line (design 8)."""
+
+    def __init__(self, line):
+        match = READY.match(line)
+        if not match:
+            raise Failure("ready line %r" % line)
+        self.sip, self.msrp = {}, {}
+        for entry in match.group(1).split(","):
+            proto, _, address = entry.partition(":")
+            self.sip[proto] = host_port(address.partition("/")[0])
+        for entry in match.group(2).split(","):
+            proto, _, address = entry.partition(":")
+            self.msrp[proto] = host_port(address)
+        self.http = host_port(match.group(3))
+        self.io = match.group(4)
+
+
+async def http_get(address, path, method="GET", seconds=5):
+    """(status, headers, body) of one request."""
+    async def talk():
+        reader, writer = await asyncio.open_connection(*address)
+        try:
+            writer.write(("%s %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n" % (
+                (method, path) + address)).encode())
+            data = await reader.read()
+        finally:
+            writer.close()
+        head, _, body = data.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        headers = {n.strip().lower(): v.strip() for n, _, v in (x.partition(":") for x in lines[1:])}
+        if headers.get("transfer-encoding") == "chunked":
+            body = dechunk(body)
+        return int(lines[0].split()[1]), headers, body
+    return await asyncio.wait_for(talk(), seconds)
+
+
+def dechunk(data):
+    out = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size.split(b";")[0], 16)
+        out, data = out + data[:length], data[length + 2:]
+        if not length:
+            break
+    return out
+
+
+class Metrics:
+    """OpenMetrics text, parsed strictly."""
+    SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})? (\S+)( \S+)?$')
+    SUFFIXES = {"counter": ("_total", "_created"), "gauge": ("",), "unknown": ("",), "info": ("_info",),
+                "histogram": ("_bucket", "_count", "_sum", "_created"),
+                "summary": ("", "_count", "_sum", "_created")}
+
+    def __init__(self, text):
+        self.values, self.types, self.help, self.problems = {}, {}, {}, []
+        lines = text.split("\n")
+        if lines[-2:] != ["# EOF", ""]:
+            self.problems.append("does not end with # EOF")
+        family = None
+        for line in lines[:-2]:
+            if line.startswith("# "):
+                _, keyword, name, *rest = line.split(" ", 3)
+                if keyword == "TYPE":
+                    self.types[name], family = rest[0] if rest else "", name
+                    if self.types[name] not in self.SUFFIXES:
+                        self.problems.append("type %r" % line)
+                elif keyword == "HELP":
+                    self.help[name] = rest[0] if rest else ""
+                elif keyword != "UNIT":
+                    self.problems.append("comment %r" % line)
+                continue
+            match = self.SAMPLE.match(line)
+            if not match:
+                self.problems.append("line %r" % line)
+                continue
+            name, labels, value = match.group(1), match.group(2) or "", match.group(3)
+            kind = self.types.get(family, "")
+            if name not in [(family or "") + s for s in self.SUFFIXES.get(kind, ())]:
+                self.problems.append("sample %s under family %s of type %s" % (name, family, kind))
+            if name + labels in self.values:
+                self.problems.append("sample %s%s twice" % (name, labels))
+            self.values[name + labels] = float(value)
+
+    def sum(self, name):
+        """All samples of one name, whatever their labels; None without any."""
+        found = [v for k, v in self.values.items() if k.partition("{")[0] == name]
+        return sum(found) if found else None
+
+
+class Server:
+    """`settings` maps keys of design 9 to YAML flow text."""
+
+    def __init__(self, path, mode="standalone", workers=1, io="auto", settings=None, next_hop=""):
+        self.path, self.mode, self.workers, self.io = os.path.abspath(path), mode, workers, io
+        self.directory = tempfile.mkdtemp(prefix="imserv-test-")
+        self.settings = {"listen": LISTEN, "runtime.workers": str(workers), "runtime.io": io,
+                         "core.mode": mode}
+        if next_hop:
+            self.settings["core.next_hop"] = '"%s"' % next_hop
+        self.settings.update(settings or {})
+        self.process = self.ready = None
+        self.lines = []
+        self.reader = None
+
+    async def start(self):
+        arguments = []
+        for key, value in self.settings.items():
+            arguments += ["--set", "%s=%s" % (key, value)]
+        environment = dict(os.environ)
+        environment.setdefault("ASAN_OPTIONS", "detect_leaks=1")
+        self.process = await asyncio.create_subprocess_exec(
+            self.path, *arguments, cwd=self.directory, stderr=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL, env=environment, limit=1 << 20)
+        try:
+            await asyncio.wait_for(self._wait_ready(), START_SECONDS)
+        except asyncio.TimeoutError:
+            await self.kill()
+            raise Failure("no ready line within %d s: %s" % (START_SECONDS, self.tail())) from None
+        self.reader = asyncio.ensure_future(self._read())
+        return self
+
+    async def _wait_ready(self):
+        while True:
+            line = (await self.process.stderr.readline()).decode("utf-8", "replace")
+            if not line:
+                raise Failure("server ended at start with %s: %s" % (
+                    await self.process.wait(), self.tail()))
+            self.lines.append(line.rstrip("\n"))
+            if line.startswith("imservd ready"):
+                self.ready = Ready(line.rstrip("\n"))
+                return
+
+    async def _read(self):
+        while True:
+            line = await self.process.stderr.readline()
+            if not line:
+                return
+            self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+            if len(self.lines) > 5000:
+                del self.lines[100:2000]
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def alive(self):
+        return self.process is not None and self.process.returncode is None
+
+    def tail(self, lines=12):
+        return " | ".join(self.lines[-lines:])
+
+    def trouble(self):
+        """What sanitizers or assertions printed."""
+        found = [i for i, line in enumerate(self.lines) if TROUBLE.search(line)]
+        return self.lines[found[0]:found[0] + 25] if found else []
+
+    def rss(self):
+        """Resident anonymous memory in octets: pages of the program file do not count."""
+        with open("/proc/%d/status" % self.pid) as status:
+            for line in status:
+                if line.startswith("RssAnon:"):
+                    return int(line.split()[1]) * 1024
+        raise Failure("no RssAnon")
+
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.pid))
+
+    async def get(self, path, method="GET"):
+        return await http_get(self.ready.http, path, method)
+
+    async def metrics(self):
+        status, _, body = await self.get("/metrics")
+        check(status == 200, "/metrics answers %d" % status)
+        return Metrics(body.decode())
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    async def wait(self, seconds=15):
+        """The exit code."""
+        try:
+            code = await asyncio.wait_for(self.process.wait(), seconds)
+        except asyncio.TimeoutError:
+            raise Failure("server did not end within %.0f s" % seconds) from None
+        if self.reader:
+            await self.reader
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return code
+
+    async def stop(self):
+        """SIGTERM twice: at once (design 8). Returns the exit code."""
+        if self.alive:
+            self.terminate()
+            await asyncio.sleep(0.05)
+            if self.alive:
+                self.terminate()
+        try:
+            return await self.wait()
+        except Failure:
+            await self.kill()
+            raise
+
+    async def kill(self):
+        if self.alive:
+            self.process.kill()
+            await self.process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+async def run_command(path, *arguments, seconds=15, cwd=None):
+    """(exit code, stdout, stderr) of a short command."""
+    process = await asyncio.create_subprocess_exec(
+        path, *arguments, cwd=cwd, stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), seconds)
+    except asyncio.TimeoutError:
+        process.kill()
+        await process.wait()
+        raise Failure("%s %s did not end" % (path, " ".join(arguments))) from None
+    return process.returncode, out.decode(), err.decode()
