@@ -1,0 +1,235 @@
+#include "actors/http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CONNECTIONS_MAX		64u
+#define CONNECTIONS_PER_IP_MAX	16u
+#define IDLE_S			10u
+#define CONNECTION_MEMORY_BYTES (16u * 1024u) /* request line and headers: beyond it 431 */
+#define BACKLOG			64
+
+#define JSON	    "application/json"
+#define PLAIN	    "text/plain; charset=utf-8"
+#define OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+struct http {
+	struct MHD_Daemon *daemon;
+	struct http_source source;
+	unsigned serve; /* SERVE_* */
+	struct sockaddr_storage address;
+};
+
+struct answer {
+	unsigned code;
+	const char *type;
+	char *body; /* from malloc; given away to the response */
+	size_t n;
+};
+
+/* ---- answers ---- */
+
+static enum MHD_Result answer_send(struct MHD_Connection *connection, const struct answer *a)
+{
+	struct MHD_Response *response;
+	enum MHD_Result result;
+
+	if (!a->body)
+		return MHD_NO; /* no memory: closing is the only answer left */
+	response = MHD_create_response_from_buffer(a->n, a->body, MHD_RESPMEM_MUST_FREE);
+	if (!response) {
+		free(a->body);
+		return MHD_NO;
+	}
+	result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a->type);
+	if (result == MHD_YES)
+		result = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	if (result == MHD_YES && a->code == MHD_HTTP_METHOD_NOT_ALLOWED)
+		result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+	if (result == MHD_YES)
+		result = MHD_queue_response(connection, a->code, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static struct answer answer_text(unsigned code, const char *text)
+{
+	return (struct answer){ code, PLAIN, strdup(text), strlen(text) };
+}
+
+/* `reason` is ours: nothing in it needs escaping. */
+static struct answer answer_error(unsigned code, const char *reason)
+{
+	struct answer a = { code, JSON, NULL, 0 };
+	int n = asprintf(&a.body, "{\"error\":%u,\"reason\":\"%s\"}\n", code, reason);
+
+	if (n < 0)
+		a.body = NULL;
+	else
+		a.n = (size_t)n;
+	return a;
+}
+
+static struct answer answer_metrics(const struct http *http)
+{
+	struct answer a = { MHD_HTTP_OK, OPENMETRICS, NULL, 0 };
+	struct counters sum;
+	FILE *out = open_memstream(&a.body, &a.n);
+
+	if (!out)
+		return a;
+	counters_sum(&sum, http->source.counters, http->source.counters_count);
+	counters_write(&sum, out);
+	if (fclose(out) != 0) {
+		free(a.body);
+		a.body = NULL;
+	}
+	return a;
+}
+
+/* ---- requests ---- */
+
+static struct answer on_livez(struct http *http)
+{
+	return answer_text(MHD_HTTP_OK, "ok\n");
+}
+
+static struct answer on_readyz(struct http *http)
+{
+	if (http->source.is_ready(http->source.arg))
+		return answer_text(MHD_HTTP_OK, "ok\n");
+	return answer_error(MHD_HTTP_SERVICE_UNAVAILABLE, "starting or draining");
+}
+
+static struct answer on_metrics(struct http *http)
+{
+	return answer_metrics(http);
+}
+
+static const struct {
+	const char *path;
+	unsigned serve; /* 0: always */
+	struct answer (*handle)(struct http *http);
+} pages[] = {
+	{ "/livez", 0, on_livez },
+	{ "/readyz", 0, on_readyz },
+	{ "/metrics", SERVE_METRICS, on_metrics },
+};
+
+static struct answer answer_request(struct http *http, const char *path, const char *method)
+{
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+		if (strcmp(path, pages[i].path) != 0)
+			continue;
+		if (pages[i].serve && !(http->serve & pages[i].serve))
+			break;
+		if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
+		    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+			return answer_error(MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
+		return pages[i].handle(http);
+	}
+	return answer_error(MHD_HTTP_NOT_FOUND, "no such resource");
+}
+
+/* Answers at the first call, before any body: what a POST carries is never read. */
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
+				  const char *method, const char *version, const char *upload,
+				  size_t *upload_bytes, void **state)
+{
+	static const char seen;
+	struct answer a;
+
+	if (!*state && strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
+	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+		/* a response queued now makes libmicrohttpd close instead of reading the body */
+		*state = (void *)&seen;
+	} else if (!*state) {
+		*state = (void *)&seen;
+		return MHD_YES; /* asks for the second call, after the headers, to keep the connection */
+	}
+	*upload_bytes = 0;
+	a = answer_request(arg, path, method);
+	return answer_send(connection, &a);
+}
+
+/* ---- opening and closing ---- */
+
+static int listen_on(const struct sockaddr_storage *address, int *out)
+{
+	socklen_t size = address->ss_family == AF_INET ? sizeof(struct sockaddr_in)
+						       : sizeof(struct sockaddr_in6);
+	int one = 1, err = 0;
+	int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return errno;
+	/* a restart must not wait for TIME_WAIT; [::]:9090 must not take 0.0.0.0:9090 from another */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    (address->ss_family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0) ||
+	    bind(fd, (const struct sockaddr *)address, size) < 0 || listen(fd, BACKLOG) < 0)
+		err = errno;
+	if (err)
+		close(fd); /* nothing was written to it */
+	else
+		*out = fd;
+	return err;
+}
+
+static int start(struct http *http, int fd)
+{
+	socklen_t size = sizeof(http->address);
+
+	if (getsockname(fd, (struct sockaddr *)&http->address, &size) < 0)
+		return errno;
+	http->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, on_request, http,
+		MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_PER_IP_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+		MHD_OPTION_END);
+	return http->daemon ? 0 : EIO;
+}
+
+int http_open(struct http **out, const struct listen_options *listen,
+	      const struct http_source *source)
+{
+	struct http *http = calloc(1, sizeof(*http));
+	int fd = -1, err;
+
+	if (!http)
+		return ENOMEM;
+	http->source = *source;
+	http->serve = listen->serve;
+	err = listen_on(&listen->bind, &fd);
+	if (!err)
+		err = start(http, fd);
+	if (err) {
+		if (fd >= 0)
+			close(fd); /* only a running daemon owns it */
+		free(http);
+		return err;
+	}
+	*out = http;
+	return 0;
+}
+
+void http_address(const struct http *http, struct sockaddr_storage *address)
+{
+	*address = http->address;
+}
+
+void http_close(struct http *http)
+{
+	if (!http)
+		return;
+	MHD_stop_daemon(http->daemon);
+	free(http);
+}
