@@ -458,7 +458,6 @@ static enum msrp_event take_end_line(struct msrp_parser *p, struct slice in, siz
 	size_t n = p->end_line_n - skip;
 
 	p->flag = in.p[n];
-	p->avoid_n = 0;
 	p->state = MSRP_IN_HEAD;
 	*used = n + FLAG_AND_CRLF;
 	return MSRP_END;
@@ -470,22 +469,18 @@ struct found {
 	size_t skip;      /* of an end-line: 2 when its CRLF is that of the empty line */
 };
 
-/* in.p[first] is the first of exactly or at least seven hyphens that end before `end`. */
-static bool look_at_run(const struct msrp_parser *p, struct slice in, size_t first, size_t end,
+/* A run of seven hyphens or more ends before in.p[end].  An id does not begin with a hyphen, so
+ * only the last seven can belong to it. */
+static bool look_at_run(const struct msrp_parser *p, struct slice in, size_t end,
 	struct found *found)
 {
-	size_t at = end - HYPHENS;
+	size_t at = end - HYPHENS, skip = at == 0 && !p->body_begun ? 2 : 0;
+	size_t crlf = skip ? 0 : at - 2;
 
-	if (at == first) {
-		size_t skip = at == 0 && !p->body_begun ? 2 : 0;
-		size_t crlf = skip ? 0 : at - 2;
-
-		if ((skip || at >= 2) && match_end_line(p, slice_skip(in, crlf), skip) == 1) {
-			*found = (struct found){ FOUND_END_LINE, crlf, skip };
-			return true;
-		}
+	if ((skip || at >= 2) && match_end_line(p, slice_skip(in, crlf), skip) == 1) {
+		*found = (struct found){ FOUND_END_LINE, crlf, skip };
+		return true;
 	}
-	/* An id does not begin with a hyphen, so only the last seven of a run can belong to it. */
 	if (p->avoid_n && in.n - at >= p->avoid_n && memcmp(in.p + at, p->avoid, p->avoid_n) == 0) {
 		*found = (struct found){ FOUND_AVOID, at, 0 };
 		return true;
@@ -506,7 +501,7 @@ static struct found scan(const struct msrp_parser *p, struct slice in)
 			first--;
 		while (end < in.n && in.p[end] == '-')
 			end++;
-		if (end - first >= HYPHENS && look_at_run(p, in, first, end, &found))
+		if (end - first >= HYPHENS && look_at_run(p, in, end, &found))
 			return found;
 		i = end; /* not a hyphen: the next run has its seventh at i + HYPHENS or later */
 	}
