@@ -445,8 +445,10 @@ static void on_send_end(struct msrp_connection *c)
 	c->receiving = NULL;
 	if (!c->parser.wants_no_answer)
 		answer(c, e);
-	if (!c->parser.has_body && c->parser.flag == '$')
-		return; /* an empty SEND binds and carries nothing */
+	if (!c->parser.has_body && c->parser.flag == '$') {
+		c->network->handlers->on_empty(e);
+		return;
+	}
 	c->incoming.flag = c->parser.flag;
 	if (c->incoming_is_bad)
 		fault(c, e, FLOOD_BODY, "content differs from what was sent");
@@ -474,6 +476,9 @@ static void on_send_head(struct msrp_connection *c)
 
 	c->receiving = NULL;
 	c->incoming_is_bad = false;
+	/* An offerer may be connected to before the answer names the far side (RFC 4975 section 8.1). */
+	if (e && e->peer_path_n == 0)
+		(void)msrp_endpoint_set_peer(e, p->from_path); /* if it is none, the comparison below fails */
 	if (!e || p->from_path.n != e->peer_path_n || memcmp(p->from_path.p, e->peer_path, e->peer_path_n) != 0) {
 		fault(c, e, FLOOD_FOREIGN, e ? "From-Path is not the path agreed" : "To-Path is none of ours");
 		return;

@@ -47,6 +47,8 @@ struct msrp_handlers {
 	void (*on_response)(struct msrp_endpoint *e, uint32_t sequence, uint32_t chunk, unsigned status);
 	/* The empty SEND of msrp_bind() was answered. */
 	void (*on_bound)(struct msrp_endpoint *e, unsigned status);
+	/* An empty SEND of the far side came, and was answered. */
+	void (*on_empty)(struct msrp_endpoint *e);
 	/* e is NULL where it cannot be known. */
 	void (*on_error)(struct msrp_network *n, struct msrp_endpoint *e, enum flood_error error, const char *what);
 };

@@ -26,8 +26,9 @@ struct pair {
 	enum pair_state state;
 	uint32_t index;
 	struct msrp_endpoint a, b;
-	bool a_bound, b_bound;
-	uint64_t setup_until_ns;
+	bool a_waits, b_waits; /* the server connects: its empty SEND binds the leg */
+	bool a_empty, b_empty; /* it came                                           */
+	bool a_bound, b_bound; /* ours was answered                                 */
 	/* ---- traffic ---- */
 	struct slot *slots;
 	uint32_t begun;         /* messages of which at least the first chunk was given out   */

@@ -203,6 +203,17 @@ static void setup_failed(struct flood *f, struct pair *p)
 	f->in_setup--;
 }
 
+static void up_if_bound(struct flood *f, struct pair *p)
+{
+	bool a = p->a_waits ? p->a_empty : p->a_bound, b = p->b_waits ? p->b_empty : p->b_bound;
+
+	if (p->state != PAIR_SETUP || !a || !b)
+		return;
+	p->state = PAIR_UP;
+	f->in_setup--;
+	f->up++;
+}
+
 static void on_bound(struct msrp_endpoint *e, unsigned status)
 {
 	struct flood *f = flood_of(e->network);
@@ -215,11 +226,27 @@ static void on_bound(struct msrp_endpoint *e, unsigned status)
 		return;
 	}
 	*bound = true;
-	if (p->state == PAIR_SETUP && p->a_bound && p->b_bound) {
-		p->state = PAIR_UP;
-		f->in_setup--;
-		f->up++;
-	}
+	up_if_bound(f, p);
+}
+
+static void on_empty(struct msrp_endpoint *e)
+{
+	struct flood *f = flood_of(e->network);
+	struct pair *p = e->user;
+
+	*(e->role == 'a' ? &p->a_empty : &p->b_empty) = true;
+	up_if_bound(f, p);
+}
+
+/* The SDP answer says who connects; the server may have done so before. */
+static void on_setup_progress(struct session_setup *s, struct pair *p)
+{
+	up_if_bound((struct flood *)((char *)s - offsetof(struct flood, setup)), p);
+}
+
+static void on_setup_failed(struct session_setup *s, struct pair *p)
+{
+	setup_failed((struct flood *)((char *)s - offsetof(struct flood, setup)), p);
 }
 
 static void on_error(struct msrp_network *n, struct msrp_endpoint *e, enum flood_error error, const char *what)
@@ -233,7 +260,7 @@ static void on_error(struct msrp_network *n, struct msrp_endpoint *e, enum flood
 		setup_failed(f, e->user);
 }
 
-static const struct msrp_handlers handlers = { next_chunk, on_chunk, on_response, on_bound, on_error };
+static const struct msrp_handlers handlers = { next_chunk, on_chunk, on_response, on_bound, on_empty, on_error };
 
 /* ---- phases ---- */
 
@@ -305,9 +332,8 @@ static void set_up(struct flood *f)
 	while ((next < n || f->in_setup) && f->loop.now_ns < end_ns && !interrupted) {
 		for (; next < n && f->in_setup < SETUP_WINDOW; next++) {
 			struct pair *p = &f->pairs[next];
+			f->in_setup++; /* before it can fail */
 			setup_start(&f->setup, p);
-			if (p->state == PAIR_SETUP)
-				f->in_setup++;
 		}
 		loop_turn(&f->loop, msrp_flush(&f->network) ? 0 : TURN_NS);
 		if (f->loop.now_ns - tick_ns > TURN_NS) {
@@ -442,7 +468,7 @@ static int open_flood(struct flood *f)
 		f->pairs[i].slots = f->slots + (size_t)i * o->outstanding;
 	}
 	f->setup = (struct session_setup){ .options = o, .report = f->report, .loop = &f->loop, .network = &f->network,
-		.prng = &f->prng, .pairs = f->pairs };
+		.prng = &f->prng, .pairs = f->pairs, .on_failed = on_setup_failed, .on_answered = on_setup_progress };
 	err = setup_open(&f->setup);
 	if (!err && o->server_pid && !server_process_find(&f->server, o->server_pid))
 		err = ESRCH;

@@ -6,19 +6,38 @@
 
 #include "load-tests/address.h"
 
-static const struct sockaddr_storage *local_of(const struct session_setup *s, const struct pair *p)
+static bool has_sip(const struct session_setup *s)
 {
-	return &s->options->locals[p->index % s->options->locals_n];
+	return s->options->mode == MODE_STANDALONE || s->options->mode == MODE_IMS;
 }
 
-static struct msrp_connection *dial(struct session_setup *s, struct pair *p, struct sockaddr_storage *bound)
+static void failed(struct session_setup *s, struct pair *p, enum flood_error error, const char *what)
 {
-	struct msrp_connection *c = msrp_connect(s->network, local_of(s, p), &s->options->target, bound);
+	report_error(s->report, error, what);
+	s->on_failed(s, p);
+}
 
+/* A connection for one leg, or the one that all legs of its role share. NULL: reported. */
+static struct msrp_connection *connect_leg(struct session_setup *s, struct pair *p, char role,
+	const struct sockaddr_storage *to, struct sockaddr_storage *bound)
+{
+	struct msrp_connection **shared = role == 'a' ? &s->shared_a : &s->shared_b;
+	const struct sockaddr_storage *local = &s->options->locals[p->index % s->options->locals_n];
+
+	if (s->options->connections_shared && *shared && (*shared)->source.fd >= 0) {
+		socklen_t n = sizeof(*bound);
+		if (bound)
+			(void)getsockname((*shared)->source.fd, (struct sockaddr *)bound, &n); /* a socket of ours has a name */
+		return *shared;
+	}
+	struct msrp_connection *c = msrp_connect(s->network, local, to, bound);
 	if (!c)
-		report_error(s->report, FLOOD_CLOSED, strerror(errno));
+		failed(s, p, FLOOD_CLOSED, strerror(errno));
+	*shared = c;
 	return c;
 }
+
+/* ---- relay and forwarder ---- */
 
 /*
  * Without SIP both legs dial in, A first: a forwarder pairs by order, and a relay finds the
@@ -27,53 +46,166 @@ static struct msrp_connection *dial(struct session_setup *s, struct pair *p, str
 static void start_direct(struct session_setup *s, struct pair *p)
 {
 	struct sockaddr_storage at_a, at_b;
-	struct msrp_connection *a = dial(s, p, &at_a), *b = a ? dial(s, p, &at_b) : NULL;
-	char relay[ADDRESS_TEXT_MAX], path_a[MSRP_PEER_PATH_MAX], path_b[MSRP_PEER_PATH_MAX];
+	const struct sockaddr_storage *target = &s->options->target;
+	struct msrp_connection *a = connect_leg(s, p, 'a', target, &at_a), *b = a ? connect_leg(s, p, 'b', target, &at_b) : NULL;
+	char relay[ADDRESS_TEXT_MAX], hop[MSRP_URI_MAX] = "", path[MSRP_PEER_PATH_MAX];
 
-	if (!b) {
-		p->state = PAIR_OVER;
+	if (!b)
 		return;
-	}
 	msrp_endpoint_init(&p->a, s->network, p->index, 'a', &at_a);
 	msrp_endpoint_init(&p->b, s->network, p->index, 'b', &at_b);
 	p->a.user = p->b.user = p;
-	address_print(&s->options->target, relay);
-	if (s->options->mode == MODE_RELAY) {
-		snprintf(path_a, sizeof(path_a), "msrp://%s/r%06x;tcp %.*s", relay, p->index, p->b.uri_n, p->b.uri);
-		snprintf(path_b, sizeof(path_b), "msrp://%s/r%06x;tcp %.*s", relay, p->index, p->a.uri_n, p->a.uri);
-	} else {
-		snprintf(path_a, sizeof(path_a), "%.*s", p->b.uri_n, p->b.uri);
-		snprintf(path_b, sizeof(path_b), "%.*s", p->a.uri_n, p->a.uri);
-	}
-	if (!msrp_endpoint_set_peer(&p->a, slice_str(path_a)) || !msrp_endpoint_set_peer(&p->b, slice_str(path_b))) {
-		report_error(s->report, FLOOD_SETUP, "path too long");
-		p->state = PAIR_OVER;
-		return;
-	}
+	address_print(target, relay);
+	if (s->options->mode == MODE_RELAY)
+		snprintf(hop, sizeof(hop), "msrp://%s/r%06x;tcp ", relay, p->index);
+	/* two URIs of ours are far shorter than a path may be */
+	snprintf(path, sizeof(path), "%s%.*s", hop, p->b.uri_n, p->b.uri);
+	(void)msrp_endpoint_set_peer(&p->a, slice_str(path));
+	snprintf(path, sizeof(path), "%s%.*s", hop, p->a.uri_n, p->a.uri);
+	(void)msrp_endpoint_set_peer(&p->b, slice_str(path));
 	msrp_bind(&p->a, a);
 	msrp_bind(&p->b, b);
 }
 
+/* ---- SIP ---- */
+
+static void put_sdp(struct session_setup *s, struct buffer *b, const struct msrp_endpoint *e, const char *setup)
+{
+	char host[ADDRESS_TEXT_MAX];
+	const char *family = s->msrp_bound.ss_family == AF_INET6 ? "IP6" : "IP4";
+
+	address_print_host(&s->msrp_bound, false, host);
+	buffer_printf(b, "v=0\r\no=- %u 1 IN %s %s\r\ns=-\r\nc=IN %s %s\r\nt=0 0\r\nm=message %u TCP/MSRP *\r\n", e->session + 1, family,
+		host, family, host, address_port(&s->msrp_bound));
+	buffer_printf(b, "a=accept-types:text/plain\r\na=path:%.*s\r\na=setup:%s\r\na=sendrecv\r\n", e->uri_n, e->uri, setup);
+}
+
+static void offer(void *user, uint32_t index, struct buffer *sdp)
+{
+	struct session_setup *s = user;
+
+	put_sdp(s, sdp, &s->pairs[index].a, "actpass");
+}
+
+/* The path of the far side becomes ours to send to; *to: where its first URI is. */
+static bool take_path(struct msrp_endpoint *e, struct slice sdp, struct sockaddr_storage *to)
+{
+	struct slice path = sip_text_sdp(sdp, "a=path:"), first = slice_cut(path, ' ', NULL), rest;
+
+	if (!slice_starts(first, SLICE("msrp://")) || !msrp_endpoint_set_peer(e, path))
+		return false;
+	struct slice authority = slice_cut(slice_skip(first, 7), '/', NULL);
+	(void)slice_cut(authority, '@', &rest);
+	return address_parse(rest.p ? rest : authority, 2855, to);
+}
+
+static bool answer(void *user, uint32_t index, struct slice sdp_offer, struct buffer *sdp)
+{
+	struct session_setup *s = user;
+	struct pair *p = &s->pairs[index];
+	struct sockaddr_storage to;
+	struct slice setup = sip_text_sdp(sdp_offer, "a=setup:");
+	bool passive = s->options->answers_passive || slice_eq(setup, SLICE("active"));
+
+	if (!take_path(&p->b, sdp_offer, &to)) {
+		report_error(s->report, FLOOD_SIP_SYNTAX, "SDP offer without a usable path");
+		return false;
+	}
+	put_sdp(s, sdp, &p->b, passive ? "passive" : "active");
+	p->b_waits = passive;
+	struct msrp_connection *c = passive ? NULL : connect_leg(s, p, 'b', &to, NULL);
+	if (c)
+		msrp_bind(&p->b, c);
+	return passive || c;
+}
+
+static void on_answered(void *user, uint32_t index, struct slice sdp)
+{
+	struct session_setup *s = user;
+	struct pair *p = &s->pairs[index];
+	struct sockaddr_storage to;
+
+	if (p->state != PAIR_SETUP)
+		return; /* it failed meanwhile */
+	if (!take_path(&p->a, sdp, &to)) {
+		failed(s, p, FLOOD_SIP_SYNTAX, "SDP answer without a usable path");
+		return;
+	}
+	p->a_waits = slice_eq(sip_text_sdp(sdp, "a=setup:"), SLICE("active"));
+	struct msrp_connection *c = p->a_waits ? NULL : connect_leg(s, p, 'a', &to, NULL);
+	if (c)
+		msrp_bind(&p->a, c);
+	s->on_answered(s, p);
+}
+
+static void on_call_failed(void *user, uint32_t index)
+{
+	struct session_setup *s = user;
+
+	s->on_failed(s, &s->pairs[index]);
+}
+
+static void on_call_released(void *user, uint32_t index)
+{
+	struct session_setup *s = user;
+	struct pair *p = &s->pairs[index];
+
+	if (p->state == PAIR_SETUP)
+		s->on_failed(s, p);
+	p->state = PAIR_OVER;
+}
+
+static void on_call_error(void *user, enum flood_error error, const char *what)
+{
+	struct session_setup *s = user;
+
+	report_error(s->report, error, what);
+}
+
+static const struct sip_calls_handlers call_handlers = { offer, answer, on_answered, on_call_failed, on_call_released,
+	on_call_error };
+
+/* ---- what the workload calls ---- */
+
 int setup_open(struct session_setup *s)
 {
-	return 0;
+	if (!has_sip(s))
+		return 0;
+	int err = msrp_listen(s->network, &s->options->locals[0], &s->msrp_bound);
+	if (err)
+		return err;
+	s->calls = (struct sip_calls){ .options = s->options, .loop = s->loop, .handlers = &call_handlers, .user = s };
+	return sip_calls_open(&s->calls, s->prng);
 }
 
 void setup_close(struct session_setup *s)
 {
+	if (s->calls.options)
+		sip_calls_close(&s->calls);
 }
 
 void setup_start(struct session_setup *s, struct pair *p)
 {
 	p->state = PAIR_SETUP;
-	start_direct(s, p);
+	if (!has_sip(s)) {
+		start_direct(s, p);
+		return;
+	}
+	msrp_endpoint_init(&p->a, s->network, p->index, 'a', &s->msrp_bound);
+	msrp_endpoint_init(&p->b, s->network, p->index, 'b', &s->msrp_bound);
+	p->a.user = p->b.user = p;
+	sip_call_start(&s->calls, p->index);
 }
 
 void setup_release(struct session_setup *s, struct pair *p)
 {
-	p->state = PAIR_OVER;
+	p->state = has_sip(s) ? PAIR_RELEASE : PAIR_OVER;
+	if (has_sip(s))
+		sip_call_release(&s->calls, p->index);
 }
 
 void setup_tick(struct session_setup *s)
 {
+	if (has_sip(s))
+		sip_calls_tick(&s->calls);
 }

@@ -1,0 +1,48 @@
+/*
+ * The SIP transport of imflood: one flow per local address, over UDP a socket, over TCP a
+ * connection to the server and a listener for connections of the server.  No transactions:
+ * who sends a request repeats it.
+ */
+#ifndef LOAD_TESTS_SIP_CLIENT_H
+#define LOAD_TESTS_SIP_CLIENT_H
+
+#include "load-tests/event_loop.h"
+#include "load-tests/flood_options.h"
+#include "load-tests/sip_text.h"
+
+struct sip_client;
+
+struct sip_flow {
+	struct loop_source source; /* first */
+	struct sip_client *client;
+	struct sockaddr_storage local; /* what our Via and Contact name                    */
+	struct sockaddr_storage from;  /* UDP: where the message being handled came from   */
+	bool is_stream, connected, waits_for_room;
+	char *in, *out;                /* streams only                                     */
+	size_t in_n, out_n, out_size;
+	struct sip_flow *next;
+};
+
+typedef void sip_client_message_h(void *user, struct sip_flow *flow, const struct sip_text *message);
+/* A flow broke, or something came that is not SIP; `what` says more. */
+typedef void sip_client_fault_h(void *user, bool is_syntax, const char *what);
+
+struct sip_client {
+	struct event_loop *loop;
+	const struct flood_options *options;
+	sip_client_message_h *on_message;
+	sip_client_fault_h *on_fault;
+	void *user;
+	struct sip_flow *flows[LOCAL_ADDRESSES_MAX];
+	struct sip_flow *accepted; /* connections of the server, and the listeners */
+};
+
+/* The members up to `user` are filled in. 0 or errno. */
+int  sip_client_open(struct sip_client *c);
+void sip_client_close(struct sip_client *c);
+
+/* A request to the target by the flow of its index; a response goes by the flow of its request. */
+void sip_client_request(struct sip_client *c, unsigned index, struct slice text);
+void sip_client_respond(struct sip_flow *flow, struct slice text);
+
+#endif
