@@ -327,7 +327,8 @@ static void send_first(struct stream *stream)
 	struct ring *ring = stream->worker->ring;
 	struct stream_buffer *buffer;
 
-	if (stream->is_sending || !stream->is_connected || stream->queued == 0)
+	assert(!stream->is_sending); /* nobody but us starts a send */
+	if (!stream->is_connected || stream->queued == 0)
 		return;
 	while (octets_of(stream->first) == 0) /* reserved, nothing committed */
 		drop_first(stream);

@@ -682,6 +682,28 @@ static void all_ways_to_write_keep_the_order(void **state)
 	assert_int_equal(stream_queued(client->stream), 0);
 }
 
+static void a_reservation_may_stay_unused(void **state)
+{
+	struct world *w = world_of(state);
+	struct end *client, *server;
+	char *piece = malloc(KB(200));
+
+	make_pair(w, &client, &server);
+	w->sends = 0;
+	for (size_t n = 1; n <= KB(128); n *= 2) { /* each too large for the buffer before it */
+		assert_non_null(stream_reserve(client->stream, n));
+		stream_commit(client->stream, 0);
+	}
+	pass_time(w, LITTLE_MS);
+	assert_int_equal(w->sends, 0);
+	fill(piece, 0, KB(200));
+	stream_write(client->stream, slice_of(piece, KB(200)));
+	AWAIT(w, server->received == KB(200));
+	assert_non_null(stream_reserve(client->stream, 1));
+	stream_commit(client->stream, 0);
+	free(piece);
+}
+
 static void what_a_turn_writes_is_one_send(void **state)
 {
 	struct world *w = world_of(state);
@@ -798,6 +820,7 @@ int main(void)
 		ON_ALL(who_is_gone_is_told_once),
 		ON_ALL(closing_inside_every_event),
 		ON_ALL(all_ways_to_write_keep_the_order),
+		ON_ALL(a_reservation_may_stay_unused),
 		ON_ALL(what_a_turn_writes_is_one_send),
 		ON_ALL(names_of_streams_that_are_gone_find_nothing),
 		ON_ALL(an_exhausted_pool_refuses),
