@@ -349,14 +349,15 @@ bool sip_address_decode(struct slice value, struct sip_address *address)
 	struct sip_param param;
 
 	*address = (struct sip_address){ .bracketed = false };
-	if (s.n && s.p[0] == '"') {
+	if (!s.n)
+		return false;
+	if (s.p[0] == '"') {
 		address->display = take_quoted(&s);
 		s = skip_lws(s);
 		if (!address->display.n || !s.n || s.p[0] != '<')
 			return false;
 	}
-	const char *open = s.n ? memchr(s.p, '<', s.n) : NULL;
-	const char *semicolon = s.n ? memchr(s.p, ';', s.n) : NULL;
+	const char *open = memchr(s.p, '<', s.n), *semicolon = memchr(s.p, ';', s.n);
 	if (open && (!semicolon || open < semicolon)) {
 		size_t at = (size_t)(open - s.p);
 		struct slice display = slice_trim(slice_of(s.p, at));
@@ -398,8 +399,11 @@ static bool decode_q(struct slice value, unsigned *q)
 		return false;
 	if (decimals.n && !slice_u64(decimals, 999, &thousandths))
 		return false;
-	*q = (unsigned)(units * 1000 + thousandths * scale[decimals.n]);
-	return *q <= 1000;
+	thousandths = units * 1000 + thousandths * scale[decimals.n];
+	if (thousandths > 1000)
+		return false;
+	*q = (unsigned)thousandths;
+	return true;
 }
 
 static bool is_number(struct slice s)
@@ -465,7 +469,7 @@ bool sip_cseq_decode(struct slice value, uint32_t *number, struct slice *method)
 
 	while (n < s.n && !is_lws(s.p[n]))
 		n++;
-	if (!slice_u64(slice_of(s.p, n), INT32_MAX, &sequence))
+	if (!n || !slice_u64(slice_of(s.p, n), INT32_MAX, &sequence))
 		return false;
 	s = skip_lws(slice_skip(s, n));
 	if (!sip_is_token(s))
@@ -482,6 +486,8 @@ bool sip_number_decode(struct slice value, uint64_t max, uint64_t *number)
 
 	while (n < s.n && s.p[n] >= '0' && s.p[n] <= '9')
 		n++;
+	if (!n)
+		return false;
 	rest = skip_lws(slice_skip(s, n));
 	return (!rest.n || rest.p[0] == ';' || rest.p[0] == '(') &&
 	       slice_u64(slice_of(s.p, n), max, number);
@@ -494,6 +500,8 @@ bool sip_seconds_of(const struct sip_message *m, enum sip_header_id id, uint32_t
 
 	while (n < value.n && value.p[n] >= '0' && value.p[n] <= '9')
 		n++;
+	if (!n)
+		return false;
 	rest = skip_lws(slice_skip(rest, n));
 	if (rest.n && rest.p[0] != ';' && rest.p[0] != '(')
 		return false;
@@ -515,7 +523,10 @@ bool sip_content_type_decode(struct slice value, struct sip_content_type *conten
 	struct slice s = slice_trim(value), params;
 	struct sip_param param;
 
-	*content_type = (struct sip_content_type){ .type = take_token(&s) };
+	*content_type = (struct sip_content_type){ .type = s };
+	if (!s.n)
+		return false;
+	content_type->type = take_token(&s);
 	if (!content_type->type.n || !take_word(&s, "/"))
 		return false;
 	content_type->subtype = take_token(&s);

@@ -107,7 +107,7 @@ static bool ipv6_of(struct slice host, struct in6_addr *address)
 
 static struct slice without_dot(struct slice host)
 {
-	if (host.n > 1 && host.p[host.n - 1] == '.')
+	while (host.n > 1 && host.p[host.n - 1] == '.')
 		host.n--;
 	return host;
 }
@@ -143,7 +143,7 @@ static struct slice cut_before(struct slice s, const char *set, struct slice *re
 
 	while (n < s.n && !is_one_of((unsigned char)s.p[n], set))
 		n++;
-	*rest = slice_skip(s, n);
+	*rest = n ? slice_skip(s, n) : s;
 	return slice_of(s.p, n);
 }
 
@@ -278,6 +278,17 @@ static bool find_pair(struct slice s, char separator, struct slice wanted, struc
 	return false;
 }
 
+/* Is there such a name with such a value?  A name may be there twice, though it must not. */
+static bool has_pair(struct slice s, char separator, struct slice name, struct slice value)
+{
+	struct slice other_name, other;
+
+	while (next_pair(&s, separator, &other_name, &other))
+		if (text_equal(name, other_name, false) && text_equal(value, other, false))
+			return true;
+	return false;
+}
+
 bool sip_uri_param(const struct sip_uri *uri, const char *name, struct slice *value)
 {
 	return find_pair(uri->params, ';', slice_str(name), value);
@@ -290,23 +301,24 @@ static const char *const decisive[] = { "user", "ttl", "method", "maddr", "trans
 
 static bool params_equal(const struct sip_uri *a, const struct sip_uri *b)
 {
-	struct slice rest = a->params, name, value, other;
+	struct slice rest = a->params, name, value;
 
 	for (size_t i = 0; i < sizeof(decisive) / sizeof(decisive[0]); i++)
 		if (sip_uri_param(a, decisive[i], NULL) != sip_uri_param(b, decisive[i], NULL))
 			return false;
 	while (next_pair(&rest, ';', &name, &value))
-		if (find_pair(b->params, ';', name, &other) && !text_equal(value, other, false))
+		if (find_pair(b->params, ';', name, NULL) &&
+		    !has_pair(b->params, ';', name, value))
 			return false;
 	return true;
 }
 
 static bool headers_within(struct slice a, struct slice b)
 {
-	struct slice name, value, other;
+	struct slice name, value;
 
 	while (next_pair(&a, '&', &name, &value))
-		if (!find_pair(b, '&', name, &other) || !text_equal(value, other, false))
+		if (!has_pair(b, '&', name, value))
 			return false;
 	return true;
 }
@@ -336,11 +348,11 @@ static bool numbers_equal(struct slice a, struct slice b)
 /* RFC 3966 4: every parameter counts, also if only one of both has it. */
 static bool tel_params_equal(struct slice a, struct slice b)
 {
-	struct slice rest = a, name, value, other;
+	struct slice rest = a, name, value;
 
 	for (int turn = 0; turn < 2; turn++, rest = b, b = a)
 		while (next_pair(&rest, ';', &name, &value))
-			if (!find_pair(b, ';', name, &other) || !text_equal(value, other, false))
+			if (!has_pair(b, ';', name, value))
 				return false;
 	return true;
 }
@@ -424,8 +436,12 @@ static void put_number(struct buffer *out, struct slice user)
 	struct slice rest, number = cut_before(user, ";", &rest);
 	int digit;
 
-	while ((digit = take_digit(&number)) >= 0)
-		buffer_char(out, (char)digit);
+	while ((digit = take_digit(&number)) >= 0) {
+		if (digit == '#') /* which may not stand in a sip: URI as it is */
+			buffer_lit(out, "%23");
+		else
+			buffer_char(out, (char)digit);
+	}
 }
 
 static void put_host(struct buffer *out, struct slice host)

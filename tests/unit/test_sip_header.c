@@ -364,6 +364,26 @@ static void test_request_check(void **state)
 	}
 }
 
+/* A header that is not there has no value to point at. */
+static void test_absent_values(void **state)
+{
+	struct sip_via via;
+	struct sip_address address;
+	struct sip_content_type type;
+	struct sip_session_expires expires;
+	struct slice method;
+	uint64_t number;
+	uint32_t sequence;
+
+	assert_false(sip_via_decode(SLICE_EMPTY, &via, NULL));
+	assert_false(sip_address_decode(SLICE_EMPTY, &address));
+	assert_false(sip_content_type_decode(SLICE_EMPTY, &type));
+	assert_false(sip_session_expires_decode(SLICE_EMPTY, &expires));
+	assert_false(sip_cseq_decode(SLICE_EMPTY, &sequence, &method));
+	assert_false(sip_number_decode(SLICE_EMPTY, 1, &number));
+	assert_false(sip_param_find(SLICE_EMPTY, "x", NULL));
+}
+
 /* No value cut short is read past its end. */
 static void test_cut_values(void **state)
 {
@@ -411,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_numbers),      cmocka_unit_test(test_content_type),
 		cmocka_unit_test(test_feature_tag),  cmocka_unit_test(test_privacy),
 		cmocka_unit_test(test_request_check), cmocka_unit_test(test_cut_values),
+		cmocka_unit_test(test_absent_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

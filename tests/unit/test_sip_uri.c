@@ -103,6 +103,7 @@ static const struct {
 	{ "sip:a:x@h", "sip:a@h", false },
 	{ "sip:a@[::1]", "sip:a@[0:0::1]", true },
 	{ "sip:ab@h", "sip:a@h", false },
+	{ "sip:h;x=1;x=2", "sip:h;x=2;x=1", true },
 	{ "sip:a@h", "sip:a@h;user=phone", false },
 	{ "sip:a@h", "sip:a@h;user=ip", false },
 	{ "tel:+1-201-555-0123", "tel:+12015550123", true },
@@ -165,6 +166,7 @@ static const struct {
 	{ "sip:%2B12015550123@gw.example;user=Phone", "+12015550123@example.com", true },
 	{ "sip:+12015550123@example.com", "+12015550123@example.com", true },
 	{ "sip:alice@gw.example;user=phone", "alice@gw.example", false },
+	{ "tel:*7#", "*7%23@example.com", true },
 	{ "im:alice@example.com", "none", false },
 };
 
