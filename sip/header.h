@@ -63,7 +63,7 @@ bool sip_via_decode(struct slice value, struct sip_via *via, struct slice *rest)
 
 struct sip_address {
 	struct slice display; /* as written, quotes included; may be empty */
-	struct slice uri;     /* without <>; parameters behind an unbracketed URI are the header's */
+	struct slice uri;     /* without <>; parameters behind a URI without <> are the header's */
 	struct slice params;  /* of the header: ";tag=x", starts with ';' or is empty */
 	struct slice tag;     /* p == NULL when there is none */
 	bool bracketed;
@@ -80,7 +80,7 @@ struct sip_contact {
 	struct sip_address address; /* empty when star */
 	bool star;                  /* Contact: * */
 	bool has_expires;
-	uint32_t expires; /* s; malformed counts as 3600 (RFC 3261 10.2.1.1), too large as the most */
+	uint32_t expires; /* s; malformed is 3600 (RFC 3261 10.2.1.1), too large the most */
 	unsigned q;       /* thousandths, 1000 when absent */
 };
 

@@ -245,7 +245,7 @@ static void parse_header(struct parse *x, struct slice line, struct slice *rest)
 {
 	struct slice field = line, value;
 
-	while (rest->n && is_blank(rest->p[0])) { /* RFC 3261 7.3.1: the fold belongs to the value */
+	while (rest->n && is_blank(rest->p[0])) { /* RFC 3261 7.3.1: a fold is of the value */
 		struct slice more = next_line(x, rest);
 		field.n = (size_t)(more.p + more.n - field.p);
 	}

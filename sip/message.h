@@ -122,7 +122,7 @@ struct sip_header {
 #define SIP_HEADERS_MOST (SIP_HEADERS_MAX - 5)
 
 struct sip_message {
-	struct slice wire; /* start line to end of body; leading CRLFs and surplus octets left out */
+	struct slice wire; /* start line to end of body, without leading CRLFs and surplus */
 	bool is_request;
 	enum sip_method method; /* requests only; of responses see CSeq */
 	struct slice method_name, uri;
@@ -154,7 +154,7 @@ enum sip_verdict {
 	SIP_PARSE_OK,
 	SIP_PARSE_MORE,          /* stream only: not whole yet */
 	SIP_PARSE_KEEPALIVE,     /* CRLF between messages, RFC 3261 7.5: nothing to do */
-	SIP_PARSE_PING,          /* stream only: the second of two CRLF, RFC 5626 3.5.1: send CRLF */
+	SIP_PARSE_PING,          /* stream only: the second of two CRLF (RFC 5626 3.5.1): send one */
 	SIP_PARSE_BAD_400,       /* ->error says why */
 	SIP_PARSE_TOO_LARGE_413, /* body above the limit; on a stream only the head was consumed:
 	                          * discard ->content_length octets or close */

@@ -331,7 +331,8 @@ const struct sdp_media *sdp_msrp_media(const struct sdp *sdp)
  * fingerprint of the peer would promise what this connection does not keep. */
 static bool is_of_connection(struct slice attribute)
 {
-	static const char *const names[] = { "path", "setup", "connection", "fingerprint", "crypto" };
+	static const char *const names[] = { "path", "setup", "connection", "fingerprint",
+					     "crypto" };
 	struct slice value, name = attribute_of(attribute, &value);
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -371,7 +372,7 @@ static void put_connection(struct buffer *out, const struct sdp_own *own)
 /* RFC 4566 5 fixes the order: c= stands before these. */
 static bool comes_after_connection(char type)
 {
-	return type == 'b' || type == 't' || type == 'r' || type == 'z' || type == 'k' || type == 'a';
+	return type && strchr("btrzka", type);
 }
 
 static void rewrite_session(struct buffer *out, struct slice rest, const struct sdp_own *own)

@@ -28,7 +28,7 @@ struct sip_uri {
 };
 
 /* The whole of `text`, without <>.  False when it is no URI, or a sip, sips or tel URI against
- * the grammar (unescaped blanks, controls and quotes, half an escape, no host, port above 65535). */
+ * the grammar (blanks, controls and quotes, half an escape, no host, port above 65535). */
 bool sip_uri_parse(struct slice text, struct sip_uri *uri);
 
 /* The first parameter of that name, without case; *value (may be NULL) is empty without '='. */
@@ -69,7 +69,8 @@ bool sip_uri_is_number(const struct sip_uri *uri);
  * - port: only if it is not the default of the scheme (5060, sips 5061);
  * - no scheme, parameters and headers: sip and sips of one name are one user;
  * - tel: and user=phone: `number@home`, the number without visual separators, its `+` kept, so
- *   that sip:+49301@home is the same user without user=phone; phone-context does not count.
+ *   that sip:+49301@home is the same user without user=phone; phone-context does not count, the
+ *   # of a local number is written %23.
  * False for SIP_SCHEME_OTHER and when `out` overflowed; then nothing was written.
  */
 bool sip_uri_canonical(struct buffer *out, const struct sip_uri *uri, const struct sip_home *home);
