@@ -154,7 +154,7 @@ enum sip_verdict {
 	SIP_PARSE_OK,
 	SIP_PARSE_MORE,          /* stream only: not whole yet */
 	SIP_PARSE_KEEPALIVE,     /* CRLF between messages, RFC 3261 7.5: nothing to do */
-	SIP_PARSE_PING,          /* stream only: the second of two CRLF (RFC 5626 3.5.1): send one */
+	SIP_PARSE_PING,          /* stream only: the second CRLF (RFC 5626 3.5.1): send one */
 	SIP_PARSE_BAD_400,       /* ->error says why */
 	SIP_PARSE_TOO_LARGE_413, /* body above the limit; on a stream only the head was consumed:
 	                          * discard ->content_length octets or close */
