@@ -37,6 +37,8 @@ static const char help[] =
 	"  --size OCTETS         of a message, 1 to 1 GiB, default 300\n"
 	"  --chunk OCTETS        of a chunk, 0 = one chunk per message (default)\n"
 	"  --duration S          measured time, default 10; --warmup S before it, default 1\n"
+	"  --drain S             how long the backlog of an open loop may still be sent, and then how long to\n"
+	"                        wait for what is under way, default 5\n"
 	"  --setup-timeout S     default 30 + sessions / 100\n"
 	"  --connections-shared  all A legs on one MSRP connection, all B legs on another\n"
 	"  --answer active|passive   who connects for B: we (default) or the server\n"
@@ -44,7 +46,7 @@ static const char help[] =
 	"  --json                the report as one JSON object; --quiet: no progress lines\n";
 
 enum { OPTION_FIRST = 256, TARGET, MODE, LOCAL, DOMAIN, SESSIONS, OUTSTANDING, WINDOW, RATE, SIZE, CHUNK, DURATION, WARMUP,
-	SETUP_TIMEOUT, SHARED, ANSWER, PID, JSON, QUIET, HELP };
+	DRAIN, SETUP_TIMEOUT, SHARED, ANSWER, PID, JSON, QUIET, HELP };
 
 static const struct option long_options[] = {
 	{ "target", required_argument, NULL, TARGET }, { "mode", required_argument, NULL, MODE },
@@ -53,7 +55,7 @@ static const struct option long_options[] = {
 	{ "window", no_argument, NULL, WINDOW }, { "rate", required_argument, NULL, RATE },
 	{ "size", required_argument, NULL, SIZE }, { "chunk", required_argument, NULL, CHUNK },
 	{ "duration", required_argument, NULL, DURATION }, { "warmup", required_argument, NULL, WARMUP },
-	{ "setup-timeout", required_argument, NULL, SETUP_TIMEOUT }, { "connections-shared", no_argument, NULL, SHARED },
+	{ "drain", required_argument, NULL, DRAIN }, { "setup-timeout", required_argument, NULL, SETUP_TIMEOUT }, { "connections-shared", no_argument, NULL, SHARED },
 	{ "answer", required_argument, NULL, ANSWER }, { "pid", required_argument, NULL, PID },
 	{ "json", no_argument, NULL, JSON }, { "quiet", no_argument, NULL, QUIET }, { "help", no_argument, NULL, HELP }, { 0 },
 };
@@ -165,6 +167,7 @@ static bool take(struct flood_options *o, int option, const char *value)
 	case CHUNK:         return u32_number("chunk", value, 0, SIZE_MAX_OCTETS, &o->chunk);
 	case DURATION:      return decimal("duration", value, "s", 0.1, DURATION_MAX_S, &o->duration_s);
 	case WARMUP:        return decimal("warmup", value, "s", 0, DURATION_MAX_S, &o->warmup_s);
+	case DRAIN:         return decimal("drain", value, "s", 0, DURATION_MAX_S, &o->drain_s);
 	case SETUP_TIMEOUT: return decimal("setup-timeout", value, "s", 0.1, DURATION_MAX_S, &o->setup_timeout_s);
 	case SHARED:        o->connections_shared = true; return true;
 	case ANSWER:        return answer(o, value);
@@ -225,7 +228,8 @@ static bool raise_descriptors(const struct flood_options *o)
 
 int main(int argc, char **argv)
 {
-	struct flood_options o = { .sessions = 64, .outstanding = 8, .size = 300, .duration_s = 10, .warmup_s = 1 };
+	struct flood_options o = { .sessions = 64, .outstanding = 8, .size = 300, .duration_s = 10, .warmup_s = 1,
+		.drain_s = 5 };
 	static struct flood_report report;
 
 	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {

@@ -13,12 +13,11 @@
 
 #define SECOND_NS       1000000000u
 #define SETUP_WINDOW    64u           /* sessions being set up or released at a time        */
-#define DRAIN_NS        (5ull * SECOND_NS)
 #define RELEASE_NS      (10ull * SECOND_NS)
 #define TURN_NS         (50u * 1000000) /* the longest sleep: set-up timers and progress wait for it */
 
-/* What may be begun in a phase; traffic flows in the middle three. */
-enum phase { PHASE_SETUP, PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN, PHASE_RELEASE };
+/* New messages are begun in the two phases before PHASE_BACKLOG; in it only those that were due. */
+enum phase { PHASE_SETUP, PHASE_WARMUP, PHASE_MEASURE, PHASE_BACKLOG, PHASE_DRAIN, PHASE_RELEASE };
 
 struct flood {
 	const struct flood_options *options;
@@ -68,13 +67,13 @@ static bool begin_message(struct flood *f, struct pair *p)
 	bool is_open = f->options->rate > 0;
 	uint64_t due_ns = f->loop.now_ns;
 
-	if (slot->is_busy || f->phase == PHASE_SETUP || f->phase == PHASE_RELEASE || p->state != PAIR_UP)
+	if (slot->is_busy || f->phase == PHASE_SETUP || f->phase >= PHASE_DRAIN || p->state != PAIR_UP)
 		return false;
 	if (is_open) {
 		if (p->begun >= pacer_session_due(&f->pacer, p->index))
 			return false;
 		due_ns = pacer_session_due_ns(&f->pacer, p->index, p->begun);
-	} else if (f->phase == PHASE_DRAIN) {
+	} else if (f->phase == PHASE_BACKLOG) {
 		return false;
 	}
 	*slot = (struct slot){ .due_ns = due_ns, .sequence = p->begun, .is_busy = true,
@@ -376,6 +375,13 @@ static bool backlog_left(const struct flood *f)
 	return false;
 }
 
+static void idle_turn(struct flood *f, const char *phase)
+{
+	loop_turn(&f->loop, msrp_flush(&f->network) ? 0 : TURN_NS);
+	setup_tick(&f->setup);
+	progress_line(f, phase);
+}
+
 static void traffic(struct flood *f)
 {
 	const struct flood_options *o = f->options;
@@ -398,7 +404,7 @@ static void traffic(struct flood *f)
 	uint64_t began_ns = loop_clock(&f->loop);
 	f->phase = PHASE_MEASURE;
 	traffic_until(f, f->measure_end_ns, "measure");
-	f->phase = PHASE_DRAIN;
+	f->phase = PHASE_BACKLOG;
 	f->report->measured_s = (double)(loop_clock(&f->loop) - began_ns) / SECOND_NS;
 	f->report->own_cpu_s = own_cpu_s() - own_before;
 	read_server(f, &after);
@@ -406,11 +412,11 @@ static void traffic(struct flood *f)
 	f->report->server_cpu_s = after.cpu_s - before.cpu_s;
 	f->report->server_memory_kib = after.memory_kib;
 
-	uint64_t drain_end_ns = f->loop.now_ns + DRAIN_NS;
-	while (f->loop.now_ns < drain_end_ns && !interrupted && (f->in_flight || backlog_left(f))) {
-		loop_turn(&f->loop, msrp_flush(&f->network) ? 0 : TURN_NS);
-		progress_line(f, "drain");
-	}
+	for (uint64_t end_ns = f->loop.now_ns + seconds_ns(o->drain_s); f->loop.now_ns < end_ns && !interrupted && backlog_left(f);)
+		idle_turn(f, "backlog");
+	f->phase = PHASE_DRAIN;
+	for (uint64_t end_ns = f->loop.now_ns + seconds_ns(o->drain_s); f->loop.now_ns < end_ns && !interrupted && f->in_flight;)
+		idle_turn(f, "drain");
 	count_what_is_missing(f);
 }
 
@@ -431,8 +437,7 @@ static void release(struct flood *f)
 	f->phase = PHASE_RELEASE;
 	while ((next < n || under_way) && f->loop.now_ns < end_ns) {
 		for (; next < n && under_way < SETUP_WINDOW; next++) {
-			if (f->pairs[next].state == PAIR_UP)
-				setup_release(&f->setup, &f->pairs[next]);
+			setup_release(&f->setup, &f->pairs[next]); /* also of one that did not come up */
 			under_way += f->pairs[next].state == PAIR_RELEASE;
 		}
 		if (!under_way)

@@ -199,9 +199,7 @@ void setup_start(struct session_setup *s, struct pair *p)
 
 void setup_release(struct session_setup *s, struct pair *p)
 {
-	p->state = has_sip(s) ? PAIR_RELEASE : PAIR_OVER;
-	if (has_sip(s))
-		sip_call_release(&s->calls, p->index);
+	p->state = has_sip(s) && sip_call_release(&s->calls, p->index) ? PAIR_RELEASE : PAIR_OVER;
 }
 
 void setup_tick(struct session_setup *s)

@@ -30,6 +30,7 @@ int  setup_open(struct session_setup *s);        /* the members up to on_answere
 void setup_close(struct session_setup *s);
 
 void setup_start(struct session_setup *s, struct pair *p);
+/* The pair goes to PAIR_RELEASE, or where nothing is to be taken down, to PAIR_OVER. */
 void setup_release(struct session_setup *s, struct pair *p);
 
 /* To be called some times a second: retransmissions and time-outs. */

@@ -436,15 +436,17 @@ void sip_call_start(struct sip_calls *s, uint32_t index)
 	send_register(s, index, 'b');
 }
 
-void sip_call_release(struct sip_calls *s, uint32_t index)
+bool sip_call_release(struct sip_calls *s, uint32_t index)
 {
 	struct sip_call *call = &s->calls[index];
 
-	assert(call->state == CALL_ANSWERED);
+	if (call->state != CALL_ANSWERED)
+		return false;
 	call->state = CALL_RELEASING;
 	time_call(s, call);
 	call->until_ns = s->loop->now_ns + CALL_NS;
 	send_bye(s, index);
+	return true;
 }
 
 /* Over TCP nothing is lost, so only B's 200 is repeated there (RFC 3261 13.3.1.4). */

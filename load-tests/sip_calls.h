@@ -61,7 +61,8 @@ int  sip_calls_open(struct sip_calls *s, struct prng *prng);
 void sip_calls_close(struct sip_calls *s);
 
 void sip_call_start(struct sip_calls *s, uint32_t index);
-void sip_call_release(struct sip_calls *s, uint32_t index);
+/* False: there is no answered call to be released. */
+bool sip_call_release(struct sip_calls *s, uint32_t index);
 
 /* To be called some times a second. */
 void sip_calls_tick(struct sip_calls *s);

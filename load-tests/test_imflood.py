@@ -1,0 +1,155 @@
+"""Does imflood see what goes wrong? A pairing forwarder plants one fault in its traffic, and the report must name
+it; a SIP proxy loses datagrams, and the sessions must come up all the same.  Usage: test_imflood.py IMFLOOD"""
+import asyncio
+import json
+import random
+import re
+import sys
+
+END = re.compile(rb"-------[a-z0-9]{22}[$+#]\r\n")
+FAULT_AT = 200  # which SEND, or which 200, is touched
+
+
+def damage(message, fault):
+    """The octets to send instead of one message."""
+    content = message.find(b"\r\n\r\n") + 50
+    return {
+        "drop": b"",
+        "twice": message + message,
+        "corrupt": message[:content] + bytes([message[content] ^ 1]) + message[content + 1:],
+        "shorten": message[:content] + message[content + 1:],
+        "other session": message.replace(b"Message-ID: m", b"Message-ID: n"),
+        "other path": message.replace(b"From-Path: msrp://127", b"From-Path: msrp://128"),
+        "wrong range": message.replace(b"Byte-Range: 1-", b"Byte-Range: 2-"),
+        "abort": message[:-3] + b"#\r\n",
+        "garbage": b"garbage\r\n",
+        "refuse": message.replace(b" 200 OK", b" 481 No"),
+    }[fault]
+
+
+# fault, what it is planted in, errors that must be reported and no others
+FAULTS = (
+    (None, "SEND", set()),
+    ("drop", "SEND", {"lost"}),
+    ("twice", "SEND", {"duplicate"}),
+    ("corrupt", "SEND", {"body", "lost"}),
+    ("shorten", "SEND", {"body", "lost"}),
+    ("other session", "SEND", {"foreign", "lost"}),
+    ("other path", "SEND", {"foreign", "lost"}),
+    ("wrong range", "SEND", {"body", "lost"}),  # content depends on its place
+    ("abort", "SEND", {"aborted", "lost"}),
+    ("garbage", "SEND", {"syntax", "lost"}),
+    ("drop", "200", {"unconfirmed"}),
+    ("twice", "200", {"duplicate"}),
+    ("refuse", "200", {"status", "unconfirmed"}),
+    ("garbage", "200", {"syntax", "unconfirmed"}),
+)
+# What may come on top: when a connection goes, how much was under way depends on the moment.
+SIDE_EFFECTS = {"garbage": {"closed", "unconfirmed", "lost"}}
+
+
+class Forwarder:
+    def __init__(self, fault, where):
+        self.fault, self.where, self.seen, self.waiting = fault, where, 0, None
+
+    def touch(self, message):
+        is_it = b"Content-Type:" in message if self.where == "SEND" else b" 200 OK" in message and message.startswith(b"MSRP f")
+        self.seen += is_it
+        return damage(message, self.fault) if self.fault and is_it and self.seen == FAULT_AT else message
+
+    async def pump(self, reader, writer):
+        held = b""
+        try:
+            while octets := await reader.read(65536):
+                held += octets
+                while end := END.search(held):
+                    writer.write(self.touch(held[:end.end()]))
+                    held = held[end.end():]
+        except ConnectionError:
+            pass
+        writer.close()
+
+    async def on_connection(self, reader, writer):
+        if not self.waiting:
+            self.waiting = reader, writer
+            return
+        (first_reader, first_writer), self.waiting = self.waiting, None
+        await asyncio.gather(self.pump(first_reader, writer), self.pump(reader, first_writer))
+
+
+class Proxy(asyncio.DatagramProtocol):
+    """Registrar and stateless proxy; every tenth datagram is lost, chosen from a seed."""
+
+    def __init__(self):
+        self.random, self.contacts = random.Random(7), {}
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, octets, source):
+        if self.random.random() < 0.1:
+            return
+        lines = octets.decode().split("\r\n")
+        vias = [i for i, line in enumerate(lines) if line.startswith("Via:")]
+        if lines[0].startswith("SIP/2.0"):
+            host, port = re.search(r"UDP ([\d.]+):(\d+)", lines[vias[1]]).groups()
+            del lines[vias[0]]
+        elif lines[0].startswith("REGISTER"):
+            user = re.search(r"To: <sip:(\w+)@", "\n".join(lines)).group(1)
+            self.contacts[user] = re.search(r"Contact: <sip:\w+@([\d.]+):(\d+)", "\n".join(lines)).groups()
+            kept = [line for line in lines if line.startswith(("Via:", "From:", "To:", "Call-ID:", "CSeq:"))]
+            lines, (host, port) = ["SIP/2.0 200 OK"] + kept + ["Content-Length: 0", "", ""], source
+        else:
+            host, port = self.contacts[re.search(r"sip:(\w+)@", lines[0]).group(1)]
+            branch = re.search(r"branch=([^;]+)", lines[vias[0]]).group(1)
+            lines.insert(1, "Via: SIP/2.0/UDP %s:%d;branch=%sp" % (*self.transport.get_extra_info("sockname"), branch))
+        self.transport.sendto("\r\n".join(lines).encode(), (host, int(port)))
+
+
+async def imflood(program, *options):
+    """Exit code and report of one short run."""
+    process = await asyncio.create_subprocess_exec(program, "session", "--json", "--quiet", *options, stdout=asyncio.subprocess.PIPE)
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), 60)
+    except asyncio.TimeoutError:
+        process.kill()
+        raise
+    report = json.loads(out)
+    return process.returncode, {name for name, n in report["errors"].items() if n}, report
+
+
+async def check_fault(program, fault, where, wanted):
+    forwarder = Forwarder(fault, where)
+    server = await asyncio.start_server(forwarder.on_connection, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    code, errors, report = await imflood(program, "--mode", "forwarder", "--target", "msrp:127.0.0.1:%d" % port, "--sessions", "4",
+                                         "--outstanding", "4", "--duration", "0.3", "--warmup", "0", "--size", "300", "--drain", "0.5")
+    server.close()
+    right = wanted <= errors and errors <= wanted | SIDE_EFFECTS.get(fault, set()) and code == (1 if wanted else 0)
+    right = right and forwarder.seen > FAULT_AT and report["arrival_us"]["count"] > 0
+    print("%-4s %s in a %s: reported %s, exit %d" % ("ok" if right else "FAIL", fault or "nothing", where, sorted(errors) or "nothing", code))
+    return right
+
+
+async def check_sessions(program, *options):
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Proxy, ("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    code, errors, report = await imflood(program, "--target", "sip:127.0.0.1:%d" % port, "--sessions", "10", "--duration", "0.3",
+                                         "--warmup", "0", *options)
+    transport.close()
+    right = code == 0 and not errors and report["sessions_up"] == 10 and report["arrival_us"]["count"] > 0
+    print("%-4s sessions over a lossy proxy %s: %d of 10 up, reported %s" % ("ok" if right else "FAIL", " ".join(options), report["sessions_up"],
+                                                                   sorted(errors) or "nothing"))
+    return right
+
+
+async def main():
+    results = [await check_fault(sys.argv[1], *row) for row in FAULTS]
+    for options in ((), ("--answer", "passive"), ("--answer", "passive", "--connections-shared")):
+        results.append(await check_sessions(sys.argv[1], *options))
+    print("%d passed, %d failed" % (results.count(True), results.count(False)))
+    sys.exit(0 if all(results) else 1)
+
+
+asyncio.run(main())
