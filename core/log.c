@@ -79,6 +79,8 @@ static void write_out(enum log_level level, const char *text, size_t n)
 	}
 }
 
+static void say_lost(void);
+
 static void *run(void *arg)
 {
 	struct msg *msg;
@@ -91,6 +93,7 @@ static void *run(void *arg)
 			atomic_fetch_sub(&logger.queued, 1);
 			free(line);
 		}
+		say_lost();
 		if (atomic_load(&logger.must_stop) && atomic_load(&logger.queued) == 0)
 			return NULL;
 		if (mailbox_sleep(&logger.mailbox))
@@ -144,17 +147,40 @@ static void put_time(struct buffer *b, const struct timespec *now)
 		tm.tm_hour, tm.tm_min, tm.tm_sec, now->tv_nsec / 1000000);
 }
 
-/* A peer's text may be in the event: nothing of it may start a line of its own. */
+/* Octets of the UTF-8 character at `text` (RFC 3629), or 0: it is none, or a control character. */
+static unsigned character(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+	unsigned n = c[0] < 0x80 ? 1 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
+
+	if ((n > 1 && c[0] < 0xc2) || c[0] > 0xf4)
+		return 0;
+	for (unsigned i = 1; i < n; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	if ((n == 1 && (c[0] < 0x20 || c[0] == 0x7f)) || (n == 2 && c[0] == 0xc2 && c[1] < 0xa0))
+		return 0;
+	/* longer than needed, or half of a surrogate pair, or beyond Unicode */
+	if (n == 3 && ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] >= 0xa0)))
+		return 0;
+	if (n == 4 && ((c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] >= 0x90)))
+		return 0;
+	return n;
+}
+
+/* A peer's text may be in the event: nothing of it may start a line of its own, move a terminal's
+ * cursor or make JSON invalid. */
 static void put_clean(struct buffer *b, const char *text, bool json)
 {
-	for (; *text && b->size - b->n > 8; text++) {
-		unsigned char c = (unsigned char)*text;
-		if (json && (c == '"' || c == '\\'))
+	while (*text && b->size - b->n > 8) {
+		unsigned n = character(text);
+		if (json && (*text == '"' || *text == '\\'))
 			buffer_char(b, '\\');
-		if (c < 0x20 || c == 0x7f)
-			buffer_printf(b, json ? "\\u%04x" : "\\x%02x", c);
+		if (n == 0)
+			buffer_printf(b, json ? "\\u%04x" : "\\x%02x", (unsigned char)*text);
 		else
-			buffer_char(b, (char)c);
+			buffer_put(b, slice_of(text, n));
+		text += n ? n : 1;
 	}
 }
 
@@ -183,6 +209,18 @@ static size_t format_line(char *text, enum log_level level, const struct worker 
 		buffer_printf(&b, " swallowed=%u", swallowed);
 	buffer_str(&b, json ? "\"}\n" : "\n");
 	return b.n;
+}
+
+/* What a full queue or memory cost, as soon as there is somebody to tell. */
+static void say_lost(void)
+{
+	uint64_t lost = atomic_exchange(&logger.lost, 0);
+	char event[64], text[LOG_LINE_MAX];
+
+	if (lost == 0)
+		return;
+	snprintf(event, sizeof(event), "lost lines=%llu", (unsigned long long)lost);
+	write_out(LOG_WARN, text, format_line(text, LOG_WARN, NULL, "log", 0, event, 0));
 }
 
 void log_write(struct log_site *site, enum log_level level, const struct worker *worker, const char *subject,

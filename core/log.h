@@ -2,8 +2,8 @@
  * The log: `time level worker subject id event key=value ...`, one event a line.
  *   error  someone must act         warn   someone will ask
  *   info   life of a session        debug  one line per packet
- * Never the content of a message.  Repeats of one call site beyond
- * LOG_SITE_BURST a second are swallowed and counted in its next line.
+ * Never the content of a message.  Errors and warnings of one call
+ * site beyond LOG_SITE_BURST a second are swallowed and counted in its next line.
  *
  * Any thread.  Between log_start() and log_stop() a thread of its own does the
  * writing, so that no worker waits for a file; what it cannot take is counted
