@@ -55,6 +55,8 @@ static inline bool slice_case_starts(struct slice s, struct slice prefix)
 /* The rest of `s` after `n` octets; empty when there are fewer. */
 static inline struct slice slice_skip(struct slice s, size_t n)
 {
+	if (!s.p) /* NULL + 0 is undefined in C */
+		return s;
 	return n >= s.n ? slice_of(s.p + s.n, 0) : slice_of(s.p + n, s.n - n);
 }
 

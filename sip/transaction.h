@@ -89,7 +89,12 @@ struct sip_outgoing {
 	struct slice content_type; /* empty: no body */
 	struct slice body;
 	struct sip_target target;
+	uint32_t loop;             /* sip_loop_of() the request that made us send this; 0: none did */
 };
+
+/* What a request must not come back with (RFC 3261 16.3 step 4, design.md 4 "Loop"): a hash over its
+ * Request-URI, topmost Route and the role of the listener.  Never 0. */
+uint32_t sip_loop_of(const struct worker *worker, const struct sip_flow *flow, const struct sip_message *m);
 
 /* `*out` is set before any event; no event comes inside the call.  ENOMEM: pool exhausted, nothing was
  * sent.  `events` NULL: nobody is told. */

@@ -1,0 +1,93 @@
+/* imservd: command line, configuration, signals (design.md 8). */
+#include <signal.h>
+#include <stdlib.h>
+
+#include "actors/server.h"
+#include "config/command_line.h"
+#include "core/log.h"
+
+static void block_signals(sigset_t *handled)
+{
+	sigemptyset(handled);
+	sigaddset(handled, SIGTERM);
+	sigaddset(handled, SIGINT);
+	sigaddset(handled, SIGHUP);
+	/* before any thread starts: all inherit the mask, and only main waits for them */
+	pthread_sigmask(SIG_BLOCK, handled, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
+static void wait_for_end(const sigset_t *handled)
+{
+	for (;;) {
+		int which = 0;
+		if (sigwait(handled, &which) != 0)
+			continue;
+		if (which != SIGHUP)
+			return;
+		LOG(WARN, NULL, "config", 0, "reload-refused reason=\"not built yet: restart to change the configuration\"");
+	}
+}
+
+static int serve(struct config *config)
+{
+	struct server *server;
+	sigset_t handled;
+
+	block_signals(&handled);
+	int err = log_open(&config->log);
+	if (err) {
+		fprintf(stderr, "imservd: log.sink %s: %s\n", config->log.sink, strerror(err));
+		return EXIT_RUNTIME;
+	}
+	if (server_start(&server, config) != 0)
+		return EXIT_RUNTIME;
+	server_print_ready(server, stderr);
+	(void)log_start(); /* without its thread, lines are written at once */
+	wait_for_end(&handled);
+	server_drain(server);
+	server_stop(server);
+	LOG(INFO, NULL, "server", 0, "stopped");
+	log_stop();
+	return EXIT_CLEAN;
+}
+
+static int run(const struct command_line *line)
+{
+	struct config_errors errors = { 0 };
+	struct config *config = NULL;
+	int err = config_load(&config, &line->source, &errors), code = EXIT_CLEAN;
+
+	config_errors_print(&errors, stderr);
+	config_errors_free(&errors);
+	if (err)
+		return EXIT_USAGE;
+	if (line->command == COMMAND_PRINT_CONFIG)
+		config_print(config, stdout);
+	else if (line->command == COMMAND_CHECK_CONFIG)
+		printf("configuration is good\n");
+	else
+		code = serve(config);
+	config_free(config);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct command_line line;
+	int code = config_command_line(argc, argv, &line);
+
+	if (code) {
+		fprintf(stderr, "imservd: %s\n", line.error);
+		config_command_help(stderr);
+	} else if (line.command == COMMAND_HELP) {
+		config_command_help(stdout);
+	} else if (line.command == COMMAND_VERSION) {
+		printf("imservd " IMSERV_VERSION "\n");
+	} else {
+		code = run(&line);
+	}
+	command_line_free(&line);
+	return code;
+}

@@ -1,0 +1,432 @@
+#include "actors/server.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "actors/http.h"
+#include "actors/listeners.h"
+#include "core/log.h"
+#include "core/minted.h"
+#include "core/stream.h"
+#include "sip/dialog.h"
+#include "sip/owner.h"
+
+#define HTTP_MAX           16
+#define TRANSACTIONS_MAX   2000000 /* 32 s of finished ones at 60 000 requests a second and worker */
+#define CONNECTIONS_MAX    262144
+#define DESCRIPTORS_SPARE  256     /* listeners, rings, log, HTTP */
+#define BYE_MS             3000    /* after the drain: how long the BYEs may take */
+#define DRAIN_STEP_MS      50
+
+static const char *const supported_options[] = { "timer", NULL };
+
+struct thread {
+	struct server *server;
+	pthread_t thread;
+	bool runs;
+	struct worker *worker;
+	int err;
+};
+
+struct server {
+	struct config *config;
+	struct im_server im;
+	struct worker_group group;
+	struct thread threads[WORKERS_MAX];
+	pthread_barrier_t begin;
+	const char *io;
+	bool use_uring;
+	struct http *http[HTTP_MAX];
+	unsigned http_count;
+	atomic_bool is_ready;
+	struct counters *counters[WORKERS_MAX];
+};
+
+/* config.h has no way to pass an argument to a trust test; the configuration is one per process. */
+static const struct config *trust_config;
+
+static bool is_trusted(const struct sockaddr *address)
+{
+	return network_list_has(&trust_config->core.trusted, address);
+}
+
+/* ---- one worker ---- */
+
+static int worker_begin(struct server *server, struct worker *worker)
+{
+	const struct runtime_options *runtime = &server->config->runtime;
+	struct ring_options options = { runtime->ring_entries, runtime->recv_buffers, runtime->recv_buffer_size };
+	struct ring *ring;
+	int err = server->use_uring ? ring_open_uring(&ring, &options) : ring_open_epoll(&ring, &options);
+
+	if (err)
+		return err;
+	worker_use_ring(worker, ring);
+	if ((err = stream_worker_init(worker, CONNECTIONS_MAX)) ||
+	    (err = sip_dialogs_init(worker, server->config->limits.sessions * 2)) ||
+	    (err = im_worker_init(worker, &server->im)))
+		return err;
+	return 0;
+}
+
+static void pin(unsigned index)
+{
+	cpu_set_t allowed, one;
+	unsigned seen = 0;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+		return;
+	unsigned wanted = index % (unsigned)CPU_COUNT(&allowed);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &allowed) && seen++ == wanted) {
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			(void)pthread_setaffinity_np(pthread_self(), sizeof(one), &one); /* only a wish */
+			return;
+		}
+}
+
+/* Ready only together: the first message may come from another worker. */
+static void *run_worker(void *arg)
+{
+	struct thread *t = arg;
+	struct server *server = t->server;
+
+	if (server->config->runtime.pin_cpus)
+		pin(t->worker->index);
+	t->err = worker_begin(server, t->worker);
+	pthread_barrier_wait(&server->begin);
+	if (!t->err)
+		t->err = sip_worker_init(t->worker, &server->im.sip, im_on_request);
+	if (!t->err)
+		t->err = msrp_worker_init(t->worker, &server->im.msrp);
+	pthread_barrier_wait(&server->begin);
+	while (!t->err && !t->worker->must_stop)
+		worker_turn(t->worker, true);
+	pthread_barrier_wait(&server->begin); /* nobody posts to a worker that is gone */
+	if (t->worker->im) {
+		sip_worker_stop(t->worker, true);
+		msrp_worker_stop(t->worker, true);
+		im_worker_free(t->worker);
+		msrp_worker_free(t->worker);
+		sip_worker_free(t->worker);
+		sip_dialogs_free(t->worker);
+		stream_worker_free(t->worker);
+	}
+	worker_free(t->worker);
+	return NULL;
+}
+
+/* ---- start ---- */
+
+static unsigned worker_count(const struct config *config)
+{
+	cpu_set_t allowed;
+	unsigned count = config->runtime.workers;
+
+	if (count == 0)
+		count = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? (unsigned)CPU_COUNT(&allowed) : 1;
+	return count < WORKERS_MAX ? count : WORKERS_MAX;
+}
+
+static int choose_io(struct server *server)
+{
+	enum io_kind wanted = server->config->runtime.io;
+	int err = wanted == IO_EPOLL ? 0 : ring_probe_uring();
+
+	if (wanted == IO_URING && err) {
+		LOG(ERROR, NULL, "runtime", 0, "io_uring-refused error=\"%s\" remedy=\"set runtime.io: epoll or allow "
+			"io_uring (kernel.io_uring_disabled, seccomp profile)\"", strerror(err));
+		return err;
+	}
+	if (wanted == IO_AUTO && err)
+		LOG(WARN, NULL, "runtime", 0, "io_uring-refused error=\"%s\" using=epoll remedy=\"allow io_uring "
+			"(kernel.io_uring_disabled, seccomp profile) or set runtime.io: epoll\"", strerror(err));
+	server->use_uring = wanted != IO_EPOLL && !err;
+	server->io = server->use_uring ? "io_uring" : "epoll";
+	return 0;
+}
+
+static void raise_descriptors(struct config *config)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* what is permitted is read back below */
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return;
+	uint64_t possible = limit.rlim_cur > DESCRIPTORS_SPARE ? (limit.rlim_cur - DESCRIPTORS_SPARE) / 2 : 1;
+	if (config->limits.sessions > possible) {
+		LOG(WARN, NULL, "runtime", 0, "sessions-lowered limits.sessions=%u to=%llu cause=\"descriptor limit %llu\"",
+			config->limits.sessions, (unsigned long long)possible, (unsigned long long)limit.rlim_cur);
+		config->limits.sessions = (unsigned)possible;
+	}
+}
+
+static int resolve_next_hop(struct server *server)
+{
+	const struct next_hop *hop = &server->config->core.hop;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *found;
+	char port[8];
+
+	if (!hop->host)
+		return 0;
+	snprintf(port, sizeof(port), "%u", hop->port);
+	int failed = getaddrinfo(hop->host, port, &hints, &found);
+	if (failed) {
+		LOG(ERROR, NULL, "core", 0, "next-hop-unknown host=%s error=\"%s\"", hop->host, gai_strerror(failed));
+		return ENOENT;
+	}
+	memcpy(&server->im.next_hop, found->ai_addr, found->ai_addrlen);
+	freeaddrinfo(found);
+	return 0;
+}
+
+/* `sip:factory@example.com` -> `factory` */
+static struct slice user_part(const char *uri)
+{
+	struct sip_uri parsed;
+
+	return sip_uri_parse(slice_str(uri), &parsed) ? parsed.user : SLICE_EMPTY;
+}
+
+static void fill_options(struct server *server)
+{
+	const struct config *config = server->config;
+	struct sip_options *sip = &server->im.sip;
+	struct msrp_options *msrp = &server->im.msrp;
+
+	trust_config = config;
+	server->im.config = config;
+	sip->limits = config->limits;
+	sip->t1_ms = config->timers.t1_ms;
+	sip->transactions_max = TRANSACTIONS_MAX;
+	sip->connections_max = CONNECTIONS_MAX;
+	sip->body_bytes_max = config->limits.max_size_pager > 65536 ? config->limits.max_size_pager : 65536;
+	sip->store_host = slice_str(config->domain.store_host);
+	sip->factory_user = user_part(config->domain.factory);
+	sip->history_user = slice_str(config->domain.history_user);
+	sip->user_agent = SLICE("IM-serv/OMA1.0 imserv/" IMSERV_VERSION);
+	sip->supported = supported_options;
+	sip->is_trusted = is_trusted;
+	msrp->limits = config->limits;
+	msrp->msrp_transaction_ms = config->timers.msrp_transaction_ms;
+	msrp->legs_max = config->limits.sessions * 2;
+}
+
+static bool is_ready(void *arg)
+{
+	const struct server *server = arg;
+
+	return atomic_load(&server->is_ready) && !atomic_load(&server->im.is_draining);
+}
+
+static int open_http(struct server *server)
+{
+	struct http_source source = { (struct counters *const *)server->counters, server->group.count, is_ready,
+		server };
+
+	for (unsigned i = 0; i < server->config->listen.count; i++) {
+		const struct listen_options *listen = &server->config->listen.list[i];
+		if (listen->proto != LISTEN_HTTP || server->http_count == HTTP_MAX)
+			continue;
+		int err = http_open(&server->http[server->http_count], listen, &source);
+		if (err) {
+			LOG(ERROR, NULL, "listen", 0, "cannot-listen address=%s error=\"%s\"", listen->address,
+				strerror(err));
+			return err;
+		}
+		server->http_count++;
+	}
+	return 0;
+}
+
+static int make_workers(struct server *server)
+{
+	server->group.count = worker_count(server->config);
+	for (unsigned i = 0; i < server->group.count; i++) {
+		/* counters keep a cache line of their own */
+		struct worker *worker = aligned_alloc(64, (sizeof(*worker) + 63) & ~(size_t)63);
+		if (!worker)
+			return ENOMEM;
+		int err = worker_init(worker, i, &server->group);
+		if (err)
+			return err;
+		server->threads[i] = (struct thread){ .server = server, .worker = worker };
+		server->counters[i] = &worker->counters;
+	}
+	return 0;
+}
+
+static int start_threads(struct server *server)
+{
+	int err = 0;
+
+	pthread_barrier_init(&server->begin, NULL, server->group.count + 1);
+	for (unsigned i = 0; i < server->group.count; i++) {
+		err = pthread_create(&server->threads[i].thread, NULL, run_worker, &server->threads[i]);
+		if (err) /* some wait at the barrier for ever: only the end of the process helps */
+			return err;
+		server->threads[i].runs = true;
+	}
+	pthread_barrier_wait(&server->begin);
+	pthread_barrier_wait(&server->begin);
+	for (unsigned i = 0; i < server->group.count; i++)
+		if (server->threads[i].err) {
+			err = server->threads[i].err;
+			LOG(ERROR, server->threads[i].worker, "runtime", 0, "worker-failed error=\"%s\"", strerror(err));
+		}
+	return err;
+}
+
+int server_start(struct server **out, struct config *config)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	uint8_t keys[2][16];
+	int err;
+
+	if (!server)
+		return ENOMEM;
+	server->config = config;
+	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
+		return errno;
+	raise_descriptors(config);
+	fill_options(server);
+	if ((err = choose_io(server)) || (err = make_workers(server)))
+		return err;
+	minted_init(keys[0], server->group.count);
+	sip_owner_init(keys[1]);
+	if ((err = resolve_next_hop(server)) || (err = listeners_open(&server->im, config, server->group.count)) ||
+	    (err = listeners_name_home(&server->im, config)) || (err = open_http(server)) ||
+	    (err = start_threads(server)))
+		return err;
+	atomic_store(&server->is_ready, true);
+	LOG(INFO, NULL, "server", 0, "started workers=%u io=%s mode=%s", server->group.count, server->io,
+		config->core.mode == MODE_IMS ? "ims" : "standalone");
+	*out = server;
+	return 0;
+}
+
+/* ---- the ready line ---- */
+
+static void put_entry(struct buffer *out, bool *is_first, const char *name, const struct sockaddr_storage *address,
+	enum listen_role role)
+{
+	if (!*is_first)
+		buffer_char(out, ',');
+	*is_first = false;
+	buffer_str(out, name);
+	listeners_print_address(out, address);
+	if (role != ROLE_BOTH)
+		buffer_str(out, role == ROLE_ORIGINATING ? "/originating" : "/terminating");
+}
+
+void server_print_ready(const struct server *server, FILE *out)
+{
+	char text[4096];
+	struct buffer line = buffer_over(text, sizeof(text));
+	bool is_first = true;
+
+	buffer_lit(&line, "imservd ready");
+	for (unsigned i = 0; i < server->im.sip.listener_count; i++) {
+		const struct sip_listener *l = &server->im.sip.listeners[i];
+		buffer_str(&line, i ? "" : " sip=");
+		put_entry(&line, &is_first, l->proto == LISTEN_UDP ? "udp:" : "tcp:", &l->bound, l->role);
+	}
+	is_first = true;
+	for (unsigned i = 0; i < server->im.msrp.listener_count; i++) {
+		buffer_str(&line, i ? "" : " msrp=");
+		put_entry(&line, &is_first, "tcp:", &server->im.msrp.listeners[i].bound, ROLE_BOTH);
+	}
+	is_first = true;
+	for (unsigned i = 0; i < server->http_count; i++) {
+		struct sockaddr_storage address;
+		http_address(server->http[i], &address);
+		buffer_str(&line, i ? "" : " http=");
+		put_entry(&line, &is_first, "", &address, ROLE_BOTH);
+	}
+	buffer_printf(&line, " io=%s\n", server->io);
+	fwrite(line.p, 1, line.n, out);
+	fflush(out);
+}
+
+/* ---- the end ---- */
+
+static uint64_t work_left(const struct server *server)
+{
+	struct counters sum;
+
+	counters_sum(&sum, (struct counters *const *)server->counters, server->group.count);
+	return (uint64_t)sum.gauges[GAUGE_sessions];
+}
+
+/* Waits for `ms`, until nothing is left, or for a second signal.  False: that came. */
+static bool wait_for_work(const struct server *server, uint64_t ms)
+{
+	struct timespec step = { 0, DRAIN_STEP_MS * 1000000 };
+	sigset_t stop;
+
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	sigaddset(&stop, SIGINT);
+	for (uint64_t waited = 0; waited < ms && work_left(server) > 0; waited += DRAIN_STEP_MS)
+		if (sigtimedwait(&stop, NULL, &step) > 0)
+			return false;
+	return true;
+}
+
+static int tell_workers(struct server *server, uint16_t kind)
+{
+	for (unsigned i = 0; i < server->group.count; i++) {
+		struct msg *msg = calloc(1, sizeof(*msg));
+		if (!msg)
+			return ENOMEM;
+		msg->kind = kind;
+		worker_post_from_outside(&server->group, i, msg);
+	}
+	return 0;
+}
+
+void server_drain(struct server *server)
+{
+	atomic_store(&server->im.is_draining, true);
+	LOG(INFO, NULL, "server", 0, "draining sessions=%llu", (unsigned long long)work_left(server));
+	if (!wait_for_work(server, server->config->runtime.drain_ms))
+		return;
+	if (work_left(server) > 0 && tell_workers(server, MSG_SESSIONS_DRAIN) == 0)
+		(void)wait_for_work(server, BYE_MS); /* what did not answer its BYE by then is left */
+}
+
+void server_stop(struct server *server)
+{
+	static struct msg stop[WORKERS_MAX];
+
+	for (unsigned i = 0; i < server->http_count; i++)
+		http_close(server->http[i]);
+	for (unsigned i = 0; i < server->group.count; i++) {
+		stop[i].kind = MSG_WORKER_STOP;
+		worker_post_from_outside(&server->group, i, &stop[i]);
+	}
+	pthread_barrier_wait(&server->begin);
+	for (unsigned i = 0; i < server->group.count; i++)
+		pthread_join(server->threads[i].thread, NULL);
+	listeners_close(&server->im, server->group.count);
+	for (unsigned i = 0; i < server->group.count; i++)
+		free(server->threads[i].worker);
+	for (unsigned i = 0; i < server->im.sip.home.literal_count; i++)
+		free((char *)server->im.sip.home.literals[i].host.p);
+	free((void *)server->im.sip.home.literals);
+	free((void *)server->im.sip.home.aliases);
+	free((void *)server->im.sip.group_patterns);
+	pthread_barrier_destroy(&server->begin);
+	free(server);
+}

@@ -1,0 +1,27 @@
+/*
+ * The process: sockets, workers and their end (design.md 2, 8).  Everything the
+ * workers share is made here before they start.
+ *
+ * Thread: main.
+ */
+#ifndef ACTORS_SERVER_H
+#define ACTORS_SERVER_H
+
+#include "config/config.h"
+
+struct server;
+
+/* Binds, starts the workers and HTTP.  0, or an errno after saying on the log what failed. */
+int server_start(struct server **out, struct config *config);
+
+/* The line that tools wait for (design.md 8), with the real ports. */
+void server_print_ready(const struct server *server, FILE *out);
+
+/* No new work; returns when nothing is left, or when runtime.drain is over and the sessions that were
+ * left got their BYE, or at once when a second SIGTERM or SIGINT comes. */
+void server_drain(struct server *server);
+
+/* Stops the workers and frees everything. */
+void server_stop(struct server *server);
+
+#endif

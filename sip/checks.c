@@ -1,0 +1,78 @@
+#include "sip/layer.h"
+#include "sip/write.h"
+
+static bool refuse(struct sip_check *check, unsigned status, enum reason why)
+{
+	check->status = status;
+	check->why = why;
+	return true;
+}
+
+static bool is_supported(const struct sip_layer *layer, struct slice tag)
+{
+	for (const char *const *option = layer->options->supported; *option; option++)
+		if (slice_case_eq(tag, slice_str(*option)))
+			return true;
+	return false;
+}
+
+/* Lists every tag that we do not know, so that the client can do without (RFC 3261 8.2.2.3). */
+static void collect_unsupported(struct sip_layer *layer, const struct sip_message *m, enum sip_header_id id,
+	struct buffer *out)
+{
+	struct sip_items items = sip_items_of(m, id);
+	struct slice tag;
+
+	while (sip_items_next(&items, &tag)) {
+		if (is_supported(layer, tag))
+			continue;
+		if (tag.n > 64) /* nobody's option tag: naming it whole would help nobody */
+			tag.n = 64;
+		buffer_str(out, out->n ? ", " : "Unsupported: ");
+		sip_write_text(out, tag);
+	}
+}
+
+static bool check_required(struct sip_layer *layer, const struct sip_message *m, struct sip_check *check)
+{
+	struct buffer out = buffer_over(check->headers, sizeof(check->headers) - 2);
+
+	if (m->method == SIP_CANCEL || m->method == SIP_ACK)
+		return false;
+	collect_unsupported(layer, m, SIP_HDR_REQUIRE, &out);
+	collect_unsupported(layer, m, SIP_HDR_PROXY_REQUIRE, &out);
+	if (out.n == 0)
+		return false;
+	out.size += 2;
+	buffer_lit(&out, "\r\n");
+	check->headers_n = out.n;
+	return refuse(check, 420, REASON_REQUIRE);
+}
+
+static bool check_uri(const struct sip_message *m, struct sip_check *check)
+{
+	struct sip_uri uri;
+
+	if (!sip_uri_parse(m->uri, &uri)) {
+		check->phrase = "Bad Request-URI";
+		return refuse(check, 400, REASON_SYNTAX);
+	}
+	return uri.scheme == SIP_SCHEME_OTHER && refuse(check, 416, REASON_SCHEME);
+}
+
+void sip_check_request(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
+	struct sip_check *check)
+{
+	memset(check, 0, offsetof(struct sip_check, headers));
+	check->headers_n = 0;
+	check->phrase = sip_request_check(m);
+	if (check->phrase) {
+		(void)refuse(check, 400, REASON_SYNTAX);
+		return;
+	}
+	/* the first that refuses ends the list */
+	(void)((sip_max_forwards(m) == 0 && refuse(check, 483, REASON_MAX_FORWARDS)) ||
+	       (sip_branch_is_loop(layer, m, flow) && refuse(check, 482, REASON_LOOP)) ||
+	       (m->method == SIP_METHOD_OTHER && refuse(check, 501, REASON_METHOD_UNKNOWN)) ||
+	       check_uri(m, check) || check_required(layer, m, check));
+}

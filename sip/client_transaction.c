@@ -1,0 +1,499 @@
+/*
+ * Client transactions: RFC 3261 17.1 with the Accepted state of RFC 6026.
+ *
+ *   INVITE      Calling -> Proceeding -> Completed -> gone        (300 to 699: we ACK)
+ *                                     -> Accepted -> gone         (2xx: the functions ACK)
+ *   all others  Trying -> Proceeding -> Completed -> gone
+ *
+ * Failures are told by a timer, never inside the call that sends.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "sip/layer.h"
+#include "sip/write.h"
+
+#define FAIL_SOON_MS 1
+
+enum client_state {
+	CLIENT_CALLING,    /* INVITE: no answer yet                             */
+	CLIENT_TRYING,     /* others: no answer yet                             */
+	CLIENT_PROCEEDING, /* answered provisionally                            */
+	CLIENT_COMPLETED,  /* answered finally; absorbs repetitions             */
+	CLIENT_ACCEPTED,   /* INVITE: 2xx; repeats the ACK                      */
+	CLIENT_FAILING,    /* could not be sent: on_failed(503) in a moment     */
+};
+
+struct sip_client {
+	struct sip_layer *layer;
+	struct sip_client *table_next;
+	const struct sip_client_events *events;
+	void *arg;
+	struct timer repeat; /* A, E           */
+	struct timer life;   /* B, D, F, K, M  */
+	struct sip_flow flow;
+	char *request;       /* as sent; for repetitions, and what CANCEL and ACK are made of */
+	char *ack;           /* of a 2xx, as sent */
+	uint32_t request_n, ack_n, ack_tag_n;
+	struct sip_flow ack_flow;
+	uint32_t repeat_ms, loop;
+	uint8_t method, state;
+	bool wants_cancel, is_cancelled;
+	char minted[MINTED_CHARS];
+	char ack_tag[128];
+};
+
+/* ---- the table ---- */
+
+static struct sip_client **chain_of(struct sip_layer *layer, const char *minted)
+{
+	return &layer->client_table[siphash(&layer->key, slice_of(minted, MINTED_CHARS)) & (layer->table_size - 1)];
+}
+
+static struct sip_client *find(struct sip_layer *layer, const char *minted, bool is_cancel)
+{
+	for (struct sip_client *c = *chain_of(layer, minted); c; c = c->table_next)
+		if (memcmp(c->minted, minted, MINTED_CHARS) == 0 && (c->method == SIP_CANCEL) == is_cancel)
+			return c;
+	return NULL;
+}
+
+static void client_free(struct sip_client *c)
+{
+	struct sip_layer *layer = c->layer;
+	const struct sip_client_events *events = c->events;
+	struct sip_client **link = chain_of(layer, c->minted);
+
+	c->events = NULL;
+	if (events && events->on_gone)
+		events->on_gone(c, c->arg);
+	while (*link != c)
+		link = &(*link)->table_next;
+	*link = c->table_next;
+	worker_disarm(layer->worker, &c->repeat);
+	worker_disarm(layer->worker, &c->life);
+	free(c->request);
+	free(c->ack);
+	pool_give(&layer->clients, c);
+	sip_transactions_gauge(layer);
+}
+
+/* ---- sending ---- */
+
+static uint64_t t1(const struct sip_client *c)
+{
+	return c->layer->options->t1_ms;
+}
+
+static struct sip_client_name name_of(const struct sip_client *c)
+{
+	return (struct sip_client_name){ pool_slot(c), pool_generation(c) };
+}
+
+static void transmit(struct sip_client *c, const struct sip_flow *flow, struct slice wire, bool tell)
+{
+	struct sip_transmission t = { .flow = *flow, .wire = wire };
+
+	if (tell)
+		t.client = name_of(c);
+	sip_transport_send(c->layer, &t);
+}
+
+static void fail(struct sip_client *c, unsigned status)
+{
+	struct sip_layer *layer = c->layer;
+	uint32_t slot = pool_slot(c), generation = pool_generation(c);
+
+	if (c->events && c->events->on_failed)
+		c->events->on_failed(c, status, c->arg);
+	if (pool_find(&layer->clients, slot, generation) == c)
+		client_free(c);
+}
+
+static void on_life_over(struct timer *timer)
+{
+	struct sip_client *c = (struct sip_client *)((char *)timer - offsetof(struct sip_client, life));
+
+	switch ((enum client_state)c->state) {
+	case CLIENT_FAILING:
+		fail(c, 503);
+		break;
+	case CLIENT_CALLING:
+	case CLIENT_TRYING:
+	case CLIENT_PROCEEDING:
+		COUNT(&c->layer->worker->counters, sip_transaction_timeouts);
+		fail(c, 408);
+		break;
+	case CLIENT_COMPLETED:
+	case CLIENT_ACCEPTED:
+		client_free(c);
+		break;
+	}
+}
+
+/* A: doubles without end (B ends it); E: doubles up to T2, and is T2 once a provisional answer came. */
+static void on_repeat(struct timer *timer)
+{
+	struct sip_client *c = (struct sip_client *)((char *)timer - offsetof(struct sip_client, repeat));
+
+	COUNT(&c->layer->worker->counters, sip_tx_retransmissions);
+	transmit(c, &c->flow, slice_of(c->request, c->request_n), false);
+	c->repeat_ms *= 2;
+	if (c->method != SIP_INVITE && (c->repeat_ms > SIP_T2_MS || c->state == CLIENT_PROCEEDING))
+		c->repeat_ms = SIP_T2_MS;
+	worker_arm(c->layer->worker, &c->repeat, c->repeat_ms, on_repeat);
+}
+
+void sip_client_transport_failed(struct sip_layer *layer, struct sip_client_name name)
+{
+	struct sip_client *c = name.generation ? pool_find(&layer->clients, name.slot, name.generation) : NULL;
+
+	if (!c || (c->state != CLIENT_CALLING && c->state != CLIENT_TRYING))
+		return;
+	c->state = CLIENT_FAILING;
+	worker_disarm(layer->worker, &c->repeat);
+	worker_arm(layer->worker, &c->life, FAIL_SOON_MS, on_life_over);
+}
+
+static void write_via(struct sip_client *c, const struct sip_flow *flow, struct buffer *out)
+{
+	buffer_printf(out, "Via: SIP/2.0/%s ", sip_protocol_name(flow->protocol));
+	sip_flow_host_port(c->layer->worker, flow, out);
+	buffer_lit(out, ";branch=");
+	sip_branch_write(out, c->minted, c->loop);
+	buffer_lit(out, ";rport\r\n");
+}
+
+static void write_request(struct sip_client *c, const struct sip_outgoing *request, const struct sip_flow *flow,
+	struct buffer *out)
+{
+	sip_write_request_line(out, request->method, request->uri);
+	write_via(c, flow, out);
+	buffer_put(out, request->headers);
+	sip_write_header(out, "User-Agent", c->layer->options->user_agent);
+	sip_write_end(out, request->content_type, request->body);
+}
+
+static bool keep(char **to, uint32_t *to_n, struct slice wire)
+{
+	char *copy = malloc(wire.n ? wire.n : 1);
+
+	if (!copy)
+		return false;
+	memcpy(copy, wire.p, wire.n);
+	free(*to);
+	*to = copy;
+	*to_n = (uint32_t)wire.n;
+	return true;
+}
+
+static struct sip_client *client_make(struct sip_layer *layer, enum sip_method method)
+{
+	struct sip_client *c = pool_take(&layer->clients);
+
+	if (!c)
+		return NULL;
+	c->layer = layer;
+	c->method = (uint8_t)method;
+	c->state = method == SIP_INVITE ? CLIENT_CALLING : CLIENT_TRYING;
+	return c;
+}
+
+static void client_enter_table(struct sip_client *c)
+{
+	struct sip_client **chain = chain_of(c->layer, c->minted);
+
+	c->table_next = *chain;
+	*chain = c;
+	sip_transactions_gauge(c->layer);
+}
+
+static void start(struct sip_client *c)
+{
+	struct worker *worker = c->layer->worker;
+
+	worker_arm(worker, &c->life, 64 * t1(c), on_life_over);
+	if (!sip_flow_is_stream(&c->flow)) {
+		c->repeat_ms = (uint32_t)t1(c);
+		worker_arm(worker, &c->repeat, c->repeat_ms, on_repeat);
+	}
+	transmit(c, &c->flow, slice_of(c->request, c->request_n), true);
+}
+
+int sip_client_send(struct sip_client **out, struct worker *worker, const struct sip_outgoing *request,
+	const struct sip_client_events *events, void *arg)
+{
+	struct sip_layer *layer = sip_layer_of(worker);
+	struct buffer wire = buffer_over(layer->scratch, layer->scratch_n);
+	struct sip_client *c = client_make(layer, sip_method_of(request->method));
+
+	if (!c)
+		return ENOMEM;
+	minted_make(worker, c->minted);
+	c->loop = request->loop;
+	c->events = events;
+	c->arg = arg;
+	int err = sip_transport_flow_to(layer, &request->target, &c->flow);
+	if (!err) {
+		write_request(c, request, &c->flow, &wire);
+		assert(!wire.overflow); /* all parts are bounded by their callers */
+		if (!keep(&c->request, &c->request_n, buffer_slice(&wire))) {
+			pool_give(&layer->clients, c);
+			return ENOMEM;
+		}
+	}
+	client_enter_table(c);
+	*out = c;
+	if (!err) {
+		start(c);
+		return 0;
+	}
+	c->state = CLIENT_FAILING;
+	worker_arm(worker, &c->life, FAIL_SOON_MS, on_life_over);
+	return 0;
+}
+
+void sip_client_forget(struct sip_client *c)
+{
+	c->events = NULL;
+	c->arg = NULL;
+}
+
+/* ---- what is made of the request: CANCEL, ACK of a failure ---- */
+
+static bool reread(const struct sip_client *c, struct sip_message *m)
+{
+	struct sip_limits limits = { c->request_n + 1, c->request_n + 1, 0 };
+	size_t used;
+
+	return c->request && sip_message_parse(m, slice_of(c->request, c->request_n), &limits, SIP_DATAGRAM, &used) ==
+				     SIP_PARSE_OK;
+}
+
+/* RFC 3261 9.1 and 17.1.1.3: same Request-URI, top Via, Route, From, Call-ID and CSeq number; To is the
+ * request's (CANCEL) or the response's (ACK). */
+static void write_derived(struct sip_client *c, const struct sip_message *invite, const char *method,
+	const struct sip_message *to_of, struct buffer *out)
+{
+	struct slice ignored;
+	uint32_t cseq = 0;
+
+	(void)sip_cseq_decode(sip_header_value(invite, SIP_HDR_CSEQ), &cseq, &ignored); /* we wrote it */
+	sip_write_request_line(out, slice_str(method), invite->uri);
+	sip_write_header(out, "Via", sip_header_value(invite, SIP_HDR_VIA));
+	sip_copy_headers(out, invite, SIP_HDR_ROUTE);
+	buffer_lit(out, "Max-Forwards: 70\r\n");
+	sip_copy_headers(out, invite, SIP_HDR_FROM);
+	sip_write_header(out, "To", sip_header_value(to_of, SIP_HDR_TO));
+	sip_copy_headers(out, invite, SIP_HDR_CALL_ID);
+	buffer_printf(out, "CSeq: %u %s\r\n", cseq, method);
+	sip_write_header(out, "User-Agent", c->layer->options->user_agent);
+	sip_write_end(out, SLICE_EMPTY, SLICE_EMPTY);
+}
+
+static void acknowledge_failure(struct sip_client *c, const struct sip_message *response)
+{
+	struct buffer out = buffer_over(c->layer->scratch, c->layer->scratch_n);
+	struct sip_message invite;
+
+	if (!reread(c, &invite))
+		return;
+	write_derived(c, &invite, "ACK", response, &out);
+	if (!out.overflow)
+		transmit(c, &c->flow, buffer_slice(&out), false);
+}
+
+static void send_cancel(struct sip_client *invite_client)
+{
+	struct sip_layer *layer = invite_client->layer;
+	struct buffer out = buffer_over(layer->scratch, layer->scratch_n);
+	struct sip_message invite;
+	struct sip_client *c;
+
+	invite_client->is_cancelled = true;
+	/* RFC 3261 9.1: without a final response in 64*T1 the INVITE is considered cancelled */
+	worker_arm(layer->worker, &invite_client->life, 64 * t1(invite_client), on_life_over);
+	if (!reread(invite_client, &invite) || !(c = client_make(layer, SIP_CANCEL))) {
+		REFUSED(&layer->worker->counters, REASON_POOL_EXHAUSTED);
+		return;
+	}
+	memcpy(c->minted, invite_client->minted, MINTED_CHARS);
+	c->flow = invite_client->flow;
+	write_derived(c, &invite, "CANCEL", &invite, &out);
+	if (out.overflow || !keep(&c->request, &c->request_n, buffer_slice(&out))) {
+		pool_give(&layer->clients, c);
+		return;
+	}
+	client_enter_table(c);
+	start(c);
+}
+
+void sip_client_cancel(struct sip_client *c)
+{
+	if (c->is_cancelled || c->method != SIP_INVITE)
+		return;
+	c->wants_cancel = true;
+	if (c->state == CLIENT_PROCEEDING)
+		send_cancel(c);
+}
+
+int sip_client_ack(struct sip_client *c, struct slice to_tag, const struct sip_outgoing *ack)
+{
+	struct sip_layer *layer = c->layer;
+	struct buffer wire = buffer_over(layer->scratch, layer->scratch_n);
+	struct sip_client branch = { .layer = layer };
+
+	int err = sip_transport_flow_to(layer, &ack->target, &c->ack_flow);
+	if (err)
+		return err;
+	minted_make(layer->worker, branch.minted); /* a transaction of its own (RFC 3261 13.2.2.4) */
+	write_request(&branch, ack, &c->ack_flow, &wire);
+	assert(!wire.overflow);
+	if (to_tag.n <= sizeof(c->ack_tag) && keep(&c->ack, &c->ack_n, buffer_slice(&wire))) {
+		memcpy(c->ack_tag, to_tag.p, to_tag.n);
+		c->ack_tag_n = (uint32_t)to_tag.n;
+	}
+	transmit(c, &c->ack_flow, buffer_slice(&wire), false);
+	return 0;
+}
+
+/* ---- receiving ---- */
+
+/* The event, after which the transaction may be gone: false. */
+static bool tell(struct sip_client *c, const struct sip_message *m)
+{
+	struct sip_layer *layer = c->layer;
+	uint32_t slot = pool_slot(c), generation = pool_generation(c);
+
+	if (c->events && c->events->on_response)
+		c->events->on_response(c, m, c->arg);
+	return pool_find(&layer->clients, slot, generation) == c;
+}
+
+static void stop_repeating(struct sip_client *c)
+{
+	worker_disarm(c->layer->worker, &c->repeat);
+}
+
+static void linger(struct sip_client *c, uint64_t ms)
+{
+	if (sip_flow_is_stream(&c->flow))
+		client_free(c);
+	else
+		worker_arm(c->layer->worker, &c->life, ms, on_life_over);
+}
+
+static void on_provisional(struct sip_client *c, const struct sip_message *m)
+{
+	if (c->state == CLIENT_COMPLETED || c->state == CLIENT_ACCEPTED || c->state == CLIENT_FAILING)
+		return;
+	if (c->method == SIP_INVITE) {
+		stop_repeating(c);
+		if (!c->is_cancelled) /* timer B ends with the first answer; how long it rings is not ours */
+			worker_disarm(c->layer->worker, &c->life);
+	}
+	c->state = CLIENT_PROCEEDING;
+	if (c->wants_cancel && !c->is_cancelled)
+		send_cancel(c);
+	if (m->status > 100)
+		(void)tell(c, m); /* nothing follows that would need it alive */
+}
+
+static bool is_acked_tag(const struct sip_client *c, const struct sip_message *m)
+{
+	struct sip_address to;
+
+	return c->ack && sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) &&
+	       slice_eq(to.tag, slice_of(c->ack_tag, c->ack_tag_n));
+}
+
+static void on_accepted(struct sip_client *c, const struct sip_message *m)
+{
+	if (c->state == CLIENT_COMPLETED)
+		return; /* a 2xx after a failure: a fork that we gave up */
+	if (is_acked_tag(c, m)) {
+		transmit(c, &c->ack_flow, slice_of(c->ack, c->ack_n), false);
+		return;
+	}
+	stop_repeating(c);
+	if (c->state != CLIENT_ACCEPTED) {
+		c->state = CLIENT_ACCEPTED;
+		free(c->request);
+		c->request = NULL;
+		worker_arm(c->layer->worker, &c->life, 64 * t1(c), on_life_over);
+	}
+	(void)tell(c, m); /* nothing follows that would need it alive */
+}
+
+static void on_invite_refused(struct sip_client *c, const struct sip_message *m)
+{
+	if (c->state == CLIENT_ACCEPTED)
+		return;
+	acknowledge_failure(c, m);
+	if (c->state == CLIENT_COMPLETED)
+		return;
+	stop_repeating(c);
+	c->state = CLIENT_COMPLETED;
+	worker_disarm(c->layer->worker, &c->life);
+	if (tell(c, m))
+		linger(c, 64 * t1(c));
+}
+
+static void on_final(struct sip_client *c, const struct sip_message *m)
+{
+	if (c->state == CLIENT_COMPLETED)
+		return;
+	stop_repeating(c);
+	c->state = CLIENT_COMPLETED;
+	worker_disarm(c->layer->worker, &c->life);
+	free(c->request);
+	c->request = NULL;
+	if (tell(c, m))
+		linger(c, SIP_T4_MS);
+}
+
+void sip_client_receive(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow)
+{
+	struct slice minted, method, rest;
+	struct sip_client *c;
+	struct sip_via via;
+	uint32_t cseq;
+
+	/* RFC 3261 8.1.3.3: a response with a second Via was not for us */
+	if (sip_response_check(m) || !sip_via_decode(sip_header_value(m, SIP_HDR_VIA), &via, &rest) || rest.n ||
+	    !sip_branch_minted(via.branch, &minted) ||
+	    !sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &cseq, &method) ||
+	    !(c = find(layer, minted.p, slice_eq(method, SLICE("CANCEL"))))) {
+		REFUSED(&layer->worker->counters, REASON_RESPONSE_UNKNOWN);
+		return;
+	}
+	if (c->state == CLIENT_FAILING)
+		return;
+	if (m->status < 200)
+		on_provisional(c, m);
+	else if (c->method != SIP_INVITE)
+		on_final(c, m);
+	else if (m->status < 300)
+		on_accepted(c, m);
+	else
+		on_invite_refused(c, m);
+}
+
+int sip_clients_init(struct sip_layer *layer)
+{
+	return pool_init(&layer->clients, "transactions", sizeof(struct sip_client), layer->options->transactions_max);
+}
+
+void sip_clients_free(struct sip_layer *layer)
+{
+	for (uint32_t slot = 0; slot < layer->clients.made; slot++) {
+		struct sip_client *c = pool_at(&layer->clients, slot);
+		if (!c)
+			continue;
+		c->events = NULL;
+		client_free(c);
+	}
+	pool_free(&layer->clients);
+}

@@ -1,0 +1,497 @@
+/*
+ * SIP over a stream: framing, one connection's share of credit, and the write
+ * queue of whoever answers over it (RFC 3261 18.3, RFC 5626 3.5.1).
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "sip/layer.h"
+
+#define FIRST_MESSAGE_MS  32000 /* a connection that never says anything valid               */
+#define ADDRESS_BUCKETS   16384
+#define WAITING_MAX       64    /* clients told when a connect fails; others run into timer B, F */
+
+struct sip_connection {
+	struct sip_layer *layer;
+	struct stream *stream;
+	struct sip_connection *next, **link; /* all of the worker */
+	struct sip_connection *next_waiting;
+	struct sip_framer framer;
+	char *held;                /* octets of a message that is not whole yet */
+	size_t held_n, held_size;
+	struct timer stall;        /* first message, then any that does not get whole */
+	struct timer write_stall;
+	uint8_t protocol, listener;
+	bool is_bound;             /* a valid message came, or we opened it */
+	bool is_outgoing, is_connected, is_waiting, is_paused_for_writing;
+	unsigned bucket;
+	struct sip_client_name *clients; /* of the connect under way */
+	unsigned client_count;
+};
+
+#define WRITE_STALL_MS 32000 /* design.md 2: 32 s without progress closes it */
+
+int sip_connections_init(struct sip_layer *layer)
+{
+	layer->unbound_per_address = calloc(ADDRESS_BUCKETS, sizeof(*layer->unbound_per_address));
+	if (!layer->unbound_per_address)
+		return ENOMEM;
+	return pool_init(&layer->connections, "connections", sizeof(struct sip_connection),
+		layer->options->connections_max);
+}
+
+static unsigned bucket_of(struct sip_layer *layer, const struct sockaddr_storage *peer)
+{
+	struct slice address = peer->ss_family == AF_INET6 ?
+		slice_of((const char *)&((const struct sockaddr_in6 *)peer)->sin6_addr, 16) :
+		slice_of((const char *)&((const struct sockaddr_in *)peer)->sin_addr, 4);
+
+	return (unsigned)(siphash(&layer->key, address) % ADDRESS_BUCKETS);
+}
+
+static void bind_connection(struct sip_connection *c)
+{
+	if (!c->is_bound && !c->is_outgoing)
+		c->layer->unbound_per_address[c->bucket]--;
+	c->is_bound = true;
+}
+
+static void connection_free(struct sip_connection *c, bool at_once)
+{
+	struct sip_layer *layer = c->layer;
+
+	if (!c->is_bound && !c->is_outgoing)
+		layer->unbound_per_address[c->bucket]--;
+	if (c->is_waiting) {
+		struct sip_connection **link = &layer->waiting_for_credit;
+		while (*link != c)
+			link = &(*link)->next_waiting;
+		*link = c->next_waiting;
+	}
+	worker_disarm(layer->worker, &c->stall);
+	worker_disarm(layer->worker, &c->write_stall);
+	stream_close(c->stream, at_once);
+	*c->link = c->next;
+	if (c->next)
+		c->next->link = c->link;
+	free(c->held);
+	free(c->clients);
+	pool_give(&layer->connections, c);
+}
+
+static void give_up(struct sip_connection *c, enum reason why, bool at_once)
+{
+	LOG(WARN, c->layer->worker, "sip", 0, "connection-closed reason=%s", reason_label(why));
+	REFUSED(&c->layer->worker->counters, why);
+	connection_free(c, at_once);
+}
+
+static void on_stall(struct timer *timer)
+{
+	struct sip_connection *c = (struct sip_connection *)((char *)timer - offsetof(struct sip_connection, stall));
+
+	give_up(c, REASON_TIMEOUT, true);
+}
+
+static void on_write_stall(struct timer *timer)
+{
+	struct sip_connection *c =
+		(struct sip_connection *)((char *)timer - offsetof(struct sip_connection, write_stall));
+
+	give_up(c, REASON_STREAM_STALL, true);
+}
+
+/* ---- receiving ---- */
+
+/* What a verdict that loses the stream is answered with; 0: with nothing. */
+static unsigned status_of(enum sip_verdict verdict, enum reason *why)
+{
+	switch (verdict) {
+	case SIP_PARSE_BAD_400:
+		*why = REASON_FRAMING;
+		return 400;
+	case SIP_PARSE_TOO_LARGE_413:
+		*why = REASON_TOO_LARGE;
+		return 413;
+	case SIP_PARSE_TOO_LARGE_513:
+	case SIP_PARSE_HEADERS_513:
+		*why = REASON_TOO_LARGE;
+		return 513;
+	case SIP_PARSE_VERSION_505:
+		*why = REASON_SYNTAX;
+		return 505;
+	case SIP_PARSE_OK:
+	case SIP_PARSE_MORE:
+	case SIP_PARSE_KEEPALIVE:
+	case SIP_PARSE_PING:
+	case SIP_PARSE_DROP:
+		break;
+	}
+	*why = REASON_FRAMING;
+	return 0;
+}
+
+static void wait_for_credit(struct sip_connection *c)
+{
+	stream_set_receive(c->stream, STREAM_PAUSED);
+	if (c->is_waiting)
+		return;
+	c->is_waiting = true;
+	c->next_waiting = c->layer->waiting_for_credit;
+	c->layer->waiting_for_credit = c;
+	COUNT(&c->layer->worker->counters, mailbox_credit_waits);
+}
+
+enum eaten { EATEN_ALL, EATEN_WAIT, EATEN_GONE };
+
+/* Takes whole messages off `in`; *left is what remains.  GONE: the connection was closed. */
+static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *left)
+{
+	struct sip_layer *layer = c->layer;
+	uint32_t slot = pool_slot(c), generation = pool_generation(c);
+	struct sip_message m;
+	struct sip_flow flow;
+	enum reason why;
+	size_t used;
+
+	for (;;) {
+		*left = in;
+		if (in.n == 0)
+			return EATEN_ALL;
+		struct sip_framer before = c->framer;
+		enum sip_verdict verdict = sip_stream_parse(&c->framer, &m, in, &layer->limits, &used);
+		switch (verdict) {
+		case SIP_PARSE_MORE:
+			return EATEN_ALL;
+		case SIP_PARSE_PING:
+			if (stream_write(c->stream, SLICE("\r\n")) != 0)
+				REFUSED(&layer->worker->counters, REASON_NO_MEMORY);
+			break;
+		case SIP_PARSE_KEEPALIVE:
+			break;
+		case SIP_PARSE_OK:
+			sip_connection_flow(c, &flow);
+			if (!sip_transport_dispatch(layer, &m, &flow, true)) {
+				c->framer = before;
+				return EATEN_WAIT;
+			}
+			if (!sip_connection_find(layer, slot, generation))
+				return EATEN_GONE;
+			bind_connection(c);
+			worker_disarm(layer->worker, &c->stall);
+			break;
+		case SIP_PARSE_BAD_400:
+		case SIP_PARSE_TOO_LARGE_413:
+		case SIP_PARSE_TOO_LARGE_513:
+		case SIP_PARSE_HEADERS_513:
+		case SIP_PARSE_VERSION_505:
+		case SIP_PARSE_DROP: {
+			unsigned status = status_of(verdict, &why);
+			sip_connection_flow(c, &flow);
+			if (status)
+				sip_transport_answer_bad(layer, &m, &flow, status, why);
+			if (m.framed && verdict != SIP_PARSE_TOO_LARGE_413) /* its body is not read */
+				break;
+			give_up(c, why, false); /* the stream is lost: the answer still goes out */
+			return EATEN_GONE;
+		}
+		}
+		in = slice_skip(in, used);
+	}
+}
+
+/* Keeps what is not whole yet. */
+static int hold(struct sip_connection *c, struct slice rest)
+{
+	if (rest.n == 0) {
+		free(c->held);
+		c->held = NULL;
+		c->held_n = c->held_size = 0;
+		return 0;
+	}
+	if (rest.n > c->held_size || !c->held) {
+		size_t size = rest.n < 2048 ? 2048 : rest.n * 2;
+		char *held = malloc(size);
+		if (!held)
+			return ENOMEM;
+		memcpy(held, rest.p, rest.n);
+		free(c->held);
+		c->held = held;
+		c->held_size = size;
+	} else {
+		memmove(c->held, rest.p, rest.n);
+	}
+	c->held_n = rest.n;
+	return 0;
+}
+
+static int append(struct sip_connection *c, struct slice data)
+{
+	if (c->held_n + data.n > c->held_size) {
+		size_t size = (c->held_n + data.n) * 2;
+		char *held = realloc(c->held, size);
+		if (!held)
+			return ENOMEM;
+		c->held = held;
+		c->held_size = size;
+	}
+	memcpy(c->held + c->held_n, data.p, data.n);
+	c->held_n += data.n;
+	return 0;
+}
+
+static void eat_all(struct sip_connection *c, struct slice in)
+{
+	struct slice left;
+	enum eaten eaten = eat(c, in, &left);
+
+	if (eaten == EATEN_GONE)
+		return;
+	if (hold(c, left) != 0) {
+		give_up(c, REASON_NO_MEMORY, true);
+		return;
+	}
+	if (eaten == EATEN_WAIT) {
+		wait_for_credit(c);
+		return;
+	}
+	if (left.n && !timer_is_armed(&c->stall))
+		worker_arm(c->layer->worker, &c->stall, c->layer->options->limits.chunk_stall_ms, on_stall);
+}
+
+static void on_data(struct stream *stream, struct slice data)
+{
+	struct sip_connection *c = stream->owner;
+
+	if (c->held_n == 0) {
+		eat_all(c, data);
+		return;
+	}
+	if (append(c, data) != 0) {
+		give_up(c, REASON_NO_MEMORY, true);
+		return;
+	}
+	if (!c->is_waiting)
+		eat_all(c, slice_of(c->held, c->held_n));
+}
+
+void sip_connections_credit_came(struct sip_layer *layer)
+{
+	struct sip_connection *c = layer->waiting_for_credit, *next;
+
+	layer->waiting_for_credit = NULL;
+	for (; c; c = next) {
+		next = c->next_waiting;
+		c->is_waiting = false;
+		if (!c->is_paused_for_writing)
+			stream_set_receive(c->stream, STREAM_MULTISHOT);
+		if (c->held_n)
+			eat_all(c, slice_of(c->held, c->held_n));
+	}
+}
+
+/* ---- the stream's other events ---- */
+
+static void on_connected(struct stream *stream)
+{
+	struct sip_connection *c = stream->owner;
+
+	c->is_connected = true;
+	free(c->clients);
+	c->clients = NULL;
+	c->client_count = 0;
+	stream_set_receive(stream, STREAM_MULTISHOT);
+}
+
+static void on_written(struct stream *stream)
+{
+	struct sip_connection *c = stream->owner;
+	struct sip_layer *layer = c->layer;
+
+	if (stream_queued(stream) == 0)
+		worker_disarm(layer->worker, &c->write_stall);
+	else
+		worker_arm(layer->worker, &c->write_stall, WRITE_STALL_MS, on_write_stall);
+	if (c->is_paused_for_writing && stream_queued(stream) <= layer->options->limits.leg_low) {
+		c->is_paused_for_writing = false;
+		if (!c->is_waiting)
+			stream_set_receive(stream, STREAM_MULTISHOT);
+	}
+}
+
+static void on_end(struct stream *stream, int err)
+{
+	struct sip_connection *c = stream->owner;
+	struct sip_layer *layer = c->layer;
+	struct sip_client_name *clients = c->clients;
+	unsigned count = c->client_count;
+
+	if (c->is_outgoing && !c->is_connected)
+		REFUSED(&layer->worker->counters, REASON_CONNECT_FAILED);
+	else if (c->held_n)
+		REFUSED(&layer->worker->counters, REASON_PEER_CLOSED);
+	LOG(DEBUG, layer->worker, "sip", 0, "connection-ended err=%d", err);
+	c->clients = NULL;
+	connection_free(c, true);
+	for (unsigned i = 0; i < count; i++)
+		sip_client_transport_failed(layer, clients[i]);
+	free(clients);
+}
+
+static const struct stream_events events = { on_connected, on_data, on_written, on_end };
+
+/* ---- making them ---- */
+
+static struct sip_connection *connection_make(struct sip_layer *layer)
+{
+	struct sip_connection *c = pool_take(&layer->connections);
+
+	if (!c)
+		return NULL;
+	c->layer = layer;
+	c->next = layer->all;
+	c->link = &layer->all;
+	if (c->next)
+		c->next->link = &c->next;
+	layer->all = c;
+	return c;
+}
+
+static void connection_unmake(struct sip_connection *c)
+{
+	*c->link = c->next;
+	if (c->next)
+		c->next->link = c->link;
+	pool_give(&c->layer->connections, c);
+}
+
+static bool has_room(struct sip_layer *layer, int fd, unsigned *bucket)
+{
+	struct ring *ring = layer->worker->ring;
+	struct sockaddr_storage peer;
+
+	*bucket = 0;
+	if (ring->ops->peer_address(ring, fd, &peer) != 0)
+		return false;
+	*bucket = bucket_of(layer, &peer);
+	unsigned max = layer->options->limits.conns_per_ip;
+	if (max == 0 || layer->unbound_per_address[*bucket] < max)
+		return true;
+	return layer->options->is_trusted && layer->options->is_trusted((const struct sockaddr *)&peer);
+}
+
+void sip_connection_accepted(struct sip_layer *layer, unsigned listener, int fd)
+{
+	struct ring *ring = layer->worker->ring;
+	struct sip_connection *c;
+	unsigned bucket;
+
+	if (!has_room(layer, fd, &bucket)) {
+		REFUSED(&layer->worker->counters, REASON_CONNECTION_LIMIT);
+		ring->ops->close(ring, fd);
+		return;
+	}
+	c = connection_make(layer);
+	struct stream *stream = c ? stream_adopt(layer->worker, fd, &events, c) : NULL;
+	if (!stream) {
+		if (c)
+			connection_unmake(c);
+		REFUSED(&layer->worker->counters, REASON_POOL_EXHAUSTED);
+		ring->ops->close(ring, fd);
+		return;
+	}
+	c->stream = stream;
+	c->protocol = SIP_TCP;
+	c->listener = (uint8_t)listener;
+	c->bucket = bucket;
+	c->is_connected = true;
+	layer->unbound_per_address[bucket]++;
+	COUNT(&layer->worker->counters, sip_connections_accepted);
+	worker_arm(layer->worker, &c->stall, FIRST_MESSAGE_MS, on_stall);
+	stream_set_receive(stream, STREAM_MULTISHOT);
+}
+
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	struct sip_flow fa = { .protocol = SIP_UDP }, fb = { .protocol = SIP_UDP };
+
+	sip_flow_set_peer(&fa, a);
+	sip_flow_set_peer(&fb, b);
+	return sip_flow_equal(&fa, &fb);
+}
+
+struct sip_connection *sip_connection_to(struct sip_layer *layer, enum sip_protocol protocol,
+	const struct sockaddr_storage *address)
+{
+	if (protocol != SIP_TCP || layer->is_stopping)
+		return NULL;
+	/* only what we opened: few, towards the core */
+	for (struct sip_connection *c = layer->all; c; c = c->next)
+		if (c->is_outgoing && same_address(&c->stream->peer, address))
+			return c;
+	struct sip_connection *c = connection_make(layer);
+	if (!c)
+		return NULL;
+	c->stream = stream_connect(layer->worker, address, &events, c);
+	if (!c->stream) {
+		connection_unmake(c);
+		return NULL;
+	}
+	c->protocol = SIP_TCP;
+	c->is_outgoing = c->is_bound = true;
+	for (unsigned i = layer->options->listener_count; i-- > 0;)
+		if (layer->options->listeners[i].proto == LISTEN_TCP)
+			c->listener = (uint8_t)i;
+	COUNT(&layer->worker->counters, sip_connections_opened);
+	return c;
+}
+
+struct sip_connection *sip_connection_find(struct sip_layer *layer, uint32_t slot, uint32_t generation)
+{
+	return pool_find(&layer->connections, slot, generation);
+}
+
+void sip_connection_flow(const struct sip_connection *c, struct sip_flow *flow)
+{
+	memset(flow, 0, sizeof(*flow));
+	flow->protocol = c->protocol;
+	flow->listener = c->listener;
+	flow->worker = (uint16_t)c->layer->worker->index;
+	flow->slot = pool_slot(c);
+	flow->generation = pool_generation(c);
+	sip_flow_set_peer(flow, &c->stream->peer);
+}
+
+int sip_connection_write(struct sip_connection *c, struct slice wire, struct sip_client_name client)
+{
+	struct sip_layer *layer = c->layer;
+	int err = stream_write(c->stream, wire);
+
+	if (err)
+		return err;
+	if (!timer_is_armed(&c->write_stall))
+		worker_arm(layer->worker, &c->write_stall, WRITE_STALL_MS, on_write_stall);
+	if (!c->is_paused_for_writing && stream_queued(c->stream) > layer->options->limits.leg_high) {
+		c->is_paused_for_writing = true; /* a peer that does not read gets nothing more to answer */
+		stream_set_receive(c->stream, STREAM_PAUSED);
+	}
+	if (c->is_connected || client.generation == 0)
+		return 0;
+	if (!c->clients && !(c->clients = calloc(WAITING_MAX, sizeof(*c->clients))))
+		return 0; /* its own timer tells it later */
+	if (c->client_count < WAITING_MAX)
+		c->clients[c->client_count++] = client;
+	return 0;
+}
+
+void sip_connections_free(struct sip_layer *layer, bool at_once)
+{
+	while (layer->all)
+		connection_free(layer->all, at_once);
+	if (at_once) {
+		pool_free(&layer->connections);
+		free(layer->unbound_per_address);
+		layer->unbound_per_address = NULL;
+	}
+}

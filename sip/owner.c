@@ -1,0 +1,117 @@
+#include "sip/owner.h"
+
+#include "core/minted.h"
+#include "core/siphash.h"
+#include "sip/header.h"
+
+#define CANONICAL_MAX 512
+
+static struct siphash_key owner_key;
+
+void sip_owner_init(const uint8_t key[16])
+{
+	memcpy(owner_key.k, key, sizeof(owner_key.k));
+}
+
+unsigned sip_owner_of_call_id(struct slice call_id, unsigned workers)
+{
+	return (unsigned)(siphash(&owner_key, call_id) % workers);
+}
+
+unsigned sip_owner_of_name(struct slice canonical, unsigned workers)
+{
+	return (unsigned)(siphash(&owner_key, canonical) % workers);
+}
+
+/* `pattern` with '*' for any octets. */
+static bool matches(struct slice pattern, struct slice text)
+{
+	while (pattern.n) {
+		if (pattern.p[0] == '*') {
+			pattern = slice_skip(pattern, 1);
+			if (pattern.n == 0)
+				return true;
+			for (size_t i = 0; i <= text.n; i++)
+				if (matches(pattern, slice_skip(text, i)))
+					return true;
+			return false;
+		}
+		if (text.n == 0 || pattern.p[0] != text.p[0])
+			return false;
+		pattern = slice_skip(pattern, 1);
+		text = slice_skip(text, 1);
+	}
+	return text.n == 0;
+}
+
+static bool is_group(struct slice user, const struct sip_options *options)
+{
+	for (unsigned i = 0; i < options->group_pattern_count; i++)
+		if (matches(options->group_patterns[i], user))
+			return true;
+	return false;
+}
+
+static bool canonical_of(struct slice text, const struct sip_options *options, struct buffer *out)
+{
+	struct sip_uri uri;
+
+	return sip_uri_parse(text, &uri) && sip_uri_canonical(out, &uri, &options->home);
+}
+
+/* Names of functions, not of users. */
+static bool is_function(const struct sip_uri *uri, const struct sip_options *options)
+{
+	return slice_eq(uri->user, options->factory_user) || slice_case_eq(uri->user, options->history_user) ||
+	       slice_case_eq(uri->user, SLICE("Deferred"));
+}
+
+/* Rule 3.  Depends on the URI and the method only, never on stored documents. */
+static bool name_of(const struct sip_message *m, const struct sip_uri *uri, const struct sip_options *options,
+	struct buffer *out)
+{
+	struct sip_address to;
+
+	if (m->method == SIP_REGISTER)
+		return sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) &&
+		       canonical_of(to.uri, options, out);
+	bool is_home = sip_uri_is_home(uri, &options->home);
+	if ((m->method == SIP_PUBLISH || m->method == SIP_SUBSCRIBE) && is_home && !is_function(uri, options))
+		return sip_uri_canonical(out, uri, &options->home);
+	return is_home && is_group(uri->user, options) && sip_uri_canonical(out, uri, &options->home);
+}
+
+static unsigned owner_of_request(const struct sip_message *m, const struct sip_options *options, unsigned workers)
+{
+	char text[CANONICAL_MAX];
+	struct buffer name = buffer_over(text, sizeof(text));
+	struct sip_address to;
+	struct sip_uri uri;
+	int minted;
+
+	if (sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) && (minted = minted_worker(to.tag)) >= 0)
+		return (unsigned)minted;
+	bool has_uri = sip_uri_parse(m->uri, &uri);
+	if (has_uri && (minted = minted_worker(uri.user)) >= 0)
+		return (unsigned)minted;
+	if ((has_uri || m->method == SIP_REGISTER) && name_of(m, &uri, options, &name))
+		return sip_owner_of_name(buffer_slice(&name), workers);
+	return sip_owner_of_call_id(sip_header_value(m, SIP_HDR_CALL_ID), workers);
+}
+
+/* A response belongs to whoever sent the request: our branch says who. */
+static int owner_of_response(const struct sip_message *m)
+{
+	struct sip_via via;
+
+	if (!sip_via_decode(sip_header_value(m, SIP_HDR_VIA), &via, NULL) ||
+	    !slice_starts(via.branch, SLICE(SIP_BRANCH_COOKIE)) ||
+	    via.branch.n < sizeof(SIP_BRANCH_COOKIE) - 1 + MINTED_CHARS)
+		return -1;
+	return minted_worker(slice_of(via.branch.p + sizeof(SIP_BRANCH_COOKIE) - 1, MINTED_CHARS));
+}
+
+int sip_owner_of(const struct sip_message *m, const struct sip_options *options, unsigned workers)
+{
+	return m->is_request ? (int)owner_of_request(m, options, workers) : owner_of_response(m);
+}

@@ -1,0 +1,594 @@
+/*
+ * Server transactions: RFC 3261 17.2 with the Accepted state of RFC 6026.
+ *
+ *   INVITE      Proceeding -> Completed -> Confirmed -> gone      (300 to 699)
+ *               Proceeding -> Accepted -> gone                    (2xx)
+ *   all others  Trying -> Proceeding -> Completed -> gone
+ *
+ * Until the final response the headers that every response repeats are kept (the skeleton); after
+ * it only the response itself, for repetitions.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "sip/layer.h"
+#include "sip/write.h"
+
+enum server_state {
+	SERVER_TRYING,     /* not answered at all (non-INVITE)                */
+	SERVER_PROCEEDING, /* answered provisionally                          */
+	SERVER_COMPLETED,  /* answered finally; repeats (INVITE: until ACK)   */
+	SERVER_CONFIRMED,  /* INVITE: the ACK of a failure came; timer I      */
+	SERVER_ACCEPTED,   /* INVITE: answered with 2xx; timer L              */
+};
+
+struct sip_server {
+	struct sip_layer *layer;
+	struct sip_server *key_next, *accepted_next, *merged_next;
+	const struct sip_server_events *events;
+	void *arg;
+	struct timer repeat;       /* G, and the repetition of a 2xx */
+	struct timer life;         /* H, I, J, L                     */
+	uint64_t key_hash, merged_hash, started_us;
+	char *text;                /* key, then the skeleton, then (final) the response */
+	uint32_t key_n, skeleton_n, response_n;
+	uint32_t cseq;
+	uint32_t repeat_ms;
+	struct sip_flow flow;
+	uint16_t fallback_port;    /* RFC 3261 18.2.2 */
+	uint16_t status;
+	uint8_t method, state;
+	bool is_merged_known, is_accepted_known, is_acked, had_to_tag;
+	uint8_t to_tag_n;
+	char to_tag[MINTED_CHARS]; /* ours; the request's own one is in the skeleton */
+};
+
+/* ---- the tables ---- */
+
+struct key {
+	uint64_t hash;
+	struct slice text;
+};
+
+/* RFC 3261 17.2.3: branch, sent-by and method; without the cookie (RFC 2543) the fields that it names. */
+static bool write_key(struct sip_layer *layer, const struct sip_message *m, enum sip_method method, struct buffer *out,
+	struct key *key)
+{
+	struct sip_via via;
+
+	if (!sip_via_decode(sip_header_value(m, SIP_HDR_VIA), &via, NULL))
+		return false;
+	buffer_put(out, via.host);
+	buffer_printf(out, ":%u %u ", via.port, (unsigned)method);
+	if (slice_starts(via.branch, SLICE("z9hG4bK"))) {
+		buffer_put(out, via.branch);
+	} else {
+		struct sip_address from;
+		uint32_t number = 0;
+		struct slice ignored;
+		(void)sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &number, &ignored); /* 0 will do */
+		if (sip_address_decode(sip_header_value(m, SIP_HDR_FROM), &from))
+			buffer_put(out, from.tag);
+		buffer_printf(out, " %u ", number);
+		buffer_put(out, sip_header_value(m, SIP_HDR_CALL_ID));
+		buffer_char(out, ' ');
+		buffer_put(out, m->uri);
+		buffer_char(out, ' ');
+		buffer_put(out, via.whole);
+	}
+	key->text = buffer_slice(out);
+	key->hash = siphash(&layer->key, key->text);
+	return !out->overflow;
+}
+
+static struct sip_server *find(struct sip_layer *layer, const struct key *key)
+{
+	for (struct sip_server *s = layer->server_table[key->hash & (layer->table_size - 1)]; s; s = s->key_next)
+		if (s->key_hash == key->hash && slice_eq(slice_of(s->text, s->key_n), key->text))
+			return s;
+	return NULL;
+}
+
+static uint64_t tag_hash(struct sip_layer *layer, struct slice tag)
+{
+	return siphash(&layer->key, tag);
+}
+
+static struct sip_server *find_accepted(struct sip_layer *layer, struct slice tag, uint32_t cseq)
+{
+	size_t chain = tag_hash(layer, tag) & (layer->table_size - 1);
+
+	for (struct sip_server *s = layer->accepted_table[chain]; s; s = s->accepted_next)
+		if (s->cseq == cseq && slice_eq(slice_of(s->to_tag, s->to_tag_n), tag))
+			return s;
+	return NULL;
+}
+
+/* RFC 3261 8.2.2.2: From tag, Call-ID and CSeq of a request without To tag. */
+static bool merged_hash_of(struct sip_layer *layer, const struct sip_message *m, uint64_t *hash)
+{
+	struct sip_address to, from;
+
+	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) || to.tag.n ||
+	    !sip_address_decode(sip_header_value(m, SIP_HDR_FROM), &from))
+		return false;
+	*hash = siphash(&layer->key, from.tag) * 3 ^ siphash(&layer->key, sip_header_value(m, SIP_HDR_CALL_ID)) ^
+		siphash(&layer->key, sip_header_value(m, SIP_HDR_CSEQ)) * 5;
+	return true;
+}
+
+static bool is_merged(struct sip_layer *layer, uint64_t hash)
+{
+	for (struct sip_server *s = layer->merged_table[hash & (layer->table_size - 1)]; s; s = s->merged_next)
+		if (s->merged_hash == hash)
+			return true;
+	return false;
+}
+
+#define UNLINK(table, hash, next, server)                                              \
+	do {                                                                           \
+		struct sip_server **link_ = &(table)[(hash) & (layer->table_size - 1)]; \
+		while (*link_ != (server))                                             \
+			link_ = &(*link_)->next;                                       \
+		*link_ = (server)->next;                                               \
+	} while (0)
+
+static void server_free(struct sip_server *s)
+{
+	struct sip_layer *layer = s->layer;
+	const struct sip_server_events *events = s->events;
+
+	if (events && events->on_gone)
+		events->on_gone(s, s->arg);
+	UNLINK(layer->server_table, s->key_hash, key_next, s);
+	if (s->is_merged_known)
+		UNLINK(layer->merged_table, s->merged_hash, merged_next, s);
+	if (s->is_accepted_known)
+		UNLINK(layer->accepted_table, tag_hash(layer, slice_of(s->to_tag, s->to_tag_n)), accepted_next, s);
+	worker_disarm(layer->worker, &s->repeat);
+	worker_disarm(layer->worker, &s->life);
+	free(s->text);
+	pool_give(&layer->servers, s);
+	sip_transactions_gauge(layer);
+}
+
+/* ---- answering ---- */
+
+static void transmit(struct sip_server *s, struct slice wire)
+{
+	struct sip_transmission t = { .flow = s->flow, .wire = wire, .is_response = true };
+
+	if (sip_flow_is_stream(&s->flow)) {
+		struct sockaddr_storage *to = &t.fallback;
+		sip_flow_get_peer(&s->flow, to);
+		if (to->ss_family == AF_INET6)
+			((struct sockaddr_in6 *)to)->sin6_port = htons(s->fallback_port);
+		else
+			((struct sockaddr_in *)to)->sin_port = htons(s->fallback_port);
+	}
+	sip_transport_send(s->layer, &t);
+}
+
+static struct slice stored_response(const struct sip_server *s)
+{
+	return slice_of(s->text + s->key_n + s->skeleton_n, s->response_n);
+}
+
+static void repeat_response(struct sip_server *s)
+{
+	if (s->response_n == 0)
+		return;
+	COUNT(&s->layer->worker->counters, sip_tx_retransmissions);
+	transmit(s, stored_response(s));
+}
+
+/* Keeps the response for repetitions; the skeleton only while another response may follow.  Without
+ * memory nothing is kept: the client repeats, and is answered by silence until its timer ends. */
+static void store_response(struct sip_server *s, struct slice wire, bool is_final)
+{
+	uint32_t kept = s->key_n + (is_final ? 0 : s->skeleton_n);
+	char *text = malloc(kept + wire.n);
+
+	if (!text)
+		return;
+	memcpy(text, s->text, kept);
+	memcpy(text + kept, wire.p, wire.n);
+	free(s->text);
+	s->text = text;
+	s->skeleton_n = kept - s->key_n;
+	s->response_n = (uint32_t)wire.n;
+}
+
+static struct slice compose(struct sip_server *s, const struct sip_reply *reply)
+{
+	struct buffer out = buffer_over(s->layer->scratch, s->layer->scratch_n);
+
+	sip_write_status_line(&out, reply->status, reply->reason);
+	buffer_put(&out, slice_of(s->text + s->key_n, s->skeleton_n));
+	sip_write_header(&out, "Server", s->layer->options->user_agent);
+	buffer_put(&out, reply->headers);
+	sip_write_end(&out, reply->content_type, reply->body);
+	assert(!out.overflow); /* all parts are bounded by their callers */
+	return buffer_slice(&out);
+}
+
+static uint64_t t1(const struct sip_server *s)
+{
+	return s->layer->options->t1_ms;
+}
+
+static void on_life_over(struct timer *timer)
+{
+	struct sip_server *s = (struct sip_server *)((char *)timer - offsetof(struct sip_server, life));
+	struct sip_layer *layer = s->layer;
+	uint32_t slot = pool_slot(s), generation = pool_generation(s);
+
+	if (s->state == SERVER_ACCEPTED && !s->is_acked) {
+		REFUSED(&layer->worker->counters, REASON_TIMEOUT);
+		if (s->events && s->events->on_unacked)
+			s->events->on_unacked(s, s->arg);
+	} else if (s->state == SERVER_COMPLETED && s->method == SIP_INVITE) {
+		COUNT(&layer->worker->counters, sip_transaction_timeouts); /* H: no ACK */
+	}
+	if (pool_find(&layer->servers, slot, generation) == s)
+		server_free(s);
+}
+
+static void on_repeat(struct timer *timer)
+{
+	struct sip_server *s = (struct sip_server *)((char *)timer - offsetof(struct sip_server, repeat));
+
+	repeat_response(s);
+	s->repeat_ms = s->repeat_ms * 2 < SIP_T2_MS ? s->repeat_ms * 2 : SIP_T2_MS;
+	worker_arm(s->layer->worker, &s->repeat, s->repeat_ms, on_repeat);
+}
+
+static void begin_repeating(struct sip_server *s)
+{
+	s->repeat_ms = (uint32_t)t1(s);
+	worker_arm(s->layer->worker, &s->repeat, s->repeat_ms, on_repeat);
+}
+
+static void accept_invite(struct sip_server *s)
+{
+	struct sip_layer *layer = s->layer;
+	size_t chain = tag_hash(layer, slice_of(s->to_tag, s->to_tag_n)) & (layer->table_size - 1);
+
+	s->state = SERVER_ACCEPTED;
+	s->accepted_next = layer->accepted_table[chain];
+	layer->accepted_table[chain] = s;
+	s->is_accepted_known = true;
+	begin_repeating(s); /* whatever the transport: RFC 3261 13.3.1.4 */
+	worker_arm(layer->worker, &s->life, 64 * t1(s), on_life_over);
+}
+
+static void complete(struct sip_server *s, unsigned status)
+{
+	struct sip_layer *layer = s->layer;
+	bool is_stream = sip_flow_is_stream(&s->flow);
+
+	histogram_add(&layer->worker->counters, HISTOGRAM_sip_transaction, layer->worker->now_us - s->started_us);
+	if (s->method == SIP_INVITE && status < 300) {
+		accept_invite(s);
+		return;
+	}
+	s->state = SERVER_COMPLETED;
+	if (s->method == SIP_INVITE) {
+		if (!is_stream)
+			begin_repeating(s);
+		worker_arm(layer->worker, &s->life, 64 * t1(s), on_life_over);
+	} else if (is_stream) { /* timer J is zero: nothing is repeated on a stream */
+		server_free(s);
+	} else {
+		worker_arm(layer->worker, &s->life, 64 * t1(s), on_life_over);
+	}
+}
+
+void sip_server_respond(struct sip_server *s, const struct sip_reply *reply)
+{
+	bool is_final = reply->status >= 200;
+
+	assert(s->state == SERVER_TRYING || s->state == SERVER_PROCEEDING);
+	struct slice wire = compose(s, reply);
+	s->status = (uint16_t)reply->status;
+	transmit(s, wire);
+	if (s->method == SIP_INVITE || !sip_flow_is_stream(&s->flow) || !is_final)
+		store_response(s, wire, is_final);
+	if (is_final)
+		complete(s, reply->status);
+	else
+		s->state = SERVER_PROCEEDING;
+}
+
+void sip_server_refuse(struct sip_server *s, unsigned status, enum reason why)
+{
+	struct sip_layer *layer = s->layer;
+
+	if (status >= 300) {
+		REFUSED(&layer->worker->counters, why);
+		LOG(WARN, layer->worker, "sip", 0, "refused method=%s status=%u reason=%s", sip_method_name(s->method),
+			status, reason_label(why));
+	}
+	sip_server_respond(s, &(struct sip_reply){ .status = status,
+		.headers = status == 503 ? SLICE("Retry-After: 5\r\n") : SLICE_EMPTY });
+}
+
+/* ---- making one ---- */
+
+static bool write_skeleton(struct sip_server *s, const struct sip_message *m, struct buffer *out)
+{
+	char host_text[INET6_ADDRSTRLEN];
+	struct sip_response response = { .status = 200, .to_tag = slice_of(s->to_tag, s->to_tag_n) };
+
+	sip_flow_source(&s->flow, host_text, sizeof(host_text), &response.source.host, &response.source.port);
+	sip_write_response(out, m, &response);
+	return !out->overflow;
+}
+
+static bool keep_text(struct sip_server *s, const struct sip_message *m, const struct key *key)
+{
+	struct buffer out = buffer_over(s->layer->scratch, s->layer->scratch_n);
+
+	if (!write_skeleton(s, m, &out))
+		return false;
+	/* the status line is written anew for each response */
+	struct slice skeleton = buffer_slice(&out);
+	const char *line_end = memchr(skeleton.p, '\n', skeleton.n);
+	skeleton = slice_skip(skeleton, (size_t)(line_end - skeleton.p) + 1);
+	s->text = malloc(key->text.n + skeleton.n);
+	if (!s->text)
+		return false;
+	memcpy(s->text, key->text.p, key->text.n);
+	memcpy(s->text + key->text.n, skeleton.p, skeleton.n);
+	s->key_n = (uint32_t)key->text.n;
+	s->skeleton_n = (uint32_t)skeleton.n;
+	return true;
+}
+
+/* RFC 3261 18.2.2: where a response goes when the connection is gone: the Via's port. */
+static uint16_t sent_by_port(const struct sip_message *m)
+{
+	struct sip_via via;
+
+	return sip_via_decode(sip_header_value(m, SIP_HDR_VIA), &via, NULL) && via.port ? via.port : 5060;
+}
+
+static void set_to_tag(struct sip_server *s, const struct sip_message *m, const struct sip_server *invite)
+{
+	struct sip_address to;
+
+	if (sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) && to.tag.n) {
+		s->had_to_tag = true;
+		/* kept for the ACK of a 2xx to a re-INVITE; a tag of ours always fits */
+		if (to.tag.n <= sizeof(s->to_tag)) {
+			memcpy(s->to_tag, to.tag.p, to.tag.n);
+			s->to_tag_n = (uint8_t)to.tag.n;
+		}
+		return;
+	}
+	if (invite) /* the 200 to a CANCEL has the tag of the INVITE (RFC 3261 9.2) */
+		memcpy(s->to_tag, invite->to_tag, MINTED_CHARS);
+	else
+		minted_make(s->layer->worker, s->to_tag);
+	s->to_tag_n = MINTED_CHARS;
+}
+
+static struct sip_server *server_make(struct sip_layer *layer, const struct sip_message *m,
+	const struct sip_flow *flow, const struct key *key, const struct sip_server *invite)
+{
+	struct sip_server *s = pool_take(&layer->servers);
+	struct slice method;
+
+	if (!s)
+		return NULL;
+	s->layer = layer;
+	s->flow = *flow;
+	s->method = (uint8_t)m->method;
+	s->state = SERVER_TRYING;
+	s->started_us = layer->worker->now_us;
+	s->fallback_port = sent_by_port(m);
+	(void)sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &s->cseq, &method); /* checked later: 400 */
+	set_to_tag(s, m, invite);
+	if (!keep_text(s, m, key)) {
+		pool_give(&layer->servers, s);
+		return NULL;
+	}
+	s->key_hash = key->hash;
+	struct sip_server **chain = &layer->server_table[key->hash & (layer->table_size - 1)];
+	s->key_next = *chain;
+	*chain = s;
+	sip_transactions_gauge(layer);
+	return s;
+}
+
+static void remember_merged(struct sip_server *s, uint64_t hash)
+{
+	struct sip_server **chain = &s->layer->merged_table[hash & (s->layer->table_size - 1)];
+
+	s->merged_hash = hash;
+	s->merged_next = *chain;
+	*chain = s;
+	s->is_merged_known = true;
+}
+
+/* ---- receiving ---- */
+
+static void on_acked(struct sip_server *s, const struct sip_message *ack)
+{
+	if (s->is_acked)
+		return;
+	s->is_acked = true;
+	worker_disarm(s->layer->worker, &s->repeat);
+	if (s->events && s->events->on_acked)
+		s->events->on_acked(s, ack, s->arg);
+}
+
+static void confirm(struct sip_server *s)
+{
+	worker_disarm(s->layer->worker, &s->repeat);
+	s->state = SERVER_CONFIRMED;
+	if (sip_flow_is_stream(&s->flow))
+		server_free(s);
+	else
+		worker_arm(s->layer->worker, &s->life, SIP_T4_MS, on_life_over);
+}
+
+static void receive_ack(struct sip_layer *layer, const struct sip_message *m, struct sip_server *s)
+{
+	struct sip_address to;
+	struct slice method;
+	uint32_t cseq;
+
+	if (!s && sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) &&
+	    sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &cseq, &method))
+		s = find_accepted(layer, to.tag, cseq);
+	if (!s) {
+		REFUSED(&layer->worker->counters, REASON_DIALOG_UNKNOWN); /* an ACK is never answered */
+		return;
+	}
+	if (s->state == SERVER_ACCEPTED)
+		on_acked(s, m);
+	else if (s->state == SERVER_COMPLETED)
+		confirm(s);
+}
+
+static void receive_cancel(struct sip_layer *layer, const struct sip_message *m, struct sip_server *cancel,
+	struct sip_server *invite)
+{
+	if (!invite) {
+		sip_server_refuse(cancel, 481, REASON_CANCEL_UNKNOWN);
+		return;
+	}
+	sip_server_respond(cancel, &(struct sip_reply){ .status = 200 });
+	if (invite->state == SERVER_PROCEEDING && invite->events && invite->events->on_cancel)
+		invite->events->on_cancel(invite, invite->arg);
+}
+
+static void repeat_of(struct sip_server *s)
+{
+	COUNT(&s->layer->worker->counters, sip_rx_retransmissions);
+	switch ((enum server_state)s->state) {
+	case SERVER_TRYING:
+	case SERVER_CONFIRMED:
+	case SERVER_ACCEPTED: /* RFC 6026 7.1: absorbed; the 2xx is repeated by its timer */
+		break;
+	case SERVER_PROCEEDING:
+	case SERVER_COMPLETED:
+		repeat_response(s);
+		break;
+	}
+}
+
+static void refuse_checked(struct sip_server *s, const struct sip_check *check)
+{
+	struct sip_layer *layer = s->layer;
+
+	REFUSED(&layer->worker->counters, check->why);
+	LOG(WARN, layer->worker, "sip", 0, "refused method=%s status=%u reason=%s text=\"%s\"",
+		sip_method_name(s->method), check->status, reason_label(check->why), check->phrase ? check->phrase : "");
+	sip_server_respond(s, &(struct sip_reply){ .status = check->status,
+		.reason = check->phrase ? slice_str(check->phrase) : SLICE_EMPTY,
+		.headers = slice_of(check->headers, check->headers_n) });
+}
+
+static void begin(struct sip_layer *layer, struct sip_server *s, const struct sip_message *m,
+	const struct sip_flow *flow)
+{
+	struct sip_check check;
+	uint64_t merged;
+
+	sip_check_request(layer, m, flow, &check);
+	if (check.status) {
+		refuse_checked(s, &check);
+		return;
+	}
+	if (merged_hash_of(layer, m, &merged)) {
+		if (is_merged(layer, merged)) {
+			sip_server_refuse(s, 482, REASON_MERGED);
+			return;
+		}
+		remember_merged(s, merged);
+	}
+	if (m->method == SIP_INVITE)
+		sip_server_respond(s, &(struct sip_reply){ .status = 100 });
+	layer->on_request(layer->worker, s, m);
+}
+
+void sip_server_receive(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow)
+{
+	char key_text[2048], invite_text[2048];
+	struct buffer out = buffer_over(key_text, sizeof(key_text)), invite_out = buffer_over(invite_text,
+		sizeof(invite_text));
+	enum sip_method method = m->method == SIP_ACK ? SIP_INVITE : m->method;
+	struct sip_server *s, *invite = NULL;
+	struct key key, invite_key;
+
+	if (!write_key(layer, m, method, &out, &key)) {
+		if (m->method == SIP_ACK)
+			return;
+		sip_transport_answer_bad(layer, m, flow, 400, REASON_SYNTAX);
+		return;
+	}
+	s = find(layer, &key);
+	if (m->method == SIP_ACK) {
+		receive_ack(layer, m, s);
+		return;
+	}
+	if (s) {
+		repeat_of(s);
+		return;
+	}
+	if (m->method == SIP_CANCEL && write_key(layer, m, SIP_INVITE, &invite_out, &invite_key))
+		invite = find(layer, &invite_key);
+	s = server_make(layer, m, flow, &key, invite);
+	if (!s) {
+		sip_transport_answer_bad(layer, m, flow, 503, REASON_POOL_EXHAUSTED);
+		return;
+	}
+	if (m->method == SIP_CANCEL)
+		receive_cancel(layer, m, s, invite);
+	else
+		begin(layer, s, m, flow);
+}
+
+/* ---- what the functions ask ---- */
+
+void sip_server_watch(struct sip_server *s, const struct sip_server_events *events, void *arg)
+{
+	s->events = events;
+	s->arg = arg;
+}
+
+const struct sip_flow *sip_server_flow(const struct sip_server *s)
+{
+	return &s->flow;
+}
+
+enum sip_method sip_server_method(const struct sip_server *s)
+{
+	return s->method;
+}
+
+struct slice sip_server_to_tag(struct sip_server *s)
+{
+	return slice_of(s->to_tag, s->to_tag_n);
+}
+
+void sip_servers_free(struct sip_layer *layer)
+{
+	for (uint32_t slot = 0; slot < layer->servers.made; slot++) {
+		struct sip_server *s = pool_at(&layer->servers, slot);
+		if (!s)
+			continue;
+		s->events = NULL;
+		server_free(s);
+	}
+	pool_free(&layer->servers);
+}
+
+int sip_servers_init(struct sip_layer *layer)
+{
+	return pool_init(&layer->servers, "transactions", sizeof(struct sip_server), layer->options->transactions_max);
+}

@@ -1,0 +1,100 @@
+/* The SIP layer of one worker, put together and taken apart. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sip/layer.h"
+
+#define TABLE_SIZE (1u << 16)
+
+const struct sip_options *sip_options_of(const struct worker *worker)
+{
+	return sip_layer_of(worker)->options;
+}
+
+unsigned sip_transaction_count(const struct worker *worker)
+{
+	const struct sip_layer *layer = sip_layer_of(worker);
+
+	return pool_used(&layer->servers) + pool_used(&layer->clients);
+}
+
+void sip_transactions_gauge(struct sip_layer *layer)
+{
+	int64_t count = sip_transaction_count(layer->worker);
+
+	gauge_set(&layer->worker->counters, GAUGE_sip_transactions, count);
+	pool_gauge_set(&layer->worker->counters, POOL_transactions, count);
+}
+
+int sip_transactions_init(struct sip_layer *layer)
+{
+	layer->table_size = TABLE_SIZE;
+	layer->server_table = calloc(TABLE_SIZE, sizeof(*layer->server_table));
+	layer->accepted_table = calloc(TABLE_SIZE, sizeof(*layer->accepted_table));
+	layer->merged_table = calloc(TABLE_SIZE, sizeof(*layer->merged_table));
+	layer->client_table = calloc(TABLE_SIZE, sizeof(*layer->client_table));
+	layer->scratch_n = SIP_SCRATCH_OCTETS + layer->options->body_bytes_max;
+	layer->scratch = malloc(layer->scratch_n);
+	if (!layer->server_table || !layer->accepted_table || !layer->merged_table || !layer->client_table ||
+	    !layer->scratch)
+		return ENOMEM;
+	int err = sip_servers_init(layer);
+	return err ? err : sip_clients_init(layer);
+}
+
+void sip_transactions_free(struct sip_layer *layer)
+{
+	sip_servers_free(layer);
+	sip_clients_free(layer);
+	free(layer->server_table);
+	free(layer->accepted_table);
+	free(layer->merged_table);
+	free(layer->client_table);
+	free(layer->scratch);
+}
+
+int sip_worker_init(struct worker *worker, const struct sip_options *options, sip_request_handler on_request)
+{
+	struct sip_layer *layer = calloc(1, sizeof(*layer));
+
+	if (!layer)
+		return ENOMEM;
+	layer->worker = worker;
+	layer->options = options;
+	layer->on_request = on_request;
+	layer->limits = (struct sip_limits){ options->limits.header_bytes, options->body_bytes_max, 0 };
+	layer->loop_key = (struct siphash_key){ { 0x696d73657276ull, 0x6c6f6f70ull } }; /* no secret: see branch.c */
+	worker_random(worker, &layer->key, sizeof(layer->key));
+	worker->sip = layer;
+	int err = sip_transactions_init(layer);
+	if (!err)
+		err = sip_connections_init(layer);
+	return err ? err : sip_transport_init(layer);
+}
+
+void sip_worker_stop(struct worker *worker, bool all)
+{
+	struct sip_layer *layer = sip_layer_of(worker);
+
+	if (!layer)
+		return;
+	layer->is_stopping = true;
+	for (unsigned i = 0; i < layer->options->listener_count; i++)
+		worker->ring->ops->cancel(worker->ring, ring_token_of(layer->options->listeners[i].proto == LISTEN_UDP ?
+			TOKEN_SIP_DATAGRAM : TOKEN_SIP_ACCEPT, i, 1));
+	if (all)
+		sip_connections_free(layer, false);
+}
+
+void sip_worker_free(struct worker *worker)
+{
+	struct sip_layer *layer = sip_layer_of(worker);
+
+	if (!layer)
+		return;
+	sip_connections_free(layer, true);
+	sip_transactions_free(layer);
+	sip_transport_free(layer);
+	free(layer);
+	worker->sip = NULL;
+}

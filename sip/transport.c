@@ -1,0 +1,532 @@
+#include "sip/layer.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "sip/owner.h"
+#include "sip/write.h"
+
+#define DATAGRAM_INLINE  1536
+#define DATAGRAMS_MAX    65536
+#define REARM_MS         2
+
+/* One datagram on its way out; the ring owns all of it until the completion. */
+struct datagram {
+	struct msghdr header;
+	struct iovec octets;
+	struct sockaddr_storage to;
+	char *large; /* NULL: it fits */
+	char inline_octets[DATAGRAM_INLINE];
+};
+
+/* ---- flows ---- */
+
+void sip_flow_set_peer(struct sip_flow *flow, const struct sockaddr_storage *peer)
+{
+	if (peer->ss_family == AF_INET6)
+		memcpy(&flow->peer.v6, peer, sizeof(flow->peer.v6));
+	else
+		memcpy(&flow->peer.v4, peer, sizeof(flow->peer.v4));
+}
+
+void sip_flow_get_peer(const struct sip_flow *flow, struct sockaddr_storage *peer)
+{
+	memset(peer, 0, sizeof(*peer));
+	if (flow->peer.any.sa_family == AF_INET6)
+		memcpy(peer, &flow->peer.v6, sizeof(flow->peer.v6));
+	else
+		memcpy(peer, &flow->peer.v4, sizeof(flow->peer.v4));
+}
+
+void sip_flow_source(const struct sip_flow *flow, char *text, size_t size, struct slice *host, uint16_t *port)
+{
+	bool is_v6 = flow->peer.any.sa_family == AF_INET6;
+	const void *octets = is_v6 ? (const void *)&flow->peer.v6.sin6_addr : (const void *)&flow->peer.v4.sin_addr;
+
+	if (!inet_ntop(flow->peer.any.sa_family, octets, text, (socklen_t)size))
+		text[0] = 0;
+	*host = slice_str(text);
+	*port = ntohs(is_v6 ? flow->peer.v6.sin6_port : flow->peer.v4.sin_port);
+}
+
+bool sip_flow_equal(const struct sip_flow *a, const struct sip_flow *b)
+{
+	if (a->protocol != b->protocol || a->peer.any.sa_family != b->peer.any.sa_family)
+		return false;
+	if (sip_flow_is_stream(a))
+		return a->worker == b->worker && a->slot == b->slot && a->generation == b->generation;
+	if (a->peer.any.sa_family == AF_INET6)
+		return a->peer.v6.sin6_port == b->peer.v6.sin6_port &&
+		       memcmp(&a->peer.v6.sin6_addr, &b->peer.v6.sin6_addr, 16) == 0;
+	return a->peer.v4.sin_port == b->peer.v4.sin_port && a->peer.v4.sin_addr.s_addr == b->peer.v4.sin_addr.s_addr;
+}
+
+const char *sip_protocol_name(enum sip_protocol protocol)
+{
+	return protocol == SIP_UDP ? "UDP" : protocol == SIP_TCP ? "TCP" : "TLS";
+}
+
+enum listen_role sip_flow_role(const struct worker *worker, const struct sip_flow *flow)
+{
+	return sip_layer_of(worker)->options->listeners[flow->listener].role;
+}
+
+static bool is_wildcard(const struct sockaddr_storage *a)
+{
+	if (a->ss_family == AF_INET6)
+		return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)a)->sin6_addr);
+	return ((const struct sockaddr_in *)a)->sin_addr.s_addr == INADDR_ANY;
+}
+
+/* Behind a wildcard listener the route to the peer says which address of ours it sees. */
+static void local_by_route(const struct sip_flow *flow, struct sockaddr_storage *local)
+{
+	struct sockaddr_storage peer, found;
+	socklen_t n = sizeof(found);
+	int fd = socket(flow->peer.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	sip_flow_get_peer(flow, &peer);
+	/* connecting a datagram socket sends nothing: it only looks the route up */
+	if (connect(fd, (struct sockaddr *)&peer,
+		    peer.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) == 0 &&
+	    getsockname(fd, (struct sockaddr *)&found, &n) == 0) {
+		if (found.ss_family == AF_INET6)
+			((struct sockaddr_in6 *)local)->sin6_addr = ((struct sockaddr_in6 *)&found)->sin6_addr;
+		else
+			((struct sockaddr_in *)local)->sin_addr = ((struct sockaddr_in *)&found)->sin_addr;
+	}
+	close(fd);
+}
+
+void sip_flow_local(struct worker *worker, const struct sip_flow *flow, struct sockaddr_storage *local)
+{
+	*local = sip_layer_of(worker)->options->listeners[flow->listener].bound;
+	if (is_wildcard(local) && flow->peer.any.sa_family == local->ss_family)
+		local_by_route(flow, local);
+}
+
+static void put_host_port(struct buffer *out, const char *advertise, const struct sockaddr_storage *address)
+{
+	char host[INET6_ADDRSTRLEN] = "";
+	bool is_v6 = address->ss_family == AF_INET6;
+	uint16_t port = ntohs(is_v6 ? ((const struct sockaddr_in6 *)address)->sin6_port :
+				      ((const struct sockaddr_in *)address)->sin_port);
+
+	if (advertise[0]) {
+		buffer_printf(out, strchr(advertise, ':') && advertise[0] != '[' ? "[%s]:%u" : "%s:%u", advertise, port);
+		return;
+	}
+	inet_ntop(address->ss_family,
+		is_v6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr :
+			(const void *)&((const struct sockaddr_in *)address)->sin_addr,
+		host, sizeof(host));
+	buffer_printf(out, is_v6 ? "[%s]:%u" : "%s:%u", host, port);
+}
+
+void sip_flow_host_port(struct worker *worker, const struct sip_flow *flow, struct buffer *out)
+{
+	struct sockaddr_storage local;
+
+	sip_flow_local(worker, flow, &local);
+	put_host_port(out, sip_layer_of(worker)->options->listeners[flow->listener].advertise, &local);
+}
+
+/* ---- from the wire to the owner ---- */
+
+/* On the owner.  The message lives until this returns. */
+static void receive_here(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow)
+{
+	if (m->is_request)
+		sip_server_receive(layer, m, flow);
+	else
+		sip_client_receive(layer, m, flow);
+}
+
+static void post_to_owner(struct sip_layer *layer, unsigned owner, const struct sip_message *m,
+	const struct sip_flow *flow)
+{
+	struct sip_received *r = malloc(sizeof(*r) + m->wire.n);
+
+	if (!r) {
+		REFUSED(&layer->worker->counters, REASON_NO_MEMORY); /* a repetition may find more */
+		return;
+	}
+	*r = (struct sip_received){ .msg = { .kind = MSG_SIP_RECEIVED }, .flow = *flow, .n = (uint32_t)m->wire.n,
+		.has_credit = m->is_request };
+	memcpy(r->wire, m->wire.p, m->wire.n);
+	if (m->is_request)
+		layer->credit[owner]--;
+	COUNT(&layer->worker->counters, sip_foreign_messages);
+	worker_post(layer->worker, owner, &r->msg);
+}
+
+bool sip_transport_dispatch(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
+	bool may_wait)
+{
+	struct counters *counters = &layer->worker->counters;
+	int owner = sip_owner_of(m, layer->options, layer->worker->group->count);
+
+	if (owner < 0) {
+		REFUSED(counters, REASON_RESPONSE_UNKNOWN);
+		return true;
+	}
+	if ((unsigned)owner != layer->worker->index && m->is_request && layer->credit[owner] == 0) {
+		if (!may_wait)
+			REFUSED(counters, REASON_CREDIT); /* the sender repeats it */
+		return false;
+	}
+	COUNT(counters, sip_rx_messages);
+	if (m->is_request)
+		COUNT(counters, sip_rx_requests);
+	else
+		COUNT(counters, sip_rx_responses);
+	if ((unsigned)owner == layer->worker->index)
+		receive_here(layer, m, flow);
+	else
+		post_to_owner(layer, (unsigned)owner, m, flow);
+	return true;
+}
+
+static void on_received(struct worker *worker, struct msg *msg)
+{
+	struct sip_received *r = (struct sip_received *)msg;
+	struct sip_layer *layer = sip_layer_of(worker);
+	struct sip_message m;
+	size_t used;
+
+	/* it was good where it arrived, so it is good here */
+	if (sip_message_parse(&m, slice_of(r->wire, r->n), &layer->limits, SIP_DATAGRAM, &used) == SIP_PARSE_OK)
+		receive_here(layer, &m, &r->flow);
+	worker_answer(worker, msg, MSG_SIP_HANDLED, 0);
+}
+
+/* Home again.  `from` is now the owner that answered. */
+static void on_handled(struct worker *worker, struct msg *msg)
+{
+	struct sip_received *r = (struct sip_received *)msg;
+	struct sip_layer *layer = sip_layer_of(worker);
+
+	if (r->has_credit && layer->credit[msg->from]++ == 0)
+		sip_connections_credit_came(layer);
+	free(r);
+}
+
+void sip_transport_answer_bad(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
+	unsigned status, enum reason why)
+{
+	char text[16384], host_text[INET6_ADDRSTRLEN], tag[24];
+	struct buffer out = buffer_over(text, sizeof(text));
+	struct sip_response response = { .status = status, .reason = m->error ? slice_str(m->error) : SLICE_EMPTY };
+
+	REFUSED(&layer->worker->counters, why);
+	LOG(WARN, layer->worker, "sip", 0, "refused status=%u reason=%s text=\"%s\"", status, reason_label(why),
+		m->error ? m->error : "");
+	if (!sip_header_first(m, SIP_HDR_VIA))
+		return;
+	sip_flow_source(flow, host_text, sizeof(host_text), &response.source.host, &response.source.port);
+	/* stateless: the same request gets the same tag again (RFC 3261 8.2.7) */
+	snprintf(tag, sizeof(tag), "%016llx",
+		(unsigned long long)siphash(&layer->key, sip_header_value(m, SIP_HDR_VIA)));
+	response.to_tag = slice_str(tag);
+	sip_write_response(&out, m, &response);
+	sip_write_header(&out, "Server", layer->options->user_agent);
+	sip_write_end(&out, SLICE_EMPTY, SLICE_EMPTY);
+	if (out.overflow)
+		return;
+	struct sip_transmission t = { .flow = *flow, .wire = buffer_slice(&out), .is_response = true };
+	sip_transport_send(layer, &t);
+}
+
+static void on_datagram_octets(struct sip_layer *layer, unsigned listener, const struct ring_completion *c)
+{
+	struct sip_flow flow = { .protocol = SIP_UDP, .listener = (uint8_t)listener,
+		.worker = (uint16_t)layer->worker->index };
+	struct sip_message m;
+	size_t used;
+
+	sip_flow_set_peer(&flow, c->from);
+	enum sip_verdict verdict = sip_message_parse(&m, c->data, &layer->limits, SIP_DATAGRAM, &used);
+	if (c->truncated && verdict != SIP_PARSE_DROP && verdict != SIP_PARSE_KEEPALIVE) {
+		m.error = "Datagram too long";
+		sip_transport_answer_bad(layer, &m, &flow, 513, REASON_UDP_TRUNCATED);
+		return;
+	}
+	switch (verdict) {
+	case SIP_PARSE_OK:
+		sip_transport_dispatch(layer, &m, &flow, false);
+		break;
+	case SIP_PARSE_KEEPALIVE:
+	case SIP_PARSE_PING:
+	case SIP_PARSE_MORE: /* streams only */
+		break;
+	case SIP_PARSE_BAD_400:
+		sip_transport_answer_bad(layer, &m, &flow, 400, REASON_FRAMING);
+		break;
+	case SIP_PARSE_TOO_LARGE_413:
+		sip_transport_answer_bad(layer, &m, &flow, 413, REASON_TOO_LARGE);
+		break;
+	case SIP_PARSE_TOO_LARGE_513:
+	case SIP_PARSE_HEADERS_513:
+		sip_transport_answer_bad(layer, &m, &flow, 513, REASON_TOO_LARGE);
+		break;
+	case SIP_PARSE_VERSION_505:
+		sip_transport_answer_bad(layer, &m, &flow, 505, REASON_SYNTAX);
+		break;
+	case SIP_PARSE_DROP:
+		REFUSED(&layer->worker->counters, REASON_FRAMING);
+		break;
+	}
+}
+
+/* ---- receiving ---- */
+
+static void start_receiving(struct sip_layer *layer, unsigned listener)
+{
+	const struct sip_listener *l = &layer->options->listeners[listener];
+	struct ring *ring = layer->worker->ring;
+	int fd = l->fds[layer->worker->index];
+
+	if (l->proto == LISTEN_UDP)
+		ring->ops->recvmsg(ring, fd, ring_token_of(TOKEN_SIP_DATAGRAM, listener, 1));
+	else
+		ring->ops->accept(ring, fd, ring_token_of(TOKEN_SIP_ACCEPT, listener, 1));
+}
+
+static void on_rearm(struct timer *timer)
+{
+	struct sip_layer *layer = (struct sip_layer *)((char *)timer - offsetof(struct sip_layer, rearm));
+
+	for (unsigned i = 0; i < layer->options->listener_count; i++)
+		if (layer->to_rearm & 1u << i)
+			start_receiving(layer, i);
+	layer->to_rearm = 0;
+}
+
+static void rearm_later(struct sip_layer *layer, unsigned listener)
+{
+	if (layer->is_stopping)
+		return;
+	layer->to_rearm |= 1u << listener;
+	if (!timer_is_armed(&layer->rearm))
+		worker_arm(layer->worker, &layer->rearm, REARM_MS, on_rearm);
+}
+
+static void on_datagram(struct worker *worker, const struct ring_completion *c)
+{
+	struct sip_layer *layer = sip_layer_of(worker);
+	unsigned listener = ring_token_slot(c->token);
+
+	if (c->block) {
+		if (!layer->is_stopping && c->from)
+			on_datagram_octets(layer, listener, c);
+		block_release(c->block);
+	}
+	if (c->result == -ENOBUFS)
+		COUNT(&worker->counters, ring_no_buffers);
+	if (!c->more)
+		rearm_later(layer, listener);
+}
+
+static void on_accept(struct worker *worker, const struct ring_completion *c)
+{
+	struct sip_layer *layer = sip_layer_of(worker);
+	unsigned listener = ring_token_slot(c->token);
+
+	if (c->result >= 0) {
+		if (layer->is_stopping)
+			worker->ring->ops->close(worker->ring, c->result);
+		else
+			sip_connection_accepted(layer, listener, c->result);
+	}
+	if (!c->more)
+		rearm_later(layer, listener);
+}
+
+/* ---- sending ---- */
+
+static void send_datagram(struct sip_layer *layer, const struct sip_flow *flow, struct slice wire)
+{
+	struct ring *ring = layer->worker->ring;
+	struct datagram *d = pool_take(&layer->datagrams);
+
+	if (!d) {
+		REFUSED(&layer->worker->counters, REASON_POOL_EXHAUSTED); /* repeated by its transaction */
+		return;
+	}
+	char *octets = d->inline_octets;
+	if (wire.n > sizeof(d->inline_octets))
+		octets = d->large = malloc(wire.n);
+	if (!octets) {
+		pool_give(&layer->datagrams, d);
+		REFUSED(&layer->worker->counters, REASON_NO_MEMORY);
+		return;
+	}
+	memcpy(octets, wire.p, wire.n);
+	sip_flow_get_peer(flow, &d->to);
+	d->octets = (struct iovec){ octets, wire.n };
+	d->header = (struct msghdr){ .msg_name = &d->to, .msg_iov = &d->octets, .msg_iovlen = 1,
+		.msg_namelen = d->to.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in) };
+	ring->ops->sendmsg(ring, layer->options->listeners[flow->listener].fds[layer->worker->index], &d->header,
+		ring_token_of(TOKEN_SIP_SEND, pool_slot(d), pool_generation(d)));
+}
+
+static void on_datagram_sent(struct worker *worker, const struct ring_completion *c)
+{
+	struct sip_layer *layer = sip_layer_of(worker);
+	struct datagram *d =
+		pool_find(&layer->datagrams, ring_token_slot(c->token), ring_token_generation(c->token));
+
+	if (!d) {
+		COUNT(&worker->counters, ring_late_completions);
+		return;
+	}
+	if (c->result < 0)
+		REFUSED(&worker->counters, REASON_SEND_FAILED);
+	free(d->large);
+	pool_give(&layer->datagrams, d);
+}
+
+/* On the worker of the flow's stream.  0 or errno. */
+static int write_here(struct sip_layer *layer, const struct sip_transmission *t)
+{
+	struct sip_connection *c = sip_connection_find(layer, t->flow.slot, t->flow.generation);
+
+	if (!c && t->is_response && t->fallback.ss_family)
+		c = sip_connection_to(layer, t->flow.protocol, &t->fallback); /* RFC 3261 18.2.2, once */
+	return c ? sip_connection_write(c, t->wire, t->client) : ENOTCONN;
+}
+
+static void post_to_flow(struct sip_layer *layer, const struct sip_transmission *t)
+{
+	struct sip_sending *s = malloc(sizeof(*s) + t->wire.n);
+
+	if (!s) {
+		REFUSED(&layer->worker->counters, REASON_NO_MEMORY);
+		sip_client_transport_failed(layer, t->client);
+		return;
+	}
+	*s = (struct sip_sending){ .msg = { .kind = MSG_SIP_SEND }, .flow = t->flow, .is_response = t->is_response,
+		.client = t->client, .fallback = t->fallback, .n = (uint32_t)t->wire.n };
+	memcpy(s->wire, t->wire.p, t->wire.n);
+	worker_post(layer->worker, t->flow.worker, &s->msg);
+}
+
+static void on_send(struct worker *worker, struct msg *msg)
+{
+	struct sip_sending *s = (struct sip_sending *)msg;
+	/* the client lives elsewhere: a connect that fails later is its time-out */
+	struct sip_transmission t = { .flow = s->flow, .wire = slice_of(s->wire, s->n), .is_response = s->is_response,
+		.fallback = s->fallback };
+
+	worker_answer(worker, msg, MSG_SIP_SENT, write_here(sip_layer_of(worker), &t));
+}
+
+static void on_sent(struct worker *worker, struct msg *msg)
+{
+	struct sip_sending *s = (struct sip_sending *)msg;
+
+	if (msg->err) {
+		REFUSED(&worker->counters, REASON_SEND_FAILED);
+		sip_client_transport_failed(sip_layer_of(worker), s->client);
+	}
+	free(s);
+}
+
+void sip_transport_send(struct sip_layer *layer, const struct sip_transmission *t)
+{
+	COUNT(&layer->worker->counters, sip_tx_messages);
+	if (!sip_flow_is_stream(&t->flow)) {
+		send_datagram(layer, &t->flow, t->wire);
+		return;
+	}
+	if (t->flow.worker != layer->worker->index) {
+		post_to_flow(layer, t);
+		return;
+	}
+	if (write_here(layer, t) != 0) {
+		REFUSED(&layer->worker->counters, REASON_SEND_FAILED);
+		sip_client_transport_failed(layer, t->client);
+	}
+}
+
+static int listener_for(const struct sip_layer *layer, enum sip_protocol protocol, int family)
+{
+	enum listen_proto wanted = protocol == SIP_UDP ? LISTEN_UDP : protocol == SIP_TCP ? LISTEN_TCP : LISTEN_TLS;
+
+	for (unsigned i = 0; i < layer->options->listener_count; i++)
+		if (layer->options->listeners[i].proto == wanted &&
+		    layer->options->listeners[i].bound.ss_family == family)
+			return (int)i;
+	return -1;
+}
+
+int sip_transport_flow_to(struct sip_layer *layer, const struct sip_target *target, struct sip_flow *flow)
+{
+	if (target->has_flow) {
+		*flow = target->flow;
+		if (!sip_flow_is_stream(flow) || target->flow_only || flow->worker != layer->worker->index ||
+		    sip_connection_find(layer, flow->slot, flow->generation))
+			return 0;
+	}
+	memset(flow, 0, sizeof(*flow));
+	if (target->address.ss_family == 0)
+		return EHOSTUNREACH;
+	if (target->protocol == SIP_UDP) {
+		int listener = listener_for(layer, SIP_UDP, target->address.ss_family);
+		if (listener < 0)
+			return EPROTONOSUPPORT; /* nothing to send from */
+		flow->protocol = SIP_UDP;
+		flow->listener = (uint8_t)listener;
+		flow->worker = (uint16_t)layer->worker->index;
+		sip_flow_set_peer(flow, &target->address);
+		return 0;
+	}
+	struct sip_connection *c = sip_connection_to(layer, target->protocol, &target->address);
+	if (!c)
+		return ECONNREFUSED;
+	sip_connection_flow(c, flow);
+	return 0;
+}
+
+/* ---- per worker ---- */
+
+int sip_transport_init(struct sip_layer *layer)
+{
+	struct worker *worker = layer->worker;
+
+	if (pool_init(&layer->datagrams, "datagrams", sizeof(struct datagram), DATAGRAMS_MAX) != 0)
+		return ENOMEM;
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		layer->credit[i] = SIP_CREDIT;
+	worker->on_completion[TOKEN_SIP_DATAGRAM] = on_datagram;
+	worker->on_completion[TOKEN_SIP_ACCEPT] = on_accept;
+	worker->on_completion[TOKEN_SIP_SEND] = on_datagram_sent;
+	worker->on_message[MSG_SIP_RECEIVED] = on_received;
+	worker->on_message[MSG_SIP_HANDLED] = on_handled;
+	worker->on_message[MSG_SIP_SEND] = on_send;
+	worker->on_message[MSG_SIP_SENT] = on_sent;
+	for (unsigned i = 0; i < layer->options->listener_count; i++)
+		start_receiving(layer, i);
+	return 0;
+}
+
+/* The ring goes next and with it what is in flight. */
+void sip_transport_free(struct sip_layer *layer)
+{
+	worker_disarm(layer->worker, &layer->rearm);
+	for (uint32_t slot = 0; slot < layer->datagrams.made; slot++) {
+		struct datagram *d = pool_at(&layer->datagrams, slot);
+		if (!d)
+			continue;
+		free(d->large);
+		pool_give(&layer->datagrams, d);
+	}
+	pool_free(&layer->datagrams);
+}
