@@ -25,7 +25,7 @@ def say(who, text):
 
 
 async def join(witness, name, address, options):
-    user = agent.Agent(witness, name, address, options.transport, options.domain)
+    user = agent.Agent(witness, name, address, options.transport, options.domain, unique=False)
     user.title = name.capitalize()
     await user.open()
     response = await user.register()

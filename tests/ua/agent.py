@@ -6,7 +6,6 @@ from . import Failure, check, msrp, sdp, sip, transaction, transport
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, MESSAGE, OPTIONS, UPDATE, PRACK, NOTIFY, INFO"
 USER_AGENT = "IM-client/OMA1.0 test"
-SIP_PORT = 5060
 _names = itertools.count(1)
 
 
@@ -120,6 +119,7 @@ class Session:
         for problem in description.problems:
             self.agent.witness.note("SDP of %s: %s" % (what, problem))
         self.leg.remote = description.path
+        self.leg.check_paths()
         if self.agent.witness.server and description.path:
             check(len(description.path) == 1, "path of %s: %r" % (what, description.path))
             uri = msrp.Uri(description.path[0])
@@ -215,9 +215,9 @@ class Agent:
     """A user with one SIP endpoint and one MSRP endpoint, talking to `outbound` (host, port)."""
 
     def __init__(self, witness, name, outbound, transport_name="udp", domain="example.com",
-                 host="127.0.0.1", patience=6.0, feature_tag=True):
+                 host="127.0.0.1", patience=6.0, feature_tag=True, unique=True):
         self.witness, self.outbound, self.domain = witness, outbound, domain
-        self.name = "%s%d" % (name, next(_names))
+        self.name = "%s%d" % (name, next(_names)) if unique else name
         self.endpoint = transport.Endpoint(self.name, witness, transport_name, host)
         self.layer = transaction.Layer(self.endpoint, patience)
         self.msrp = msrp.Endpoint(witness, host, patience)

@@ -266,6 +266,7 @@ class Leg:
         self.remote = []              # the peer's path from its SDP
         self.connection = None
         self.bound = asyncio.Event()
+        self.paths = []               # of requests, kept while the peer's path is not known yet
         self.messages = asyncio.Queue()
         self.reports = asyncio.Queue()
         self.open = {}                # message id -> Message
@@ -276,9 +277,8 @@ class Leg:
 
     # --- receiving ---
     def begin(self, chunk):
-        if [chunk.get("To-Path"), chunk.get("From-Path").split(" ")] != [str(self.local), self.remote]:
-            self.witness.note("SEND with To-Path %s From-Path %s, agreed %s and %s" % (
-                chunk.get("To-Path"), chunk.get("From-Path"), self.local, self.remote))
+        self.paths.append((chunk.get("To-Path"), chunk.get("From-Path")))
+        self.check_paths()
         if not chunk.has_body:
             return
         place = chunk.range()
@@ -296,6 +296,15 @@ class Leg:
                 self.witness.note("total of %s changed to %d" % (message.id, place[2]))
             message.total = place[2]
         message.chunks.append(chunk)
+
+    def check_paths(self):
+        """A peer may connect before its answer came: its paths are compared once that is known."""
+        for to, sender in self.paths if self.remote else ():
+            if [to, sender.split(" ")] != [str(self.local), self.remote]:
+                self.witness.note("SEND with To-Path %s From-Path %s, agreed %s and %s" % (
+                    to, sender, self.local, self.remote))
+        if self.remote:
+            self.paths.clear()
 
     def data(self, chunk, part):
         message = self.open[chunk.get("Message-ID")]
