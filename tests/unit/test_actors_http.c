@@ -239,13 +239,15 @@ static void connections_are_bounded(void **state)
 	struct http *http = open_http(SERVE_METRICS);
 	int fds[17];
 	char octet, *reply = NULL;
+	ssize_t got;
 
 	for (int i = 0; i < 16; i++) {
 		fds[i] = dial(http);
 		assert_int_equal(send(fds[i], "GET ", 4, MSG_NOSIGNAL), 4);
 	}
 	fds[16] = dial(http);
-	assert_true(recv(fds[16], &octet, 1, 0) <= 0);
+	got = recv(fds[16], &octet, 1, 0);
+	assert_true(got == 0 || (got < 0 && errno == ECONNRESET)); /* not our own patience */
 	for (int i = 0; i < 16; i++) {
 		struct pollfd p = { fds[i], POLLIN, 0 };
 

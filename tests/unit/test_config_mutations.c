@@ -2,7 +2,7 @@
  * Rounds are numbered and each has its own seed, so that a failure comes again. */
 #include "tests/unit/test_config_common.h"
 
-#define ROUNDS 3000
+#define ROUNDS 1000
 
 static uint64_t seed;
 static unsigned round_now;
