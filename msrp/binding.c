@@ -1,0 +1,146 @@
+#include "msrp/binding.h"
+
+#include <assert.h>
+
+#include "msrp/connection.h"
+#include "msrp/foreign.h"
+
+/* ---- legs by session-id ---- */
+
+/* The octets behind the worker are random and unguessable, so they are the hash. */
+static uint64_t hash_of(const char session_id[MINTED_CHARS])
+{
+	uint64_t hash;
+
+	memcpy(&hash, session_id + 8, sizeof(hash));
+	return hash * 0x9e3779b97f4a7c15u >> 32;
+}
+
+static struct slice session_id_of(const struct msrp_leg *leg)
+{
+	/* "...;tcp" stands behind it: see leg.c */
+	return slice_of(leg->uri + leg->uri_n - MINTED_CHARS - 4, MINTED_CHARS);
+}
+
+static struct msrp_leg **bucket_of(struct msrp_endpoint *endpoint, struct slice session_id)
+{
+	return &endpoint->leg_table[hash_of(session_id.p) & endpoint->leg_mask];
+}
+
+void msrp_binding_add(struct msrp_leg *leg)
+{
+	struct msrp_leg **bucket = bucket_of(leg->endpoint, session_id_of(leg));
+
+	leg->next_of_bucket = *bucket;
+	*bucket = leg;
+}
+
+void msrp_binding_remove(struct msrp_leg *leg)
+{
+	struct msrp_leg **link = bucket_of(leg->endpoint, session_id_of(leg));
+
+	while (*link != leg)
+		link = &(*link)->next_of_bucket;
+	*link = leg->next_of_bucket;
+}
+
+static struct msrp_leg *find_leg(struct msrp_endpoint *endpoint, struct slice session_id)
+{
+	struct msrp_leg *leg = *bucket_of(endpoint, session_id);
+
+	while (leg && !slice_eq(session_id_of(leg), session_id))
+		leg = leg->next_of_bucket;
+	return leg;
+}
+
+/* ---- one head ---- */
+
+static enum msrp_binding refuse(struct msrp_connection *c, unsigned status, enum reason why)
+{
+	struct worker *worker = c->endpoint->worker;
+
+	REFUSED(&worker->counters, why);
+	LOG(INFO, worker, "msrp", pool_slot(c), "refused status=%u reason=%s", status,
+		reason_label(why));
+	msrp_connection_answer(c, status);
+	return BINDING_REFUSED;
+}
+
+static bool carries_nothing(const struct msrp_connection *c)
+{
+	return c->leg_count == 0 && !c->proxy && !c->was_bound && !msrp_foreign_is_used(c);
+}
+
+/* SIP is slower than MSRP: the peer read our path, but his has not come here yet. */
+static enum msrp_binding wait_for_peer(struct msrp_connection *c, struct msrp_leg *leg)
+{
+	if (leg->early && leg->early != c)
+		return refuse(c, 506, REASON_MSRP_SECOND_CONNECTION);
+	if (!carries_nothing(c))
+		return refuse(c, 481, REASON_MSRP_SESSION_UNKNOWN);
+	leg->early = c;
+	c->early_for = leg;
+	msrp_connection_pause(c, PAUSE_REWOUND);
+	return BINDING_LATER;
+}
+
+static enum msrp_binding bind_leg(struct msrp_connection *c, struct msrp_leg *leg)
+{
+	if (!leg->peer_path)
+		return wait_for_peer(c, leg);
+	if (!msrp_path_equal(c->parser.head.from_path, msrp_leg_peer_path(leg)))
+		return refuse(c, 481, REASON_MSRP_SESSION_UNKNOWN);
+	if (leg->connection != c) {
+		if (leg->connection)
+			return refuse(c, 506, REASON_MSRP_SECOND_CONNECTION);
+		msrp_connection_bind(c, leg);
+	}
+	return BINDING_LEG;
+}
+
+static enum msrp_binding find_owner(struct msrp_connection *c, unsigned owner)
+{
+	/* By design.md 2 a connection moves once, and only before it carries anything. */
+	if (c->was_handed_over || !carries_nothing(c))
+		return BINDING_FOREIGN;
+	c->waits_for = owner;
+	msrp_connection_pause(c, PAUSE_REWOUND);
+	msrp_todo(c, TODO_HANDOVER);
+	return BINDING_LATER;
+}
+
+/* The common case without looking into the URIs: what the peer always writes. */
+static struct msrp_leg *same_as_before(const struct msrp_connection *c)
+{
+	struct msrp_leg *leg = LIST_FIRST(&c->legs);
+	const struct msrp_head *head = &c->parser.head;
+
+	return leg && leg->is_bound && slice_eq(head->to_path, msrp_leg_uri_slice(leg)) &&
+		slice_eq(head->from_path, msrp_leg_peer_path(leg)) ? leg : NULL;
+}
+
+enum msrp_binding msrp_binding_find(struct msrp_connection *c, struct msrp_leg **leg,
+	unsigned *owner)
+{
+	const struct msrp_head *head = &c->parser.head;
+	struct worker *worker = c->endpoint->worker;
+	struct msrp_path path;
+	int minted_by = -1;
+
+	if ((*leg = same_as_before(c)))
+		return head->is_request ? BINDING_LEG : BINDING_NOBODY;
+	/* More than one URI would end at us: we are nobody's relay. */
+	if (msrp_path_parse(head->to_path, &path) == MSRP_PATH_OK && path.count == 1)
+		minted_by = minted_worker(path.first.session_id);
+	if (minted_by >= 0 && (unsigned)minted_by >= worker->group->count)
+		minted_by = -1;
+	*owner = (unsigned)minted_by;
+	if (!head->is_request)
+		return minted_by >= 0 && msrp_foreign_has(c, *owner) ? BINDING_FOREIGN : BINDING_NOBODY;
+	if (minted_by >= 0 && *owner != worker->index && !c->proxy)
+		return find_owner(c, *owner);
+	if (minted_by == (int)worker->index &&
+		(*leg = find_leg(c->endpoint, path.first.session_id)))
+		return bind_leg(c, *leg);
+	return refuse(c, 481, REASON_MSRP_SESSION_UNKNOWN);
+}

@@ -1,0 +1,640 @@
+#include "msrp/connection.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "msrp/binding.h"
+#include "msrp/foreign.h"
+#include "msrp/leg_internal.h"
+#include "msrp/switch.h"
+
+#define BRIDGE_OCTETS 1024 /* copied behind what is held, so that parsing can go on in the block */
+#define NOBODY        UINT32_MAX
+
+static const struct stream_events stream_events;
+
+/* ---- beginning ---- */
+
+static void on_timer(struct timer *timer);
+
+static struct msrp_connection *make(struct msrp_endpoint *endpoint)
+{
+	struct msrp_connection *c = pool_take(&endpoint->connections);
+
+	if (!c) {
+		REFUSED(&endpoint->worker->counters, REASON_POOL_EXHAUSTED);
+		return NULL;
+	}
+	c->endpoint = endpoint;
+	LIST_INIT(&c->legs);
+	msrp_parser_init(&c->parser, &endpoint->parser_limits);
+	return c;
+}
+
+struct msrp_connection *msrp_connection_make_proxy(struct msrp_endpoint *endpoint,
+	struct msrp_proxy *proxy)
+{
+	struct msrp_connection *c = make(endpoint);
+
+	if (c)
+		c->proxy = proxy;
+	return c;
+}
+
+struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, int fd,
+	uint64_t unbound_at_ms)
+{
+	struct worker *worker = endpoint->worker;
+	struct msrp_connection *c = make(endpoint);
+	uint64_t now_ms = worker_now_ms(worker);
+
+	if (!c)
+		return NULL;
+	c->stream = stream_adopt(worker, fd, &stream_events, c);
+	if (!c->stream) {
+		pool_give(&endpoint->connections, c);
+		return NULL;
+	}
+	c->unbound_at_ms = unbound_at_ms;
+	worker_arm(worker, &c->timer, unbound_at_ms > now_ms ? unbound_at_ms - now_ms : 1, on_timer);
+	msrp_connection_set_receive(c);
+	return c;
+}
+
+struct msrp_connection *msrp_connection_open(struct msrp_leg *leg,
+	const struct sockaddr_storage *to)
+{
+	struct msrp_endpoint *endpoint = leg->endpoint;
+	struct worker *worker = endpoint->worker;
+	struct msrp_connection *c = make(endpoint);
+
+	if (!c)
+		return NULL;
+	c->stream = stream_connect(worker, to, &stream_events, c);
+	if (!c->stream) {
+		pool_give(&endpoint->connections, c);
+		return NULL;
+	}
+	c->is_connecting = true;
+	c->unbound_at_ms = worker_now_ms(worker) + endpoint->options->limits.unbound_ms;
+	worker_arm(worker, &c->timer, endpoint->options->limits.unbound_ms, on_timer);
+	leg->connection = c;
+	LIST_INSERT_HEAD(&c->legs, leg, on_connection);
+	c->leg_count++;
+	return c;
+}
+
+/* ---- sessions on it ---- */
+
+void msrp_connection_bind(struct msrp_connection *c, struct msrp_leg *leg)
+{
+	if (leg->connection != c) {
+		leg->connection = c;
+		LIST_INSERT_HEAD(&c->legs, leg, on_connection);
+		c->leg_count++;
+	}
+	leg->is_bound = true;
+	if (!c->was_bound) {
+		c->was_bound = true;
+		worker_disarm(c->endpoint->worker, &c->timer);
+	}
+	msrp_connection_set_receive(c);
+	msrp_leg_on_bound(leg);
+}
+
+void msrp_connection_unbind(struct msrp_connection *c, struct msrp_leg *leg)
+{
+	if (c->in.leg == leg)
+		msrp_switch_abort(c);
+	if (c->writer && c->writer->in.leg && c->writer->in.leg->pair == leg)
+		msrp_switch_abort(c->writer);
+	LIST_REMOVE(leg, on_connection);
+	c->leg_count--;
+	leg->connection = NULL;
+	leg->is_bound = false;
+	if (c->leg_count == 0 && c->proxy)
+		msrp_proxy_is_idle(c);
+}
+
+bool msrp_connection_is_single(const struct msrp_connection *c)
+{
+	return c->leg_count == 1 && !c->proxy && !msrp_foreign_is_used(c);
+}
+
+/* ---- reading ---- */
+
+void msrp_connection_set_receive(struct msrp_connection *c)
+{
+	enum stream_receive want = STREAM_MULTISHOT;
+
+	if (!c->stream || c->is_lost)
+		return;
+	if (c->pauses)
+		want = STREAM_PAUSED;
+	else if (!c->was_bound || c->is_slowed)
+		want = STREAM_ONE_SHOT; /* unbound: it can be handed over between two of them */
+	if (c->stream->receive != want)
+		stream_set_receive(c->stream, want);
+}
+
+void msrp_connection_pause(struct msrp_connection *c, unsigned why)
+{
+	if (c->pauses & why)
+		return;
+	c->pauses |= why;
+	msrp_connection_set_receive(c);
+}
+
+void msrp_connection_resume(struct msrp_connection *c, unsigned why)
+{
+	if (!(c->pauses & why))
+		return;
+	c->pauses &= ~why;
+	c->progress_ms = worker_now_ms(c->endpoint->worker);
+	if (why & PAUSE_REWOUND)
+		msrp_todo(c, TODO_PUMP);
+	msrp_connection_set_receive(c);
+}
+
+/* ---- parsing ---- */
+
+/* Octets of one foreign session in a row: they travel in one message. */
+struct run {
+	uint32_t owner; /* NOBODY: there is none */
+	size_t from;
+};
+
+static void end_run(struct msrp_connection *c, struct run *run, struct slice in, size_t to)
+{
+	if (run->owner != NOBODY && to > run->from && !c->is_lost &&
+		msrp_foreign_send(c, run->owner, slice_of(in.p + run->from, to - run->from)) != 0)
+		msrp_connection_lose(c, REASON_NO_MEMORY);
+	run->owner = NOBODY;
+}
+
+static void extend_run(struct msrp_connection *c, struct run *run, struct slice in, size_t begin)
+{
+	uint32_t owner = c->in.way == WAY_FOREIGN ? c->in.owner : NOBODY;
+
+	if (owner == run->owner)
+		return;
+	end_run(c, run, in, begin);
+	run->owner = owner;
+	run->from = begin;
+}
+
+void msrp_connection_answer(struct msrp_connection *c, unsigned status)
+{
+	const struct msrp_head *head = &c->parser.head;
+	size_t size = 128 + head->transaction_id.n * 2 + head->to_path.n + head->from_path.n;
+	struct buffer b;
+	char *p;
+
+	if (head->method == MSRP_METHOD_REPORT || !(p = msrp_output_reserve(c, size, NULL)))
+		return; /* RFC 4975 7.1.2: a REPORT is never answered */
+	b = buffer_over(p, size);
+	msrp_write_answer(&b, head, status);
+	assert(!b.overflow);
+	msrp_output_commit(c, b.n);
+}
+
+/* False: the head stays unread. */
+static bool on_head(struct msrp_connection *c, struct slice piece)
+{
+	struct msrp_leg *leg = NULL;
+	unsigned owner = 0;
+
+	c->in = (struct msrp_incoming){ .way = WAY_SKIP };
+	if (!c->parser.head.is_request && msrp_switch_on_response(c))
+		return true;
+	switch (msrp_binding_find(c, &leg, &owner)) {
+	case BINDING_LEG:
+		msrp_switch_on_head(c, leg, piece);
+		break;
+	case BINDING_FOREIGN:
+		c->in.way = WAY_FOREIGN;
+		c->in.owner = owner;
+		COUNT(&c->endpoint->worker->counters, msrp_foreign_chunks);
+		break;
+	case BINDING_LATER:
+		return false;
+	case BINDING_REFUSED:
+	case BINDING_NOBODY:
+		break;
+	}
+	return true;
+}
+
+static void on_bad(struct msrp_connection *c)
+{
+	bool is_limit = c->parser.reason == MSRP_REASON_HEAD_TOO_LONG;
+
+	LOG(WARN, c->endpoint->worker, "msrp", pool_slot(c), "not MSRP why=\"%s\"",
+		msrp_reason_text(c->parser.reason));
+	msrp_connection_lose(c, is_limit ? REASON_MSRP_HEAD_LIMIT : REASON_MSRP_BAD);
+}
+
+static void begin_input(struct msrp_connection *c, struct slice in)
+{
+	c->in.head_is_parsed = false;
+	if (c->in.way == WAY_PENDING)
+		c->in.head = slice_of(in.p, c->parsed);
+}
+
+/* Parses `in`, of which the first c->parsed octets were parsed before.  How many octets at its end
+ * have to be kept; c->parsed says how many of these are parsed. */
+static size_t pump(struct msrp_connection *c, struct slice in)
+{
+	struct run run = { .owner = NOBODY };
+	size_t at = c->parsed, begin = 0, used;
+
+	begin_input(c, in);
+	while (!c->is_lost) {
+		enum msrp_event event = msrp_parse(&c->parser, slice_skip(in, at), &used);
+		if (event == MSRP_MORE)
+			break;
+		if (event == MSRP_BAD) {
+			on_bad(c);
+			break;
+		}
+		if (event == MSRP_HEAD || c->in.way != WAY_PENDING)
+			begin = at;
+		at += used;
+		struct slice kept = slice_of(in.p + begin, at - begin);
+		if (event == MSRP_HEAD && !on_head(c, kept)) {
+			msrp_parser_init(&c->parser, &c->endpoint->parser_limits);
+			c->in.way = WAY_NONE;
+			at = begin;
+			break;
+		}
+		extend_run(c, &run, in, begin);
+		if (event == MSRP_BODY)
+			msrp_switch_on_body(c, kept);
+		else if (event == MSRP_END)
+			msrp_switch_on_end(c, kept);
+	}
+	end_run(c, &run, in, at);
+	if (c->is_lost)
+		return 0;
+	if (c->in.way == WAY_STREAM)
+		msrp_switch_keep_head(c);
+	if (c->in.way != WAY_PENDING)
+		begin = at;
+	c->parsed = at - begin;
+	return in.n - begin;
+}
+
+static void hold(struct msrp_connection *c, struct slice octets)
+{
+	if (octets.n > MSRP_HELD_MAX - c->held.n)
+		msrp_connection_lose(c, REASON_QUEUE_FULL);
+	else if (msrp_held_append(&c->held, octets) != 0)
+		msrp_connection_lose(c, REASON_NO_MEMORY);
+}
+
+static void pump_held(struct msrp_connection *c)
+{
+	size_t kept = pump(c, slice_of(c->held.p, c->held.n));
+
+	msrp_held_drop(&c->held, c->held.n - kept);
+}
+
+/*
+ * What is held is continued with a little of what came, until all that must be kept lies within
+ * what came; from there on it is parsed where it is.
+ */
+static struct slice cross_bridge(struct msrp_connection *c, struct slice octets)
+{
+	while (c->held.n && octets.n && !c->is_lost && !(c->pauses & PAUSE_REWOUND)) {
+		size_t n = octets.n < BRIDGE_OCTETS ? octets.n : BRIDGE_OCTETS;
+
+		hold(c, slice_of(octets.p, n));
+		if (c->is_lost)
+			break;
+		size_t kept = pump(c, slice_of(c->held.p, c->held.n));
+		if (kept <= n) {
+			msrp_held_drop(&c->held, c->held.n);
+			return slice_skip(octets, n - kept);
+		}
+		msrp_held_drop(&c->held, c->held.n - kept);
+		octets = slice_skip(octets, n);
+	}
+	return octets;
+}
+
+/* A chunk or head that was begun has limits.chunk_stall from its last octet on. */
+static void watch_for_stall(struct msrp_connection *c)
+{
+	bool has_begun = c->in.way != WAY_NONE || c->held.n;
+
+	if (has_begun && c->stream && c->was_bound && !c->is_lost && !timer_is_armed(&c->timer))
+		worker_arm(c->endpoint->worker, &c->timer,
+			c->endpoint->options->limits.chunk_stall_ms, on_timer);
+}
+
+void msrp_connection_receive(struct msrp_connection *c, struct slice octets)
+{
+	if (c->is_lost)
+		return;
+	c->progress_ms = worker_now_ms(c->endpoint->worker);
+	if (c->held.n)
+		octets = cross_bridge(c, octets);
+	if (octets.n && !c->is_lost && !c->held.n && !(c->pauses & PAUSE_REWOUND)) {
+		size_t kept = pump(c, octets);
+		octets = slice_skip(octets, octets.n - kept);
+	}
+	if (octets.n && !c->is_lost)
+		hold(c, octets);
+	if (c->must_replay && c->in.way == WAY_NONE)
+		msrp_todo(c, TODO_PUMP);
+	watch_for_stall(c);
+}
+
+/* ---- writing ---- */
+
+size_t msrp_output_queued(const struct msrp_connection *c)
+{
+	if (c->proxy)
+		return msrp_proxy_queued(c);
+	return c->stream ? stream_queued(c->stream) : 0;
+}
+
+static void let_senders_go_on(struct msrp_connection *c)
+{
+	struct msrp_leg *leg;
+
+	c->holds_senders = false;
+	LIST_FOREACH(leg, &c->legs, on_connection) {
+		struct msrp_connection *sender = leg->pair ? leg->pair->connection : NULL;
+		if (!sender)
+			continue;
+		sender->is_slowed = false;
+		msrp_connection_resume(sender, PAUSE_FAR_FULL);
+		msrp_connection_set_receive(sender);
+	}
+}
+
+void msrp_output_account(struct msrp_connection *c)
+{
+	const struct limits_options *limits = &c->endpoint->options->limits;
+	size_t queued = msrp_output_queued(c);
+	size_t most = 2 * limits->leg_high * (c->leg_count ? c->leg_count : 1);
+
+	c->endpoint->queued += queued - c->queued_seen;
+	c->queued_seen = queued;
+	if (queued < limits->leg_low) {
+		msrp_connection_resume(c, PAUSE_NOT_READING);
+		if (c->holds_senders)
+			let_senders_go_on(c);
+	} else if (queued > most) {
+		/* What it asks for itself (answers to its chunks) is bounded like the rest. */
+		msrp_connection_pause(c, PAUSE_NOT_READING);
+	}
+}
+
+char *msrp_output_reserve(struct msrp_connection *c, size_t n,
+	const struct msrp_connection *writer)
+{
+	char *p;
+
+	if (c->is_lost)
+		return NULL;
+	if (c->writer && c->writer != writer)
+		msrp_switch_interrupt(c->writer);
+	if (c->is_lost)
+		return NULL;
+	p = c->proxy ? msrp_proxy_reserve(c, n) : stream_reserve(c->stream, n);
+	if (!p)
+		msrp_connection_lose(c, REASON_NO_MEMORY);
+	return p;
+}
+
+void msrp_output_commit(struct msrp_connection *c, size_t n)
+{
+	if (c->proxy) {
+		msrp_proxy_commit(c, n);
+	} else {
+		stream_commit(c->stream, n);
+		COUNT_N(&c->endpoint->worker->counters, msrp_tx_bytes, n);
+		msrp_foreign_on_queued(c, n);
+	}
+	msrp_output_account(c);
+}
+
+bool msrp_output_write(struct msrp_connection *c, struct slice octets,
+	const struct msrp_connection *writer)
+{
+	char *p;
+
+	/* Large pieces fill what room there is: reserving asks for it in one piece. */
+	if (!c->proxy && !c->is_lost && c->writer == writer && octets.n > STREAM_BUFFER_SMALL) {
+		if (stream_write(c->stream, octets) != 0) {
+			msrp_connection_lose(c, REASON_NO_MEMORY);
+			return false;
+		}
+		COUNT_N(&c->endpoint->worker->counters, msrp_tx_bytes, octets.n);
+		msrp_foreign_on_queued(c, octets.n);
+		msrp_output_account(c);
+		return true;
+	}
+	if (!(p = msrp_output_reserve(c, octets.n, writer)))
+		return false;
+	memcpy(p, octets.p, octets.n);
+	msrp_output_commit(c, octets.n);
+	return true;
+}
+
+/* ---- events of the stream ---- */
+
+static void on_connected(struct stream *stream)
+{
+	struct msrp_connection *c = stream->owner;
+	struct msrp_leg *leg = LIST_FIRST(&c->legs);
+
+	c->is_connecting = false;
+	if (c->is_lost || !leg)
+		return;
+	msrp_connection_bind(c, leg);
+	msrp_leg_write_empty_send(leg);
+}
+
+static void on_data(struct stream *stream, struct slice octets)
+{
+	struct msrp_connection *c = stream->owner;
+
+	COUNT_N(&c->endpoint->worker->counters, msrp_rx_bytes, octets.n);
+	msrp_connection_receive(c, octets);
+}
+
+static void on_written(struct stream *stream)
+{
+	struct msrp_connection *c = stream->owner;
+
+	if (c->is_lost)
+		return;
+	msrp_output_account(c);
+	msrp_foreign_on_written(c);
+	if (c->pauses & PAUSE_REWOUND && !c->early_for)
+		msrp_todo(c, TODO_HANDOVER);
+}
+
+static void on_end(struct stream *stream, int err)
+{
+	struct msrp_connection *c = stream->owner;
+
+	if (c->is_connecting)
+		msrp_connection_lose(c, REASON_CONNECT_FAILED);
+	else
+		msrp_connection_lose(c, err == 0 ? REASON_PEER_CLOSED : REASON_SEND_FAILED);
+}
+
+static const struct stream_events stream_events = {
+	.on_connected = on_connected,
+	.on_data = on_data,
+	.on_written = on_written,
+	.on_end = on_end,
+};
+
+static void on_timer(struct timer *timer)
+{
+	struct msrp_connection *c =
+		(struct msrp_connection *)((char *)timer - offsetof(struct msrp_connection, timer));
+	struct worker *worker = c->endpoint->worker;
+	uint64_t limit_ms = c->endpoint->options->limits.chunk_stall_ms;
+	uint64_t idle_ms = worker_now_ms(worker) - c->progress_ms;
+
+	if (c->is_lost)
+		return;
+	if (!c->was_bound) {
+		msrp_connection_lose(c, c->is_connecting ? REASON_CONNECT_FAILED :
+			REASON_MSRP_UNBOUND_TIMEOUT);
+		return;
+	}
+	if (c->in.way == WAY_NONE && !c->held.n)
+		return; /* armed again with the next chunk that does not come whole */
+	if (c->pauses) /* it is us who do not read */
+		idle_ms = 0;
+	if (idle_ms >= limit_ms)
+		msrp_connection_lose(c, REASON_MSRP_CHUNK_STALL);
+	else
+		worker_arm(worker, &c->timer, limit_ms - idle_ms, on_timer);
+}
+
+/* ---- the end ---- */
+
+void msrp_connection_lose(struct msrp_connection *c, enum reason why)
+{
+	if (c->is_lost)
+		return;
+	c->is_lost = true;
+	c->lost_why = why;
+	worker_disarm(c->endpoint->worker, &c->timer);
+	msrp_todo(c, TODO_CLOSE);
+}
+
+void msrp_connection_close_if_unused(struct msrp_connection *c)
+{
+	if (!c->proxy && c->was_bound && c->leg_count == 0 && !msrp_foreign_is_used(c))
+		msrp_todo(c, TODO_CLOSE);
+}
+
+/* Nothing refers to it any more. */
+static void release(struct msrp_connection *c)
+{
+	struct msrp_endpoint *endpoint = c->endpoint;
+
+	worker_disarm(endpoint->worker, &c->timer);
+	if (c->early_for)
+		c->early_for->early = NULL;
+	if (c->pauses & PAUSE_CREDIT)
+		TAILQ_REMOVE(&endpoint->without_credit, c, credit_link);
+	if (c->todo)
+		TAILQ_REMOVE(&endpoint->todo, c, todo_link);
+	msrp_held_free(&c->held);
+	free(c->in.head_copy);
+	msrp_foreign_end(c);
+	if (c->proxy)
+		msrp_proxy_free(c);
+	endpoint->queued -= c->queued_seen;
+	pool_give(&endpoint->connections, c);
+}
+
+static void tell_why(const struct msrp_connection *c)
+{
+	struct worker *worker = c->endpoint->worker;
+	bool is_normal = c->lost_why == REASON_PEER_CLOSED && c->in.way == WAY_NONE && !c->held.n;
+
+	if (!is_normal)
+		REFUSED(&worker->counters, c->lost_why);
+	LOG(INFO, worker, "msrp", pool_slot(c), "connection lost legs=%u reason=%s", c->leg_count,
+		reason_label(c->lost_why));
+}
+
+static void close_now(struct msrp_connection *c)
+{
+	struct msrp_leg *leg;
+
+	if (!c->is_lost && (c->leg_count || msrp_foreign_is_used(c)))
+		return; /* a session came after all */
+	if (c->is_lost && !c->proxy)
+		tell_why(c);
+	while ((leg = LIST_FIRST(&c->legs)))
+		msrp_leg_lose(leg, c->lost_why);
+	if (c->proxy && !c->is_homeless)
+		return; /* octets may be under way to it */
+	/* A lost one may still take what was written before: a 481 and the like. */
+	if (c->stream)
+		stream_close(c->stream, false);
+	c->stream = NULL;
+	release(c);
+}
+
+void msrp_connection_end_proxy(struct msrp_connection *c, enum reason why)
+{
+	c->is_homeless = true;
+	msrp_connection_lose(c, why);
+	msrp_todo(c, TODO_CLOSE);
+}
+
+void msrp_connection_release(struct msrp_connection *c)
+{
+	release(c);
+}
+
+static void hand_over(struct msrp_connection *c)
+{
+	int err;
+
+	if (c->is_lost || !(c->pauses & PAUSE_REWOUND) || c->early_for)
+		return;
+	err = msrp_foreign_hand_over(c);
+	if (err == 0) {
+		c->stream = NULL;
+		release(c);
+	} else if (err == ENOMEM) {
+		msrp_connection_lose(c, REASON_NO_MEMORY);
+	} /* EBUSY: asked again when the answer that is queued was written */
+}
+
+void msrp_connection_do(struct msrp_connection *c)
+{
+	unsigned todo = c->todo;
+
+	c->todo = 0;
+	if (todo & TODO_PUMP && !c->is_lost) {
+		msrp_switch_replay(c);
+		if (c->held.n && !(c->pauses & PAUSE_REWOUND))
+			pump_held(c);
+		watch_for_stall(c);
+	}
+	if (todo & TODO_FLUSH)
+		msrp_proxy_flush(c);
+	if (todo & TODO_CLOSE) {
+		close_now(c);
+		return;
+	}
+	if (todo & TODO_HANDOVER)
+		hand_over(c);
+}

@@ -1,0 +1,77 @@
+/*
+ * An MSRP connection: octets in, through the parser, to whoever the chunk is
+ * for; octets out, one chunk at a time.  It may carry many sessions (RFC 4975
+ * section 5.4).  A proxy is the same thing without a socket: see foreign.h.
+ *
+ * Thread: owning worker only.  Owner: the endpoint's pool.  A connection ends at
+ * the end of a turn, never inside a call.
+ */
+#ifndef MSRP_CONNECTION_H
+#define MSRP_CONNECTION_H
+
+#include "msrp/endpoint.h"
+
+/* An accepted or handed over descriptor.  NULL: pool exhausted; `fd` is the caller's. */
+struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, int fd,
+	uint64_t unbound_at_ms);
+
+/* Connects for a leg, which is bound when that succeeds.  NULL: no descriptor, pool exhausted. */
+struct msrp_connection *msrp_connection_open(struct msrp_leg *leg,
+	const struct sockaddr_storage *to);
+
+/* Without stream. */
+struct msrp_connection *msrp_connection_make_proxy(struct msrp_endpoint *endpoint,
+	struct msrp_proxy *proxy);
+
+/* Parses octets that arrived; what is not used yet is kept. */
+void msrp_connection_receive(struct msrp_connection *c, struct slice octets);
+
+/* As if it had ended: its legs are lost, then it is closed, at the end of the turn. */
+void msrp_connection_lose(struct msrp_connection *c, enum reason why);
+
+/* Closes it at the end of the turn if it had a session and has none left. */
+void msrp_connection_close_if_unused(struct msrp_connection *c);
+
+/* A leg joins or leaves; `leg->connection` follows. */
+void msrp_connection_bind(struct msrp_connection *c, struct msrp_leg *leg);
+void msrp_connection_unbind(struct msrp_connection *c, struct msrp_leg *leg);
+
+/* Reads no more for that reason; reads again when the last reason is gone. */
+void msrp_connection_pause(struct msrp_connection *c, unsigned why);
+void msrp_connection_resume(struct msrp_connection *c, unsigned why);
+void msrp_connection_set_receive(struct msrp_connection *c);
+
+/*
+ * Room for a whole chunk or piece of one at the end of what is to be sent; then commit what was
+ * written.  A chunk that `writer` did not open is ended with '+' before that, for chunks do not
+ * interleave.  NULL: the connection is lost.
+ */
+char *msrp_output_reserve(struct msrp_connection *c, size_t n,
+	const struct msrp_connection *writer);
+void msrp_output_commit(struct msrp_connection *c, size_t n);
+
+bool msrp_output_write(struct msrp_connection *c, struct slice octets,
+	const struct msrp_connection *writer); /* false: lost */
+
+/* Answers the request whose head was just parsed. */
+void msrp_connection_answer(struct msrp_connection *c, unsigned status);
+
+/* Octets written and not yet sent. */
+size_t msrp_output_queued(const struct msrp_connection *c);
+
+/* The queue became shorter, or longer: keeps the endpoint's sum, lets senders go on. */
+void msrp_output_account(struct msrp_connection *c);
+
+/* A connection on which only one session depends: it may be stopped for it. */
+bool msrp_connection_is_single(const struct msrp_connection *c);
+
+/* The home of a proxy has gone. */
+void msrp_connection_end_proxy(struct msrp_connection *c, enum reason why);
+
+/* Gives it back; the stream is closed already.  For the end of the worker. */
+void msrp_connection_release(struct msrp_connection *c);
+
+/* End-of-turn work. */
+void msrp_connection_do(struct msrp_connection *c);
+
+#endif

@@ -1,0 +1,208 @@
+/*
+ * What the files of the MSRP run-time share: the state of one worker's MSRP
+ * endpoint and the objects in it.  Actors see msrp/leg.h only.
+ *
+ *   connection  octets in, octets out, one parser; who it belongs to: binding
+ *   foreign     connections whose descriptor is another worker's
+ *   leg         one end of a session; pairs of them switch
+ *   transaction chunks that were forwarded and not answered yet
+ *   switch      what becomes of an incoming chunk
+ *
+ * No object is freed and no connection closed in the middle of a parse: what
+ * ends, resumes or has to be told is queued in `todo` and done at the end of the
+ * turn, when nothing of ours is on the call stack.
+ *
+ * Thread: owning worker only.
+ */
+#ifndef MSRP_ENDPOINT_H
+#define MSRP_ENDPOINT_H
+
+#include <sys/queue.h>
+
+#include "core/log.h"
+#include "core/minted.h"
+#include "core/pool.h"
+#include "core/stream.h"
+#include "msrp/chunk_write.h"
+#include "msrp/leg.h"
+
+enum {
+	MSRP_SMALL_CHUNK = 2048,        /* forwarded whole, with its range as received           */
+	MSRP_ID_CHARS = 18,             /* 5 name the slot, 13 carry 65 random bits              */
+	MSRP_TRANSACTIONS_PER_LEG = 4096,
+	MSRP_OPEN_MESSAGES = 16,        /* begun and not ended, remembered per leg               */
+	MSRP_HELD_MAX = 8 * 1024 * 1024, /* unparsed octets: what a paused multishot still brings */
+	MSRP_CREDIT = 256,              /* messages under way per (source, owner)                */
+	MSRP_PROXY_BUCKETS = 1024,
+};
+
+struct msrp_connection;
+struct msrp_foreign_home;
+struct msrp_proxy;
+
+/* A growing heap buffer; freed when empty, so that an idle connection costs little. */
+struct msrp_held {
+	char *p;
+	size_t n, size;
+};
+
+/* Why a connection is not read; 0: it is. */
+enum {
+	PAUSE_REWOUND = 1,     /* its next head cannot be dealt with yet; nothing is parsed */
+	PAUSE_NOT_READY = 2,   /* the other leg is not bound                               */
+	PAUSE_FAR_FULL = 4,    /* the other leg's queue is over its high mark              */
+	PAUSE_CREDIT = 8,      /* the owner of a foreign session has too much to do        */
+	PAUSE_OUTSTANDING = 16, /* too many chunks wait for their answer                   */
+	PAUSE_NOT_READING = 32, /* it does not read what it asked us to answer              */
+};
+
+/* What is done with a connection at the end of the turn. */
+enum { TODO_CLOSE = 1, TODO_PUMP = 2, TODO_FLUSH = 4, TODO_HANDOVER = 8 };
+
+/* What becomes of the incoming chunk that is open on a connection. */
+enum msrp_way {
+	WAY_NONE,    /* between chunks                                                     */
+	WAY_SKIP,    /* answered, or nothing to answer: content is dropped                 */
+	WAY_PENDING, /* kept from its first octet on until it is clear what it is          */
+	WAY_STREAM,  /* goes to the other leg as it comes                                  */
+	WAY_WAIT,    /* kept at the leg until the other leg is bound                       */
+	WAY_FOREIGN, /* its octets go to another worker                                    */
+};
+
+struct msrp_incoming {
+	enum msrp_way way;
+	struct msrp_leg *leg;   /* whose peer sends it: PENDING, STREAM, WAIT              */
+	bool is_send, has_content_type, head_is_parsed;
+	bool is_out_open;       /* STREAM: a chunk is open on the other leg's connection   */
+	enum msrp_failure_report failure_report;
+	uint64_t message;       /* hash of the Message-ID                                  */
+	struct msrp_byte_range range;
+	uint64_t next;          /* STREAM: number of the first octet not yet sent          */
+	size_t head_n, body_n;  /* PENDING: its first head_n + body_n octets are kept      */
+	size_t wait_at;         /* WAIT: where it begins in leg->waiting                   */
+	unsigned owner;         /* FOREIGN                                                 */
+	struct msrp_transaction *transaction; /* NULL: wants no answer, or has it          */
+	char id[MSRP_ID_CHARS]; /* of the outgoing chunk that is open                      */
+	struct slice head;      /* STREAM: its text, in the input or copied                */
+	char *head_copy;        /* STREAM beyond one read: heap                            */
+};
+
+struct msrp_connection {
+	struct msrp_endpoint *endpoint;
+	struct stream *stream;  /* NULL: a proxy, or lost                                  */
+	struct msrp_parser parser;
+	struct msrp_incoming in;
+	struct msrp_held held;  /* not parsed, or kept for in.way == WAY_PENDING           */
+	size_t parsed;          /* of what is held, octets that the parser has taken       */
+	LIST_HEAD(, msrp_leg) legs;
+	unsigned leg_count;
+	struct msrp_connection *writer; /* whose incoming chunk is open on our output      */
+	size_t queued_seen;     /* our share of endpoint->queued                           */
+	struct timer timer;     /* until bound: limits.unbound; then limits.chunk_stall    */
+	uint64_t unbound_at_ms, progress_ms;
+	unsigned pauses, todo;
+	unsigned waits_for;     /* PAUSE_CREDIT: the owner; HANDOVER: to whom              */
+	struct msrp_leg *early_for; /* PAUSE_REWOUND: the leg whose peer is not known yet  */
+	TAILQ_ENTRY(msrp_connection) todo_link;
+	TAILQ_ENTRY(msrp_connection) credit_link;
+	enum reason lost_why;
+	bool is_lost, was_bound, was_handed_over, is_connecting, is_slowed, holds_senders;
+	bool must_replay;       /* something waits at a leg for the end of the open chunk  */
+	struct msrp_foreign_home *foreign; /* home side: owners of sessions elsewhere      */
+	struct msrp_proxy *proxy;          /* owner side: there is no stream here          */
+	bool is_homeless;                  /* proxy whose home is gone: nobody names it    */
+};
+
+struct msrp_leg {
+	struct msrp_endpoint *endpoint;
+	const struct msrp_leg_events *events;
+	void *arg;
+	struct msrp_leg *pair;
+	struct msrp_leg *next_of_bucket;
+	struct msrp_connection *connection; /* NULL: neither bound nor connecting          */
+	struct msrp_connection *early;      /* came before the peer's path was known       */
+	LIST_ENTRY(msrp_leg) on_connection;
+	TAILQ_ENTRY(msrp_leg) event_link;
+	bool is_bound, has_event, tell_bound, tell_lost;
+	enum reason lost_why;
+	uint16_t port;
+	char *uri, *host;       /* heap, one allocation: host with its terminator, then URI */
+	uint16_t uri_n;
+	char *peer_path;        /* heap, NULL until msrp_leg_set_peer()                    */
+	uint32_t peer_path_n, peer_first_n;
+	TAILQ_HEAD(msrp_transactions, msrp_transaction) transactions; /* by arrival        */
+	unsigned transaction_count;
+	struct timer silence;   /* the other side does not answer                          */
+	struct msrp_held waiting; /* whole or begun chunks, until the other leg is bound   */
+	uint64_t *open_messages;  /* heap, MSRP_OPEN_MESSAGES hashes                       */
+	unsigned open_count;
+	bool open_overflow;     /* more than the table holds: every empty SEND may be one  */
+};
+
+/*
+ * One outgoing chunk that wants an answer.  `chunk` is the first of an incoming chunk and stands
+ * for it: it is in the list of the sender's leg and the others hang on it.
+ */
+struct msrp_transaction {
+	struct msrp_transaction *chunk, *next_part;
+	struct msrp_leg *from, *to;
+	TAILQ_ENTRY(msrp_transaction) link;
+	uint64_t silent_at_ms;  /* 0: the end-line has not come yet                        */
+	uint32_t unanswered;    /* parts                                                   */
+	bool is_partial, is_answered;
+	uint8_t incoming_id_n;
+	char incoming_id[MSRP_TRANSACTION_ID_MAX];
+	char id[MSRP_ID_CHARS];
+};
+
+struct msrp_endpoint {
+	struct worker *worker;
+	const struct msrp_options *options;
+	struct msrp_limits parser_limits;
+	struct pool legs, connections, transactions;
+	struct msrp_leg **leg_table;
+	uint32_t leg_mask;
+	size_t queued;          /* octets over all connections, against limits.queued_bytes */
+	struct worker_task task;
+	TAILQ_HEAD(, msrp_leg) events;
+	TAILQ_HEAD(, msrp_connection) todo;
+	TAILQ_HEAD(, msrp_connection) without_credit;
+	uint32_t used_credit[WORKERS_MAX];
+	struct msrp_connection *proxies[MSRP_PROXY_BUCKETS];
+	struct timer accept_timer;
+	bool is_stopping;
+	bool accepts[MSRP_LISTENERS_MAX];
+	/* What makes transaction ids unguessable; tests put something guessable here. */
+	void (*random)(struct worker *, void *p, size_t n);
+};
+
+static inline struct msrp_endpoint *msrp_endpoint_of(const struct worker *worker)
+{
+	return worker->msrp;
+}
+
+/* Queues work for the end of this turn. */
+void msrp_todo(struct msrp_connection *c, unsigned what);
+void msrp_todo_event(struct msrp_leg *leg);
+
+/* ENOMEM leaves it alone. */
+int msrp_held_append(struct msrp_held *held, struct slice octets);
+void msrp_held_drop(struct msrp_held *held, size_t n); /* from the front */
+void msrp_held_free(struct msrp_held *held);
+
+static inline struct slice msrp_leg_uri_slice(const struct msrp_leg *leg)
+{
+	return slice_of(leg->uri, leg->uri_n);
+}
+
+static inline struct slice msrp_leg_peer_path(const struct msrp_leg *leg)
+{
+	return slice_of(leg->peer_path, leg->peer_path_n);
+}
+
+static inline struct slice msrp_leg_peer_first(const struct msrp_leg *leg)
+{
+	return slice_of(leg->peer_path, leg->peer_first_n);
+}
+
+#endif

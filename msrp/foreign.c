@@ -1,0 +1,450 @@
+#include "msrp/foreign.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "msrp/connection.h"
+#include "msrp/switch.h"
+
+enum {
+	MSRP_CONNECTION_MOVED = MSG_MSRP_FIRST, /* hand-over: the connection is yours            */
+	MSRP_PROXY_INPUT,     /* home to owner: octets for your sessions                         */
+	MSRP_HOME_CREDIT,     /* its answer                                                      */
+	MSRP_HOME_OUTPUT,     /* owner to home: whole chunks to write                            */
+	MSRP_PROXY_WRITTEN,   /* its answer, when they were written or never will be             */
+	MSRP_HOME_IDLE,       /* owner to home: no session of mine uses it any more              */
+	MSRP_PROXY_LOST,      /* home to owner: the connection is gone                           */
+};
+
+/* Names a connection across workers. */
+struct name {
+	uint32_t worker, slot, generation;
+};
+
+struct octets_msg {
+	struct msg msg;
+	struct name home;
+	bool has_legs;           /* HOME_CREDIT: the proxy carries a session               */
+	enum reason why;         /* PROXY_LOST                                             */
+	int fd;                  /* CONNECTION_MOVED                                       */
+	uint64_t unbound_at_ms;  /* CONNECTION_MOVED                                       */
+	uint64_t end;            /* HOME_OUTPUT: written when the home has sent that many  */
+	TAILQ_ENTRY(octets_msg) link;
+	size_t n, size;
+	char octets[];
+};
+
+struct owner {
+	bool has_legs;
+	uint32_t under_way;      /* PROXY_INPUT not answered yet                            */
+	struct octets_msg *lost; /* made with the first input: telling cannot fail          */
+};
+
+struct msrp_foreign_home {
+	TAILQ_HEAD(, octets_msg) outputs; /* in the stream's queue, oldest first            */
+	uint64_t queued_ever;
+	unsigned count;
+	struct owner owners[];
+};
+
+struct msrp_proxy {
+	struct name home;
+	struct msrp_connection *next_of_bucket;
+	struct octets_msg *out;  /* what this turn has written                              */
+	size_t queued;           /* octets that the home has not written yet                */
+};
+
+static struct octets_msg *make_msg(uint16_t kind, struct name home, size_t size)
+{
+	struct octets_msg *m = malloc(sizeof(*m) + size);
+
+	if (!m)
+		return NULL;
+	*m = (struct octets_msg){ .msg.kind = kind, .home = home, .size = size };
+	return m;
+}
+
+static struct name name_of(const struct msrp_connection *c)
+{
+	return (struct name){ c->endpoint->worker->index, pool_slot(c), pool_generation(c) };
+}
+
+static struct msrp_connection *find_home(struct msrp_endpoint *endpoint, struct name home)
+{
+	return endpoint ? pool_find(&endpoint->connections, home.slot, home.generation) : NULL;
+}
+
+/* ---- hand-over ---- */
+
+int msrp_foreign_hand_over(struct msrp_connection *c)
+{
+	struct worker *worker = c->endpoint->worker;
+	struct octets_msg *m = make_msg(MSRP_CONNECTION_MOVED, name_of(c), c->held.n);
+	int fd;
+
+	if (!m)
+		return ENOMEM;
+	fd = stream_detach(c->stream);
+	if (fd < 0) {
+		free(m);
+		return EBUSY;
+	}
+	m->fd = fd;
+	m->unbound_at_ms = c->unbound_at_ms;
+	m->n = c->held.n;
+	if (m->n)
+		memcpy(m->octets, c->held.p, m->n);
+	COUNT(&worker->counters, msrp_handovers);
+	worker_post(worker, c->waits_for, &m->msg);
+	return 0;
+}
+
+static void on_connection_moved(struct worker *worker, struct msg *msg)
+{
+	struct octets_msg *m = (struct octets_msg *)msg;
+	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
+	struct msrp_connection *c = NULL;
+
+	if (endpoint && !endpoint->is_stopping)
+		c = msrp_connection_adopt(endpoint, m->fd, m->unbound_at_ms);
+	if (c) {
+		c->was_handed_over = true;
+		msrp_connection_receive(c, slice_of(m->octets, m->n));
+	} else {
+		worker->ring->ops->close(worker->ring, m->fd);
+	}
+	free(m);
+}
+
+/* ---- home ---- */
+
+bool msrp_foreign_is_used(const struct msrp_connection *c)
+{
+	for (unsigned i = 0; c->foreign && i < c->foreign->count; i++) {
+		if (c->foreign->owners[i].has_legs || c->foreign->owners[i].under_way)
+			return true;
+	}
+	return false;
+}
+
+bool msrp_foreign_has(const struct msrp_connection *c, unsigned owner)
+{
+	return c->foreign && c->foreign->owners[owner].lost;
+}
+
+static int prepare(struct msrp_connection *c, unsigned owner)
+{
+	struct worker *worker = c->endpoint->worker;
+	unsigned count = worker->group->count;
+
+	if (!c->foreign) {
+		struct msrp_foreign_home *foreign =
+			calloc(1, sizeof(*foreign) + count * sizeof(foreign->owners[0]));
+		if (!foreign)
+			return ENOMEM;
+		TAILQ_INIT(&foreign->outputs);
+		foreign->count = count;
+		foreign->queued_ever = stream_queued(c->stream);
+		c->foreign = foreign;
+	}
+	if (!c->foreign->owners[owner].lost)
+		c->foreign->owners[owner].lost = make_msg(MSRP_PROXY_LOST, name_of(c), 0);
+	return c->foreign->owners[owner].lost ? 0 : ENOMEM;
+}
+
+/* One receive too much is fine: the credit bounds what is under way, not each message. */
+static void take_credit(struct msrp_connection *c, unsigned owner)
+{
+	struct msrp_endpoint *endpoint = c->endpoint;
+
+	if (++endpoint->used_credit[owner] < MSRP_CREDIT || c->pauses & PAUSE_CREDIT)
+		return;
+	COUNT(&endpoint->worker->counters, mailbox_credit_waits);
+	c->waits_for = owner;
+	TAILQ_INSERT_TAIL(&endpoint->without_credit, c, credit_link);
+	msrp_connection_pause(c, PAUSE_CREDIT);
+}
+
+static void give_credit(struct msrp_endpoint *endpoint, unsigned owner)
+{
+	struct msrp_connection *c = TAILQ_FIRST(&endpoint->without_credit), *next;
+
+	/* In half batches: one message's credit is not worth starting a receive. */
+	if (--endpoint->used_credit[owner] > MSRP_CREDIT / 2)
+		return;
+	for (; c; c = next) {
+		next = TAILQ_NEXT(c, credit_link);
+		if (c->waits_for != owner)
+			continue;
+		TAILQ_REMOVE(&endpoint->without_credit, c, credit_link);
+		msrp_connection_resume(c, PAUSE_CREDIT);
+	}
+}
+
+int msrp_foreign_send(struct msrp_connection *c, unsigned owner, struct slice octets)
+{
+	struct octets_msg *m;
+
+	if (prepare(c, owner) != 0 || !(m = make_msg(MSRP_PROXY_INPUT, name_of(c), octets.n)))
+		return ENOMEM;
+	memcpy(m->octets, octets.p, octets.n);
+	m->n = octets.n;
+	c->foreign->owners[owner].under_way++;
+	worker_post(c->endpoint->worker, owner, &m->msg);
+	take_credit(c, owner);
+	return 0;
+}
+
+/* The first session of another worker makes it a connection that carries something. */
+static void on_first_session(struct msrp_connection *c)
+{
+	c->was_bound = true;
+	worker_disarm(c->endpoint->worker, &c->timer);
+	msrp_connection_set_receive(c);
+}
+
+static void on_home_credit(struct worker *worker, struct msg *msg)
+{
+	struct octets_msg *m = (struct octets_msg *)msg;
+	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
+	struct msrp_connection *c = find_home(endpoint, m->home);
+
+	if (endpoint)
+		give_credit(endpoint, msg->from);
+	if (c) {
+		struct owner *owner = &c->foreign->owners[msg->from];
+		owner->under_way--;
+		owner->has_legs = m->has_legs;
+		if (msg->err)
+			msrp_connection_lose(c, REASON_POOL_EXHAUSTED);
+		else if (m->has_legs && !c->was_bound)
+			on_first_session(c);
+		msrp_connection_close_if_unused(c);
+	}
+	free(m);
+}
+
+static void on_home_idle(struct worker *worker, struct msg *msg)
+{
+	struct octets_msg *m = (struct octets_msg *)msg;
+	struct msrp_connection *c = find_home(msrp_endpoint_of(worker), m->home);
+
+	/* With octets under way a session may come again: their answer says it. */
+	if (c && !c->foreign->owners[msg->from].under_way) {
+		c->foreign->owners[msg->from].has_legs = false;
+		msrp_connection_close_if_unused(c);
+	}
+	free(m);
+}
+
+static void on_home_output(struct worker *worker, struct msg *msg)
+{
+	struct octets_msg *m = (struct octets_msg *)msg;
+	struct msrp_connection *c = find_home(msrp_endpoint_of(worker), m->home);
+
+	if (!c || !msrp_output_write(c, slice_of(m->octets, m->n), NULL)) {
+		worker_answer(worker, msg, MSRP_PROXY_WRITTEN, ENOTCONN);
+		return;
+	}
+	m->end = c->foreign->queued_ever;
+	TAILQ_INSERT_TAIL(&c->foreign->outputs, m, link);
+}
+
+void msrp_foreign_on_queued(struct msrp_connection *c, size_t n)
+{
+	if (c->foreign)
+		c->foreign->queued_ever += n;
+}
+
+void msrp_foreign_on_written(struct msrp_connection *c)
+{
+	struct octets_msg *m;
+
+	if (!c->foreign)
+		return;
+	uint64_t written = c->foreign->queued_ever - stream_queued(c->stream);
+	while ((m = TAILQ_FIRST(&c->foreign->outputs)) && m->end <= written) {
+		TAILQ_REMOVE(&c->foreign->outputs, m, link);
+		worker_answer(c->endpoint->worker, &m->msg, MSRP_PROXY_WRITTEN, 0);
+	}
+}
+
+void msrp_foreign_end(struct msrp_connection *c)
+{
+	struct worker *worker = c->endpoint->worker;
+	struct octets_msg *m;
+
+	if (!c->foreign)
+		return;
+	while ((m = TAILQ_FIRST(&c->foreign->outputs))) {
+		TAILQ_REMOVE(&c->foreign->outputs, m, link);
+		worker_answer(worker, &m->msg, MSRP_PROXY_WRITTEN, ENOTCONN);
+	}
+	for (unsigned i = 0; i < c->foreign->count; i++) {
+		if (!(m = c->foreign->owners[i].lost))
+			continue;
+		m->why = c->is_lost ? c->lost_why : REASON_PEER_CLOSED;
+		worker_post(worker, i, &m->msg);
+	}
+	free(c->foreign);
+	c->foreign = NULL;
+}
+
+/* ---- owner: proxies ---- */
+
+static struct msrp_connection **bucket_of(struct msrp_endpoint *endpoint, struct name home)
+{
+	uint32_t hash = (home.worker * 31 + home.slot) * 0x9e3779b1u ^ home.generation;
+
+	return &endpoint->proxies[hash % MSRP_PROXY_BUCKETS];
+}
+
+static struct msrp_connection *find_proxy(struct msrp_endpoint *endpoint, struct name home)
+{
+	struct msrp_connection *c = *bucket_of(endpoint, home);
+
+	while (c && memcmp(&c->proxy->home, &home, sizeof(home)) != 0)
+		c = c->proxy->next_of_bucket;
+	return c;
+}
+
+static struct msrp_connection *open_proxy(struct msrp_endpoint *endpoint, struct name home)
+{
+	struct msrp_connection **bucket = bucket_of(endpoint, home), *c;
+	struct msrp_proxy *proxy = calloc(1, sizeof(*proxy));
+
+	if (!proxy)
+		return NULL;
+	c = msrp_connection_make_proxy(endpoint, proxy);
+	if (!c) {
+		free(proxy);
+		return NULL;
+	}
+	proxy->home = home;
+	proxy->next_of_bucket = *bucket;
+	*bucket = c;
+	c->was_bound = true; /* its home watches for bindings that never come */
+	return c;
+}
+
+static void on_proxy_input(struct worker *worker, struct msg *msg)
+{
+	struct octets_msg *m = (struct octets_msg *)msg;
+	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
+	struct msrp_connection *c = NULL;
+
+	if (endpoint && !(c = find_proxy(endpoint, m->home)))
+		c = open_proxy(endpoint, m->home);
+	if (c)
+		msrp_connection_receive(c, slice_of(m->octets, m->n));
+	m->has_legs = c && c->leg_count > 0;
+	worker_answer(worker, msg, MSRP_HOME_CREDIT, c && !c->is_lost ? 0 : ENOTCONN);
+}
+
+static void on_proxy_lost(struct worker *worker, struct msg *msg)
+{
+	struct octets_msg *m = (struct octets_msg *)msg;
+	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
+	struct msrp_connection *c = endpoint ? find_proxy(endpoint, m->home) : NULL;
+
+	if (c)
+		msrp_connection_end_proxy(c, m->why);
+	free(m);
+}
+
+static void on_proxy_written(struct worker *worker, struct msg *msg)
+{
+	struct octets_msg *m = (struct octets_msg *)msg;
+	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
+	struct msrp_connection *c = endpoint ? find_proxy(endpoint, m->home) : NULL;
+
+	if (c) {
+		c->proxy->queued -= m->n;
+		msrp_output_account(c);
+	}
+	free(m);
+}
+
+char *msrp_proxy_reserve(struct msrp_connection *c, size_t n)
+{
+	struct octets_msg *m = c->proxy->out;
+
+	if (!m)
+		m = make_msg(MSRP_HOME_OUTPUT, c->proxy->home, n > 1024 ? n : 1024);
+	else if (n > m->size - m->n) {
+		size_t size = 2 * (m->n + n);
+		m = realloc(m, sizeof(*m) + size);
+		if (m)
+			m->size = size;
+	}
+	if (!m)
+		return NULL;
+	c->proxy->out = m;
+	return m->octets + m->n;
+}
+
+void msrp_proxy_commit(struct msrp_connection *c, size_t n)
+{
+	c->proxy->out->n += n;
+	c->proxy->queued += n;
+	msrp_todo(c, TODO_FLUSH);
+}
+
+size_t msrp_proxy_queued(const struct msrp_connection *c)
+{
+	return c->proxy->queued;
+}
+
+void msrp_proxy_flush(struct msrp_connection *c)
+{
+	struct octets_msg *m;
+
+	/* Chunks of this worker and of others share the real connection: only whole ones travel. */
+	if (c->writer)
+		msrp_switch_interrupt(c->writer);
+	m = c->proxy->out;
+	if (!m)
+		return;
+	c->proxy->out = NULL;
+	if (m->n)
+		worker_post(c->endpoint->worker, c->proxy->home.worker, &m->msg);
+	else
+		free(m);
+}
+
+void msrp_proxy_is_idle(struct msrp_connection *c)
+{
+	struct octets_msg *m;
+
+	msrp_proxy_flush(c);
+	m = make_msg(MSRP_HOME_IDLE, c->proxy->home, 0);
+	if (!m) { /* the connection then stays until its peer closes it */
+		REFUSED(&c->endpoint->worker->counters, REASON_NO_MEMORY);
+		return;
+	}
+	worker_post(c->endpoint->worker, c->proxy->home.worker, &m->msg);
+}
+
+void msrp_proxy_free(struct msrp_connection *c)
+{
+	struct msrp_connection **link = bucket_of(c->endpoint, c->proxy->home);
+
+	while (*link != c)
+		link = &(*link)->proxy->next_of_bucket;
+	*link = c->proxy->next_of_bucket;
+	free(c->proxy->out);
+	free(c->proxy);
+	c->proxy = NULL;
+}
+
+void msrp_foreign_init(struct worker *worker)
+{
+	worker->on_message[MSRP_CONNECTION_MOVED] = on_connection_moved;
+	worker->on_message[MSRP_PROXY_INPUT] = on_proxy_input;
+	worker->on_message[MSRP_HOME_CREDIT] = on_home_credit;
+	worker->on_message[MSRP_HOME_OUTPUT] = on_home_output;
+	worker->on_message[MSRP_PROXY_WRITTEN] = on_proxy_written;
+	worker->on_message[MSRP_HOME_IDLE] = on_home_idle;
+	worker->on_message[MSRP_PROXY_LOST] = on_proxy_lost;
+}

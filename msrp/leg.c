@@ -1,0 +1,374 @@
+#include "msrp/leg.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "msrp/binding.h"
+#include "msrp/connection.h"
+#include "msrp/leg_internal.h"
+#include "msrp/switch.h"
+#include "msrp/transaction.h"
+
+#define URI_MAX (8 + 256 + 2 + 6 + 1 + MINTED_CHARS + 4)
+
+/* ---- our URI ---- */
+
+static uint16_t port_of(const struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET6)
+		return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+	return ntohs(((const struct sockaddr_in *)address)->sin_port);
+}
+
+static bool is_wildcard(const struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET6)
+		return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)address)->sin6_addr);
+	return ((const struct sockaddr_in *)address)->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+static void write_address(struct buffer *b, const struct sockaddr_storage *address)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+	const void *octets = address->ss_family == AF_INET6 ?
+		(const void *)&((const struct sockaddr_in6 *)address)->sin6_addr :
+		(const void *)&((const struct sockaddr_in *)address)->sin_addr;
+
+	inet_ntop(address->ss_family, octets, text, sizeof(text));
+	buffer_str(b, text);
+}
+
+/* The listener of the family that our peer already reached us by, else the first. */
+static const struct msrp_listener *listener_for(const struct msrp_options *options,
+	const struct sockaddr_storage *local)
+{
+	for (unsigned i = 0; local && i < options->listener_count; i++) {
+		const struct msrp_listener *listener = &options->listeners[i];
+		if (listener->proto == LISTEN_MSRP &&
+			listener->bound.ss_family == local->ss_family)
+			return listener;
+	}
+	return options->listener_count ? &options->listeners[0] : NULL;
+}
+
+static void write_host(struct buffer *b, const struct msrp_listener *listener,
+	const struct sockaddr_storage *local)
+{
+	if (listener->advertise[0])
+		buffer_str(b, listener->advertise);
+	else if (is_wildcard(&listener->bound) && local && local->ss_family != AF_UNSPEC)
+		write_address(b, local);
+	else
+		write_address(b, &listener->bound);
+}
+
+/* msrp_binding knows that the session-id and ";tcp" are the last of it. */
+static void write_uri(struct buffer *b, struct worker *worker, struct slice host, uint16_t port)
+{
+	bool is_ipv6 = memchr(host.p, ':', host.n) != NULL;
+	char session_id[MINTED_CHARS];
+
+	minted_make(worker, session_id);
+	buffer_lit(b, "msrp://");
+	buffer_str(b, is_ipv6 ? "[" : "");
+	buffer_put(b, host);
+	buffer_str(b, is_ipv6 ? "]:" : ":");
+	buffer_u64(b, port);
+	buffer_char(b, '/');
+	buffer_put(b, slice_of(session_id, MINTED_CHARS));
+	buffer_lit(b, ";tcp");
+}
+
+static int make_uri(struct msrp_leg *leg, const struct sockaddr_storage *local)
+{
+	struct worker *worker = leg->endpoint->worker;
+	const struct msrp_listener *listener = listener_for(leg->endpoint->options, local);
+	char host_text[256], uri_text[URI_MAX];
+	struct buffer host = buffer_over(host_text, sizeof(host_text));
+	struct buffer uri = buffer_over(uri_text, sizeof(uri_text));
+
+	if (!listener)
+		return EADDRNOTAVAIL;
+	write_host(&host, listener, local);
+	leg->port = port_of(&listener->bound);
+	if (listener->per_worker_ports)
+		leg->port = (uint16_t)(leg->port + worker->index);
+	write_uri(&uri, worker, buffer_slice(&host), leg->port);
+	assert(!host.overflow && !uri.overflow); /* msrp_listener.advertise bounds it */
+	leg->host = malloc(host.n + 1 + uri.n);
+	if (!leg->host)
+		return ENOMEM;
+	memcpy(leg->host, host.p, host.n);
+	leg->host[host.n] = '\0';
+	leg->uri = leg->host + host.n + 1;
+	memcpy(leg->uri, uri.p, uri.n);
+	leg->uri_n = (uint16_t)uri.n;
+	return 0;
+}
+
+/* ---- opening ---- */
+
+static void count_legs(struct msrp_endpoint *endpoint)
+{
+	struct counters *counters = &endpoint->worker->counters;
+
+	gauge_set(counters, GAUGE_msrp_legs, pool_used(&endpoint->legs));
+	pool_gauge_set(counters, POOL_legs, pool_used(&endpoint->legs));
+}
+
+int msrp_leg_open(struct msrp_leg **out, struct worker *worker, const struct sockaddr_storage *local,
+	const struct msrp_leg_events *events, void *arg)
+{
+	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
+	struct msrp_leg *leg = pool_take(&endpoint->legs);
+	int err;
+
+	if (!leg) {
+		REFUSED(&worker->counters, REASON_POOL_EXHAUSTED);
+		return ENOMEM;
+	}
+	leg->endpoint = endpoint;
+	leg->events = events;
+	leg->arg = arg;
+	TAILQ_INIT(&leg->transactions);
+	err = make_uri(leg, local);
+	if (err) {
+		pool_give(&endpoint->legs, leg);
+		return err;
+	}
+	msrp_binding_add(leg);
+	count_legs(endpoint);
+	*out = leg;
+	return 0;
+}
+
+struct slice msrp_leg_uri(const struct msrp_leg *leg)
+{
+	return msrp_leg_uri_slice(leg);
+}
+
+uint16_t msrp_leg_port(const struct msrp_leg *leg)
+{
+	return leg->port;
+}
+
+const char *msrp_leg_host(const struct msrp_leg *leg)
+{
+	return leg->host;
+}
+
+bool msrp_leg_is_bound(const struct msrp_leg *leg)
+{
+	return leg->is_bound;
+}
+
+/* ---- the peer ---- */
+
+/* Off its connection without a word to the actor: he has asked for it. */
+static void leave_connection(struct msrp_leg *leg)
+{
+	struct msrp_connection *c = leg->connection;
+
+	if (!c)
+		return;
+	msrp_connection_unbind(c, leg);
+	if (c->is_connecting)
+		msrp_todo(c, TODO_CLOSE);
+	else
+		msrp_connection_close_if_unused(c);
+}
+
+static int keep_path(struct msrp_leg *leg, struct slice path)
+{
+	char *copy = malloc(path.n);
+
+	if (!copy)
+		return ENOMEM;
+	memcpy(copy, path.p, path.n);
+	free(leg->peer_path);
+	leg->peer_path = copy;
+	leg->peer_path_n = (uint32_t)path.n;
+	leg->peer_first_n = (uint32_t)msrp_path_first(path).n;
+	return 0;
+}
+
+/* The answer that our peer's first chunk had to wait for. */
+static void let_early_go_on(struct msrp_leg *leg)
+{
+	struct msrp_connection *c = leg->early;
+
+	if (!c)
+		return;
+	leg->early = NULL;
+	c->early_for = NULL;
+	msrp_connection_resume(c, PAUSE_REWOUND);
+}
+
+int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
+{
+	struct slice text = slice_trim(peer->path);
+	struct msrp_path path;
+	int err;
+
+	if (msrp_path_parse(text, &path) != MSRP_PATH_OK)
+		return EINVAL;
+	if (leg->connection && slice_eq(text, msrp_leg_peer_path(leg)))
+		return 0; /* a re-INVITE that changes nothing */
+	err = keep_path(leg, text);
+	if (err)
+		return err;
+	leave_connection(leg);
+	if (peer->connect) {
+		if (msrp_connection_open(leg, &peer->address))
+			COUNT(&leg->endpoint->worker->counters, msrp_connections_opened);
+		else
+			msrp_leg_lose(leg, REASON_CONNECT_FAILED);
+	}
+	let_early_go_on(leg);
+	return 0;
+}
+
+void msrp_leg_write_empty_send(struct msrp_leg *leg)
+{
+	struct msrp_endpoint *endpoint = leg->endpoint;
+	size_t size = 256 + leg->peer_path_n + leg->uri_n;
+	char id[MSRP_ID_CHARS], message_id[MINTED_CHARS];
+	struct buffer b;
+	char *p = msrp_output_reserve(leg->connection, size, NULL);
+
+	if (!p)
+		return;
+	/* Whatever the answer: a session that the peer does not know ends by SIP. */
+	msrp_transaction_make_id(endpoint, UINT32_MAX, id);
+	minted_make(endpoint->worker, message_id);
+	b = buffer_over(p, size);
+	msrp_write_request(&b, &(struct msrp_request){
+		.method = SLICE("SEND"),
+		.transaction_id = slice_of(id, sizeof(id)),
+		.to_path = msrp_leg_peer_path(leg),
+		.from_path = msrp_leg_uri_slice(leg),
+		.message_id = slice_of(message_id, 32),
+		.byte_range = &(struct msrp_byte_range){ 1, 0, 0 },
+	});
+	msrp_write_end_line(&b, slice_of(id, sizeof(id)), '$', false);
+	assert(!b.overflow);
+	msrp_output_commit(leg->connection, b.n);
+}
+
+/* ---- the pair ---- */
+
+/* Chunks that waited at either side go out at the end of the turn. */
+static void release_waiting(struct msrp_leg *leg)
+{
+	if (leg && leg->connection && leg->waiting.n && msrp_leg_is_ready(leg))
+		msrp_todo(leg->connection, TODO_PUMP);
+}
+
+void msrp_leg_pair(struct msrp_leg *a, struct msrp_leg *b)
+{
+	assert(a != b && !a->pair && !b->pair);
+	a->pair = b;
+	b->pair = a;
+	release_waiting(a);
+	release_waiting(b);
+}
+
+void msrp_leg_on_bound(struct msrp_leg *leg)
+{
+	leg->tell_bound = true;
+	msrp_todo_event(leg);
+	release_waiting(leg->pair);
+	release_waiting(leg);
+}
+
+/* ---- the end ---- */
+
+static void drop_waiting(struct msrp_leg *leg)
+{
+	if (leg->waiting.n)
+		COUNT(&leg->endpoint->worker->counters, msrp_dropped);
+	msrp_held_free(&leg->waiting);
+	leg->open_count = 0;
+	leg->open_overflow = false;
+}
+
+static unsigned outstanding(const struct msrp_leg *leg)
+{
+	return leg ? leg->transaction_count : 0;
+}
+
+/* Both directions end: what came from here, and what was on its way to here. */
+static void stop_switching(struct msrp_leg *leg)
+{
+	struct msrp_leg *far = leg->pair;
+
+	COUNT_N(&leg->endpoint->worker->counters, msrp_dropped,
+		outstanding(leg) + outstanding(far));
+	msrp_transactions_fail(leg, 0);
+	worker_disarm(leg->endpoint->worker, &leg->silence);
+	drop_waiting(leg);
+	if (!far)
+		return;
+	msrp_transactions_fail(far, 408);
+	if (far->connection && far->connection->in.leg == far)
+		msrp_switch_far_lost(far->connection);
+	if (far->connection)
+		msrp_connection_resume(far->connection, PAUSE_FAR_FULL);
+}
+
+void msrp_leg_lose(struct msrp_leg *leg, enum reason why)
+{
+	struct msrp_connection *c = leg->connection;
+
+	if (c && c->in.leg == leg)
+		msrp_switch_abort(c);
+	stop_switching(leg);
+	if (c) {
+		msrp_connection_unbind(c, leg);
+		msrp_connection_close_if_unused(c);
+	}
+	leg->tell_bound = false;
+	leg->tell_lost = true;
+	leg->lost_why = why;
+	msrp_todo_event(leg);
+}
+
+void msrp_leg_tell(struct msrp_leg *leg)
+{
+	bool bound = leg->tell_bound, lost = leg->tell_lost;
+
+	leg->tell_bound = leg->tell_lost = false;
+	/* Lost and bound again within a turn: in this order.  Either may close the leg. */
+	if (lost) {
+		if (bound) {
+			leg->tell_bound = true;
+			msrp_todo_event(leg);
+		}
+		leg->events->on_lost(leg, leg->lost_why, leg->arg);
+	} else if (bound) {
+		leg->events->on_bound(leg, leg->arg);
+	}
+}
+
+void msrp_leg_close(struct msrp_leg *leg)
+{
+	struct msrp_endpoint *endpoint = leg->endpoint;
+
+	if (leg->connection && leg->connection->in.leg == leg)
+		msrp_switch_abort(leg->connection);
+	stop_switching(leg);
+	leave_connection(leg);
+	if (leg->pair)
+		leg->pair->pair = NULL;
+	let_early_go_on(leg);
+	if (leg->has_event)
+		TAILQ_REMOVE(&endpoint->events, leg, event_link);
+	msrp_binding_remove(leg);
+	free(leg->open_messages);
+	free(leg->peer_path);
+	free(leg->host);
+	pool_give(&endpoint->legs, leg);
+	count_legs(endpoint);
+}

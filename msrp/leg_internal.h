@@ -1,0 +1,24 @@
+/*
+ * What the other files of the run-time ask of a leg; actors see leg.h.
+ *
+ * Thread: owning worker only.
+ */
+#ifndef MSRP_LEG_INTERNAL_H
+#define MSRP_LEG_INTERNAL_H
+
+#include "msrp/endpoint.h"
+
+/* It has its connection: chunks may go, the actor is told at the end of the turn. */
+void msrp_leg_on_bound(struct msrp_leg *leg);
+
+/* Its connection is gone or it is given up: the other leg's chunks are answered 408, what is open
+ * is ended, the actor is told. */
+void msrp_leg_lose(struct msrp_leg *leg, enum reason why);
+
+/* What the active side says first, so that the other can bind (RFC 4975 5.4). */
+void msrp_leg_write_empty_send(struct msrp_leg *leg);
+
+/* End-of-turn: the events. */
+void msrp_leg_tell(struct msrp_leg *leg);
+
+#endif

@@ -1,0 +1,627 @@
+#include "msrp/switch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/siphash.h"
+#include "msrp/connection.h"
+#include "msrp/leg_internal.h"
+#include "msrp/transaction.h"
+
+#define HEAD_EXTRA 256 /* start line, names of the paths, a range: more than they can have */
+
+/* ---- answers ---- */
+
+void msrp_switch_answer(struct msrp_leg *leg, struct slice transaction_id, unsigned status,
+	struct slice comment)
+{
+	struct msrp_connection *c = leg->connection;
+	size_t size = 128 + 2 * transaction_id.n + leg->peer_first_n + leg->uri_n + comment.n;
+	struct buffer b;
+	char *p;
+
+	if (!c || !leg->is_bound || !(p = msrp_output_reserve(c, size, NULL)))
+		return;
+	b = buffer_over(p, size);
+	msrp_write_response(&b, &(struct msrp_response){
+		.transaction_id = transaction_id,
+		.to_uri = msrp_leg_peer_first(leg),
+		.from_uri = msrp_leg_uri_slice(leg),
+		.status = status,
+		.comment = comment,
+	});
+	assert(!b.overflow);
+	msrp_output_commit(c, b.n);
+}
+
+/* The chunk that is coming in cannot be forwarded. */
+static void refuse(struct msrp_connection *c, unsigned status, enum reason why)
+{
+	struct msrp_incoming *in = &c->in;
+	struct worker *worker = c->endpoint->worker;
+
+	REFUSED(&worker->counters, why);
+	COUNT(&worker->counters, msrp_dropped);
+	LOG(WARN, worker, "leg", pool_slot(in->leg), "chunk given up status=%u reason=%s", status,
+		reason_label(why));
+	if (in->is_send && in->failure_report != MSRP_FAILURE_NO)
+		msrp_switch_answer(in->leg, c->parser.transaction_id, status, SLICE_EMPTY);
+	in->way = WAY_SKIP;
+	in->leg = NULL;
+}
+
+bool msrp_switch_on_response(struct msrp_connection *c)
+{
+	const struct msrp_head *head = &c->parser.head;
+	struct msrp_transaction *part = msrp_transaction_find(c->endpoint, head->transaction_id);
+
+	if (!part || part->to->connection != c)
+		return false;
+	msrp_transaction_on_response(part, head->status, head->comment);
+	return true;
+}
+
+/* ---- messages that are begun and not ended ---- */
+
+static uint64_t hash_of(struct slice message_id)
+{
+	static const struct siphash_key key; /* a collision harms only who makes it, on his own leg */
+
+	return siphash(&key, message_id);
+}
+
+static bool is_open(const struct msrp_leg *leg, uint64_t message)
+{
+	for (unsigned i = 0; i < leg->open_count; i++) {
+		if (leg->open_messages[i] == message)
+			return true;
+	}
+	return leg->open_overflow;
+}
+
+static void remember_message(struct msrp_leg *leg, uint64_t message, char flag)
+{
+	unsigned i = 0;
+
+	while (i < leg->open_count && leg->open_messages[i] != message)
+		i++;
+	if (flag != '+') {
+		if (i < leg->open_count)
+			leg->open_messages[i] = leg->open_messages[--leg->open_count];
+		return;
+	}
+	if (i < leg->open_count)
+		return;
+	if (!leg->open_messages)
+		leg->open_messages = malloc(MSRP_OPEN_MESSAGES * sizeof(*leg->open_messages));
+	/* Without room an empty SEND may always be somebody's last chunk: it is forwarded then. */
+	if (!leg->open_messages || leg->open_count == MSRP_OPEN_MESSAGES)
+		leg->open_overflow = true;
+	else
+		leg->open_messages[leg->open_count++] = message;
+}
+
+/* ---- heads ---- */
+
+/* The head of the open chunk; parsed again when its octets have moved since. */
+static const struct msrp_head *head_of(struct msrp_connection *c, struct slice text,
+	struct msrp_parser *scratch)
+{
+	size_t used;
+
+	if (c->in.head_is_parsed)
+		return &c->parser.head;
+	msrp_parser_init(scratch, &c->endpoint->parser_limits);
+	if (msrp_parse(scratch, text, &used) != MSRP_HEAD)
+		assert(!"it was a head before");
+	return &scratch->head;
+}
+
+void msrp_switch_keep_head(struct msrp_connection *c)
+{
+	struct msrp_incoming *in = &c->in;
+
+	if (in->head_copy)
+		return;
+	in->head_copy = malloc(in->head.n);
+	if (!in->head_copy) {
+		msrp_connection_lose(c, REASON_NO_MEMORY);
+		return;
+	}
+	memcpy(in->head_copy, in->head.p, in->head.n);
+	in->head.p = in->head_copy;
+}
+
+static void forget_head(struct msrp_incoming *in)
+{
+	free(in->head_copy);
+	in->head_copy = NULL;
+	in->head = SLICE_EMPTY;
+}
+
+/* ---- waiting for the other leg ---- */
+
+bool msrp_leg_is_ready(const struct msrp_leg *leg)
+{
+	return leg->pair && leg->pair->is_bound;
+}
+
+static void wait_on(struct msrp_connection *c, struct slice octets)
+{
+	struct msrp_leg *leg = c->in.leg;
+	size_t most = msrp_connection_is_single(c) ? MSRP_HELD_MAX :
+		c->endpoint->options->limits.leg_high;
+	enum reason why = REASON_QUEUE_FULL;
+
+	if (octets.n <= most && leg->waiting.n <= most - octets.n) {
+		if (msrp_held_append(&leg->waiting, octets) == 0)
+			return;
+		why = REASON_NO_MEMORY;
+	}
+	leg->waiting.n = c->in.wait_at;
+	refuse(c, 408, why);
+}
+
+/* `kept`: the chunk from its first octet on. */
+static void wait_begin(struct msrp_connection *c, struct slice kept)
+{
+	c->in.way = WAY_WAIT;
+	c->in.wait_at = c->in.leg->waiting.n;
+	if (msrp_connection_is_single(c))
+		msrp_connection_pause(c, PAUSE_NOT_READY);
+	wait_on(c, kept);
+}
+
+static void replay_leg(struct msrp_connection *c, struct msrp_leg *leg)
+{
+	struct msrp_held all = leg->waiting;
+
+	if (msrp_held_append(&all, slice_of(c->held.p, c->held.n)) != 0) {
+		leg->waiting = all;
+		msrp_connection_lose(c, REASON_NO_MEMORY);
+		return;
+	}
+	leg->waiting = (struct msrp_held){ 0 };
+	msrp_held_free(&c->held);
+	c->held = all;
+	/* Either no chunk was open, or the one that is parsed again now. */
+	msrp_parser_init(&c->parser, &c->endpoint->parser_limits);
+	c->in = (struct msrp_incoming){ .way = WAY_NONE };
+}
+
+void msrp_switch_replay(struct msrp_connection *c)
+{
+	struct msrp_leg *leg = c->in.way == WAY_WAIT ? c->in.leg : NULL;
+
+	c->must_replay = false;
+	if (leg && leg->waiting.n && msrp_leg_is_ready(leg))
+		replay_leg(c, leg);
+	LIST_FOREACH(leg, &c->legs, on_connection) {
+		if (!leg->waiting.n || !msrp_leg_is_ready(leg))
+			continue;
+		if (c->in.way == WAY_NONE)
+			replay_leg(c, leg);
+		else
+			c->must_replay = true; /* when the chunk of another leg is over */
+	}
+	if (!c->must_replay)
+		msrp_connection_resume(c, PAUSE_NOT_READY);
+}
+
+/* ---- back-pressure ---- */
+
+/* After something was written for the other leg. */
+static void look_at_queue(struct msrp_connection *c, struct msrp_leg *leg)
+{
+	const struct limits_options *limits = &c->endpoint->options->limits;
+	struct msrp_connection *far = leg->pair ? leg->pair->connection : NULL;
+	bool is_worker_full = limits->queued_bytes && c->endpoint->queued > limits->queued_bytes;
+	size_t high = is_worker_full ? limits->leg_low : limits->leg_high;
+
+	if (!far || far->is_lost)
+		return;
+	size_t queued = msrp_output_queued(far);
+	if (queued > high / 2 && !c->is_slowed) {
+		/* One receive at a time: a multishot may bring much more after it is cancelled. */
+		c->is_slowed = far->holds_senders = true;
+		msrp_connection_set_receive(c);
+	}
+	if (queued <= high)
+		return;
+	if (msrp_connection_is_single(c)) {
+		if (!(c->pauses & PAUSE_FAR_FULL))
+			COUNT(&c->endpoint->worker->counters, msrp_rx_paused);
+		far->holds_senders = true;
+		msrp_connection_pause(c, PAUSE_FAR_FULL);
+		return;
+	}
+	/* Nobody is stopped for somebody else's slow peer: each session may queue its share. */
+	if (queued > high * far->leg_count) {
+		LOG(WARN, c->endpoint->worker, "leg", pool_slot(leg->pair),
+			"dropped queued=%zu reason=%s", queued, reason_label(REASON_QUEUE_FULL));
+		REFUSED(&c->endpoint->worker->counters, REASON_QUEUE_FULL);
+		msrp_leg_lose(leg->pair, REASON_QUEUE_FULL);
+	}
+}
+
+/* Before a chunk that wants an answer: the table of those is bounded. */
+static void look_at_outstanding(struct msrp_connection *c, struct msrp_leg *leg)
+{
+	struct msrp_transaction *oldest;
+
+	if (leg->transaction_count < MSRP_TRANSACTIONS_PER_LEG)
+		return;
+	oldest = TAILQ_FIRST(&leg->transactions);
+	if (oldest->is_partial) { /* its sender does not wait for it */
+		COUNT(&c->endpoint->worker->counters, msrp_dropped);
+		msrp_transaction_fail(oldest, 0, SLICE_EMPTY);
+	} else if (msrp_connection_is_single(c)) {
+		msrp_connection_pause(c, PAUSE_OUTSTANDING);
+	}
+}
+
+/* NULL with *refused: no transaction is left.  NULL without: the chunk wants no answer. */
+static struct msrp_transaction *open_transaction(struct msrp_connection *c, bool *refused)
+{
+	struct msrp_incoming *in = &c->in;
+	struct msrp_transaction *t;
+	bool is_shared = !msrp_connection_is_single(c);
+
+	*refused = false;
+	if (!in->is_send || in->failure_report == MSRP_FAILURE_NO)
+		return NULL;
+	look_at_outstanding(c, in->leg);
+	if (is_shared && in->leg->transaction_count >= MSRP_TRANSACTIONS_PER_LEG)
+		t = NULL;
+	else
+		t = msrp_transaction_open(in->leg, in->leg->pair, c->parser.transaction_id,
+			in->failure_report);
+	if (!t) {
+		*refused = true;
+		refuse(c, 408, REASON_POOL_EXHAUSTED);
+	}
+	return t;
+}
+
+/* ---- streaming ---- */
+
+static bool name_part(struct msrp_connection *c)
+{
+	struct msrp_incoming *in = &c->in;
+	struct msrp_transaction *part;
+
+	if (!in->transaction) {
+		msrp_transaction_make_id(c->endpoint, UINT32_MAX, in->id);
+		return true;
+	}
+	part = msrp_transaction_add_part(in->transaction);
+	if (!part)
+		return false;
+	memcpy(in->id, part->id, MSRP_ID_CHARS);
+	return true;
+}
+
+/* A new outgoing chunk, from in->next on; its end is not known, so it may end anywhere. */
+static bool open_part(struct msrp_connection *c)
+{
+	struct msrp_incoming *in = &c->in;
+	struct msrp_leg *leg = in->leg, *far = leg->pair;
+	struct msrp_connection *out = far->connection;
+	struct msrp_parser scratch;
+	const struct msrp_head *head = head_of(c, in->head, &scratch);
+	struct msrp_byte_range range = { in->next, MSRP_RANGE_UNKNOWN, in->range.total };
+	size_t size = HEAD_EXTRA + head->method_name.n + head->lines.n + far->peer_path_n +
+		far->uri_n;
+	struct buffer b;
+	char *p;
+
+	if (!name_part(c) || !(p = msrp_output_reserve(out, size, c)))
+		return false;
+	b = buffer_over(p, size);
+	msrp_write_forward(&b, head, &(struct msrp_rewrite){
+		.transaction_id = slice_of(in->id, MSRP_ID_CHARS),
+		.to_path = msrp_leg_peer_path(far),
+		.from_path = msrp_leg_uri_slice(far),
+		.byte_range = &range,
+	});
+	assert(!b.overflow);
+	in->is_out_open = true;
+	out->writer = c;
+	msrp_output_commit(out, b.n);
+	msrp_parser_avoid(&c->parser, slice_of(in->id, MSRP_ID_CHARS));
+	COUNT(&c->endpoint->worker->counters, msrp_chunks);
+	return true;
+}
+
+static void close_part(struct msrp_connection *c, char flag)
+{
+	struct msrp_incoming *in = &c->in;
+	struct msrp_connection *out = in->leg->pair->connection;
+	char *p = msrp_output_reserve(out, MSRP_END_LINE_MAX, c);
+
+	if (p) {
+		struct buffer b = buffer_over(p, MSRP_END_LINE_MAX);
+		msrp_write_end_line(&b, slice_of(in->id, MSRP_ID_CHARS), flag, true);
+		assert(!b.overflow);
+		msrp_output_commit(out, b.n);
+	}
+	in->is_out_open = false;
+	out->writer = NULL;
+	msrp_parser_avoid(&c->parser, SLICE_EMPTY);
+}
+
+void msrp_switch_interrupt(struct msrp_connection *c)
+{
+	close_part(c, '+');
+}
+
+/* No further part can be made. */
+static void give_up_stream(struct msrp_connection *c)
+{
+	struct msrp_incoming *in = &c->in;
+	bool is_far_lost = in->leg->pair->connection->is_lost;
+
+	if (in->transaction)
+		msrp_transaction_fail(in->transaction, 0, SLICE_EMPTY);
+	forget_head(in);
+	refuse(c, 408, is_far_lost ? REASON_MSRP_LEG_LOST : REASON_POOL_EXHAUSTED);
+}
+
+static void stream_octets(struct msrp_connection *c, struct slice octets)
+{
+	struct msrp_incoming *in = &c->in;
+	struct msrp_leg *leg = in->leg;
+
+	if (octets.n && !in->is_out_open && !open_part(c)) {
+		give_up_stream(c);
+		return;
+	}
+	if (octets.n && !msrp_output_write(leg->pair->connection, octets, c))
+		return; /* the far leg is lost: that is told at the end of the turn */
+	in->next += octets.n;
+	if (c->parser.avoid_found && in->is_out_open)
+		close_part(c, '+');
+	look_at_queue(c, leg);
+}
+
+static void begin_stream(struct msrp_connection *c, struct slice kept)
+{
+	struct msrp_incoming *in = &c->in;
+	bool refused;
+
+	if (!msrp_leg_is_ready(in->leg) || in->leg->waiting.n) {
+		wait_begin(c, kept);
+		return;
+	}
+	in->transaction = open_transaction(c, &refused);
+	if (refused)
+		return;
+	in->way = WAY_STREAM;
+	in->next = in->range.start;
+	in->head = slice_of(kept.p, in->head_n);
+	stream_octets(c, slice_skip(kept, in->head_n));
+}
+
+static void end_stream(struct msrp_connection *c)
+{
+	struct msrp_incoming *in = &c->in;
+	struct msrp_leg *leg = in->leg;
+	char flag = c->parser.flag;
+
+	/* One that was interrupted has ended with '+' already; other flags still have to be said. */
+	if (!in->is_out_open && flag != '+' && !open_part(c)) {
+		give_up_stream(c);
+		return;
+	}
+	if (in->is_out_open)
+		close_part(c, flag);
+	remember_message(leg, in->message, flag);
+	if (in->transaction)
+		msrp_transaction_end(in->transaction);
+	look_at_queue(c, leg);
+}
+
+/* ---- chunks that are forwarded whole ---- */
+
+static bool is_small(const struct msrp_incoming *in)
+{
+	if (in->range.end == MSRP_RANGE_UNKNOWN)
+		return false;
+	uint64_t announced = in->range.end + 1 - in->range.start;
+	return announced <= MSRP_SMALL_CHUNK && in->body_n <= announced;
+}
+
+/* The id is made after the content was read, so the content cannot hold it but by chance. */
+static void forward_whole(struct msrp_connection *c, struct slice kept)
+{
+	struct msrp_incoming *in = &c->in;
+	struct msrp_leg *leg = in->leg, *far = leg->pair;
+	struct msrp_connection *out = far->connection;
+	struct msrp_parser scratch;
+	const struct msrp_head *head = head_of(c, kept, &scratch);
+	size_t size = HEAD_EXTRA + head->method_name.n + head->lines.n + far->peer_path_n +
+		far->uri_n + in->body_n;
+	bool refused;
+	struct buffer b;
+	char *p;
+
+	in->transaction = open_transaction(c, &refused);
+	if (refused)
+		return;
+	/* The first part is the transaction itself, so naming it cannot fail. */
+	if (!name_part(c) || !(p = msrp_output_reserve(out, size, NULL)))
+		return;
+	b = buffer_over(p, size);
+	msrp_write_forward(&b, head, &(struct msrp_rewrite){
+		.transaction_id = slice_of(in->id, MSRP_ID_CHARS),
+		.to_path = msrp_leg_peer_path(far),
+		.from_path = msrp_leg_uri_slice(far),
+	});
+	buffer_put(&b, slice_of(kept.p + in->head_n, in->body_n));
+	msrp_write_end_line(&b, slice_of(in->id, MSRP_ID_CHARS), c->parser.flag, head->has_body);
+	assert(!b.overflow);
+	msrp_output_commit(out, b.n);
+	COUNT(&c->endpoint->worker->counters, msrp_chunks);
+	if (in->is_send)
+		remember_message(leg, in->message, c->parser.flag);
+	if (in->transaction)
+		msrp_transaction_end(in->transaction);
+	look_at_queue(c, leg);
+}
+
+/* A SEND that says nothing but who sends it: the first of the active side, or keep-alive. */
+static bool is_only_for_us(const struct msrp_connection *c)
+{
+	const struct msrp_incoming *in = &c->in;
+	bool is_empty = in->is_send && in->body_n == 0 && !in->has_content_type;
+
+	return is_empty && !is_open(in->leg, in->message) &&
+		(c->parser.flag == '$' || !msrp_leg_is_ready(in->leg));
+}
+
+static void end_pending(struct msrp_connection *c, struct slice kept)
+{
+	struct msrp_incoming *in = &c->in;
+
+	if (is_only_for_us(c)) {
+		if (in->failure_report == MSRP_FAILURE_YES)
+			msrp_switch_answer(in->leg, c->parser.transaction_id, 200, SLICE_EMPTY);
+	} else if (!msrp_leg_is_ready(in->leg) || in->leg->waiting.n) {
+		wait_begin(c, kept);
+	} else {
+		forward_whole(c, kept);
+	}
+}
+
+/* ---- events ---- */
+
+/* 0: it is switched. */
+static unsigned status_of(const struct msrp_head *head)
+{
+	switch (head->method) {
+	case MSRP_METHOD_SEND:
+	case MSRP_METHOD_REPORT:
+		return head->fault == MSRP_FAULT_NONE ? 0 : 400;
+	case MSRP_METHOD_NICKNAME:
+	case MSRP_METHOD_AUTH:
+	case MSRP_METHOD_UNKNOWN:
+	case MSRP_METHOD_NONE:
+		break;
+	}
+	return 501;
+}
+
+void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct slice kept)
+{
+	const struct msrp_head *head = &c->parser.head;
+	unsigned status = status_of(head);
+
+	if (status) {
+		struct worker *worker = c->endpoint->worker;
+		REFUSED(&worker->counters, status == 501 ? REASON_METHOD_UNKNOWN : REASON_SYNTAX);
+		LOG(INFO, worker, "leg", pool_slot(leg), "refused status=%u why=\"%s\"", status,
+			msrp_fault_text(head->fault));
+		msrp_connection_answer(c, status);
+		return;
+	}
+	c->in = (struct msrp_incoming){
+		.way = WAY_PENDING,
+		.leg = leg,
+		.is_send = head->method == MSRP_METHOD_SEND,
+		.has_content_type = head->content_type.n > 0,
+		.head_is_parsed = true,
+		.failure_report = head->failure_report,
+		.message = hash_of(head->message_id),
+		.range = head->byte_range,
+		.head_n = kept.n,
+		.head = kept,
+	};
+}
+
+void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)
+{
+	struct slice octets = c->parser.body;
+
+	switch (c->in.way) {
+	case WAY_PENDING:
+		c->in.body_n += octets.n;
+		if (c->in.body_n && !is_small(&c->in))
+			begin_stream(c, kept);
+		break;
+	case WAY_STREAM:
+		stream_octets(c, octets);
+		break;
+	case WAY_WAIT:
+		wait_on(c, kept);
+		break;
+	case WAY_NONE:
+	case WAY_SKIP:
+	case WAY_FOREIGN:
+		break;
+	}
+}
+
+void msrp_switch_on_end(struct msrp_connection *c, struct slice kept)
+{
+	switch (c->in.way) {
+	case WAY_PENDING:
+		end_pending(c, kept);
+		break;
+	case WAY_STREAM:
+		end_stream(c);
+		break;
+	case WAY_WAIT:
+		wait_on(c, kept);
+		break;
+	case WAY_NONE:
+	case WAY_SKIP:
+	case WAY_FOREIGN:
+		break;
+	}
+	forget_head(&c->in);
+	c->in.way = WAY_NONE;
+	c->in.leg = NULL;
+	c->in.transaction = NULL;
+}
+
+void msrp_switch_abort(struct msrp_connection *c)
+{
+	struct msrp_incoming *in = &c->in;
+	struct msrp_leg *leg = in->leg;
+
+	switch (in->way) {
+	case WAY_STREAM:
+		COUNT(&c->endpoint->worker->counters, msrp_dropped);
+		if (in->is_out_open || (msrp_leg_is_ready(leg) && in->head_copy && open_part(c)))
+			close_part(c, '#');
+		break;
+	case WAY_WAIT:
+		leg->waiting.n = in->wait_at;
+		break;
+	case WAY_NONE:
+	case WAY_SKIP:
+	case WAY_PENDING:
+	case WAY_FOREIGN:
+		break;
+	}
+	forget_head(in);
+	in->way = in->way == WAY_NONE ? WAY_NONE : WAY_SKIP;
+	in->leg = NULL;
+	in->transaction = NULL;
+}
+
+void msrp_switch_far_lost(struct msrp_connection *c)
+{
+	struct msrp_incoming *in = &c->in;
+
+	if (in->way != WAY_STREAM)
+		return;
+	COUNT(&c->endpoint->worker->counters, msrp_dropped);
+	/* The connection of that leg may live on with other sessions: no chunk stays open there. */
+	if (in->is_out_open)
+		close_part(c, '#');
+	forget_head(in);
+	in->way = WAY_SKIP;
+	in->leg = NULL;
+	in->transaction = NULL;
+}

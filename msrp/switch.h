@@ -1,0 +1,44 @@
+/*
+ * What becomes of the chunks of a connection (design.md 5): switched to the
+ * other leg as they arrive, answered, or kept until the other leg is there.
+ *
+ * Thread: owning worker only.
+ */
+#ifndef MSRP_SWITCH_H
+#define MSRP_SWITCH_H
+
+#include "msrp/endpoint.h"
+
+/*
+ * Events of c->parser.  `kept` is the input from the first octet of the chunk (WAY_PENDING), else
+ * from the first octet of this event, up to the last octet of this event.
+ */
+void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct slice kept);
+void msrp_switch_on_body(struct msrp_connection *c, struct slice kept);
+void msrp_switch_on_end(struct msrp_connection *c, struct slice kept);
+
+/* A response to something that we forwarded over this connection; false: to nothing. */
+bool msrp_switch_on_response(struct msrp_connection *c);
+
+/* The memory of the head goes away while the chunk is open. */
+void msrp_switch_keep_head(struct msrp_connection *c);
+
+/* Ends the outgoing chunk of `c` with '+'; it goes on under a new head. */
+void msrp_switch_interrupt(struct msrp_connection *c);
+
+/* The chunk that is open on `c` will not be completed: '#' to the other leg, the rest is skipped. */
+void msrp_switch_abort(struct msrp_connection *c);
+
+/* The other leg is gone: what is open on `c` for it is skipped. */
+void msrp_switch_far_lost(struct msrp_connection *c);
+
+/* Paired, and both legs are bound. */
+bool msrp_leg_is_ready(const struct msrp_leg *leg);
+
+/* Moves what waited before what is held, when the connection is between chunks of others. */
+void msrp_switch_replay(struct msrp_connection *c);
+
+void msrp_switch_answer(struct msrp_leg *leg, struct slice transaction_id, unsigned status,
+	struct slice comment);
+
+#endif

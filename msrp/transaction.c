@@ -1,0 +1,186 @@
+#include "msrp/transaction.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "msrp/connection.h"
+#include "msrp/switch.h"
+
+#define SLOT_CHARS   5
+#define RANDOM_BYTES 9 /* 72 bits, of which 65 are used */
+
+static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+
+void msrp_transaction_make_id(struct msrp_endpoint *endpoint, uint32_t slot,
+	char id[MSRP_ID_CHARS])
+{
+	uint8_t octets[16] = { 0 };
+	uint64_t low;
+
+	for (unsigned i = 0; i < SLOT_CHARS; i++)
+		id[i] = alphabet[slot >> (5 * i) & 31];
+	endpoint->random(endpoint->worker, octets, RANDOM_BYTES);
+	memcpy(&low, octets, sizeof(low));
+	for (unsigned i = SLOT_CHARS; i < MSRP_ID_CHARS - 1; i++) { /* 60 bits of 64 */
+		id[i] = alphabet[low & 31];
+		low >>= 5;
+	}
+	id[MSRP_ID_CHARS - 1] = alphabet[(low | (uint64_t)octets[8] << 4) & 31];
+}
+
+static int value_of(char c)
+{
+	if (c >= 'a' && c <= 'z')
+		return c - 'a';
+	if (c >= '2' && c <= '7')
+		return c - '2' + 26;
+	return -1;
+}
+
+struct msrp_transaction *msrp_transaction_find(struct msrp_endpoint *endpoint, struct slice id)
+{
+	struct msrp_transaction *t;
+	uint32_t slot = 0;
+
+	if (id.n != MSRP_ID_CHARS)
+		return NULL;
+	for (unsigned i = 0; i < SLOT_CHARS; i++) {
+		int v = value_of(id.p[i]);
+		if (v < 0)
+			return NULL;
+		slot |= (uint32_t)v << (5 * i);
+	}
+	t = pool_at(&endpoint->transactions, slot);
+	return t && memcmp(t->id, id.p, MSRP_ID_CHARS) == 0 ? t : NULL;
+}
+
+struct msrp_transaction *msrp_transaction_open(struct msrp_leg *from, struct msrp_leg *to,
+	struct slice incoming_id, enum msrp_failure_report wish)
+{
+	struct msrp_transaction *t = pool_take(&from->endpoint->transactions);
+
+	if (!t)
+		return NULL;
+	assert(incoming_id.n <= sizeof(t->incoming_id));
+	t->chunk = t;
+	t->from = from;
+	t->to = to;
+	t->is_partial = wish == MSRP_FAILURE_PARTIAL;
+	memcpy(t->incoming_id, incoming_id.p, incoming_id.n);
+	t->incoming_id_n = (uint8_t)incoming_id.n;
+	TAILQ_INSERT_TAIL(&from->transactions, t, link);
+	from->transaction_count++;
+	return t;
+}
+
+struct msrp_transaction *msrp_transaction_add_part(struct msrp_transaction *chunk)
+{
+	struct msrp_endpoint *endpoint = chunk->from->endpoint;
+	struct msrp_transaction *part = chunk;
+
+	if (chunk->id[0]) {
+		part = pool_take(&endpoint->transactions);
+		if (!part)
+			return NULL;
+		part->chunk = chunk;
+		part->from = chunk->from;
+		part->to = chunk->to;
+		part->next_part = chunk->next_part;
+		chunk->next_part = part;
+	}
+	msrp_transaction_make_id(endpoint, pool_slot(part), part->id);
+	chunk->unanswered++;
+	return part;
+}
+
+static void give_back(struct msrp_transaction *chunk)
+{
+	struct msrp_leg *from = chunk->from;
+	struct msrp_connection *c = from->connection;
+
+	/* the chunk may still be coming in; what follows of it has no transaction any more */
+	if (c && c->in.transaction == chunk)
+		c->in.transaction = NULL;
+	TAILQ_REMOVE(&from->transactions, chunk, link);
+	from->transaction_count--;
+	if (c && from->transaction_count == MSRP_TRANSACTIONS_PER_LEG / 2)
+		msrp_connection_resume(c, PAUSE_OUTSTANDING);
+	while (chunk) {
+		struct msrp_transaction *next = chunk->next_part;
+		pool_give(&from->endpoint->transactions, chunk);
+		chunk = next;
+	}
+}
+
+void msrp_transaction_fail(struct msrp_transaction *chunk, unsigned status, struct slice comment)
+{
+	if (status)
+		msrp_switch_answer(chunk->from,
+			slice_of(chunk->incoming_id, chunk->incoming_id_n), status, comment);
+	give_back(chunk);
+}
+
+void msrp_transactions_fail(struct msrp_leg *from, unsigned status)
+{
+	struct msrp_transaction *t;
+
+	while ((t = TAILQ_FIRST(&from->transactions)))
+		msrp_transaction_fail(t, status, SLICE_EMPTY);
+}
+
+/* All parts are answered and the chunk is complete: what the far side thinks of it is known. */
+static void succeed(struct msrp_transaction *chunk)
+{
+	msrp_transaction_fail(chunk, chunk->is_partial ? 0 : 200, SLICE_EMPTY);
+}
+
+void msrp_transaction_on_response(struct msrp_transaction *part, unsigned status,
+	struct slice comment)
+{
+	struct msrp_transaction *chunk = part->chunk;
+
+	if (part->is_answered)
+		return;
+	part->is_answered = true;
+	if (status >= 300) {
+		msrp_transaction_fail(chunk, status, comment);
+		return;
+	}
+	if (--chunk->unanswered == 0 && chunk->silent_at_ms)
+		succeed(chunk);
+}
+
+/* Ends of chunks come in their order, so the first of the list is the first to be due. */
+static void on_silence(struct timer *timer)
+{
+	struct msrp_leg *leg = (struct msrp_leg *)((char *)timer - offsetof(struct msrp_leg, silence));
+	struct worker *worker = leg->endpoint->worker;
+	uint64_t now_ms = worker_now_ms(worker);
+	struct msrp_transaction *t;
+
+	while ((t = TAILQ_FIRST(&leg->transactions)) && t->silent_at_ms) {
+		if (t->silent_at_ms > now_ms) {
+			worker_arm(worker, &leg->silence, t->silent_at_ms - now_ms, on_silence);
+			return;
+		}
+		if (!t->is_partial) { /* RFC 4975 7.1.2: silence is no error for "partial" */
+			REFUSED(&worker->counters, REASON_TIMEOUT);
+			LOG(WARN, worker, "leg", pool_slot(leg), "far side silent reason=%s status=408",
+				reason_label(REASON_TIMEOUT));
+		}
+		msrp_transaction_fail(t, t->is_partial ? 0 : 408, SLICE_EMPTY);
+	}
+}
+
+void msrp_transaction_end(struct msrp_transaction *chunk)
+{
+	struct msrp_leg *leg = chunk->from;
+	struct worker *worker = leg->endpoint->worker;
+	uint64_t wait_ms = leg->endpoint->options->msrp_transaction_ms * 4 / 5;
+
+	chunk->silent_at_ms = worker_now_ms(worker) + wait_ms;
+	if (chunk->unanswered == 0)
+		succeed(chunk);
+	else if (!timer_is_armed(&leg->silence))
+		worker_arm(worker, &leg->silence, wait_ms, on_silence);
+}

@@ -1,0 +1,39 @@
+/*
+ * Chunks that were forwarded and wait for the answer of the far side.  The slot
+ * of a transaction is in the id that goes out, so a response finds it without a
+ * table; the rest of the id is random and compared whole.
+ *
+ * Thread: owning worker only.  Owner: the endpoint's pool; the list of the leg
+ * whose peer sent the chunk.
+ */
+#ifndef MSRP_TRANSACTION_H
+#define MSRP_TRANSACTION_H
+
+#include "msrp/endpoint.h"
+
+/* A chunk came for `from` and goes out at `to`.  NULL: the pool is exhausted. */
+struct msrp_transaction *msrp_transaction_open(struct msrp_leg *from, struct msrp_leg *to,
+	struct slice incoming_id, enum msrp_failure_report wish);
+
+/* One more outgoing part of it; the first call uses `chunk` itself.  NULL as above. */
+struct msrp_transaction *msrp_transaction_add_part(struct msrp_transaction *chunk);
+
+/* An id that no transaction has: for a chunk that wants no answer. */
+void msrp_transaction_make_id(struct msrp_endpoint *endpoint, uint32_t slot,
+	char id[MSRP_ID_CHARS]);
+
+/* NULL: no chunk of ours, or answered already. */
+struct msrp_transaction *msrp_transaction_find(struct msrp_endpoint *endpoint, struct slice id);
+
+/* The far side answered a part. */
+void msrp_transaction_on_response(struct msrp_transaction *part, unsigned status,
+	struct slice comment);
+
+/* The incoming end-line came: the far side has 0.8 x msrp_transaction from now on. */
+void msrp_transaction_end(struct msrp_transaction *chunk);
+
+/* Gives up: with a status the sender is told, 0: not. */
+void msrp_transaction_fail(struct msrp_transaction *chunk, unsigned status, struct slice comment);
+void msrp_transactions_fail(struct msrp_leg *from, unsigned status);
+
+#endif
