@@ -25,7 +25,8 @@ bool address_parse(struct slice text, uint16_t default_port, struct sockaddr_sto
 		host = slice_cut(slice_skip(text, 1), ']', &rest);
 		if (rest.n && (rest.p[0] != ':' || !parse_port(slice_skip(rest, 1), &port)))
 			return false;
-	} else if (text.n && memchr(text.p, '.', text.n)) { /* an IPv6 address has colons of its own */
+	} else if (text.n &&
+		   memchr(text.p, '.', text.n)) { /* an IPv6 address has colons of its own */
 		host = slice_cut(text, ':', &rest);
 		if (rest.p && !parse_port(rest, &port))
 			return false;
@@ -45,15 +46,18 @@ bool address_parse(struct slice text, uint16_t default_port, struct sockaddr_sto
 	return true;
 }
 
-void address_print_host(const struct sockaddr_storage *address, bool brackets, char into[ADDRESS_TEXT_MAX])
+void address_print_host(const struct sockaddr_storage *address, bool brackets,
+			char into[ADDRESS_TEXT_MAX])
 {
 	char host[INET6_ADDRSTRLEN] = "";
 
 	if (address->ss_family == AF_INET6) {
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, host, sizeof(host));
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, host,
+			  sizeof(host));
 		snprintf(into, ADDRESS_TEXT_MAX, brackets ? "[%s]" : "%s", host);
 	} else {
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, host, sizeof(host));
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, host,
+			  sizeof(host));
 		snprintf(into, ADDRESS_TEXT_MAX, "%s", host);
 	}
 }
@@ -67,8 +71,9 @@ void address_print(const struct sockaddr_storage *address, char into[ADDRESS_TEX
 
 uint16_t address_port(const struct sockaddr_storage *address)
 {
-	return ntohs(address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-		: ((const struct sockaddr_in *)address)->sin_port);
+	return ntohs(address->ss_family == AF_INET6
+			     ? ((const struct sockaddr_in6 *)address)->sin6_port
+			     : ((const struct sockaddr_in *)address)->sin_port);
 }
 
 void address_set_port(struct sockaddr_storage *address, uint16_t port)
@@ -81,5 +86,6 @@ void address_set_port(struct sockaddr_storage *address, uint16_t port)
 
 socklen_t address_size(const struct sockaddr_storage *address)
 {
-	return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+					      : sizeof(struct sockaddr_in);
 }

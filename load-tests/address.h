@@ -17,7 +17,8 @@ bool address_parse(struct slice text, uint16_t default_port, struct sockaddr_sto
 /* "127.0.0.1:5060", "[::1]:5060" */
 void address_print(const struct sockaddr_storage *address, char into[ADDRESS_TEXT_MAX]);
 /* The host alone: in brackets for URIs, without for SDP. */
-void address_print_host(const struct sockaddr_storage *address, bool brackets, char into[ADDRESS_TEXT_MAX]);
+void address_print_host(const struct sockaddr_storage *address, bool brackets,
+			char into[ADDRESS_TEXT_MAX]);
 uint16_t address_port(const struct sockaddr_storage *address);
 void address_set_port(struct sockaddr_storage *address, uint16_t port);
 socklen_t address_size(const struct sockaddr_storage *address);

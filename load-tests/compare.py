@@ -1,10 +1,11 @@
-"""Runs the same MSRP load through imservd, Kamailio and the byte forwarder, interleaved in one run, and
-prints medians, ratios and the budgets of one worker on one core. A benchmark: whatever the figures, it
-exits 0; 1 means that it could not run.
+"""Runs the same MSRP load through imservd, Kamailio and the byte forwarder, interleaved in one
+run, and prints medians, ratios and the budgets of one worker on one core. A benchmark: whatever the
+figures, it exits 0; 1 means that it could not run.
 
-The server is alone on CPU 0 and imflood alone on CPU 1. CPU per message is user + system of the server and
-its children over the messages that arrived; times are from the intended send time to the whole message at B.
-Kamailio answers a SEND hop by hop (RFC 4976), imservd when the far side did, so times to the 200 are not compared.
+The server is alone on CPU 0 and imflood alone on CPU 1. CPU per message is user + system of the
+server and its children over the messages that arrived; times are from the intended send time to
+the whole message at B. Kamailio answers a SEND hop by hop (RFC 4976), imservd when the far side
+did, so times to the 200 are not compared.
 """
 import argparse
 import json
@@ -23,25 +24,37 @@ SERVERS = ("imserv", "kamailio", "forwarder")
 
 
 class Row:
-    """One kind of load. unit: what its speed column counts. budgets: (what, figure, compared with, factor)."""
+    """One kind of load. unit: what its speed column counts.
+    budgets: (text, figure, compared with, factor)."""
 
-    def __init__(self, name, text, options, unit, budgets):
-        self.name, self.text, self.options, self.unit, self.budgets = name, text, options, unit, budgets
+    def __init__(self, name, text, options, unit, *budgets):
+        self.name, self.text, self.options = name, text, options.split()
+        self.unit, self.budgets = unit, budgets
 
 
 ROWS = (
     Row("64x8", "300 B, 64 sessions x 8 outstanding", "--sessions 64 --outstanding 8", "msg/s",
-        (("CPU <= 0.25 x peer", "cpu", "kamailio", 0.25), ("goal CPU <= 1.5 x limit", "cpu", "forwarder", 1.5))),
-    Row("1000x1", "300 B, 1000 sessions x 1 outstanding", "--sessions 1000 --outstanding 1", "msg/s",
-        (("CPU <= 1.15 x limit", "cpu", "forwarder", 1.15), ("goal CPU <= 0.8 x limit", "cpu", "forwarder", 0.8))),
-    Row("paced", "300 B, 20k msg/s over 1000 sessions", "--sessions 1000 --outstanding 8 --rate 20000", "msg/s",
-        (("p99 <= 1.5 x limit", "p99", "forwarder", 1.5), ("p99.9 <= peer", "p99.9", "kamailio", 1.0),
-         ("goal p99 <= limit", "p99", "forwarder", 1.0))),
-    Row("chunks", "64 KiB in 2048-B chunks, 64 sessions x 2", "--sessions 64 --outstanding 2 --size 65536 --chunk 2048",
-        "MB/s", (("MB/s >= 0.5 x limit", "speed", "forwarder", 0.5), ("goal MB/s >= 0.8 x limit", "speed", "forwarder", 0.8))),
-    Row("one-chunk", "64 KiB in one chunk, 64 sessions x 2", "--sessions 64 --outstanding 2 --size 65536", "MB/s",
-        (("MB/s >= 0.7 x limit", "speed", "forwarder", 0.7), ("goal MB/s >= 0.9 x limit", "speed", "forwarder", 0.9))),
+        ("CPU <= 0.25 x peer", "cpu", "kamailio", 0.25),
+        ("goal CPU <= 1.5 x limit", "cpu", "forwarder", 1.5)),
+    Row("1000x1", "300 B, 1000 sessions x 1 outstanding",
+        "--sessions 1000 --outstanding 1", "msg/s",
+        ("CPU <= 1.15 x limit", "cpu", "forwarder", 1.15),
+        ("goal CPU <= 0.8 x limit", "cpu", "forwarder", 0.8)),
+    Row("paced", "300 B, 20k msg/s over 1000 sessions",
+        "--sessions 1000 --outstanding 8 --rate 20000", "msg/s",
+        ("p99 <= 1.5 x limit", "p99", "forwarder", 1.5),
+        ("p99.9 <= peer", "p99.9", "kamailio", 1.0),
+        ("goal p99 <= limit", "p99", "forwarder", 1.0)),
+    Row("chunks", "64 KiB in 2048-B chunks, 64 sessions x 2",
+        "--sessions 64 --outstanding 2 --size 65536 --chunk 2048", "MB/s",
+        ("MB/s >= 0.5 x limit", "speed", "forwarder", 0.5),
+        ("goal MB/s >= 0.8 x limit", "speed", "forwarder", 0.8)),
+    Row("one-chunk", "64 KiB in one chunk, 64 sessions x 2",
+        "--sessions 64 --outstanding 2 --size 65536", "MB/s",
+        ("MB/s >= 0.7 x limit", "speed", "forwarder", 0.7),
+        ("goal MB/s >= 0.9 x limit", "speed", "forwarder", 0.9)),
 )
+FIGURES = ("speed", "cpu", "p50", "p99", "p99.9")
 
 
 class CannotRun(Exception):
@@ -53,15 +66,19 @@ def on_cpu(cpu, command):
 
 
 def meson_targets(build, names):
-    known = json.loads(subprocess.run(["meson", "introspect", "--targets", build], check=True, capture_output=True).stdout)
-    return [name for name in names if any(target["name"] == name for target in known)]
+    listing = subprocess.run(["meson", "introspect", "--targets", build], check=True,
+                             capture_output=True)
+    known = {target["name"] for target in json.loads(listing.stdout)}
+    return [name for name in names if name in known]
 
 
 def build(directory):
     if not os.path.exists(os.path.join(directory, "build.ninja")):
-        subprocess.run(["meson", "setup", directory, ROOT, "--buildtype=release"], check=True, stdout=sys.stderr)
+        subprocess.run(["meson", "setup", directory, ROOT, "--buildtype=release"], check=True,
+                       stdout=sys.stderr)
     wanted = meson_targets(directory, ["imservd", "imflood", "forwarder"])
-    if subprocess.run(["meson", "compile", "-C", directory, "-j", "2"] + wanted, stdout=sys.stderr).returncode:
+    command = ["meson", "compile", "-C", directory, "-j", "2"] + wanted
+    if subprocess.run(command, stdout=sys.stderr).returncode:
         raise CannotRun("the release flavour in %s does not build" % directory)
 
 
@@ -80,7 +97,8 @@ def ready_line(process, log, pattern, seconds=10):
 
 def start(command, log):
     with open(log, "w") as out:
-        return subprocess.Popen(on_cpu(0, command), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        return subprocess.Popen(on_cpu(0, command), stdin=subprocess.DEVNULL, stdout=out,
+                                stderr=out)
 
 
 def stop(process):
@@ -95,7 +113,8 @@ def stop(process):
 
 def start_imserv(arguments, scratch):
     command = [os.path.join(arguments.build, "actors", "imservd")]
-    settings = ["runtime.workers=1", "runtime.drain=0s", "log.level=warn", 'store.path="%s/imserv.db"' % scratch]
+    settings = ["runtime.workers=1", "runtime.drain=0s", "log.level=warn"]
+    settings += ['store.path="%s/imserv.db"' % scratch]
     settings += ['listen[%d].address="127.0.0.1:0"' % i for i in range(4)]
     for setting in settings + arguments.set:
         command += ["--set", setting]
@@ -108,8 +127,9 @@ def start_imserv(arguments, scratch):
 def start_kamailio(arguments, scratch):
     port = 20000 + os.getpid() % 10000
     log = os.path.join(scratch, "kamailio.log")
-    command = ["kamailio", "-f", os.path.join(HERE, "kamailio-msrp.cfg"), "-A", "MSRP_PORT=%d" % port, "-x", "fm", "-X", "fm",
-               "-m", "1024", "-M", "64", "-DD", "-E", "-w", scratch, "-Y", scratch]
+    command = ["kamailio", "-f", os.path.join(HERE, "kamailio-msrp.cfg"), "-x", "fm", "-X", "fm",
+               "-m", "1024", "-M", "64", "-DD", "-E", "-w", scratch, "-Y", scratch,
+               "-A", "MSRP_PORT=%d" % port]
     process = start(command + (["-A", "SAMPLE=1"] if arguments.sample_script else []), log)
     ready_line(process, log, r"Listening on")
     time.sleep(1)  # it says so before its workers run
@@ -126,28 +146,38 @@ def start_forwarder(arguments, scratch):
 STARTERS = {"imserv": start_imserv, "kamailio": start_kamailio, "forwarder": start_forwarder}
 
 
+def flood(process, target, row, arguments):
+    """The JSON report of one run of imflood; None when there is none."""
+    command = [os.path.join(arguments.build, "load-tests", "imflood"), "session"] + target
+    command += row.options + ["--pid", str(process.pid), "--setup-timeout", "15", "--json", "--quiet"]
+    command += ["--duration", str(arguments.seconds), "--warmup", str(arguments.warmup)]
+    try:
+        run = subprocess.run(on_cpu(1, command), capture_output=True, text=True,
+                             timeout=arguments.seconds + arguments.warmup + 60)
+        return json.loads(run.stdout)
+    except (subprocess.TimeoutExpired, json.JSONDecodeError):
+        return None
+
+
 def measure(server, row, arguments):
-    """One cell, once: a fresh server, one load, the JSON report of imflood, or None when it fell over."""
+    """One cell, once: a fresh server, one load, its figures, or None when it did not hold."""
     with tempfile.TemporaryDirectory(prefix="compare-") as scratch:
         process, target = STARTERS[server](arguments, scratch)
         try:
-            command = [os.path.join(arguments.build, "load-tests", "imflood"), "session"] + target + row.options.split()
-            command += ["--duration", str(arguments.seconds), "--warmup", str(arguments.warmup), "--pid", str(process.pid),
-                        "--setup-timeout", "15", "--json", "--quiet"]
-            run = subprocess.run(on_cpu(1, command), capture_output=True, text=True, timeout=arguments.seconds + arguments.warmup + 60)
-            report = json.loads(run.stdout)
-        except (subprocess.TimeoutExpired, json.JSONDecodeError):
-            return None
+            report = flood(process, target, row, arguments)
         finally:
             stop(process)
-    failed = {name: n for name, n in report["errors"].items() if n}
+    failed = {name: n for name, n in report["errors"].items() if n} if report else {"no report": 1}
     if failed:
-        print("  %s %s: %s" % (row.name, server, " ".join("%s=%d" % item for item in failed.items())), file=sys.stderr)
+        text = " ".join("%s=%d" % item for item in failed.items())
+        print("  %s %s: %s" % (row.name, server, text), file=sys.stderr)
         return None
-    return {"speed": report["achieved_per_s"] if row.unit == "msg/s" else report["octets_per_s"] / 1e6,
-            "cpu": report["server"]["cpu_us_per_message"], "p50": report["arrival_us"]["p50"], "p99": report["arrival_us"]["p99"],
-            "p99.9": report["arrival_us"]["p99.9"], "share": report["server"]["cpu_share"] * 100,
-            "own": report["imflood"]["cpu_share"] * 100}
+    speed = report["achieved_per_s"] if row.unit == "msg/s" else report["octets_per_s"] / 1e6
+    figures = {"speed": speed, "cpu": report["server"]["cpu_us_per_message"]}
+    figures.update((name, report["arrival_us"][name]) for name in ("p50", "p99", "p99.9"))
+    figures["share"] = report["server"]["cpu_share"] * 100
+    figures["own"] = report["imflood"]["cpu_share"] * 100
+    return figures
 
 
 def median(runs):
@@ -168,48 +198,61 @@ def ratio(cells, figure, other):
     return cells["imserv"][figure] / cells[other][figure]
 
 
+def verdict(cells, figure, other, factor):
+    value = ratio(cells, figure, other)
+    if value is None:
+        return "cannot be said"
+    reached = value >= factor if figure == "speed" else value <= factor
+    return "%s at %.2f" % ("reached" if reached else "MISSED", value)
+
+
 def print_row(row, cells):
-    print("\n%s" % row.text)
-    print("  %-10s %10s %10s %10s %10s %10s %8s %8s" % ("", row.unit, "CPU us/msg", "p50 us", "p99 us", "p99.9 us", "server %", "imflood %"))
-    for server in SERVERS:
-        if server not in cells:
-            continue
-        figures = cells[server]
-        if figures is None:
-            print("  %-10s %10s" % (server, "fails"))
-            continue
-        print("  %-10s" % server + "".join(" %10s" % number(figures[name]) for name in ("speed", "cpu", "p50", "p99", "p99.9"))
-              + "".join(" %8.0f" % figures[name] for name in ("share", "own")))
-    for other, label in (("kamailio", "imserv/peer"), ("forwarder", "imserv/limit")):
-        if ratio(cells, "speed", other):
-            print("  %-12s" % label + "".join(
-                " %s %.2f " % (name, ratio(cells, name, other)) for name in ("speed", "cpu", "p50", "p99", "p99.9") if ratio(cells, name, other)))
-    for text, figure, other, factor in row.budgets:
-        value = ratio(cells, figure, other)
-        if value is None:
-            verdict = "cannot be said"
+    heads = (row.unit, "CPU us/msg", "p50 us", "p99 us", "p99.9 us", "server %", "imflood %")
+    print("\n%s\n  %-13s" % (row.text, "") + "".join("%11s" % head for head in heads))
+    for server in cells:
+        if cells[server] is None:
+            print("  %-13s%11s" % (server, "fails"))
         else:
-            verdict = "%s at %.2f" % ("reached" if (value >= factor if figure == "speed" else value <= factor) else "MISSED", value)
-        print("  %-26s %s" % (text, verdict))
+            columns = [number(cells[server][name]) for name in FIGURES + ("share", "own")]
+            print("  %-13s" % server + "".join("%11s" % column for column in columns))
+    for other, label in (("kamailio", "imserv/peer"), ("forwarder", "imserv/limit")):
+        ratios = [ratio(cells, name, other) for name in FIGURES]
+        if ratios[0]:
+            print("  %-13s" % label + "".join("%11.2f" % (value or 0) for value in ratios))
+    for text, figure, other, factor in row.budgets:
+        print("  %-26s %s" % (text, verdict(cells, figure, other, factor)))
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(prog="compare", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true",
+                        help="one run of 2 s per cell instead of the median of three of 5 s")
+    parser.add_argument("--rows", default=",".join(row.name for row in ROWS),
+                        help="default %(default)s")
+    parser.add_argument("--servers", default=",".join(SERVERS), help="default %(default)s")
+    parser.add_argument("--sample-script", action="store_true",
+                        help="Kamailio runs the script of its documentation, which costs more")
+    parser.add_argument("--build", default=os.path.join(ROOT, "build-release"),
+                        help="build directory, made when missing")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="for imservd, may be repeated")
+    parser.add_argument("--json", metavar="FILE", help="write the medians there, too")
+    arguments = parser.parse_args()
+    arguments.seconds, arguments.warmup = (2, 0.5) if arguments.quick else (5, 1)
+    arguments.build = os.path.abspath(arguments.build)
+    return arguments
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one run of 2 s per cell instead of the median of three of 5 s")
-    parser.add_argument("--rows", default=",".join(row.name for row in ROWS), help="default %(default)s")
-    parser.add_argument("--servers", default=",".join(SERVERS), help="default %(default)s")
-    parser.add_argument("--sample-script", action="store_true", help="Kamailio runs the script of its documentation, which costs more")
-    parser.add_argument("--build", default=os.path.join(ROOT, "build-release"), help="build directory, made when missing")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for imservd, may be repeated")
-    parser.add_argument("--json", metavar="FILE", help="write the medians there, too")
-    arguments = parser.parse_args()
-    arguments.seconds, arguments.warmup, repetitions = (2, 0.5, 1) if arguments.quick else (5, 1, 3)
-    arguments.build = os.path.abspath(arguments.build)
+    arguments = parse_arguments()
+    repetitions = 1 if arguments.quick else 3
     rows = [row for row in ROWS if row.name in arguments.rows.split(",")]
     servers = [server for server in SERVERS if server in arguments.servers.split(",")]
     build(arguments.build)
-    if "imserv" in servers and not os.path.exists(os.path.join(arguments.build, "actors", "imservd")):
-        print("compare: this tree builds no imservd; only the others are measured", file=sys.stderr)
+    imservd = os.path.join(arguments.build, "actors", "imservd")
+    if "imserv" in servers and not os.path.exists(imservd):
+        print("compare: this tree builds no imservd; only the others run", file=sys.stderr)
         servers.remove("imserv")
     if "kamailio" in servers and not shutil.which("kamailio"):
         raise CannotRun("kamailio is missing")
@@ -218,10 +261,13 @@ def main():
     for repetition in range(repetitions):
         for row in rows:
             for server in servers:
-                print("run %d of %d: %s, %s" % (repetition + 1, repetitions, row.name, server), file=sys.stderr)
+                print("run %d of %d: %s, %s" % (repetition + 1, repetitions, row.name, server),
+                      file=sys.stderr)
                 runs[row.name, server].append(measure(server, row, arguments))
-    medians = {row.name: {server: median(runs[row.name, server]) for server in servers} for row in rows}
-    print("medians of %d run(s) of %g s; server on CPU 0, imflood on CPU 1, of %d CPUs" % (repetitions, arguments.seconds, os.cpu_count()))
+    medians = {row.name: {server: median(runs[row.name, server]) for server in servers}
+               for row in rows}
+    print("medians of %d run(s) of %g s; server on CPU 0, imflood on CPU 1, of %d CPUs"
+          % (repetitions, arguments.seconds, os.cpu_count()))
     for row in rows:
         print_row(row, medians[row.name])
     if arguments.json:

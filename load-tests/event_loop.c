@@ -62,7 +62,8 @@ uint64_t loop_clock(struct event_loop *loop)
 void loop_turn(struct event_loop *loop, uint64_t timeout_ns)
 {
 	struct epoll_event events[LOOP_EVENTS_MAX];
-	struct timespec timeout = { (time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u) };
+	struct timespec timeout = { (time_t)(timeout_ns / 1000000000u),
+				    (long)(timeout_ns % 1000000000u) };
 	int n = epoll_pwait2(loop->epoll_fd, events, LOOP_EVENTS_MAX, &timeout, NULL);
 
 	loop_clock(loop);

@@ -20,16 +20,17 @@ struct loop_source {
 
 struct event_loop {
 	int epoll_fd;
-	uint64_t now_ns;                               /* monotonic, read once per turn and by loop_clock() */
-	struct loop_source *ready[LOOP_EVENTS_MAX];    /* sources of the turn not handled yet              */
+	uint64_t now_ns; /* monotonic, read once per turn and by loop_clock() */
+	struct loop_source *ready[LOOP_EVENTS_MAX]; /* sources of the turn not handled yet */
 	int ready_n;
 };
 
-int  loop_open(struct event_loop *loop);               /* 0 or errno */
+int loop_open(struct event_loop *loop); /* 0 or errno */
 void loop_close(struct event_loop *loop);
-int  loop_add(struct event_loop *loop, struct loop_source *source, uint32_t events);
+int loop_add(struct event_loop *loop, struct loop_source *source, uint32_t events);
 void loop_change(struct event_loop *loop, struct loop_source *source, uint32_t events);
-void loop_remove(struct event_loop *loop, struct loop_source *source); /* also closes the descriptor */
+void loop_remove(struct event_loop *loop,
+		 struct loop_source *source); /* also closes the descriptor */
 
 /* Waits until a source is ready, at most `timeout_ns`, and lets the handlers run. */
 void loop_turn(struct event_loop *loop, uint64_t timeout_ns);

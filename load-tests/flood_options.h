@@ -25,16 +25,16 @@ enum flood_mode {
 struct flood_options {
 	enum flood_mode mode;
 	struct sockaddr_storage target;
-	bool tcp;                            /* SIP transport */
-	const char *domain;                  /* of the users; NULL: the target's address */
+	bool tcp;           /* SIP transport */
+	const char *domain; /* of the users; NULL: the target's address */
 	struct sockaddr_storage locals[LOCAL_ADDRESSES_MAX];
 	unsigned locals_n;
 	uint32_t sessions, outstanding;
-	uint32_t size, chunk;                /* octets; chunk 0: one chunk */
-	double rate;                         /* messages a second of all sessions; 0: closed loop */
+	uint32_t size, chunk; /* octets; chunk 0: one chunk */
+	double rate;          /* messages a second of all sessions; 0: closed loop */
 	double duration_s, warmup_s, drain_s, setup_timeout_s;
 	bool connections_shared, answers_passive, json, quiet;
-	pid_t server_pid;                    /* 0: not measured */
+	pid_t server_pid; /* 0: not measured */
 };
 
 #endif

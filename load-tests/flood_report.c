@@ -47,7 +47,8 @@ static void text_latency(const char *name, const struct histogram *h)
 {
 	printf("%-14s", name);
 	for (size_t i = 0; i < QUANTILES_N; i++)
-		printf(" %s %.1f us ", quantiles[i].name, (double)histogram_quantile(h, quantiles[i].quantile) / 1e3);
+		printf(" %s %.1f us ", quantiles[i].name,
+		       (double)histogram_quantile(h, quantiles[i].quantile) / 1e3);
 	printf(" max %.1f us  mean %.1f us\n", (double)h->max / 1e3, histogram_mean(h) / 1e3);
 }
 
@@ -55,24 +56,29 @@ void report_text(const struct flood_report *r, const struct flood_options *o)
 {
 	printf("sessions       %u of %u up in %.2f s\n", r->sessions_up, o->sessions, r->setup_s);
 	if (o->rate > 0)
-		printf("offered        %.0f msg/s of %u octets, open loop\n", per_second(r, (double)r->due), o->size);
+		printf("offered        %.0f msg/s of %u octets, open loop\n",
+		       per_second(r, (double)r->due), o->size);
 	else
-		printf("offered        %u outstanding per session, messages of %u octets, closed loop\n", o->outstanding, o->size);
+		printf("offered        %u outstanding per session, messages of %u octets, closed "
+		       "loop\n",
+		       o->outstanding, o->size);
 	printf("achieved       %.0f msg/s, %.1f MB/s\n", per_second(r, (double)r->arrived),
-		per_second(r, (double)r->arrived * o->size) / 1e6);
+	       per_second(r, (double)r->arrived * o->size) / 1e6);
 	text_latency("arrival at B", &r->arrival);
 	text_latency("200 at A", &r->confirmation);
 	if (r->has_server)
-		printf("server         %.2f us CPU per message, %.0f %% of a CPU, %llu KiB, %.0f octets per session\n",
-			us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s) * 100,
-			(unsigned long long)r->server_memory_kib, r->memory_per_session);
-	printf("imflood        %.2f us CPU per message, %.0f %% of a CPU\n", us_per_message(r, r->own_cpu_s),
-		per_second(r, r->own_cpu_s) * 100);
+		printf("server         %.2f us CPU per message, %.0f %% of a CPU, %llu KiB, %.0f "
+		       "octets per session\n",
+		       us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s) * 100,
+		       (unsigned long long)r->server_memory_kib, r->memory_per_session);
+	printf("imflood        %.2f us CPU per message, %.0f %% of a CPU\n",
+	       us_per_message(r, r->own_cpu_s), per_second(r, r->own_cpu_s) * 100);
 	for (int i = 0; i < FLOOD_ERRORS_N; i++)
 		if (r->errors[i])
-			printf("ERROR          %llu %s%s%s%s\n", (unsigned long long)r->errors[i], error_info[i].text,
-				r->error_example[i] ? " (first: " : "", r->error_example[i] ? r->error_example[i] : "",
-				r->error_example[i] ? ")" : "");
+			printf("ERROR          %llu %s%s%s%s\n", (unsigned long long)r->errors[i],
+			       error_info[i].text, r->error_example[i] ? " (first: " : "",
+			       r->error_example[i] ? r->error_example[i] : "",
+			       r->error_example[i] ? ")" : "");
 	if (!report_errors(r))
 		printf("lost           nothing\n");
 }
@@ -81,31 +87,35 @@ static void json_latency(const char *name, const struct histogram *h)
 {
 	printf(",\"%s\":{", name);
 	for (size_t i = 0; i < QUANTILES_N; i++)
-		printf("\"%s\":%.1f,", quantiles[i].name, (double)histogram_quantile(h, quantiles[i].quantile) / 1e3);
-	printf("\"max\":%.1f,\"mean\":%.1f,\"count\":%llu}", (double)h->max / 1e3, histogram_mean(h) / 1e3,
-		(unsigned long long)h->count);
+		printf("\"%s\":%.1f,", quantiles[i].name,
+		       (double)histogram_quantile(h, quantiles[i].quantile) / 1e3);
+	printf("\"max\":%.1f,\"mean\":%.1f,\"count\":%llu}", (double)h->max / 1e3,
+	       histogram_mean(h) / 1e3, (unsigned long long)h->count);
 }
 
 /* The names are ours, so nothing needs escaping; examples are left to the text report. */
 void report_json(const struct flood_report *r, const struct flood_options *o)
 {
-	printf("{\"workload\":\"session\",\"sessions\":%u,\"sessions_up\":%u,\"setup_s\":%.3f", o->sessions, r->sessions_up,
-		r->setup_s);
-	printf(",\"outstanding\":%u,\"size\":%u,\"chunk\":%u,\"open_loop\":%s", o->outstanding, o->size, o->chunk,
-		o->rate > 0 ? "true" : "false");
-	printf(",\"measured_s\":%.3f,\"offered_per_s\":%.1f,\"achieved_per_s\":%.1f,\"confirmed_per_s\":%.1f,\"octets_per_s\":%.0f",
-		r->measured_s, per_second(r, (double)r->due), per_second(r, (double)r->arrived),
-		per_second(r, (double)r->confirmed), per_second(r, (double)r->arrived * o->size));
+	printf("{\"workload\":\"session\",\"sessions\":%u,\"sessions_up\":%u,\"setup_s\":%.3f",
+	       o->sessions, r->sessions_up, r->setup_s);
+	printf(",\"outstanding\":%u,\"size\":%u,\"chunk\":%u,\"open_loop\":%s", o->outstanding,
+	       o->size, o->chunk, o->rate > 0 ? "true" : "false");
+	printf(",\"measured_s\":%.3f,\"offered_per_s\":%.1f,\"achieved_per_s\":%.1f,\"confirmed_"
+	       "per_s\":%.1f,\"octets_per_s\":%.0f",
+	       r->measured_s, per_second(r, (double)r->due), per_second(r, (double)r->arrived),
+	       per_second(r, (double)r->confirmed), per_second(r, (double)r->arrived * o->size));
 	json_latency("arrival_us", &r->arrival);
 	json_latency("confirmation_us", &r->confirmation);
 	if (r->has_server)
-		printf(",\"server\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f,\"memory_kib\":%llu,\"octets_per_session\":%.0f}",
-			us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s),
-			(unsigned long long)r->server_memory_kib, r->memory_per_session);
-	printf(",\"imflood\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f}", us_per_message(r, r->own_cpu_s),
-		per_second(r, r->own_cpu_s));
+		printf(",\"server\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f,\"memory_kib\":"
+		       "%llu,\"octets_per_session\":%.0f}",
+		       us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s),
+		       (unsigned long long)r->server_memory_kib, r->memory_per_session);
+	printf(",\"imflood\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f}",
+	       us_per_message(r, r->own_cpu_s), per_second(r, r->own_cpu_s));
 	printf(",\"errors\":{");
 	for (int i = 0; i < FLOOD_ERRORS_N; i++)
-		printf("%s\"%s\":%llu", i ? "," : "", error_info[i].name, (unsigned long long)r->errors[i]);
+		printf("%s\"%s\":%llu", i ? "," : "", error_info[i].name,
+		       (unsigned long long)r->errors[i]);
 	printf("},\"failed\":%llu}\n", (unsigned long long)report_errors(r));
 }

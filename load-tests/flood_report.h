@@ -13,19 +13,19 @@
 #include "load-tests/histogram.h"
 
 struct flood_report {
-	struct histogram arrival;      /* ns from the intended send time to the whole message at B */
-	struct histogram confirmation; /* ns from there to the last 200 at A                       */
-	uint64_t due;                  /* messages whose intended send time was in the measured time */
-	uint64_t arrived, confirmed;   /* in the measured time                                     */
+	struct histogram arrival; /* ns from the intended send time to the whole message at B */
+	struct histogram confirmation; /* ns from there to the last 200 at A */
+	uint64_t due; /* messages whose intended send time was in the measured time */
+	uint64_t arrived, confirmed; /* in the measured time                                     */
 	uint64_t errors[FLOOD_ERRORS_N];
 	const char *error_example[FLOOD_ERRORS_N];
 	uint32_t sessions_up;
 	double setup_s, measured_s;
 	bool has_server;
-	double server_cpu_s;           /* in the measured time               */
-	uint64_t server_memory_kib;    /* at its end                         */
-	double memory_per_session;     /* octets: sessions up against before */
-	double own_cpu_s;              /* of imflood itself, in the measured time */
+	double server_cpu_s;        /* in the measured time               */
+	uint64_t server_memory_kib; /* at its end                         */
+	double memory_per_session;  /* octets: sessions up against before */
+	double own_cpu_s;           /* of imflood itself, in the measured time */
 };
 
 void report_error(struct flood_report *r, enum flood_error error, const char *what);

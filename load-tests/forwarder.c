@@ -117,12 +117,14 @@ static void accept_one(int listener)
 		return;
 	}
 	int on = 1;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only slower without it */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+			 sizeof(on)); /* only slower without it */
 	e->fd = fd;
 	if (waiting) {
 		e->other = waiting;
 		waiting->other = e;
-		watch(waiting, EPOLLIN, EPOLL_CTL_ADD); /* not read before there is somebody to write to */
+		watch(waiting, EPOLLIN,
+		      EPOLL_CTL_ADD); /* not read before there is somebody to write to */
 		watch(e, EPOLLIN, EPOLL_CTL_ADD);
 		waiting = NULL;
 	} else {
@@ -142,16 +144,19 @@ int main(int argc, char **argv)
 	struct rlimit files;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &files); /* the old limit then shows as a failing accept */
+		(void)setrlimit(RLIMIT_NOFILE,
+				&files); /* the old limit then shows as a failing accept */
 	}
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t at_n = sizeof(at);
 	int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (listener < 0 || epoll_fd < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-		bind(listener, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(listener, 4096) < 0 ||
-		getsockname(listener, (struct sockaddr *)&at, &at_n) < 0) {
+	if (listener < 0 || epoll_fd < 0 ||
+	    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    bind(listener, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(listener, 4096) < 0 ||
+	    getsockname(listener, (struct sockaddr *)&at, &at_n) < 0) {
 		perror("forwarder: listen");
 		return 1;
 	}

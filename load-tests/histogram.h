@@ -13,7 +13,7 @@
 #define HISTOGRAM_SUB_BITS 6
 #define HISTOGRAM_SUB      (1u << HISTOGRAM_SUB_BITS)
 /* 64 values below the first octave that is cut, then one row for each higher bit. */
-#define HISTOGRAM_BUCKETS  ((64 - HISTOGRAM_SUB_BITS + 1) * HISTOGRAM_SUB)
+#define HISTOGRAM_BUCKETS ((64 - HISTOGRAM_SUB_BITS + 1) * HISTOGRAM_SUB)
 
 struct histogram {
 	uint64_t count, max;

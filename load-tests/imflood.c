@@ -13,51 +13,89 @@
 
 static const char help[] =
 	"imflood session --target URI [options]\n"
-	"  Sets up N one-to-one IM sessions and lets A send messages to B in each.  Every message is\n"
-	"  counted once at B and its answer once at A; exit status: 0 nothing was lost, 1 something\n"
-	"  was or went wrong, 2 usage.\n"
+	"  Sets up N one-to-one IM sessions and lets A send messages to B in each.\n"
+	"  Every message is counted once at B and its answer once at A.  Exit status:\n"
+	"  0 nothing was lost, 1 something was or went wrong, 2 usage.\n"
 	"\n"
-	"  --target URI          sip:HOST:PORT[;transport=udp|tcp], for a relay or forwarder msrp:HOST:PORT\n"
-	"                        (HOST is an address; names are not resolved)\n"
-	"  --mode MODE           standalone  register two users per session, INVITE through the server (default)\n"
-	"                        ims         play the core: third-party REGISTER, P-Asserted-Identity; the\n"
-	"                                    server's core.next_hop must be the first --local address, and\n"
-	"                                    each session is one terminating pass\n"
-	"                        relay       no SIP: both legs dial into an MSRP relay, To-Path names it\n"
-	"                        forwarder   no SIP: both legs dial into `forwarder`\n"
-	"  --local ADDR[:PORT]   where our own connections come from (default 127.0.0.1); may be repeated,\n"
-	"                        sessions take turns\n"
-	"  --domain NAME         home domain of the users (default: the target's address)\n"
-	"  --sessions N          1 to 100000, default 64\n"
-	"  --outstanding K       messages under way per session, 1 to 4096, default 8; in an open loop the\n"
-	"                        most that may be: what is due beyond waits, and its latency counts from when\n"
-	"                        it was due\n"
-	"  --window              closed loop: always K under way (the default without --rate)\n"
-	"  --rate R[/s]          open loop: R messages a second over all sessions, whatever comes back\n"
-	"  --size OCTETS         of a message, 1 to 1 GiB, default 300\n"
-	"  --chunk OCTETS        of a chunk, 0 = one chunk per message (default)\n"
-	"  --duration S          measured time, default 10; --warmup S before it, default 1\n"
-	"  --drain S             how long the backlog of an open loop may still be sent, and then how long to\n"
-	"                        wait for what is under way, default 5\n"
-	"  --setup-timeout S     default 30 + sessions / 100\n"
-	"  --connections-shared  all A legs on one MSRP connection, all B legs on another\n"
-	"  --answer active|passive   who connects for B: we (default) or the server\n"
-	"  --pid PID             server process (with its children): CPU per message, memory per session\n"
-	"  --json                the report as one JSON object; --quiet: no progress lines\n";
+	"  --target URI         sip:HOST:PORT[;transport=udp|tcp]; for a relay or\n"
+	"                       forwarder msrp:HOST:PORT (HOST is an address)\n"
+	"  --mode MODE          standalone: register two users per session, INVITE\n"
+	"                         through the server (default)\n"
+	"                       ims: play the core with third-party REGISTER and\n"
+	"                         P-Asserted-Identity; core.next_hop of the server must\n"
+	"                         be the first --local address; a session is one\n"
+	"                         terminating pass\n"
+	"                       relay: no SIP, both legs dial into an MSRP relay that\n"
+	"                         To-Path names\n"
+	"                       forwarder: no SIP, both legs dial into `forwarder`\n"
+	"  --local ADDR[:PORT]  where our connections come from (default 127.0.0.1);\n"
+	"                       may be repeated, sessions take turns\n"
+	"  --domain NAME        home domain of the users (default: the target's address)\n"
+	"  --sessions N         1 to 100000, default 64\n"
+	"  --outstanding K      messages under way per session, 1 to 4096, default 8; in\n"
+	"                       an open loop the most that may be: what is due beyond\n"
+	"                       waits, and its latency counts from when it was due\n"
+	"  --window             closed loop: always K under way (default without --rate)\n"
+	"  --rate R[/s]         open loop: R messages a second over all sessions\n"
+	"  --size OCTETS        of a message, 1 to 1 GiB, default 300\n"
+	"  --chunk OCTETS       of a chunk, 0 = one chunk per message (default)\n"
+	"  --duration S         measured time, default 10; --warmup S before it, default 1\n"
+	"  --drain S            how long the backlog of an open loop may still be sent, and\n"
+	"                       then how long to wait for what is under way, default 5\n"
+	"  --setup-timeout S    default 30 + sessions / 100\n"
+	"  --connections-shared all A legs on one MSRP connection, all B legs on another\n"
+	"  --answer active|passive  who connects for B: we (default) or the server\n"
+	"  --pid PID            server process (with its children): CPU per message,\n"
+	"                       memory per session\n"
+	"  --json               the report as one JSON object\n"
+	"  --quiet              no progress lines\n";
 
-enum { OPTION_FIRST = 256, TARGET, MODE, LOCAL, DOMAIN, SESSIONS, OUTSTANDING, WINDOW, RATE, SIZE, CHUNK, DURATION, WARMUP,
-	DRAIN, SETUP_TIMEOUT, SHARED, ANSWER, PID, JSON, QUIET, HELP };
+enum {
+	OPTION_FIRST = 256,
+	TARGET,
+	MODE,
+	LOCAL,
+	DOMAIN,
+	SESSIONS,
+	OUTSTANDING,
+	WINDOW,
+	RATE,
+	SIZE,
+	CHUNK,
+	DURATION,
+	WARMUP,
+	DRAIN,
+	SETUP_TIMEOUT,
+	SHARED,
+	ANSWER,
+	PID,
+	JSON,
+	QUIET,
+	HELP
+};
 
 static const struct option long_options[] = {
-	{ "target", required_argument, NULL, TARGET }, { "mode", required_argument, NULL, MODE },
-	{ "local", required_argument, NULL, LOCAL }, { "domain", required_argument, NULL, DOMAIN },
-	{ "sessions", required_argument, NULL, SESSIONS }, { "outstanding", required_argument, NULL, OUTSTANDING },
-	{ "window", no_argument, NULL, WINDOW }, { "rate", required_argument, NULL, RATE },
-	{ "size", required_argument, NULL, SIZE }, { "chunk", required_argument, NULL, CHUNK },
-	{ "duration", required_argument, NULL, DURATION }, { "warmup", required_argument, NULL, WARMUP },
-	{ "drain", required_argument, NULL, DRAIN }, { "setup-timeout", required_argument, NULL, SETUP_TIMEOUT }, { "connections-shared", no_argument, NULL, SHARED },
-	{ "answer", required_argument, NULL, ANSWER }, { "pid", required_argument, NULL, PID },
-	{ "json", no_argument, NULL, JSON }, { "quiet", no_argument, NULL, QUIET }, { "help", no_argument, NULL, HELP }, { 0 },
+	{ "target", required_argument, NULL, TARGET },
+	{ "mode", required_argument, NULL, MODE },
+	{ "local", required_argument, NULL, LOCAL },
+	{ "domain", required_argument, NULL, DOMAIN },
+	{ "sessions", required_argument, NULL, SESSIONS },
+	{ "outstanding", required_argument, NULL, OUTSTANDING },
+	{ "window", no_argument, NULL, WINDOW },
+	{ "rate", required_argument, NULL, RATE },
+	{ "size", required_argument, NULL, SIZE },
+	{ "chunk", required_argument, NULL, CHUNK },
+	{ "duration", required_argument, NULL, DURATION },
+	{ "warmup", required_argument, NULL, WARMUP },
+	{ "drain", required_argument, NULL, DRAIN },
+	{ "setup-timeout", required_argument, NULL, SETUP_TIMEOUT },
+	{ "connections-shared", no_argument, NULL, SHARED },
+	{ "answer", required_argument, NULL, ANSWER },
+	{ "pid", required_argument, NULL, PID },
+	{ "json", no_argument, NULL, JSON },
+	{ "quiet", no_argument, NULL, QUIET },
+	{ "help", no_argument, NULL, HELP },
+	{ 0 },
 };
 
 static bool refuse(const char *option, const char *value, const char *expected)
@@ -66,17 +104,20 @@ static bool refuse(const char *option, const char *value, const char *expected)
 	return false;
 }
 
-static bool whole_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value)
+static bool whole_number(const char *option, const char *text, uint64_t min, uint64_t max,
+			 uint64_t *value)
 {
 	char expected[80];
 
 	if (slice_u64(slice_str(text), max, value) && *value >= min)
 		return true;
-	snprintf(expected, sizeof(expected), "a whole number from %llu to %llu", (unsigned long long)min, (unsigned long long)max);
+	snprintf(expected, sizeof(expected), "a whole number from %llu to %llu",
+		 (unsigned long long)min, (unsigned long long)max);
 	return refuse(option, text, expected);
 }
 
-static bool u32_number(const char *option, const char *text, uint32_t min, uint32_t max, uint32_t *value)
+static bool u32_number(const char *option, const char *text, uint32_t min, uint32_t max,
+		       uint32_t *value)
 {
 	uint64_t v;
 
@@ -86,7 +127,8 @@ static bool u32_number(const char *option, const char *text, uint32_t min, uint3
 	return true;
 }
 
-static bool decimal(const char *option, const char *text, const char *unit, double min, double max, double *value)
+static bool decimal(const char *option, const char *text, const char *unit, double min, double max,
+		    double *value)
 {
 	char *end, expected[80];
 	double v = strtod(text, &end);
@@ -107,9 +149,11 @@ static bool target(struct flood_options *o, const char *text)
 	struct slice host = slice_cut(slice_skip(s, scheme.n + 1), ';', &parameters);
 
 	o->tcp = slice_eq(parameters, SLICE("transport=tcp"));
-	if ((!is_sip && !is_msrp) || (parameters.p && !o->tcp && !slice_eq(parameters, SLICE("transport=udp"))) ||
-		!address_parse(host, is_sip ? 5060 : 2855, &o->target) || address_port(&o->target) == 0)
-		return refuse("target", text, "sip:ADDRESS:PORT[;transport=udp|tcp] or msrp:ADDRESS:PORT");
+	if ((!is_sip && !is_msrp) ||
+	    (parameters.p && !o->tcp && !slice_eq(parameters, SLICE("transport=udp"))) ||
+	    !address_parse(host, is_sip ? 5060 : 2855, &o->target) || address_port(&o->target) == 0)
+		return refuse("target", text,
+			      "sip:ADDRESS:PORT[;transport=udp|tcp] or msrp:ADDRESS:PORT");
 	return true;
 }
 
@@ -139,7 +183,8 @@ static bool local(struct flood_options *o, const char *text)
 static bool answer(struct flood_options *o, const char *text)
 {
 	o->answers_passive = strcmp(text, "passive") == 0;
-	return o->answers_passive || strcmp(text, "active") == 0 || refuse("answer", text, "active or passive");
+	return o->answers_passive || strcmp(text, "active") == 0 ||
+	       refuse("answer", text, "active or passive");
 }
 
 static bool server_pid(struct flood_options *o, const char *text)
@@ -155,27 +200,55 @@ static bool server_pid(struct flood_options *o, const char *text)
 static bool take(struct flood_options *o, int option, const char *value)
 {
 	switch (option) {
-	case TARGET:        return target(o, value);
-	case MODE:          return mode(o, value);
-	case LOCAL:         return local(o, value);
-	case DOMAIN:        o->domain = value; return true;
-	case SESSIONS:      return u32_number("sessions", value, 1, SESSIONS_MAX, &o->sessions);
-	case OUTSTANDING:   return u32_number("outstanding", value, 1, OUTSTANDING_MAX, &o->outstanding);
-	case WINDOW:        o->rate = 0; return true;
-	case RATE:          return decimal("rate", value, "/s", 0.1, RATE_MAX, &o->rate);
-	case SIZE:          return u32_number("size", value, 1, SIZE_MAX_OCTETS, &o->size);
-	case CHUNK:         return u32_number("chunk", value, 0, SIZE_MAX_OCTETS, &o->chunk);
-	case DURATION:      return decimal("duration", value, "s", 0.1, DURATION_MAX_S, &o->duration_s);
-	case WARMUP:        return decimal("warmup", value, "s", 0, DURATION_MAX_S, &o->warmup_s);
-	case DRAIN:         return decimal("drain", value, "s", 0, DURATION_MAX_S, &o->drain_s);
-	case SETUP_TIMEOUT: return decimal("setup-timeout", value, "s", 0.1, DURATION_MAX_S, &o->setup_timeout_s);
-	case SHARED:        o->connections_shared = true; return true;
-	case ANSWER:        return answer(o, value);
-	case PID:           return server_pid(o, value);
-	case JSON:          o->json = true; return true;
-	case QUIET:         o->quiet = true; return true;
-	case HELP:          fputs(help, stdout); exit(0);
-	default:            return false; /* getopt has said why */
+	case TARGET:
+		return target(o, value);
+	case MODE:
+		return mode(o, value);
+	case LOCAL:
+		return local(o, value);
+	case DOMAIN:
+		o->domain = value;
+		return true;
+	case SESSIONS:
+		return u32_number("sessions", value, 1, SESSIONS_MAX, &o->sessions);
+	case OUTSTANDING:
+		return u32_number("outstanding", value, 1, OUTSTANDING_MAX, &o->outstanding);
+	case WINDOW:
+		o->rate = 0;
+		return true;
+	case RATE:
+		return decimal("rate", value, "/s", 0.1, RATE_MAX, &o->rate);
+	case SIZE:
+		return u32_number("size", value, 1, SIZE_MAX_OCTETS, &o->size);
+	case CHUNK:
+		return u32_number("chunk", value, 0, SIZE_MAX_OCTETS, &o->chunk);
+	case DURATION:
+		return decimal("duration", value, "s", 0.1, DURATION_MAX_S, &o->duration_s);
+	case WARMUP:
+		return decimal("warmup", value, "s", 0, DURATION_MAX_S, &o->warmup_s);
+	case DRAIN:
+		return decimal("drain", value, "s", 0, DURATION_MAX_S, &o->drain_s);
+	case SETUP_TIMEOUT:
+		return decimal("setup-timeout", value, "s", 0.1, DURATION_MAX_S,
+			       &o->setup_timeout_s);
+	case SHARED:
+		o->connections_shared = true;
+		return true;
+	case ANSWER:
+		return answer(o, value);
+	case PID:
+		return server_pid(o, value);
+	case JSON:
+		o->json = true;
+		return true;
+	case QUIET:
+		o->quiet = true;
+		return true;
+	case HELP:
+		fputs(help, stdout);
+		exit(0);
+	default:
+		return false; /* getopt has said why */
 	}
 }
 
@@ -195,12 +268,14 @@ static bool consistent(struct flood_options *o)
 		return false;
 	}
 	if (!o->locals_n) {
-		struct slice loopback = o->target.ss_family == AF_INET6 ? SLICE("::1") : SLICE("127.0.0.1");
+		struct slice loopback =
+			o->target.ss_family == AF_INET6 ? SLICE("::1") : SLICE("127.0.0.1");
 		o->locals_n = address_parse(loopback, 0, &o->locals[0]);
 	}
 	for (unsigned i = 0; i < o->locals_n; i++) {
 		if (o->locals[i].ss_family != o->target.ss_family) {
-			fprintf(stderr, "imflood: --local and --target are not of one address family\n");
+			fprintf(stderr,
+				"imflood: --local and --target are not of one address family\n");
 			return false;
 		}
 	}
@@ -219,8 +294,11 @@ static bool raise_descriptors(const struct flood_options *o)
 		return true; /* then opening them will tell */
 	files.rlim_cur = files.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < needed) {
-		fprintf(stderr, "imflood: %u sessions need %llu descriptors, the limit is %llu (ulimit -n)\n", o->sessions,
-			(unsigned long long)needed, (unsigned long long)files.rlim_max);
+		fprintf(stderr,
+			"imflood: %u sessions need %llu descriptors, the limit is %llu (ulimit "
+			"-n)\n",
+			o->sessions, (unsigned long long)needed,
+			(unsigned long long)files.rlim_max);
 		return false;
 	}
 	return true;
@@ -228,8 +306,12 @@ static bool raise_descriptors(const struct flood_options *o)
 
 int main(int argc, char **argv)
 {
-	struct flood_options o = { .sessions = 64, .outstanding = 8, .size = 300, .duration_s = 10, .warmup_s = 1,
-		.drain_s = 5 };
+	struct flood_options o = { .sessions = 64,
+				   .outstanding = 8,
+				   .size = 300,
+				   .duration_s = 10,
+				   .warmup_s = 1,
+				   .drain_s = 5 };
 	static struct flood_report report;
 
 	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
@@ -237,7 +319,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc < 2 || strcmp(argv[1], "session") != 0) {
-		fprintf(stderr, "imflood: unknown workload \"%s\"; known: session (imflood --help)\n", argc < 2 ? "" : argv[1]);
+		fprintf(stderr,
+			"imflood: unknown workload \"%s\"; known: session (imflood --help)\n",
+			argc < 2 ? "" : argv[1]);
 		return 2;
 	}
 	for (int option; (option = getopt_long(argc - 1, argv + 1, "", long_options, NULL)) != -1;)

@@ -44,13 +44,15 @@ struct msrp_handlers {
 	/* The next chunk to send, or false: nothing before the next msrp_want_send(). */
 	bool (*next)(struct msrp_endpoint *e, struct msrp_outgoing *out);
 	void (*on_chunk)(struct msrp_endpoint *e, const struct msrp_incoming *chunk);
-	void (*on_response)(struct msrp_endpoint *e, uint32_t sequence, uint32_t chunk, unsigned status);
+	void (*on_response)(struct msrp_endpoint *e, uint32_t sequence, uint32_t chunk,
+			    unsigned status);
 	/* The empty SEND of msrp_bind() was answered. */
 	void (*on_bound)(struct msrp_endpoint *e, unsigned status);
 	/* An empty SEND of the far side came, and was answered. */
 	void (*on_empty)(struct msrp_endpoint *e);
 	/* e is NULL where it cannot be known. */
-	void (*on_error)(struct msrp_network *n, struct msrp_endpoint *e, enum flood_error error, const char *what);
+	void (*on_error)(struct msrp_network *n, struct msrp_endpoint *e, enum flood_error error,
+			 const char *what);
 };
 
 struct msrp_connection {
@@ -58,19 +60,20 @@ struct msrp_connection {
 	struct msrp_network *network;
 	bool connected, waits_for_room, is_dirty;
 	struct msrp_connection *next_dirty;
-	struct msrp_connection *next_open;  /* all that the network has to free */
+	struct msrp_connection *next_open; /* all that the network has to free */
 	struct wire_parser parser;
-	char *carry;                   /* the beginning of a head or end-line */
+	char *carry; /* the beginning of a head or end-line */
 	size_t carry_n;
-	struct msrp_endpoint *receiving; /* of the SEND that is being read, NULL: content is skipped */
+	struct msrp_endpoint
+		*receiving; /* of the SEND that is being read, NULL: content is skipped */
 	struct msrp_incoming incoming;
 	bool incoming_is_bad;
-	char *control;                 /* answers and empty SENDs, not written yet */
+	char *control; /* answers and empty SENDs, not written yet */
 	size_t control_n, control_size;
 	struct msrp_endpoint *first_to_send, *last_to_send;
 	struct msrp_outgoing *pending; /* given by next(), not written yet */
 	unsigned pending_n;
-	size_t pending_written;        /* octets of pending[0] that are out */
+	size_t pending_written;              /* octets of pending[0] that are out */
 	struct msrp_endpoint *last_endpoint; /* most SENDs on a connection are for one endpoint */
 };
 
@@ -79,7 +82,7 @@ struct msrp_endpoint {
 	struct msrp_connection *connection; /* NULL until it is connected or bound */
 	void *user;
 	uint32_t session;
-	char role;                          /* 'a' or 'b' */
+	char role; /* 'a' or 'b' */
 	bool is_queued;
 	struct msrp_endpoint *next_to_send;
 	uint16_t uri_n, peer_path_n, peer_first_n;
@@ -89,7 +92,8 @@ struct msrp_endpoint {
 	uint16_t head_n, tid_at, sequence_at;
 	char head[MSRP_PEER_PATH_MAX + MSRP_URI_MAX + 128];
 	uint16_t answer_n;
-	char answer[2 * MSRP_URI_MAX + 64]; /* of an answer, what stands between its two transaction ids */
+	char answer[2 * MSRP_URI_MAX +
+		    64]; /* of an answer, what stands between its two transaction ids */
 };
 
 struct msrp_network {
@@ -100,28 +104,30 @@ struct msrp_network {
 	uint32_t endpoints_n;
 	struct loop_source listener;
 	struct msrp_connection *dirty, *open;
-	char run[6];                      /* random part of our Message-IDs */
+	char run[6]; /* random part of our Message-IDs */
 	char *read_buffer, *write_buffer, *pattern;
-	uint64_t octets_in, octets_out;   /* on the wire */
+	uint64_t octets_in, octets_out; /* on the wire */
 };
 
-int  msrp_network_open(struct msrp_network *n, struct event_loop *loop, struct prng *prng,
-	const struct msrp_handlers *handlers, uint32_t sessions);
+int msrp_network_open(struct msrp_network *n, struct event_loop *loop, struct prng *prng,
+		      const struct msrp_handlers *handlers, uint32_t sessions);
 void msrp_network_close(struct msrp_network *n);
 
 /* Accepts connections of the server; *bound is the address with its real port. */
-int  msrp_listen(struct msrp_network *n, const struct sockaddr_storage *local, struct sockaddr_storage *bound);
+int msrp_listen(struct msrp_network *n, const struct sockaddr_storage *local,
+		struct sockaddr_storage *bound);
 
 /* Gives the endpoint its URI: at that address, with a fresh session-id. */
-void msrp_endpoint_init(struct msrp_endpoint *e, struct msrp_network *n, uint32_t session, char role,
-	const struct sockaddr_storage *at);
+void msrp_endpoint_init(struct msrp_endpoint *e, struct msrp_network *n, uint32_t session,
+			char role, const struct sockaddr_storage *at);
 /* The path of the far side, one or several URIs; false when it is too long or none. */
 bool msrp_endpoint_set_peer(struct msrp_endpoint *e, struct slice path);
 
 /* Connects from `local` (port ignored) to `to`.  NULL with errno set on failure; *bound, unless
  * NULL, is our side's address.  The network owns the connection. */
 struct msrp_connection *msrp_connect(struct msrp_network *n, const struct sockaddr_storage *local,
-	const struct sockaddr_storage *to, struct sockaddr_storage *bound);
+				     const struct sockaddr_storage *to,
+				     struct sockaddr_storage *bound);
 
 /* Sends the empty SEND that binds the session (RFC 4975 section 5.4); on_bound() follows. */
 void msrp_bind(struct msrp_endpoint *e, struct msrp_connection *c);

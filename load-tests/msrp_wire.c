@@ -34,7 +34,8 @@ static bool byte_range(struct wire_parser *p, struct slice value)
 {
 	struct slice rest, total;
 
-	if (!slice_u64(slice_cut(value, '-', &rest), UINT32_MAX, &p->range_start) || p->range_start == 0)
+	if (!slice_u64(slice_cut(value, '-', &rest), UINT32_MAX, &p->range_start) ||
+	    p->range_start == 0)
 		return false;
 	(void)slice_cut(rest, '/', &total);
 	p->range_total = 0;
@@ -133,9 +134,11 @@ static enum wire_event next_body(struct wire_parser *p, struct slice *in)
 	if (before)
 		return give_body(p, in, before);
 	if (in->n < whole)
-		return memcmp(in->p, p->end_line, in->n < fixed ? in->n : fixed) ? give_body(p, in, 1) : WIRE_MORE;
+		return memcmp(in->p, p->end_line, in->n < fixed ? in->n : fixed)
+			       ? give_body(p, in, 1)
+			       : WIRE_MORE;
 	if (memcmp(in->p, p->end_line, fixed) != 0 || !strchr("$+#", in->p[fixed]) ||
-		memcmp(in->p + fixed + 1, "\r\n", 2) != 0)
+	    memcmp(in->p + fixed + 1, "\r\n", 2) != 0)
 		return give_body(p, in, 1);
 	p->flag = in->p[fixed];
 	p->in_body = false;

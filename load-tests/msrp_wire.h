@@ -17,7 +17,7 @@
 #define WIRE_HEAD_MAX 8192
 #define WIRE_TID_MAX  32
 /* CR LF, seven dashes, transaction id, flag, CR LF */
-#define WIRE_END_MAX  (2 + 7 + WIRE_TID_MAX + 1 + 2)
+#define WIRE_END_MAX (2 + 7 + WIRE_TID_MAX + 1 + 2)
 
 enum wire_event {
 	WIRE_MORE,     /* nothing whole yet: read more                              */
@@ -30,13 +30,13 @@ enum wire_event {
 
 struct wire_parser {
 	bool in_body, has_body;
-	char flag;                         /* '$' '+' '#'                            */
+	char flag; /* '$' '+' '#'                            */
 	uint16_t status;
 	bool wants_no_answer;              /* Failure-Report: no                     */
 	uint64_t range_start, range_total; /* range_total 0: unknown ('*') or absent */
 	struct slice tid, to_path, from_path, message_id, body;
 	const char *bad;
-	char end_line[WIRE_END_MAX];       /* up to and without the flag             */
+	char end_line[WIRE_END_MAX]; /* up to and without the flag             */
 	uint8_t end_line_n;
 };
 

@@ -2,7 +2,9 @@
 
 void pacer_start(struct pacer *p, uint64_t start_ns, double rate, uint32_t sessions)
 {
-	*p = (struct pacer){ .start_ns = start_ns, .interval_ns = 1e9 / rate, .sessions = sessions };
+	*p = (struct pacer){ .start_ns = start_ns,
+			     .interval_ns = 1e9 / rate,
+			     .sessions = sessions };
 }
 
 uint64_t pacer_due_ns(const struct pacer *p, uint64_t i)

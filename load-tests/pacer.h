@@ -11,9 +11,9 @@
 
 struct pacer {
 	uint64_t start_ns;
-	double interval_ns;      /* between two messages of all sessions */
+	double interval_ns; /* between two messages of all sessions */
 	uint32_t sessions;
-	uint64_t due;            /* messages due so far, all sessions    */
+	uint64_t due; /* messages due so far, all sessions    */
 };
 
 void pacer_start(struct pacer *p, uint64_t start_ns, double rate, uint32_t sessions);

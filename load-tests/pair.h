@@ -8,10 +8,10 @@
 #include "load-tests/msrp_endpoint.h"
 
 enum pair_state {
-	PAIR_IDLE,     /* not begun                                      */
-	PAIR_SETUP,    /* SIP, then connecting, then binding             */
-	PAIR_UP,       /* both legs bound                                */
-	PAIR_RELEASE,  /* BYE sent                                       */
+	PAIR_IDLE,    /* not begun                                      */
+	PAIR_SETUP,   /* SIP, then connecting, then binding             */
+	PAIR_UP,      /* both legs bound                                */
+	PAIR_RELEASE, /* BYE sent                                       */
 	PAIR_OVER,
 };
 

@@ -19,7 +19,8 @@ static inline struct prng prng_seeded(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	return (struct prng){ (uint64_t)t.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid() << 40 };
+	return (struct prng){ (uint64_t)t.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)t.tv_sec ^
+			      (uint64_t)getpid() << 40 };
 }
 
 static inline uint64_t prng_next(struct prng *p) /* splitmix64 */

@@ -21,7 +21,8 @@ static bool read_stat(pid_t pid, pid_t *parent, double *cpu_s)
 	const char *after = strrchr(line, ')');
 	unsigned long user, system;
 	int ppid;
-	if (!after || sscanf(after + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &ppid, &user, &system) != 3)
+	if (!after || sscanf(after + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+			     &ppid, &user, &system) != 3)
 		return false;
 	*parent = ppid;
 	*cpu_s = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
@@ -60,7 +61,8 @@ static bool add_children(struct server_process *s)
 	for (struct dirent *d; (d = readdir(proc)) && s->n < SERVER_PROCESSES_MAX;) {
 		pid_t pid = atoi(d->d_name), parent;
 		double cpu_s;
-		if (pid > 0 && !is_known(s, pid) && read_stat(pid, &parent, &cpu_s) && is_known(s, parent)) {
+		if (pid > 0 && !is_known(s, pid) && read_stat(pid, &parent, &cpu_s) &&
+		    is_known(s, parent)) {
 			s->pids[s->n++] = pid;
 			added = true;
 		}

@@ -11,10 +11,10 @@
 #include "load-tests/server_process.h"
 #include "load-tests/session_setup.h"
 
-#define SECOND_NS       1000000000u
-#define SETUP_WINDOW    64u           /* sessions being set up or released at a time        */
-#define RELEASE_NS      (10ull * SECOND_NS)
-#define TURN_NS         (50u * 1000000) /* the longest sleep: set-up timers and progress wait for it */
+#define SECOND_NS    1000000000u
+#define SETUP_WINDOW 64u /* sessions being set up or released at a time        */
+#define RELEASE_NS   (10ull * SECOND_NS)
+#define TURN_NS      (50u * 1000000) /* the longest sleep: set-up timers and progress wait for it */
 
 /* New messages are begun in the two phases before PHASE_BACKLOG; in it only those that were due. */
 enum phase { PHASE_SETUP, PHASE_WARMUP, PHASE_MEASURE, PHASE_BACKLOG, PHASE_DRAIN, PHASE_RELEASE };
@@ -30,9 +30,9 @@ struct flood {
 	struct slot *slots;
 	struct pacer pacer;
 	enum phase phase;
-	uint32_t chunks;             /* of one message                                   */
+	uint32_t chunks; /* of one message                                   */
 	uint32_t in_setup, up;
-	uint64_t in_flight;          /* messages begun and not yet arrived and confirmed */
+	uint64_t in_flight; /* messages begun and not yet arrived and confirmed */
 	uint64_t measure_start_ns, measure_end_ns;
 	struct server_process server;
 	/* ---- progress, since the last line ---- */
@@ -67,7 +67,8 @@ static bool begin_message(struct flood *f, struct pair *p)
 	bool is_open = f->options->rate > 0;
 	uint64_t due_ns = f->loop.now_ns;
 
-	if (slot->is_busy || f->phase == PHASE_SETUP || f->phase >= PHASE_DRAIN || p->state != PAIR_UP)
+	if (slot->is_busy || f->phase == PHASE_SETUP || f->phase >= PHASE_DRAIN ||
+	    p->state != PAIR_UP)
 		return false;
 	if (is_open) {
 		if (p->begun >= pacer_session_due(&f->pacer, p->index))
@@ -76,8 +77,11 @@ static bool begin_message(struct flood *f, struct pair *p)
 	} else if (f->phase == PHASE_BACKLOG) {
 		return false;
 	}
-	*slot = (struct slot){ .due_ns = due_ns, .sequence = p->begun, .is_busy = true,
-		.is_measured = due_ns >= f->measure_start_ns && due_ns < f->measure_end_ns };
+	*slot = (struct slot){ .due_ns = due_ns,
+			       .sequence = p->begun,
+			       .is_busy = true,
+			       .is_measured = due_ns >= f->measure_start_ns &&
+					      due_ns < f->measure_end_ns };
 	p->begun++;
 	p->chunk = 0;
 	f->in_flight++;
@@ -95,8 +99,11 @@ static bool next_chunk(struct msrp_endpoint *e, struct msrp_outgoing *out)
 	if (e->role != 'a' || (p->offset == 0 && !begin_message(f, p)))
 		return false;
 	uint32_t left = o->size - p->offset, octets = o->chunk && o->chunk < left ? o->chunk : left;
-	*out = (struct msrp_outgoing){ .sequence = p->begun - 1, .chunk = p->chunk++, .offset = p->offset,
-		.octets = octets, .total = o->size };
+	*out = (struct msrp_outgoing){ .sequence = p->begun - 1,
+				       .chunk = p->chunk++,
+				       .offset = p->offset,
+				       .octets = octets,
+				       .total = o->size };
 	p->offset = octets == left ? 0 : p->offset + octets;
 	return true;
 }
@@ -146,11 +153,12 @@ static void on_chunk(struct msrp_endpoint *e, const struct msrp_incoming *chunk)
 	if (!slot)
 		return;
 	if (slot->has_arrived || chunk->offset < slot->received) {
-		report_error(f->report, FLOOD_DUPLICATE, "octets of a message that had come before");
+		report_error(f->report, FLOOD_DUPLICATE,
+			     "octets of a message that had come before");
 		return;
 	}
 	if (chunk->offset > slot->received || chunk->octets > f->options->size - slot->received ||
-		(chunk->total && chunk->total != f->options->size)) {
+	    (chunk->total && chunk->total != f->options->size)) {
 		report_error(f->report, FLOOD_ORDER, "range or total");
 		return;
 	}
@@ -175,20 +183,26 @@ static void on_response(struct msrp_endpoint *e, uint32_t sequence, uint32_t chu
 		return;
 	if (status != 200) {
 		/* The message stays open and counts as lost, too, unless it arrives. */
-		report_error(f->report, FLOOD_STATUS, status == 408 ? "408" : status == 481 ? "481" : "neither 408 nor 481");
+		report_error(f->report, FLOOD_STATUS,
+			     status == 408   ? "408"
+			     : status == 481 ? "481"
+					     : "neither 408 nor 481");
 		return;
 	}
 	slot->answers++;
 	slot->answers_sum += chunk;
 	if (slot->answers < f->chunks)
 		return;
-	/* n answers are one for each chunk if their numbers add up; a repeated one shifts the sum. */
-	if (slot->answers > f->chunks || slot->answers_sum != (uint32_t)((uint64_t)f->chunks * (f->chunks - 1) / 2)) {
+	/* n answers are one for each chunk if their numbers add up; a repeated one shifts the sum.
+	 */
+	if (slot->answers > f->chunks ||
+	    slot->answers_sum != (uint32_t)((uint64_t)f->chunks * (f->chunks - 1) / 2)) {
 		report_error(f->report, FLOOD_DUPLICATE, "answer");
 		return;
 	}
 	if (slot->is_measured)
-		histogram_record(&f->report->confirmation, f->loop.now_ns > slot->due_ns ? f->loop.now_ns - slot->due_ns : 0);
+		histogram_record(&f->report->confirmation,
+				 f->loop.now_ns > slot->due_ns ? f->loop.now_ns - slot->due_ns : 0);
 	if (f->phase == PHASE_MEASURE)
 		f->report->confirmed++;
 	finish_if_done(f, p, slot);
@@ -220,7 +234,8 @@ static void on_bound(struct msrp_endpoint *e, unsigned status)
 	bool *bound = e->role == 'a' ? &p->a_bound : &p->b_bound;
 
 	if (status != 200 || *bound) {
-		report_error(f->report, status != 200 ? FLOOD_STATUS : FLOOD_DUPLICATE, "answer to the empty SEND");
+		report_error(f->report, status != 200 ? FLOOD_STATUS : FLOOD_DUPLICATE,
+			     "answer to the empty SEND");
 		setup_failed(f, p);
 		return;
 	}
@@ -248,7 +263,8 @@ static void on_setup_failed(struct session_setup *s, struct pair *p)
 	setup_failed((struct flood *)((char *)s - offsetof(struct flood, setup)), p);
 }
 
-static void on_error(struct msrp_network *n, struct msrp_endpoint *e, enum flood_error error, const char *what)
+static void on_error(struct msrp_network *n, struct msrp_endpoint *e, enum flood_error error,
+		     const char *what)
 {
 	struct flood *f = flood_of(n);
 
@@ -259,7 +275,8 @@ static void on_error(struct msrp_network *n, struct msrp_endpoint *e, enum flood
 		setup_failed(f, e->user);
 }
 
-static const struct msrp_handlers handlers = { next_chunk, on_chunk, on_response, on_bound, on_empty, on_error };
+static const struct msrp_handlers handlers = { next_chunk, on_chunk, on_response,
+					       on_bound,   on_empty, on_error };
 
 /* ---- phases ---- */
 
@@ -273,7 +290,8 @@ static double own_cpu_s(void)
 	struct rusage use;
 
 	getrusage(RUSAGE_SELF, &use);
-	return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) + (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+	return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+	       (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
 static void progress_line(struct flood *f, const char *phase)
@@ -284,10 +302,15 @@ static void progress_line(struct flood *f, const char *phase)
 		return;
 	double s = (double)(now - f->progress_ns) / SECOND_NS;
 	if (!f->options->quiet)
-		fprintf(stderr, "%-8s up %u  %.0f msg/s  under way %llu  p50 %.0f us  p99 %.0f us  max %.0f us  errors %llu\n", phase,
-			f->up, (double)(f->arrived_ever - f->progress_arrived) / s, (unsigned long long)f->in_flight,
-			(double)histogram_quantile(&f->progress, 0.5) / 1e3, (double)histogram_quantile(&f->progress, 0.99) / 1e3,
-			(double)f->progress.max / 1e3, (unsigned long long)report_errors(f->report));
+		fprintf(stderr,
+			"%-8s up %u  %.0f msg/s  under way %llu  p50 %.0f us  p99 %.0f us  max "
+			"%.0f us  errors %llu\n",
+			phase, f->up, (double)(f->arrived_ever - f->progress_arrived) / s,
+			(unsigned long long)f->in_flight,
+			(double)histogram_quantile(&f->progress, 0.5) / 1e3,
+			(double)histogram_quantile(&f->progress, 0.99) / 1e3,
+			(double)f->progress.max / 1e3,
+			(unsigned long long)report_errors(f->report));
 	f->progress_ns = now;
 	f->progress_arrived = f->arrived_ever;
 	histogram_reset(&f->progress);
@@ -326,7 +349,8 @@ static void traffic_until(struct flood *f, uint64_t end_ns, const char *phase)
 static void set_up(struct flood *f)
 {
 	uint32_t next = 0, n = f->options->sessions;
-	uint64_t start_ns = f->loop.now_ns, end_ns = start_ns + seconds_ns(f->options->setup_timeout_s), tick_ns = 0;
+	uint64_t start_ns = f->loop.now_ns,
+		 end_ns = start_ns + seconds_ns(f->options->setup_timeout_s), tick_ns = 0;
 
 	while ((next < n || f->in_setup) && f->loop.now_ns < end_ns && !interrupted) {
 		for (; next < n && f->in_setup < SETUP_WINDOW; next++) {
@@ -360,17 +384,22 @@ static void count_what_is_missing(struct flood *f)
 		struct pair *p = &f->pairs[i];
 		for (uint32_t k = 0; k < f->options->outstanding; k++) {
 			if (p->slots[k].is_busy)
-				report_error(f->report, p->slots[k].has_arrived ? FLOOD_UNCONFIRMED : FLOOD_LOST, NULL);
+				report_error(f->report,
+					     p->slots[k].has_arrived ? FLOOD_UNCONFIRMED
+								     : FLOOD_LOST,
+					     NULL);
 		}
 		if (f->options->rate > 0 && p->state == PAIR_UP)
-			f->report->errors[FLOOD_UNSENT] += pacer_session_due(&f->pacer, i) - p->begun;
+			f->report->errors[FLOOD_UNSENT] +=
+				pacer_session_due(&f->pacer, i) - p->begun;
 	}
 }
 
 static bool backlog_left(const struct flood *f)
 {
 	for (uint32_t i = 0; f->options->rate > 0 && i < f->options->sessions; i++)
-		if (f->pairs[i].state == PAIR_UP && f->pairs[i].begun < pacer_session_due(&f->pacer, i))
+		if (f->pairs[i].state == PAIR_UP &&
+		    f->pairs[i].begun < pacer_session_due(&f->pacer, i))
 			return true;
 	return false;
 }
@@ -412,10 +441,12 @@ static void traffic(struct flood *f)
 	f->report->server_cpu_s = after.cpu_s - before.cpu_s;
 	f->report->server_memory_kib = after.memory_kib;
 
-	for (uint64_t end_ns = f->loop.now_ns + seconds_ns(o->drain_s); f->loop.now_ns < end_ns && !interrupted && backlog_left(f);)
+	for (uint64_t end_ns = f->loop.now_ns + seconds_ns(o->drain_s);
+	     f->loop.now_ns < end_ns && !interrupted && backlog_left(f);)
 		idle_turn(f, "backlog");
 	f->phase = PHASE_DRAIN;
-	for (uint64_t end_ns = f->loop.now_ns + seconds_ns(o->drain_s); f->loop.now_ns < end_ns && !interrupted && f->in_flight;)
+	for (uint64_t end_ns = f->loop.now_ns + seconds_ns(o->drain_s);
+	     f->loop.now_ns < end_ns && !interrupted && f->in_flight;)
 		idle_turn(f, "drain");
 	count_what_is_missing(f);
 }
@@ -437,7 +468,8 @@ static void release(struct flood *f)
 	f->phase = PHASE_RELEASE;
 	while ((next < n || under_way) && f->loop.now_ns < end_ns) {
 		for (; next < n && under_way < SETUP_WINDOW; next++) {
-			setup_release(&f->setup, &f->pairs[next]); /* also of one that did not come up */
+			setup_release(&f->setup,
+				      &f->pairs[next]); /* also of one that did not come up */
 			under_way += f->pairs[next].state == PAIR_RELEASE;
 		}
 		if (!under_way)
@@ -472,8 +504,14 @@ static int open_flood(struct flood *f)
 		f->pairs[i].index = i;
 		f->pairs[i].slots = f->slots + (size_t)i * o->outstanding;
 	}
-	f->setup = (struct session_setup){ .options = o, .report = f->report, .loop = &f->loop, .network = &f->network,
-		.prng = &f->prng, .pairs = f->pairs, .on_failed = on_setup_failed, .on_answered = on_setup_progress };
+	f->setup = (struct session_setup){ .options = o,
+					   .report = f->report,
+					   .loop = &f->loop,
+					   .network = &f->network,
+					   .prng = &f->prng,
+					   .pairs = f->pairs,
+					   .on_failed = on_setup_failed,
+					   .on_answered = on_setup_progress };
 	err = setup_open(&f->setup);
 	if (!err && o->server_pid && !server_process_find(&f->server, o->server_pid))
 		err = ESRCH;
@@ -503,7 +541,8 @@ int session_flood_run(const struct flood_options *options, struct flood_report *
 	f->report = report;
 	int err = open_flood(f);
 	if (!err) {
-		struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+		struct sigaction action = { .sa_handler = on_interrupt,
+					    .sa_flags = (int)SA_RESETHAND };
 		(void)sigaction(SIGINT, &action, NULL); /* cannot fail for these */
 		(void)sigaction(SIGTERM, &action, NULL);
 		f->progress_ns = f->loop.now_ns;
@@ -511,7 +550,9 @@ int session_flood_run(const struct flood_options *options, struct flood_report *
 		set_up(f);
 		read_server(f, &after);
 		if (f->up)
-			report->memory_per_session = ((double)after.memory_kib - (double)before.memory_kib) * 1024 / f->up;
+			report->memory_per_session =
+				((double)after.memory_kib - (double)before.memory_kib) * 1024 /
+				f->up;
 		if (f->up && !interrupted)
 			traffic(f);
 		release(f);

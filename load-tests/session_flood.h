@@ -10,7 +10,8 @@
 #include "load-tests/flood_options.h"
 #include "load-tests/flood_report.h"
 
-/* 0 when the run took place, whatever it found: that is in *report; else an errno of this machine. */
+/* 0 when the run took place, whatever it found: that is in *report; else an errno of this machine.
+ */
 int session_flood_run(const struct flood_options *options, struct flood_report *report);
 
 #endif

@@ -11,7 +11,8 @@ static bool has_sip(const struct session_setup *s)
 	return s->options->mode == MODE_STANDALONE || s->options->mode == MODE_IMS;
 }
 
-static void failed(struct session_setup *s, struct pair *p, enum flood_error error, const char *what)
+static void failed(struct session_setup *s, struct pair *p, enum flood_error error,
+		   const char *what)
 {
 	report_error(s->report, error, what);
 	s->on_failed(s, p);
@@ -19,7 +20,8 @@ static void failed(struct session_setup *s, struct pair *p, enum flood_error err
 
 /* A connection for one leg, or the one that all legs of its role share. NULL: reported. */
 static struct msrp_connection *connect_leg(struct session_setup *s, struct pair *p, char role,
-	const struct sockaddr_storage *to, struct sockaddr_storage *bound)
+					   const struct sockaddr_storage *to,
+					   struct sockaddr_storage *bound)
 {
 	struct msrp_connection **shared = role == 'a' ? &s->shared_a : &s->shared_b;
 	const struct sockaddr_storage *local = &s->options->locals[p->index % s->options->locals_n];
@@ -27,7 +29,8 @@ static struct msrp_connection *connect_leg(struct session_setup *s, struct pair 
 	if (s->options->connections_shared && *shared && (*shared)->source.fd >= 0) {
 		socklen_t n = sizeof(*bound);
 		if (bound)
-			(void)getsockname((*shared)->source.fd, (struct sockaddr *)bound, &n); /* a socket of ours has a name */
+			(void)getsockname((*shared)->source.fd, (struct sockaddr *)bound,
+					  &n); /* a socket of ours has a name */
 		return *shared;
 	}
 	struct msrp_connection *c = msrp_connect(s->network, local, to, bound);
@@ -47,7 +50,8 @@ static void start_direct(struct session_setup *s, struct pair *p)
 {
 	struct sockaddr_storage at_a, at_b;
 	const struct sockaddr_storage *target = &s->options->target;
-	struct msrp_connection *a = connect_leg(s, p, 'a', target, &at_a), *b = a ? connect_leg(s, p, 'b', target, &at_b) : NULL;
+	struct msrp_connection *a = connect_leg(s, p, 'a', target, &at_a),
+			       *b = a ? connect_leg(s, p, 'b', target, &at_b) : NULL;
 	char relay[ADDRESS_TEXT_MAX], hop[MSRP_URI_MAX] = "", path[MSRP_PEER_PATH_MAX];
 
 	if (!b)
@@ -69,15 +73,19 @@ static void start_direct(struct session_setup *s, struct pair *p)
 
 /* ---- SIP ---- */
 
-static void put_sdp(struct session_setup *s, struct buffer *b, const struct msrp_endpoint *e, const char *setup)
+static void put_sdp(struct session_setup *s, struct buffer *b, const struct msrp_endpoint *e,
+		    const char *setup)
 {
 	char host[ADDRESS_TEXT_MAX];
 	const char *family = s->msrp_bound.ss_family == AF_INET6 ? "IP6" : "IP4";
 
 	address_print_host(&s->msrp_bound, false, host);
-	buffer_printf(b, "v=0\r\no=- %u 1 IN %s %s\r\ns=-\r\nc=IN %s %s\r\nt=0 0\r\nm=message %u TCP/MSRP *\r\n", e->session + 1, family,
-		host, family, host, address_port(&s->msrp_bound));
-	buffer_printf(b, "a=accept-types:text/plain\r\na=path:%.*s\r\na=setup:%s\r\na=sendrecv\r\n", e->uri_n, e->uri, setup);
+	buffer_printf(b,
+		      "v=0\r\no=- %u 1 IN %s %s\r\ns=-\r\nc=IN %s %s\r\nt=0 0\r\nm=message %u "
+		      "TCP/MSRP *\r\n",
+		      e->session + 1, family, host, family, host, address_port(&s->msrp_bound));
+	buffer_printf(b, "a=accept-types:text/plain\r\na=path:%.*s\r\na=setup:%s\r\na=sendrecv\r\n",
+		      e->uri_n, e->uri, setup);
 }
 
 static void offer(void *user, uint32_t index, struct buffer *sdp)
@@ -162,8 +170,9 @@ static void on_call_error(void *user, enum flood_error error, const char *what)
 	report_error(s->report, error, what);
 }
 
-static const struct sip_calls_handlers call_handlers = { offer, answer, on_answered, on_call_failed, on_call_released,
-	on_call_error };
+static const struct sip_calls_handlers call_handlers = {
+	offer, answer, on_answered, on_call_failed, on_call_released, on_call_error
+};
 
 /* ---- what the workload calls ---- */
 
@@ -174,7 +183,9 @@ int setup_open(struct session_setup *s)
 	int err = msrp_listen(s->network, &s->options->locals[0], &s->msrp_bound);
 	if (err)
 		return err;
-	s->calls = (struct sip_calls){ .options = s->options, .loop = s->loop, .handlers = &call_handlers, .user = s };
+	s->calls = (struct sip_calls){
+		.options = s->options, .loop = s->loop, .handlers = &call_handlers, .user = s
+	};
 	return sip_calls_open(&s->calls, s->prng);
 }
 

@@ -18,15 +18,17 @@ struct session_setup {
 	struct prng *prng;
 	struct msrp_network *network;
 	struct pair *pairs;
-	void (*on_failed)(struct session_setup *s, struct pair *p); /* the error is reported; the pair is not over yet */
+	void (*on_failed)(struct session_setup *s,
+			  struct pair *p); /* the error is reported; the pair is not over yet */
 	void (*on_answered)(struct session_setup *s, struct pair *p);
 	/* ---- own ---- */
 	struct sip_calls calls;
-	struct sockaddr_storage msrp_bound;          /* where we listen for the server's connections */
+	struct sockaddr_storage msrp_bound; /* where we listen for the server's connections */
 	struct msrp_connection *shared_a, *shared_b; /* --connections-shared */
 };
 
-int  setup_open(struct session_setup *s);        /* the members up to on_answered are filled in; 0 or errno */
+int setup_open(
+	struct session_setup *s); /* the members up to on_answered are filled in; 0 or errno */
 void setup_close(struct session_setup *s);
 
 void setup_start(struct session_setup *s, struct pair *p);

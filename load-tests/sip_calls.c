@@ -9,7 +9,7 @@
 #define MILLISECOND_NS 1000000ull
 #define T1_NS          (500 * MILLISECOND_NS)
 #define T2_NS          (4000 * MILLISECOND_NS)
-#define CALL_NS        (20000 * MILLISECOND_NS) /* from the first REGISTER to the 200; and for a BYE */
+#define CALL_NS        (20000 * MILLISECOND_NS) /* from REGISTER to the 200; and for a BYE */
 #define TEXT_MAX       8192
 #define FEATURE_TAG    "+g.oma.sip-im"
 /* What kind of transaction a Call-ID stands for, beside the index of its session. */
@@ -64,7 +64,8 @@ static void call_over(struct sip_calls *s, struct sip_call *call)
 	call->a_to = call->a_target = call->a_route = call->b_answer = NULL;
 }
 
-static void call_failed(struct sip_calls *s, struct sip_call *call, enum flood_error error, const char *what)
+static void call_failed(struct sip_calls *s, struct sip_call *call, enum flood_error error,
+			const char *what)
 {
 	s->handlers->on_error(s->user, error, what);
 	call_over(s, call);
@@ -74,17 +75,25 @@ static void call_failed(struct sip_calls *s, struct sip_call *call, enum flood_e
 /* ---- writing ---- */
 
 /* What every request of ours begins with; `to` is a whole To value. */
-static void put_request(struct sip_calls *s, struct buffer *b, uint32_t index, char kind, const char *method,
-	const char *uri, const char *from_user, const char *to, unsigned cseq)
+static void put_request(struct sip_calls *s, struct buffer *b, uint32_t index, char kind,
+			const char *method, const char *uri, const char *from_user, const char *to,
+			unsigned cseq)
 {
 	char host[ADDRESS_TEXT_MAX];
 
 	address_print(&s->client.flows[flow_index(s, index)]->local, host);
-	/* The ACK of a 2xx is a transaction of its own (RFC 3261 13.2.2.4), hence the method in the branch. */
-	buffer_printf(b, "%s %s SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK%.8s%c%06x%u%c;rport\r\nMax-Forwards: 70\r\n", method,
-		uri, s->options->tcp ? "TCP" : "UDP", host, s->run, kind, index, cseq, method[0] == 'A' ? 'a' : 'r');
-	buffer_printf(b, "From: <sip:%s@%s>;tag=%.8s%c%06x\r\nTo: %s\r\nCall-ID: %.8s-%c%06x@imflood\r\nCSeq: %u %s\r\n", from_user,
-		s->domain, s->run, kind, index, to, s->run, kind, index, cseq, method);
+	/* The ACK of a 2xx is a transaction of its own (RFC 3261 13.2.2.4), hence the method in the
+	 * branch. */
+	buffer_printf(b,
+		      "%s %s SIP/2.0\r\nVia: SIP/2.0/%s "
+		      "%s;branch=z9hG4bK%.8s%c%06x%u%c;rport\r\nMax-Forwards: 70\r\n",
+		      method, uri, s->options->tcp ? "TCP" : "UDP", host, s->run, kind, index, cseq,
+		      method[0] == 'A' ? 'a' : 'r');
+	buffer_printf(b,
+		      "From: <sip:%s@%s>;tag=%.8s%c%06x\r\nTo: %s\r\nCall-ID: "
+		      "%.8s-%c%06x@imflood\r\nCSeq: %u %s\r\n",
+		      from_user, s->domain, s->run, kind, index, to, s->run, kind, index, cseq,
+		      method);
 }
 
 static void put_contact(struct sip_calls *s, struct buffer *b, uint32_t index, char role)
@@ -92,8 +101,8 @@ static void put_contact(struct sip_calls *s, struct buffer *b, uint32_t index, c
 	char host[ADDRESS_TEXT_MAX];
 
 	address_print(&s->client.flows[flow_index(s, index)]->local, host);
-	buffer_printf(b, "Contact: <sip:%c%06x@%s;transport=%s>;" FEATURE_TAG "\r\n", role, index, host,
-		s->options->tcp ? "tcp" : "udp");
+	buffer_printf(b, "Contact: <sip:%c%06x@%s;transport=%s>;" FEATURE_TAG "\r\n", role, index,
+		      host, s->options->tcp ? "tcp" : "udp");
 }
 
 static void put_body(struct buffer *b, struct slice sdp)
@@ -107,12 +116,14 @@ static void put_body(struct buffer *b, struct slice sdp)
 static void send_request(struct sip_calls *s, uint32_t index, struct buffer *b)
 {
 	if (b->overflow)
-		s->handlers->on_error(s->user, FLOOD_SIP_SYNTAX, "a request of ours became too long");
+		s->handlers->on_error(s->user, FLOOD_SIP_SYNTAX,
+				      "a request of ours became too long");
 	else
 		sip_client_request(&s->client, flow_index(s, index), buffer_slice(b));
 }
 
-/* In ims mode it is the third-party REGISTER of the core (3GPP TS 24.229 5.4.1.7): From and Contact are the core's. */
+/* In ims mode it is the third-party REGISTER of the core (3GPP TS 24.229 5.4.1.7): From and Contact
+ * are the core's. */
 static void send_register(struct sip_calls *s, uint32_t index, char role)
 {
 	char text[TEXT_MAX], user[16], uri[300], to[320];
@@ -122,8 +133,8 @@ static void send_register(struct sip_calls *s, uint32_t index, char role)
 	snprintf(user, sizeof(user), "%c%06x", role, index);
 	snprintf(uri, sizeof(uri), "sip:%s", s->domain);
 	snprintf(to, sizeof(to), "<sip:%s@%s>", user, s->domain);
-	put_request(s, &b, index, role == 'a' ? KIND_REGISTER_A : KIND_REGISTER_B, "REGISTER", uri, third_party ? "core" : user,
-		to, 1);
+	put_request(s, &b, index, role == 'a' ? KIND_REGISTER_A : KIND_REGISTER_B, "REGISTER", uri,
+		    third_party ? "core" : user, to, 1);
 	put_contact(s, &b, index, role);
 	buffer_lit(&b, "Expires: 3600\r\n");
 	put_body(&b, SLICE_EMPTY);
@@ -133,7 +144,8 @@ static void send_register(struct sip_calls *s, uint32_t index, char role)
 static void send_invite(struct sip_calls *s, uint32_t index)
 {
 	char text[TEXT_MAX], sdp_text[2048], user[16], uri[300], to[320];
-	struct buffer b = buffer_over(text, sizeof(text)), sdp = buffer_over(sdp_text, sizeof(sdp_text));
+	struct buffer b = buffer_over(text, sizeof(text)),
+		      sdp = buffer_over(sdp_text, sizeof(sdp_text));
 
 	snprintf(user, sizeof(user), "a%06x", index);
 	snprintf(uri, sizeof(uri), "sip:b%06x@%s", index, s->domain);
@@ -141,9 +153,11 @@ static void send_invite(struct sip_calls *s, uint32_t index)
 	put_request(s, &b, index, KIND_CALL, "INVITE", uri, user, to, 1);
 	put_contact(s, &b, index, 'a');
 	if (s->options->mode == MODE_IMS)
-		buffer_printf(&b, "Route: <sip:%s;lr;term>\r\nP-Asserted-Identity: <sip:%s@%s>\r\n", s->target, user, s->domain);
-	buffer_lit(&b, "Accept-Contact: *;" FEATURE_TAG ";require;explicit\r\nUser-Agent: IM-client/OMA1.0 imflood\r\n"
-		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE\r\n");
+		buffer_printf(&b, "Route: <sip:%s;lr;term>\r\nP-Asserted-Identity: <sip:%s@%s>\r\n",
+			      s->target, user, s->domain);
+	buffer_lit(&b, "Accept-Contact: *;" FEATURE_TAG
+		       ";require;explicit\r\nUser-Agent: IM-client/OMA1.0 imflood\r\n"
+		       "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE\r\n");
 	s->handlers->offer(s->user, index, &sdp);
 	put_body(&b, buffer_slice(&sdp));
 	send_request(s, index, &b);
@@ -175,16 +189,21 @@ static void send_bye(struct sip_calls *s, uint32_t index)
 	send_request(s, index, &b);
 }
 
-/* The ACK of a refusal belongs to the INVITE's transaction (RFC 3261 17.1.1.3): its branch, its Request-URI. */
+/* The ACK of a refusal belongs to the INVITE's transaction (RFC 3261 17.1.1.3): its branch, its
+ * Request-URI. */
 static void ack_refusal(struct sip_calls *s, uint32_t index, const struct sip_text *response)
 {
 	char text[TEXT_MAX], uri[300];
 	struct buffer b = buffer_over(text, sizeof(text));
 
 	snprintf(uri, sizeof(uri), "sip:b%06x@%s", index, s->domain);
-	buffer_printf(&b, "ACK %s SIP/2.0\r\nVia: %.*s\r\nMax-Forwards: 70\r\nFrom: %.*s\r\nTo: %.*s\r\nCall-ID: %.*s\r\nCSeq: 1 ACK\r\n",
-		uri, SLICE_ARG(sip_text_header(response, "Via", 'v', 0)), SLICE_ARG(sip_text_header(response, "From", 'f', 0)),
-		SLICE_ARG(sip_text_header(response, "To", 't', 0)), SLICE_ARG(sip_text_header(response, "Call-ID", 'i', 0)));
+	buffer_printf(&b,
+		      "ACK %s SIP/2.0\r\nVia: %.*s\r\nMax-Forwards: 70\r\nFrom: %.*s\r\nTo: "
+		      "%.*s\r\nCall-ID: %.*s\r\nCSeq: 1 ACK\r\n",
+		      uri, SLICE_ARG(sip_text_header(response, "Via", 'v', 0)),
+		      SLICE_ARG(sip_text_header(response, "From", 'f', 0)),
+		      SLICE_ARG(sip_text_header(response, "To", 't', 0)),
+		      SLICE_ARG(sip_text_header(response, "Call-ID", 'i', 0)));
 	if (s->options->mode == MODE_IMS)
 		buffer_printf(&b, "Route: <sip:%s;lr;term>\r\n", s->target);
 	put_body(&b, SLICE_EMPTY);
@@ -208,7 +227,8 @@ static char *route_lines(const struct sip_text *response)
 	while (sip_text_header(response, "Record-Route", 0, n).n)
 		n++;
 	while (n-- > 0)
-		buffer_printf(&b, "Route: %.*s\r\n", SLICE_ARG(sip_text_header(response, "Record-Route", 0, n)));
+		buffer_printf(&b, "Route: %.*s\r\n",
+			      SLICE_ARG(sip_text_header(response, "Record-Route", 0, n)));
 	return b.overflow ? NULL : slice_copy(buffer_slice(&b));
 }
 
@@ -249,12 +269,15 @@ static void on_invite_response(struct sip_calls *s, struct sip_call *call, const
 	}
 }
 
-static void on_register_response(struct sip_calls *s, struct sip_call *call, char kind, unsigned status)
+static void on_register_response(struct sip_calls *s, struct sip_call *call, char kind,
+				 unsigned status)
 {
 	if (call->state != CALL_REGISTERING || status < 200)
 		return;
 	if (status >= 300) {
-		call_failed(s, call, FLOOD_SIP_STATUS, status == 401 ? "REGISTER: 401, but imflood has no passwords" : "REGISTER");
+		call_failed(s, call, FLOOD_SIP_STATUS,
+			    status == 401 ? "REGISTER: 401, but imflood has no passwords"
+					  : "REGISTER");
 		return;
 	}
 	*(kind == KIND_REGISTER_A ? &call->a_registered : &call->b_registered) = true;
@@ -309,7 +332,8 @@ static void on_response(struct sip_calls *s, const struct sip_text *m)
 
 /* ---- requests of the server ---- */
 
-static void respond(struct sip_flow *flow, struct sip_calls *s, const struct sip_text *request, const char *status)
+static void respond(struct sip_flow *flow, struct sip_calls *s, const struct sip_text *request,
+		    const char *status)
 {
 	char text[TEXT_MAX];
 	struct buffer b = buffer_over(text, sizeof(text));
@@ -321,17 +345,20 @@ static void respond(struct sip_flow *flow, struct sip_calls *s, const struct sip
 }
 
 /* B answers at once; the same 200 again if the INVITE is repeated. */
-static void on_invite(struct sip_calls *s, struct sip_flow *flow, struct sip_call *call, const struct sip_text *m)
+static void on_invite(struct sip_calls *s, struct sip_flow *flow, struct sip_call *call,
+		      const struct sip_text *m)
 {
 	char text[TEXT_MAX], sdp_text[2048];
-	struct buffer b = buffer_over(text, sizeof(text)), sdp = buffer_over(sdp_text, sizeof(sdp_text));
+	struct buffer b = buffer_over(text, sizeof(text)),
+		      sdp = buffer_over(sdp_text, sizeof(sdp_text));
 	uint32_t index = index_of(s, call);
 
 	if (call->b_answer) {
 		sip_client_respond(flow, slice_of(call->b_answer, call->b_answer_n));
 		return;
 	}
-	if (sip_text_tag(sip_text_header(m, "To", 't', 0)).n) { /* changing a session is no part of this load */
+	if (sip_text_tag(sip_text_header(m, "To", 't', 0))
+		    .n) { /* changing a session is no part of this load */
 		respond(flow, s, m, "488 Not Acceptable Here");
 		return;
 	}
@@ -364,7 +391,8 @@ static void on_ack(struct sip_call *call)
 		untime(call);
 }
 
-static void on_bye(struct sip_calls *s, struct sip_flow *flow, struct sip_call *call, const struct sip_text *m)
+static void on_bye(struct sip_calls *s, struct sip_flow *flow, struct sip_call *call,
+		   const struct sip_text *m)
 {
 	respond(flow, s, m, "200 OK");
 	if (call->state == CALL_RELEASING || call->state == CALL_OVER)
@@ -381,7 +409,8 @@ static struct sip_call *called(struct sip_calls *s, struct slice uri)
 	char *end;
 	struct slice user = slice_skip(uri, 4);
 
-	if (!slice_case_starts(uri, SLICE("sip:")) || user.n < 7 || (user.p[0] != 'a' && user.p[0] != 'b'))
+	if (!slice_case_starts(uri, SLICE("sip:")) || user.n < 7 ||
+	    (user.p[0] != 'a' && user.p[0] != 'b'))
 		return NULL;
 	memcpy(text, user.p + 1, 6);
 	text[6] = 0;
@@ -403,7 +432,8 @@ static void on_request(struct sip_calls *s, struct sip_flow *flow, const struct 
 	} else if (slice_eq(m->method, SLICE("BYE"))) {
 		on_bye(s, flow, call, m);
 	} else {
-		respond(flow, s, m, "200 OK"); /* OPTIONS, UPDATE without offer, CANCEL after the answer */
+		respond(flow, s, m,
+			"200 OK"); /* OPTIONS, UPDATE without offer, CANCEL after the answer */
 	}
 }
 
@@ -468,7 +498,8 @@ static void repeat(struct sip_calls *s, struct sip_call *call)
 		send_bye(s, index);
 	}
 	if (call->b_answer)
-		sip_client_request(&s->client, flow_index(s, index), slice_of(call->b_answer, call->b_answer_n));
+		sip_client_request(&s->client, flow_index(s, index),
+				   slice_of(call->b_answer, call->b_answer_n));
 }
 
 static void give_up(struct sip_calls *s, struct sip_call *call)
@@ -480,7 +511,8 @@ static void give_up(struct sip_calls *s, struct sip_call *call)
 	case CALL_INVITING:
 		call_failed(s, call, FLOOD_SIP_TIMEOUT, "INVITE");
 		break;
-	case CALL_ANSWERED: /* the session may be up all the same; without ACK the server would not say so */
+	case CALL_ANSWERED: /* the session may be up all the same; without ACK the server would not
+			       say so */
 		s->handlers->on_error(s->user, FLOOD_SIP_TIMEOUT, "ACK to B");
 		untime(call);
 		break;
@@ -522,7 +554,11 @@ int sip_calls_open(struct sip_calls *s, struct prng *prng)
 	s->calls = calloc(o->sessions, sizeof(*s->calls));
 	if (!s->calls)
 		return ENOMEM;
-	s->client = (struct sip_client){ .loop = s->loop, .options = o, .on_message = on_message, .on_fault = on_fault, .user = s };
+	s->client = (struct sip_client){ .loop = s->loop,
+					 .options = o,
+					 .on_message = on_message,
+					 .on_fault = on_fault,
+					 .user = s };
 	return sip_client_open(&s->client);
 }
 

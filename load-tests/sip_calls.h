@@ -23,10 +23,11 @@ struct sip_call {
 	enum sip_call_state state;
 	bool a_registered, b_registered;
 	bool is_timed;
-	struct sip_call *timed_next, **timed_at; /* list of calls with something to repeat or to give up */
+	struct sip_call *timed_next,
+		**timed_at; /* list of calls with something to repeat or to give up */
 	uint64_t repeat_ns, interval_ns, until_ns;
-	char *a_to, *a_target, *a_route;         /* A's dialog: To with tag, remote target, Route lines */
-	char *b_answer;                          /* B's 200, repeated until the ACK                     */
+	char *a_to, *a_target, *a_route; /* A's dialog: To with tag, remote target, Route lines */
+	char *b_answer;                  /* B's 200, repeated until the ACK                     */
 	size_t b_answer_n;
 };
 
@@ -36,9 +37,9 @@ struct sip_calls_handlers {
 	void (*offer)(void *user, uint32_t index, struct buffer *sdp);
 	/* False: the offer cannot be used, B answers 488. */
 	bool (*answer)(void *user, uint32_t index, struct slice offer, struct buffer *sdp);
-	void (*on_answered)(void *user, uint32_t index, struct slice sdp); /* at A                    */
-	void (*on_failed)(void *user, uint32_t index);                     /* the error is reported   */
-	void (*on_released)(void *user, uint32_t index);                   /* by us, or by the server */
+	void (*on_answered)(void *user, uint32_t index, struct slice sdp); /* at A */
+	void (*on_failed)(void *user, uint32_t index);   /* the error is reported   */
+	void (*on_released)(void *user, uint32_t index); /* by us, or by the server */
 	void (*on_error)(void *user, enum flood_error error, const char *what);
 };
 
@@ -51,13 +52,13 @@ struct sip_calls {
 	struct sip_client client;
 	struct sip_call *calls;
 	struct sip_call *timed;
-	char run[8];            /* random part of Call-IDs, tags and branches */
+	char run[8]; /* random part of Call-IDs, tags and branches */
 	char domain[256];
-	char target[80];        /* "127.0.0.1:5060;transport=tcp"             */
+	char target[80]; /* "127.0.0.1:5060;transport=tcp"             */
 };
 
 /* The members up to `user` are filled in. 0 or errno. */
-int  sip_calls_open(struct sip_calls *s, struct prng *prng);
+int sip_calls_open(struct sip_calls *s, struct prng *prng);
 void sip_calls_close(struct sip_calls *s);
 
 void sip_call_start(struct sip_calls *s, uint32_t index);

@@ -39,8 +39,10 @@ static void on_datagram(struct loop_source *source, uint32_t events)
 
 	for (int i = 0; i < 64; i++) { /* then others have their turn */
 		socklen_t from_n = sizeof(f->from);
-		ssize_t n = recvfrom(source->fd, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&f->from, &from_n);
-		if (n < 0) /* EAGAIN, or an ICMP error of an earlier request: that one is repeated */
+		ssize_t n = recvfrom(source->fd, text, sizeof(text), MSG_DONTWAIT,
+				     (struct sockaddr *)&f->from, &from_n);
+		if (n <
+		    0) /* EAGAIN, or an ICMP error of an earlier request: that one is repeated */
 			return;
 		handle(f, slice_of(text, (size_t)n));
 	}
@@ -84,7 +86,8 @@ static void read_stream(struct sip_flow *f)
 		if (whole == 0)
 			break;
 		if (whole == SIZE_MAX) {
-			f->client->on_fault(f->client->user, true, "stream without message boundary");
+			f->client->on_fault(f->client->user, true,
+					    "stream without message boundary");
 			flow_broken(f, "unreadable SIP stream");
 			return;
 		}
@@ -102,7 +105,8 @@ static void on_stream(struct loop_source *source, uint32_t events)
 	if (!f->connected) {
 		int error = 0;
 		socklen_t n = sizeof(error);
-		(void)getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error, &n); /* on failure the write says it */
+		(void)getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error,
+				 &n); /* on failure the write says it */
 		if (error) {
 			flow_broken(f, strerror(error));
 			return;
@@ -137,7 +141,8 @@ static void send_stream(struct sip_flow *f, struct slice text)
 /* What is lost on the way is repeated by its timer, so a failing sendto() needs no other answer. */
 static void send_datagram(struct sip_flow *f, const struct sockaddr_storage *to, struct slice text)
 {
-	(void)sendto(f->source.fd, text.p, text.n, MSG_DONTWAIT, (const struct sockaddr *)to, address_size(to));
+	(void)sendto(f->source.fd, text.p, text.n, MSG_DONTWAIT, (const struct sockaddr *)to,
+		     address_size(to));
 }
 
 void sip_client_request(struct sip_client *c, unsigned index, struct slice text)
@@ -166,7 +171,8 @@ static void flow_free(struct sip_flow *f)
 	free(f);
 }
 
-static struct sip_flow *flow_new(struct sip_client *c, int fd, bool is_stream, void (*on_ready)(struct loop_source *, uint32_t))
+static struct sip_flow *flow_new(struct sip_client *c, int fd, bool is_stream,
+				 void (*on_ready)(struct loop_source *, uint32_t))
 {
 	struct sip_flow *f = calloc(1, sizeof(*f));
 
@@ -196,18 +202,23 @@ static void on_accept(struct loop_source *source, uint32_t events)
 }
 
 /* A bound socket; *bound is its address with the real port. -errno on failure. */
-static int bound_socket(const struct sockaddr_storage *local, int type, struct sockaddr_storage *bound)
+static int bound_socket(const struct sockaddr_storage *local, int type,
+			struct sockaddr_storage *bound)
 {
-	int on = 1, size = UDP_BUFFER, fd = socket(local->ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1, size = UDP_BUFFER,
+	    fd = socket(local->ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	socklen_t n = sizeof(*bound);
 
 	if (fd < 0)
 		return -errno;
 	if (type == SOCK_STREAM)
-		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* bind() then says what is wrong */
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+				 sizeof(on)); /* bind() then says what is wrong */
 	else if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)); /* smaller: more repetitions */
-	if (bind(fd, (const struct sockaddr *)local, address_size(local)) < 0 || getsockname(fd, (struct sockaddr *)bound, &n) < 0) {
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size,
+				 sizeof(size)); /* smaller: more repetitions */
+	if (bind(fd, (const struct sockaddr *)local, address_size(local)) < 0 ||
+	    getsockname(fd, (struct sockaddr *)bound, &n) < 0) {
 		int err = errno;
 		close(fd);
 		return -err;
@@ -257,8 +268,10 @@ static int open_stream(struct sip_client *c, unsigned i)
 		return ENOMEM;
 	f->local = bound; /* the server may connect there, too */
 	f->waits_for_room = true;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only slower without it */
-	if (connect(fd, (const struct sockaddr *)target, address_size(target)) < 0 && errno != EINPROGRESS)
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+			 sizeof(on)); /* only slower without it */
+	if (connect(fd, (const struct sockaddr *)target, address_size(target)) < 0 &&
+	    errno != EINPROGRESS)
 		return errno;
 	return loop_add(c->loop, &f->source, EPOLLIN | EPOLLOUT);
 }

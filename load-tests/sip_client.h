@@ -18,12 +18,13 @@ struct sip_flow {
 	struct sockaddr_storage local; /* what our Via and Contact name                    */
 	struct sockaddr_storage from;  /* UDP: where the message being handled came from   */
 	bool is_stream, connected, waits_for_room;
-	char *in, *out;                /* streams only                                     */
+	char *in, *out; /* streams only                                     */
 	size_t in_n, out_n, out_size;
 	struct sip_flow *next;
 };
 
-typedef void sip_client_message_h(void *user, struct sip_flow *flow, const struct sip_text *message);
+typedef void sip_client_message_h(void *user, struct sip_flow *flow,
+				  const struct sip_text *message);
 /* A flow broke, or something came that is not SIP; `what` says more. */
 typedef void sip_client_fault_h(void *user, bool is_syntax, const char *what);
 
@@ -38,7 +39,7 @@ struct sip_client {
 };
 
 /* The members up to `user` are filled in. 0 or errno. */
-int  sip_client_open(struct sip_client *c);
+int sip_client_open(struct sip_client *c);
 void sip_client_close(struct sip_client *c);
 
 /* A request to the target by the flow of its index; a response goes by the flow of its request. */

@@ -16,7 +16,8 @@ static bool parse_head(struct sip_text *m, struct slice head)
 	*m = (struct sip_text){ .headers_n = 0 };
 	if (slice_starts(line, SLICE("SIP/2.0 "))) {
 		uint64_t status;
-		if (!slice_u64(slice_cut(slice_skip(line, 8), ' ', NULL), 699, &status) || status < 100)
+		if (!slice_u64(slice_cut(slice_skip(line, 8), ' ', NULL), 699, &status) ||
+		    status < 100)
 			return false;
 		m->status = (unsigned)status;
 	} else {
@@ -47,8 +48,9 @@ size_t sip_text_frame(struct slice in)
 	if (!end)
 		return in.n >= SIP_TEXT_MAX ? SIZE_MAX : 0;
 	struct slice value;
-	if (!parse_head(&m, slice_of(in.p, end)) || !(value = sip_text_header(&m, "Content-Length", 'l', 0)).n ||
-		!slice_u64(value, SIP_TEXT_MAX, &length))
+	if (!parse_head(&m, slice_of(in.p, end)) ||
+	    !(value = sip_text_header(&m, "Content-Length", 'l', 0)).n ||
+	    !slice_u64(value, SIP_TEXT_MAX, &length))
 		return SIZE_MAX;
 	return in.n - end >= length ? end + length : end + length > SIP_TEXT_MAX ? SIZE_MAX : 0;
 }
@@ -71,7 +73,8 @@ struct slice sip_text_header(const struct sip_text *m, const char *name, char co
 	struct slice want = slice_str(name), letter = slice_of(&compact, compact ? 1 : 0);
 
 	for (unsigned i = 0; i < m->headers_n; i++)
-		if (slice_case_eq(m->names[i], want) || (compact && slice_case_eq(m->names[i], letter)))
+		if (slice_case_eq(m->names[i], want) ||
+		    (compact && slice_case_eq(m->names[i], letter)))
 			if (n-- == 0)
 				return m->values[i];
 	return SLICE_EMPTY;
@@ -89,7 +92,8 @@ struct slice sip_text_tag(struct slice value)
 {
 	struct slice rest, parameter;
 
-	(void)slice_cut(value, '>', &rest); /* what stands in brackets may have parameters of its own */
+	(void)slice_cut(value, '>',
+			&rest); /* what stands in brackets may have parameters of its own */
 	if (!rest.p)
 		rest = value;
 	while (rest.p) {
@@ -112,7 +116,8 @@ struct slice sip_text_sdp(struct slice sdp, const char *prefix)
 	return SLICE_EMPTY;
 }
 
-static void copy_all(struct buffer *b, const struct sip_text *request, const char *name, char compact)
+static void copy_all(struct buffer *b, const struct sip_text *request, const char *name,
+		     char compact)
 {
 	struct slice value;
 
@@ -120,7 +125,8 @@ static void copy_all(struct buffer *b, const struct sip_text *request, const cha
 		buffer_printf(b, "%s: %.*s\r\n", name, SLICE_ARG(value));
 }
 
-void sip_text_response(struct buffer *b, const struct sip_text *request, const char *status, struct slice tag)
+void sip_text_response(struct buffer *b, const struct sip_text *request, const char *status,
+		       struct slice tag)
 {
 	struct slice to = sip_text_header(request, "To", 't', 0);
 

@@ -20,7 +20,8 @@ struct sip_text {
 	struct slice body;
 };
 
-/* The octets of the message that begins at `in` on a stream: 0 more is needed, SIZE_MAX it is none. */
+/* The octets of the message that begins at `in` on a stream: 0 more is needed, SIZE_MAX it is none.
+ */
 size_t sip_text_frame(struct slice in);
 
 /* One whole message; false when it cannot be read. */
@@ -39,6 +40,7 @@ struct slice sip_text_tag(struct slice value);
 struct slice sip_text_sdp(struct slice sdp, const char *prefix);
 
 /* Start line of a response and what it takes from the request; To gets `tag` if it has none. */
-void sip_text_response(struct buffer *b, const struct sip_text *request, const char *status, struct slice tag);
+void sip_text_response(struct buffer *b, const struct sip_text *request, const char *status,
+		       struct slice tag);
 
 #endif

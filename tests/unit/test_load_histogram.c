@@ -20,14 +20,16 @@ static void one_value_comes_back_within_a_64th(void **state)
 			uint64_t value = ((uint64_t)1 << bit) + (uint64_t)(int64_t)offset;
 			histogram_reset(&h);
 			histogram_record(&h, value);
-			CHECK(histogram_quantile(&h, 0.5) == value, "2^%u%+d: capped by the maximum\n", bit, offset);
+			CHECK(histogram_quantile(&h, 0.5) == value,
+			      "2^%u%+d: capped by the maximum\n", bit, offset);
 			if (value == UINT64_MAX)
 				continue;
 			/* with a larger maximum the end of the bucket shows */
 			histogram_record(&h, UINT64_MAX);
 			uint64_t got = histogram_quantile(&h, 0.5);
-			CHECK(got >= value && got - value <= value / 64, "2^%u%+d: %llu became %llu\n", bit,
-				offset, (unsigned long long)value, (unsigned long long)got);
+			CHECK(got >= value && got - value <= value / 64,
+			      "2^%u%+d: %llu became %llu\n", bit, offset, (unsigned long long)value,
+			      (unsigned long long)got);
 		}
 	}
 }
@@ -53,8 +55,10 @@ static void quantiles_of_a_ramp(void **state)
 	for (uint64_t v = 1; v <= n; v++)
 		histogram_record(&h, v * 1000);
 	for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
-		double want = quantiles[i] * (double)n * 1000, got = (double)histogram_quantile(&h, quantiles[i]);
-		CHECK(got >= want * 0.9999 && got <= want * (1 + 1.0 / 64) + 1, "q%g: %g, not %g\n", quantiles[i], got, want);
+		double want = quantiles[i] * (double)n * 1000,
+		       got = (double)histogram_quantile(&h, quantiles[i]);
+		CHECK(got >= want * 0.9999 && got <= want * (1 + 1.0 / 64) + 1, "q%g: %g, not %g\n",
+		      quantiles[i], got, want);
 	}
 }
 

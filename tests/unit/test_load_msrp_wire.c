@@ -3,7 +3,9 @@
 #include "tests/unit/test.h"
 
 #define PATHS "To-Path: msrp://b:1/b;tcp\r\nFrom-Path: msrp://a:1/a;tcp\r\n"
-#define HEAD  "MSRP a786 SEND\r\n" PATHS "Message-ID: 12\r\nByte-Range: 3-4/9\r\nContent-Type: text/plain\r\n\r\n"
+#define HEAD                       \
+	"MSRP a786 SEND\r\n" PATHS \
+	"Message-ID: 12\r\nByte-Range: 3-4/9\r\nContent-Type: text/plain\r\n\r\n"
 
 static const struct {
 	const char *what, *wire, *want;
@@ -12,21 +14,29 @@ static const struct {
 	{ "a chunk that goes on", HEAD "hi\r\n-------a786+\r\n", "SEND 12 3/9[hi]+ " },
 	{ "given up", HEAD "hi\r\n-------a786#\r\n", "SEND 12 3/9[hi]# " },
 	{ "CR LF is content", HEAD "h\r\ni\r\r\n-------a786$\r\n", "SEND 12 3/9[h\r\ni\r]$ " },
-	{ "end-line of another", HEAD "\r\n-------a787$\r\n-------a786$\r\n", "SEND 12 3/9[\r\n-------a787$]$ " },
-	{ "end-line without flag", HEAD "\r\n-------a786!\r\n-------a786$\r\n", "SEND 12 3/9[\r\n-------a786!]$ " },
+	{ "end-line of another", HEAD "\r\n-------a787$\r\n-------a786$\r\n",
+	  "SEND 12 3/9[\r\n-------a787$]$ " },
+	{ "end-line without flag", HEAD "\r\n-------a786!\r\n-------a786$\r\n",
+	  "SEND 12 3/9[\r\n-------a786!]$ " },
 	{ "nothing between blank line and end", HEAD "\r\n-------a786$\r\n", "SEND 12 3/9[]$ " },
-	{ "no content", "MSRP a786 SEND\r\n" PATHS "Message-ID: 12\r\n-------a786$\r\n", "SEND 12 1/0$ " },
-	{ "unknown total", "MSRP a786 SEND\r\n" PATHS "Message-ID: 7\r\nByte-Range: 1-*/*\r\n\r\nx\r\n-------a786$\r\n",
+	{ "no content", "MSRP a786 SEND\r\n" PATHS "Message-ID: 12\r\n-------a786$\r\n",
+	  "SEND 12 1/0$ " },
+	{ "unknown total",
+	  "MSRP a786 SEND\r\n" PATHS
+	  "Message-ID: 7\r\nByte-Range: 1-*/*\r\n\r\nx\r\n-------a786$\r\n",
 	  "SEND 7 1/0[x]$ " },
 	{ "an answer", "MSRP a786 200 OK\r\n" PATHS "-------a786$\r\n", "200 " },
 	{ "an answer without comment", "MSRP a786 481\r\n" PATHS "-------a786$\r\n", "481 " },
-	{ "two in one read", "MSRP a786 200 OK\r\n" PATHS "-------a786$\r\n" HEAD "hi\r\n-------a786$\r\n",
+	{ "two in one read",
+	  "MSRP a786 200 OK\r\n" PATHS "-------a786$\r\n" HEAD "hi\r\n-------a786$\r\n",
 	  "200 SEND 12 3/9[hi]$ " },
 	{ "not MSRP", "HTTP/1.1 200 OK\r\n", "bad:start line" },
-	{ "transaction id too long", "MSRP 012345678901234567890123456789012 SEND\r\n", "bad:start line" },
+	{ "transaction id too long", "MSRP 012345678901234567890123456789012 SEND\r\n",
+	  "bad:start line" },
 	{ "a request we never send", "MSRP a786 REPORT\r\n", "bad:start line" },
 	{ "range from 0", "MSRP a786 SEND\r\nByte-Range: 0-4/9\r\n", "bad:Byte-Range" },
-	{ "range that wraps", "MSRP a786 SEND\r\nByte-Range: 4294967297-4/9\r\n", "bad:Byte-Range" },
+	{ "range that wraps", "MSRP a786 SEND\r\nByte-Range: 4294967297-4/9\r\n",
+	  "bad:Byte-Range" },
 	{ "line without CR", "MSRP a786 SEND\n", "bad:line without CR" },
 	{ "answer with content", "MSRP a786 200 OK\r\n" PATHS "\r\n", "bad:response with content" },
 };
@@ -47,7 +57,8 @@ static size_t feed(struct wire_parser *p, const char *wire, size_t n, char *got)
 			sprintf(at, "%u ", p->status);
 			break;
 		case WIRE_SEND:
-			sprintf(at, "SEND %.*s %llu/%llu", SLICE_ARG(p->message_id), (unsigned long long)p->range_start,
+			sprintf(at, "SEND %.*s %llu/%llu", SLICE_ARG(p->message_id),
+				(unsigned long long)p->range_start,
 				(unsigned long long)p->range_total);
 			if (p->has_body)
 				strcat(at, "[");
@@ -78,8 +89,9 @@ static void every_case_cut_at_every_octet(void **state)
 			size_t used = feed(&p, cases[i].wire, cut, got);
 			if (!strstr(got, "bad:"))
 				feed(&p, cases[i].wire + used, n - used, got);
-			CHECK(!strcmp(got, cases[i].want), "%s, cut at %zu: got \"%s\", want \"%s\"\n", cases[i].what, cut, got,
-				cases[i].want);
+			CHECK(!strcmp(got, cases[i].want),
+			      "%s, cut at %zu: got \"%s\", want \"%s\"\n", cases[i].what, cut, got,
+			      cases[i].want);
 		}
 	}
 }

@@ -27,8 +27,10 @@ static void the_parts_add_up(void **state)
 				uint64_t k = pacer_session_due(&p, s);
 				sum += k;
 				if (k)
-					assert_true(pacer_session_due_ns(&p, s, k - 1) <= pacer_due_ns(&p, p.due - 1));
-				assert_true(pacer_session_due_ns(&p, s, k) >= pacer_due_ns(&p, p.due));
+					assert_true(pacer_session_due_ns(&p, s, k - 1) <=
+						    pacer_due_ns(&p, p.due - 1));
+				assert_true(pacer_session_due_ns(&p, s, k) >=
+					    pacer_due_ns(&p, p.due));
 			}
 			assert_int_equal(sum, p.due);
 		}
