@@ -55,6 +55,24 @@ void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_
 	buffer_lit(out, ">;" IM_FEATURE_TAG "\r\n");
 }
 
+static void copy_listed(struct buffer *out, const struct sip_message *m, const enum sip_header_id *ids, size_t n)
+{
+	for (unsigned i = 0; i < m->header_count; i++)
+		for (size_t k = 0; k < n; k++)
+			if (m->headers[i].id == ids[k])
+				sip_copy_header(out, &m->headers[i]);
+}
+
+void outgoing_explanation(struct buffer *out, const struct sip_message *response)
+{
+	/* Allow, Supported and Contact say what we can, not what the far side can */
+	static const enum sip_header_id passed[] = { SIP_HDR_WARNING, SIP_HDR_RETRY_AFTER, SIP_HDR_REASON,
+		SIP_HDR_ACCEPT, SIP_HDR_ACCEPT_ENCODING, SIP_HDR_ACCEPT_LANGUAGE, SIP_HDR_UNSUPPORTED,
+		SIP_HDR_ERROR_INFO };
+
+	copy_listed(out, response, passed, sizeof(passed) / sizeof(passed[0]));
+}
+
 void outgoing_passed_on(struct buffer *out, const struct sip_message *m)
 {
 	static const enum sip_header_id passed[] = { SIP_HDR_SUBJECT, SIP_HDR_PRIORITY, SIP_HDR_DATE,
@@ -62,10 +80,7 @@ void outgoing_passed_on(struct buffer *out, const struct sip_message *m)
 		SIP_HDR_ALERT_INFO, SIP_HDR_MIME_VERSION, SIP_HDR_CONTENT_LANGUAGE, SIP_HDR_CONTENT_DISPOSITION,
 		SIP_HDR_CONTENT_ENCODING, SIP_HDR_OTHER };
 
-	for (unsigned i = 0; i < m->header_count; i++)
-		for (size_t k = 0; k < sizeof(passed) / sizeof(passed[0]); k++)
-			if (m->headers[i].id == passed[k])
-				sip_copy_header(out, &m->headers[i]);
+	copy_listed(out, m, passed, sizeof(passed) / sizeof(passed[0]));
 }
 
 void outgoing_to_value(struct buffer *out, const struct sip_message *m)

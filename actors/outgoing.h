@@ -31,6 +31,9 @@ void outgoing_to_value(struct buffer *out, const struct sip_message *m);
 /* `Call-ID`: minted so that it hashes to this worker (design.md 2). */
 void outgoing_call_id(struct buffer *out, struct worker *worker);
 
+/* Of a final response that is passed on: why, and what would do better (Warning, Retry-After, Accept, ...). */
+void outgoing_explanation(struct buffer *out, const struct sip_message *response);
+
 /* D1-19: what of a final response is passed on. */
 unsigned outgoing_final_status(unsigned status);
 

@@ -10,7 +10,6 @@
 #include "core/log.h"
 #include "core/minted.h"
 #include "sip/header.h"
-#include "sip/write.h"
 
 /* LOOKUP: where is he?  RELAYED: the client (or the core) has it.  DONE: answered. */
 enum pager_state { PAGER_LOOKUP, PAGER_RELAYED, PAGER_DONE };
@@ -90,10 +89,7 @@ static void on_response(struct sip_client *client, const struct sip_message *m, 
 		return;
 	unsigned status = m->status < 300 ? m->status : final_status(p, m->status);
 	identity_write_of_response(&headers, p->im, m, slice_of(p->recipient, p->recipient_n));
-	for (unsigned i = 0; i < m->header_count; i++)
-		if (m->headers[i].id == SIP_HDR_WARNING || m->headers[i].id == SIP_HDR_RETRY_AFTER ||
-		    m->headers[i].id == SIP_HDR_REASON)
-			sip_copy_header(&headers, &m->headers[i]);
+	outgoing_explanation(&headers, m);
 	if (status < 300)
 		COUNT(&p->im->worker->counters, pager_messages);
 	else

@@ -17,7 +17,6 @@
 #include "core/minted.h"
 #include "sip/dialog.h"
 #include "sip/header.h"
-#include "sip/write.h"
 
 struct session;
 
@@ -661,11 +660,7 @@ static void on_refused(struct session *s, const struct sip_message *response)
 		struct buffer headers = buffer_over(text, sizeof(text));
 		struct sip_server *invite = s->invite;
 		unsigned status = outgoing_final_status(response->status);
-		for (unsigned i = 0; i < response->header_count; i++)
-			if (response->headers[i].id == SIP_HDR_WARNING ||
-			    response->headers[i].id == SIP_HDR_RETRY_AFTER ||
-			    response->headers[i].id == SIP_HDR_REASON)
-				sip_copy_header(&headers, &response->headers[i]);
+		outgoing_explanation(&headers, response);
 		sip_server_watch(invite, NULL, NULL);
 		forget_invite(s);
 		REFUSED(&s->im->worker->counters, REASON_REJECTED);
