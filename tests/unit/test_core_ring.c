@@ -430,8 +430,30 @@ static void cancels_end_once(struct fixture *f)
 	free(much);
 }
 
-/* A descriptor goes to another ring, is closed there, and its number comes back as another socket. */
+/* Starts on the first ring, goes on and ends on the second one. */
 static void handed_over(struct fixture *f)
+{
+	struct ring *first = f->ring;
+	struct connection c = connected(f, AF_INET);
+	ring_token recv = recv_start(f, c.server, false);
+	struct ring_completion got;
+
+	send_all(f, c.client, "1", 1);
+	got = await(f, recv);
+	block_release(got.block);
+	f->ring = f->second;
+	recv = recv_start(f, c.server, true);
+	send_all(f, c.client, "two", 3);
+	expect_stream(f, recv, "two", 3);
+	f->ring->ops->close(f->ring, c.client);
+	expect_end(f, recv, 0);
+	f->ring->ops->close(f->ring, c.server);
+	f->ring = first;
+	stop_listening(f, &c);
+}
+
+/* And while the first ring has no turn, the number comes back to it as another socket. */
+static void handed_over_and_back(struct fixture *f)
 {
 	struct ring *first = f->ring;
 	struct connection c = connected(f, AF_INET), again;
@@ -441,24 +463,37 @@ static void handed_over(struct fixture *f)
 	send_all(f, c.client, "1", 1);
 	got = await(f, recv);
 	block_release(got.block);
-	stop_listening(f, &c);
-
 	f->ring = f->second;
-	recv = recv_start(f, c.server, true);
-	send_all(f, c.client, "two", 3);
-	expect_stream(f, recv, "two", 3);
-	f->ring->ops->close(f->ring, c.client);
-	expect_end(f, recv, 0);
+	again = connected(f, AF_INET);
+	f->ring->ops->close(f->ring, again.client);
 	f->ring->ops->close(f->ring, c.server);
+	again.client = f->ring->ops->open_stream(f->ring, AF_INET); /* the lowest number: one of the two */
+	int spare = f->ring->ops->open_stream(f->ring, AF_INET);
+	if (again.client != c.server) {
+		int swap = spare;
+		spare = again.client;
+		again.client = swap;
+	}
+	assert_int_equal(again.client, c.server);
+	f->ring->ops->close(f->ring, spare);
+	f->ring->ops->close(f->ring, again.server);
+	ring_token connect = new_token(f);
+	f->ring->ops->connect(f->ring, again.client, &again.address, connect);
+	assert_int_equal(await(f, connect).result, 0);
+	again.server = await(f, again.accept).result;
+	assert_true(again.server >= 0);
+	send_all(f, again.server, "three", 5);
+	stop_listening(f, &again);
 
 	f->ring = first;
-	again = connected(f, AF_INET);
-	recv = recv_start(f, again.server, true);
-	send_all(f, again.client, "three", 5);
+	recv = recv_start(f, again.client, true);
 	expect_stream(f, recv, "three", 5);
 	f->ring->ops->cancel(f->ring, recv);
 	expect_end(f, recv, -ECANCELED);
-	disconnect(f, &again);
+	f->ring->ops->close(f->ring, again.server);
+	f->ring->ops->close(f->ring, again.client);
+	f->ring->ops->close(f->ring, c.client);
+	stop_listening(f, &c);
 }
 
 /* ---- datagrams ---- */
@@ -668,6 +703,37 @@ static void no_buffers(struct fixture *f)
 	udp_pair_close(f, &u);
 }
 
+/* Out of buffers and cancelled before anybody knew: it must not go on, though buffers are back. */
+static void no_buffers_and_cancelled(struct fixture *f)
+{
+	struct udp_pair u = udp_pair(f);
+	struct ring_completion got[4], done;
+	struct datagram d;
+
+	for (int i = 0; i < 4; i++)
+		datagram_send(f, u.sender, &u.to, "x", 1);
+	for (int i = 0; i < 4; i++)
+		got[i] = await(f, u.recv);
+	f->ring->ops->cancel(f->ring, u.recv); /* some end now, some when a fifth one comes */
+	await(f, u.recv);
+	datagram_start(f, u.sender, &d, &u.to, "y", 1);
+	u.recv = new_token(f);
+	f->ring->ops->recvmsg(f->ring, u.receiver, u.recv);
+	assert_int_equal(turn(f, &f->stash[0], 1, LITTLE_US), 1);
+	f->stashed = 1;
+	for (int i = 0; i < 4; i++)
+		block_release(got[i].block);
+	f->ring->ops->cancel(f->ring, u.recv);
+	while ((done = await(f, u.recv)).more)
+		block_release(done.block);
+	assert_true(done.result == -ECANCELED || done.result == -ENOBUFS);
+	expect_silence(f, u.recv);
+	if (take(f, d.token, &done))
+		assert_int_equal(done.result, 1);
+	f->ring->ops->close(f->ring, u.sender);
+	f->ring->ops->close(f->ring, u.receiver);
+}
+
 static void few_at_a_time(struct fixture *f)
 {
 	struct udp_pair u = udp_pair(f);
@@ -806,12 +872,14 @@ static const struct test tests[] = {
 	{ "4 MiB to a slow reader", slow_reader, 64 },
 	{ "cancels end once", cancels_end_once, 64 },
 	{ "a descriptor is handed over", handed_over, 64 },
+	{ "a descriptor's number comes back", handed_over_and_back, 64 },
 	{ "UDP tells the sender", udp_tells_the_sender, 64 },
 	{ "UDP truncation is told", udp_truncated, 64 },
 	{ "an empty datagram is no end", udp_empty_is_no_end, 64 },
 	{ "many sends on one socket, few buffers offered", udp_many_sends, 1000 },
 	{ "UDP is spread over a group", udp_spread, 1000 },
 	{ "no buffers, then some again", no_buffers, 4 },
+	{ "no buffers, and cancelled at once", no_buffers_and_cancelled, 4 },
 	{ "few completions at a time, in order", few_at_a_time, 64 },
 	{ "one completion at a time, none lost", one_at_a_time, 64 },
 	{ "a turn times out", turn_times_out, 4 },
