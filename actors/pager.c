@@ -181,6 +181,7 @@ static void on_pager_message(struct actor *actor, struct msg *msg)
 		refuse(p, 480, REASON_OFFLINE);
 	} else if (p->state == PAGER_LOOKUP && p->im->config->core.mode == MODE_IMS) {
 		struct sip_target target = im_next_hop(p->im);
+		p->is_to_client = true;
 		relay(p, SLICE_EMPTY, &target);
 	} else if (p->state == PAGER_LOOKUP) {
 		struct sip_target target = { .has_flow = true, .flow_only = true, .flow = found->contacts[0].flow };

@@ -211,7 +211,8 @@ static void fill_options(struct server *server)
 	sip->t1_ms = config->timers.t1_ms;
 	sip->transactions_max = TRANSACTIONS_MAX;
 	sip->connections_max = CONNECTIONS_MAX;
-	sip->body_bytes_max = config->limits.max_size_pager > 65536 ? config->limits.max_size_pager : 65536;
+	/* twice the policy's limit: what is a little too large still gets the policy's 403, the rest 413 */
+	sip->body_bytes_max = config->limits.max_size_pager > 65536 ? 2 * config->limits.max_size_pager : 131072;
 	sip->store_host = slice_str(config->domain.store_host);
 	sip->factory_user = user_part(config->domain.factory);
 	sip->history_user = slice_str(config->domain.history_user);

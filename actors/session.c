@@ -17,6 +17,7 @@
 #include "core/minted.h"
 #include "sip/dialog.h"
 #include "sip/header.h"
+#include "sip/write.h"
 
 struct session;
 
@@ -461,8 +462,10 @@ void session_start(struct im *im, struct sip_server *server, const struct sip_me
 
 /* ---- B's answers ---- */
 
-static void write_answer_headers(struct session *s, struct buffer *out, const struct sip_message *response)
+static void write_answer_headers(struct session *s, struct buffer *out, const struct sip_message *invite,
+	const struct sip_message *response)
 {
+	sip_copy_headers(out, invite, SIP_HDR_RECORD_ROUTE); /* the route set of A's dialog: RFC 3261 12.1.1 */
 	outgoing_contact(out, s->im, sip_server_flow(s->invite), slice_of(s->a.contact, MINTED_CHARS));
 	buffer_lit(out, "Allow: " IM_ALLOW "\r\n");
 	identity_write_of_response(out, s->im, response, slice_of(s->callee, s->callee_n));
@@ -473,9 +476,11 @@ static void relay_provisional(struct session *s, const struct sip_message *respo
 	char text[2048];
 	struct buffer headers = buffer_over(text, sizeof(text));
 
-	if (s->state != SESSION_INVITED)
+	struct sip_message invite;
+
+	if (s->state != SESSION_INVITED || !reread(s, &invite))
 		return;
-	write_answer_headers(s, &headers, response);
+	write_answer_headers(s, &headers, &invite, response);
 	sip_server_respond(s->invite, &(struct sip_reply){ .status = response->status, .reason = response->reason,
 		.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
 }
@@ -515,18 +520,15 @@ static void on_bye_done(struct sip_client *client, const struct sip_message *m, 
 static void on_bye_failed(struct sip_client *client, unsigned status, void *arg);
 static const struct sip_client_events bye_events = { on_bye_done, on_bye_failed, NULL };
 
-static void send_bye(struct side *side, const char *reason)
+/* `headers`: a Reason, or nothing. */
+static void send_bye(struct side *side, struct slice headers)
 {
-	char text[256];
-	struct buffer headers = buffer_over(text, sizeof(text));
+	struct sip_client *bye;
 
 	if (!side->dialog || !side->dialog->is_confirmed || side->bye_is_out)
 		return;
 	side->bye_is_out = true;
-	if (reason)
-		buffer_printf(&headers, "Reason: SIP;cause=480;text=\"%s\"\r\n", reason);
-	struct sip_client *bye;
-	if (send_in_dialog(side, "BYE", buffer_slice(&headers), &bye_events, &bye) == 0)
+	if (send_in_dialog(side, "BYE", headers, &bye_events, &bye) == 0)
 		side->session->byes_out++;
 }
 
@@ -563,17 +565,28 @@ static void release_legs(struct session *s)
 	}
 }
 
-/* BYE to whoever is still in the session.  `reason` NULL: one side said BYE itself. */
-static void end(struct session *s, const char *reason)
+/* BYE to whoever is still in the session. */
+static void end_with(struct session *s, struct slice headers, const char *why)
 {
 	release_legs(s);
 	if (s->invite_is_answered) /* else A has no dialog yet and got, or gets, a final response */
-		send_bye(&s->a, reason);
-	send_bye(&s->b, reason);
-	enter(s, SESSION_CLOSING, reason ? reason : "bye");
+		send_bye(&s->a, headers);
+	send_bye(&s->b, headers);
+	enter(s, SESSION_CLOSING, why);
 	if (s->byes_out == 0)
 		enter(s, SESSION_CLOSED, "nobody-left");
 	free_if_done(s);
+}
+
+/* We end it; `reason` NULL: it had not begun. */
+static void end(struct session *s, const char *reason)
+{
+	char text[256];
+	struct buffer headers = buffer_over(text, sizeof(text));
+
+	if (reason)
+		buffer_printf(&headers, "Reason: SIP;cause=480;text=\"%s\"\r\n", reason);
+	end_with(s, buffer_slice(&headers), reason ? reason : "cancelled");
 }
 
 static bool answer_a(struct session *s, const struct sip_message *response, const struct sdp *answer,
@@ -599,7 +612,7 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 	if (!write_sdp_for(&s->a, answer, media, session_sdp_answer_setup(&offer, offered)) ||
 	    !keep(&s->a.peer_sdp, &s->a.peer_sdp_n, offer.text) || msrp_leg_set_peer(s->a.leg, &peer) != 0)
 		return false;
-	write_answer_headers(s, &headers, response);
+	write_answer_headers(s, &headers, &invite, response);
 	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
 	outgoing_passed_on(&headers, response);
 	if (headers.overflow)
@@ -791,15 +804,18 @@ static void on_leg_lost(struct msrp_leg *leg, enum reason why, void *arg)
 
 /* ---- requests inside the dialogs ---- */
 
-static void on_bye(struct side *side, struct sip_server *server)
+static void on_bye(struct side *side, struct sip_server *server, const struct sip_message *m)
 {
 	struct session *s = side->session;
+	char text[1024];
+	struct buffer headers = buffer_over(text, sizeof(text));
 
 	sip_server_respond(server, &(struct sip_reply){ .status = 200 });
 	side->bye_is_out = true; /* his own; none from us */
 	if (s->state != SESSION_BINDING && s->state != SESSION_ACTIVE && s->state != SESSION_DETACHED)
 		return;
-	end(s, NULL);
+	sip_copy_headers(&headers, m, SIP_HDR_REASON);
+	end_with(s, headers.overflow ? SLICE_EMPTY : buffer_slice(&headers), "bye");
 }
 
 /* re-INVITE and UPDATE: a refresh is answered here, with what we said before; new parameters are not
@@ -844,7 +860,7 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 {
 	switch (m->method) {
 	case SIP_BYE:
-		on_bye(owner, server);
+		on_bye(owner, server, m);
 		break;
 	case SIP_INVITE:
 	case SIP_UPDATE:

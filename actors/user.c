@@ -465,6 +465,10 @@ static void register_client(const struct registration *r)
 /* 6.2.1: the core reports that a user registered (Expires 0: de-registered). */
 static void register_by_core(const struct registration *r)
 {
+	if (!r->has_expires && sip_header_first(r->m, SIP_HDR_EXPIRES)) { /* D1-28 */
+		sip_server_refuse(r->server, 400, REASON_SYNTAX);
+		return;
+	}
 	struct sip_items items = sip_items_of(r->m, SIP_HDR_CONTACT);
 	struct sip_contact contact = { 0 };
 	uint32_t expires = r->has_expires ? r->expires : REGISTER_EXPIRES_DEFAULT_S;
