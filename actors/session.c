@@ -34,7 +34,7 @@ struct side {
 	char contact[MINTED_CHARS];
 	uint64_t sdp_id;
 	struct sip_client *refresh; /* an UPDATE of ours that is under way */
-	bool is_bound, bye_is_out;
+	bool is_bound, bye_is_out, has_left;
 };
 
 struct session {
@@ -810,8 +810,12 @@ static void on_bye(struct side *side, struct sip_server *server, const struct si
 	char text[1024];
 	struct buffer headers = buffer_over(text, sizeof(text));
 
+	if (side->has_left) { /* for him the dialog ended with his first BYE */
+		sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
+		return;
+	}
 	sip_server_respond(server, &(struct sip_reply){ .status = 200 });
-	side->bye_is_out = true; /* his own; none from us */
+	side->has_left = side->bye_is_out = true; /* his own; none from us */
 	if (s->state != SESSION_BINDING && s->state != SESSION_ACTIVE && s->state != SESSION_DETACHED)
 		return;
 	sip_copy_headers(&headers, m, SIP_HDR_REASON);
