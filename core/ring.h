@@ -16,7 +16,13 @@
  *   ended and the caller starts it again after a pause.
  * - A descriptor is closed or handed to another ring only with nothing in
  *   flight on it.
- * - The end of a stream is result 0; errors are negative errno.
+ * - The end of a stream is result 0 with `more` false; an empty datagram is
+ *   result 0 with `more` true and no block.  Errors are negative errno.
+ * - A cancelled operation may still deliver, or end with another result than
+ *   -ECANCELED; and -ENOBUFS may come with nothing waiting.
+ * - At most one receive and one stream send at a time on a descriptor; several
+ *   sends only on UDP.
+ * - Kinds of tokens are 1 to 63: io_uring keeps the upper two bits.
  *
  * Thread: the owning worker only, except ring_wake(), which any thread may
  * call.  Sockets may be opened before the workers start.
@@ -84,6 +90,7 @@ struct ring_ops {
 	void (*random)(struct ring *, void *p, size_t n);
 
 	/* Sockets: a descriptor or -errno.  Non-blocking, close-on-exec. */
+	/* Binding may sleep up to 100 ms when the port is busy: before the workers start. */
 	int (*open_udp)(struct ring *, const struct sockaddr_storage *bind);    /* SO_REUSEPORT   */
 	int (*open_listener)(struct ring *, const struct sockaddr_storage *bind); /* SO_REUSEPORT */
 	int (*open_stream)(struct ring *, int family);                          /* TCP_NODELAY    */
