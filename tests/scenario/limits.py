@@ -2,7 +2,7 @@
 ends with a normal session; the runner then checks gauges and descriptors."""
 import asyncio
 
-from ua import check, same, sip
+from ua import Failure, check, same, sip
 from world import scenario
 
 
@@ -78,20 +78,24 @@ async def body_too_large(world):
 
 @scenario()
 async def ten_thousand_vias(world):
-    """10 000 Via headers: 513, or 400; the server is not impressed."""
+    """10 000 Via headers: 513, or 400; the server is not impressed. Over TCP the answer may be lost when
+    the connection is closed on what was not read, over UDP Vias that were cut off cannot be answered."""
     raw = await world.raw()
     if world.transport == "udp":
         count, via = 2000, "SIP/2.0/UDP a;branch=z9hG4bKx"
     else:
         count, via = 10000, "SIP/2.0/TCP a.example.org:5060;branch=z9hG4bKxxxxxxxx"
     request = world.request("MESSAGE", raw)
-    top = request.headers[0]
-    request.headers = [top] + [("Via", via)] * count + request.headers[1:]
+    request.headers += [("Via", via)] * count
     raw.send(request)
-    got = await raw.answer(request.call_id)
-    check(got in (400, 513), "%d Vias: %d" % (count, got))
+    try:
+        got = await raw.answer(request.call_id, 1)
+    except Failure:
+        got = 0
+    check(got in (400, 513, 0), "%d Vias: %d" % (count, got))
     raw = await world.raw()
     request = world.request("MESSAGE", raw, which="term")
+    top = request.headers[0]
     request.headers = [top] + [("v", "SIP/2.0/UDP a;branch=z9hG4bKx")] * 60 + request.headers[1:]
     request.put("Via", "SIP/2.0/%s %s:%d;branch=%s" % (
         raw.transport.upper(), raw.host, raw.port, sip.branch()))

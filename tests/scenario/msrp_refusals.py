@@ -109,8 +109,8 @@ async def wrong_from_path(world):
     accepting = asyncio.ensure_future(invitation.accept(bind=False))
     await outgoing.established(bind=False)
     await accepting
-    for sender in (PEER, str(outgoing.leg.local) + ";x=y", "msrp://127.0.0.1:9/%s;tcp" % (
-            outgoing.leg.local.session_id)):
+    for sender in (PEER, "msrp://127.0.0.1:9/%s;tcp" % outgoing.leg.local.session_id,
+                   str(outgoing.leg.local.with_id("other"))):
         wire = await Wire().open(world)
         tid, data = send_request(outgoing.leg.remote[0], sender, body="stolen")
         wire.send(data)

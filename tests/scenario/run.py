@@ -52,7 +52,7 @@ class Report:
 async def run_one(place, scenario, report, parameters):
     """One scenario on a running server, with everything that must hold after it."""
     witness, started = place.witness, time.monotonic()
-    witness.violations.clear(), witness.trace.clear(), witness.secrets.clear()
+    witness.reset()
     if place.core:
         place.core.reset()
     why = None
@@ -62,7 +62,7 @@ async def run_one(place, scenario, report, parameters):
         await asyncio.wait_for(scenario.function(place), scenario.seconds)
         place.close_clients()
         if scenario.settle and place.server.alive:
-            await place.settled()
+            await place.settled(9 if scenario.tuned else 5)
         if witness.violations:
             why = "; ".join(witness.violations[:4])
     except world.Skip as reason:

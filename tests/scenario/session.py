@@ -34,7 +34,7 @@ async def im_session(world):
         REQ("IM-6.2.3.7-3")
     await asyncio.sleep(0.05)
     gauges = await world.gauges()
-    check(gauges["imserv_sessions"] <= world.baseline[0]["imserv_sessions"] + 2, "sessions stay: %s" % gauges)
+    check(gauges["imserv_sessions"] <= world.baseline["imserv_sessions"] + 2, "sessions stay: %s" % gauges)
 
 
 @scenario()

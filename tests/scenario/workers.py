@@ -87,6 +87,7 @@ async def lost_ack(world):
     """B's 200 is repeated until the server's ACK; A's lost ACK makes the server repeat its 200."""
     alice, bob = await world.pair()
     outgoing = alice.invite(bob)
+    outgoing.auto_ack = False
     invitation = await bob.expect_invite()
     accepting = asyncio.ensure_future(invitation.accept(bind=False))
     await outgoing.transaction.final()

@@ -1,5 +1,6 @@
 """The independent test user agent: SIP, SDP, MSRP, a tiny S-CSCF. It shares no code with the server
 and was written from the specification, so that a mistake made on one side is not made on both."""
+import re
 
 
 class Failure(AssertionError):
@@ -28,12 +29,20 @@ class Witness:
     def __init__(self, server=True):
         self.server = server
         self.violations = []
+        self.kinds = set()
         self.secrets = {}        # text that only its owner may see -> owner
         self.trace = []          # (direction, text) of the last messages, for failure reports
 
     def note(self, text):
-        if len(self.violations) < 50:
+        """Each kind of violation once: names, numbers and random strings do not make a new kind."""
+        kind = re.sub(r"[a-z0-9]*\d[a-z0-9]*|[a-z0-9]{20,}", "", text)
+        if kind not in self.kinds and len(self.violations) < 50:
+            self.kinds.add(kind)
             self.violations.append(text)
+
+    def reset(self):
+        for kept in (self.violations, self.kinds, self.secrets, self.trace):
+            kept.clear()
 
     def expect(self, condition, text):
         if not condition:

@@ -112,6 +112,15 @@ class Session:
         self.offer, self.answer = offer, None
         self.transaction = self.dialog = self.response = None
         self.active = False
+        self.auto_ack = True
+
+    def answered(self, response):
+        """A 2xx makes the dialog at once: a BYE may be right behind it."""
+        self.response = response
+        self.dialog = Dialog(self.agent, self.transaction.flow, self.transaction.request, response,
+                             True)
+        if self.auto_ack:
+            self.dialog.ack(self.transaction)
 
     def remote_description(self, body, what):
         """Read the peer's SDP strictly; its path becomes the leg's remote path."""
@@ -130,13 +139,11 @@ class Session:
         return description
 
     async def established(self, seconds=None, connection=None, bind=True):
-        """Wait for the 2xx of our INVITE, acknowledge, bind the MSRP leg."""
+        """Wait for the 2xx of our INVITE and bind the MSRP leg."""
         response = await self.transaction.final(seconds)
         check(response.status == 200, "INVITE of %s got %s" % (self.agent.name, response))
-        self.response = response
-        self.dialog = Dialog(self.agent, self.transaction.flow, self.transaction.request, response,
-                             True)
-        self.dialog.ack(self.transaction)
+        if not self.auto_ack:
+            self.dialog.ack(self.transaction)
         self.answer = self.remote_description(response.body, "200 to INVITE")
         offered = sdp.Description(self.transaction.request.body).setup
         check(not (offered == "actpass" and self.answer.setup not in ("active", "passive")),
@@ -335,6 +342,7 @@ class Agent:
         request = self.build("INVITE", getattr(peer, "uri", peer), headers=basic + list(headers),
                              body=body, content_type="application/sdp", **more)
         session.transaction = self.start(request)
+        session.transaction.on_success = session.answered
         return session
 
     async def expect(self, method, seconds=None):

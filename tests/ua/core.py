@@ -33,6 +33,10 @@ class Core:
     def close(self):
         self.endpoint.close()
 
+    def server_flows(self):
+        """How many connections to and from the server stay between scenarios."""
+        return len([f for f in self.endpoint.flows if f.peer not in self.clients])
+
     def next_hop(self):
         return self.endpoint.uri()
 
@@ -215,6 +219,9 @@ class Core:
             return
         if client is None:
             self.from_server.append(response.copy())
+            if response.cseq[1] == "INVITE" and 100 < response.status < 300:
+                self.witness.expect(self.endpoint.sent_by in ",".join(response.all("Record-Route")),
+                                    "%s to INVITE without our Record-Route (RFC 3261 12.1.1)" % response)
         flow = self.upstream[branch]
         values = response.list("Via")
         response.remove("Via")

@@ -15,7 +15,7 @@ class ClientTransaction:
         self.provisionals = []
         self.last = None              # final response
         self.ack = None               # bytes of the ACK for a 2xx, set by the dialog
-        self.on_success = None        # called for every 2xx
+        self.on_success = None        # called for the first 2xx, before anything else is read
         self.sent = 0
         self.timer = None
         self._send(T1)
@@ -48,7 +48,9 @@ class ClientTransaction:
         self.last = self.last or response
         if self.request.method == "INVITE":
             if response.status < 300:
-                if self.ack:
+                if first and self.on_success:
+                    self.on_success(response)
+                elif self.ack:
                     self.flow.send(self.ack)
             else:
                 self.acknowledge(response)
