@@ -211,8 +211,7 @@ static void give_up(struct stream *stream)
 /* The last event.  `err` 0: the peer closed. */
 static void end(struct stream *stream, int err)
 {
-	if (stream->has_ended)
-		return;
+	assert(!stream->has_ended); /* see find_open() */
 	stream->has_ended = true;
 	cancel_receive(stream);
 	stream->events->on_end(stream, err);

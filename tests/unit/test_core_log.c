@@ -148,6 +148,7 @@ static void a_long_event_is_cut(void **state)
 		use(LOG_DEBUG, (enum log_format)format);
 		for (size_t n = 0; n < sizeof(event) - 1; n += n < 1100 && n > 100 ? 1 : 100) {
 			memset(event, n % 3 == 0 ? '"' : n % 3 == 1 ? '\n' : 'x', n);
+			event[0] = n % 2 ? 'x' : event[0];
 			event[n] = 0;
 			LOG(INFO, NULL, "sip", UINT64_MAX, "%s", event);
 			const char *line = new_text();
@@ -155,8 +156,13 @@ static void a_long_event_is_cut(void **state)
 			assert_true(length <= LOG_LINE_MAX);
 			assert_int_equal(lines_of(line), 1);
 			assert_int_equal(line[length - 1], '\n');
-			if (format == LOG_JSON)
-				assert_memory_equal(line + length - 3, "\"}\n", 3);
+			if (format == LOG_TEXT)
+				continue;
+			assert_memory_equal(line + length - 3, "\"}\n", 3);
+			unsigned escapes = 0; /* that last quote must not be escaped itself */
+			while (line[length - 4 - escapes] == '\\')
+				escapes++;
+			assert_int_equal(escapes % 2, 0);
 		}
 	}
 }

@@ -814,6 +814,7 @@ static void a_worker_may_stop_in_the_middle(void **state)
 	closing->stream = NULL;
 	connect_end(w);
 	close_listener(w);
+	stream_write(server->stream, SLICE("at the end of a turn that never comes"));
 	worker_disarm(&w->worker, &w->tick);
 	stream_worker_free(&w->worker);
 	assert_int_equal(w->worker.timers.armed, 0);
