@@ -216,7 +216,8 @@ static bool on_head(struct msrp_connection *c, struct slice piece)
 	case BINDING_FOREIGN:
 		c->in.way = WAY_FOREIGN;
 		c->in.owner = owner;
-		COUNT(&c->endpoint->worker->counters, msrp_foreign_chunks);
+		if (c->parser.head.is_request)
+			COUNT(&c->endpoint->worker->counters, msrp_foreign_chunks);
 		break;
 	case BINDING_LATER:
 		return false;

@@ -201,20 +201,87 @@ static inline void expect_no(struct world *w, struct client *client, const char 
 		client->got + client->seen);
 }
 
-/* Of the first request that was not looked at yet; goes behind its start line. */
-static inline void expect_request(struct world *w, struct client *client, const char *method,
-	char id[64])
-{
-	char end[64];
-	char *at, *from;
+/* A whole chunk or response as a client sees it; read with nothing of the server's. */
+struct chunk {
+	char id[64], what[64]; /* what: "SEND", "200 OK" */
+	char head[4096];       /* all header lines */
+	char range[64];        /* "" when absent */
+	size_t start;          /* of range, 0 when absent */
+	const char *body;      /* until the client gets more */
+	size_t n;
+	bool has_body;
+	char flag;
+};
 
-	snprintf(end, sizeof(end), " %s\r\n", method);
-	WAIT_FOR(w, client_has(client, end));
-	at = client_has(client, end);
-	for (from = at; from > client->got + client->seen && from[-1] != ' '; from--)
-		;
-	snprintf(id, 64, "%.*s", (int)(at - from), from);
-	client->seen = (size_t)(at - client->got) + strlen(end);
+static inline bool chunk_scan(const struct client *client, struct chunk *chunk, size_t *used)
+{
+	const char *begin = client->got + client->seen, *end = client->got + client->n;
+	char end_line[80];
+	const char *at, *head_end, *line;
+
+	if (client->n == client->seen)
+		return false;
+	*chunk = (struct chunk){ .flag = 0 };
+	if (sscanf(begin, "MSRP %63s %63[^\r]", chunk->id, chunk->what) != 2)
+		return false;
+	snprintf(end_line, sizeof(end_line), "\r\n-------%s", chunk->id);
+	at = memmem(begin, (size_t)(end - begin), end_line, strlen(end_line));
+	if (!at || end - at < (ptrdiff_t)strlen(end_line) + 3)
+		return false;
+	head_end = memmem(begin, (size_t)(at + 2 - begin), "\r\n\r\n", 4);
+	chunk->has_body = head_end != NULL;
+	line = strstr(begin, "\r\n") + 2;
+	snprintf(chunk->head, sizeof(chunk->head), "%.*s",
+		(int)((chunk->has_body ? head_end : at) + 2 - line), line);
+	if ((line = strstr(chunk->head, "Byte-Range: "))) {
+		assert_int_equal(sscanf(line, "Byte-Range: %63[^\r]", chunk->range), 1);
+		chunk->start = strtoul(chunk->range, NULL, 10);
+	}
+	if (chunk->has_body) {
+		chunk->body = head_end + 4;
+		/* an empty body: its CRLF is the one of the empty line */
+		chunk->n = at > chunk->body ? (size_t)(at - chunk->body) : 0;
+	}
+	chunk->flag = at[strlen(end_line)];
+	*used = (size_t)(at - begin) + strlen(end_line) + 3;
+	return true;
+}
+
+/* Waits for the next chunk or response and goes behind it. */
+static inline void expect_chunk(struct world *w, struct client *client, const char *what,
+	struct chunk *chunk)
+{
+	uint64_t end = world_now_ms() + PATIENCE_MS;
+	size_t used;
+
+	while (!chunk_scan(client, chunk, &used)) {
+		CHECK(world_now_ms() < end, "waited in vain for %s; got \"%.*s\"\n", what,
+			(int)(client->n - client->seen), client->got ? client->got + client->seen : "");
+		world_lap(w);
+	}
+	client->seen += used;
+	CHECK(!strcmp(chunk->what, what), "not %s but %s: %s\n", what, chunk->what, chunk->head);
+}
+
+/* Nothing at all within some time. */
+static inline void expect_nothing(struct world *w, struct client *client)
+{
+	world_run_ms(w, 30);
+	CHECK(client->n == client->seen, "unexpected \"%s\"\n", client->got + client->seen);
+}
+
+/* The answer to that transaction, with its paths. */
+static inline void expect_answer(struct world *w, struct client *client, const struct side *side,
+	const char *id, const char *status)
+{
+	struct chunk chunk;
+	char head[1024];
+
+	expect_chunk(w, client, status, &chunk);
+	snprintf(head, sizeof(head), "To-Path: %s\r\nFrom-Path: %s\r\n", side->path, side->uri);
+	assert_string_equal(chunk.id, id);
+	assert_string_equal(chunk.head, head);
+	assert_int_equal(chunk.flag, '$');
 }
 
 /* ---- the world ---- */
@@ -401,8 +468,7 @@ static inline void bind_side(struct world *w, struct client *client, struct side
 {
 	client_send(client, HEAD("bind1234", "SEND") "Message-ID: bind\r\n-------bind1234$\r\n",
 		PATHS(side));
-	expect(w, client, "MSRP bind1234 200 OK\r\n");
-	expect(w, client, "-------bind1234$\r\n");
+	expect_answer(w, client, side, "bind1234", "200 OK");
 }
 
 static inline void side_close(struct side *side)
