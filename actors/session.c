@@ -15,6 +15,7 @@
 #include "actors/user.h"
 #include "core/log.h"
 #include "core/minted.h"
+#include "core/siphash.h"
 #include "sip/dialog.h"
 #include "sip/header.h"
 #include "sip/write.h"
@@ -29,8 +30,7 @@ struct side {
 	struct session_timer timer;
 	char *sdp;          /* what we last sent to this side, for refreshes */
 	size_t sdp_n;
-	char *peer_sdp;     /* what it last sent, to tell a refresh from a change */
-	size_t peer_sdp_n;
+	uint64_t peer_sdp;  /* hash of what it last sent, to tell a refresh from a change */
 	char contact[MINTED_CHARS];
 	uint64_t sdp_id;
 	struct sip_client *refresh; /* an UPDATE of ours that is under way */
@@ -48,8 +48,8 @@ struct session {
 	bool invite_is_answered, outgoing_is_answered; /* finally */
 	char *request;              /* A's INVITE as received, until B answered */
 	size_t request_n;
-	struct identity *caller;
-	char callee[IM_CANONICAL_MAX];
+	struct identity *caller;    /* until B answered */
+	char *callee;               /* canonical; until B answered */
 	size_t callee_n;
 	struct sip_flow outgoing_flow;
 	unsigned byes_out;
@@ -136,8 +136,18 @@ static void close_side(struct side *side)
 		sip_dialog_close(side->dialog);
 	side->dialog = NULL;
 	free(side->sdp);
-	free(side->peer_sdp);
-	side->sdp = side->peer_sdp = NULL;
+	side->sdp = NULL;
+}
+
+/* What only the way to the answer needs: an active session keeps little. */
+static void free_invitation(struct session *s)
+{
+	free(s->request);
+	free(s->caller);
+	free(s->callee);
+	s->request = NULL;
+	s->caller = NULL;
+	s->callee = NULL;
 }
 
 static void session_free(struct session *s)
@@ -148,8 +158,7 @@ static void session_free(struct session *s)
 	worker_disarm(im->worker, &s->state_timer);
 	close_side(&s->a);
 	close_side(&s->b);
-	free(s->request);
-	free(s->caller);
+	free_invitation(s);
 	actor_close(&s->actor);
 	pool_give(&im->sessions, s);
 	COUNT(&im->worker->counters, sessions_ended);
@@ -185,7 +194,8 @@ static bool keep(char **to, size_t *to_n, struct slice text)
 
 	if (!copy)
 		return false;
-	memcpy(copy, text.p, text.n);
+	if (text.n)
+		memcpy(copy, text.p, text.n);
 	free(*to);
 	*to = copy;
 	*to_n = text.n;
@@ -261,6 +271,14 @@ static bool reread(const struct session *s, struct sip_message *m)
 
 	return sip_message_parse(m, slice_of(s->request, s->request_n), &limits, SIP_DATAGRAM, &used) ==
 	       SIP_PARSE_OK;
+}
+
+/* 64 bits are enough: a peer who aims for a collision only has his own change ignored. */
+static uint64_t sdp_hash(const struct sdp *sdp)
+{
+	static const struct siphash_key key = { { 0x736470, 0x68617368 } };
+
+	return siphash(&key, sdp->text);
 }
 
 static int open_leg(struct side *side, const struct sip_flow *flow)
@@ -389,13 +407,12 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 
 	s->invite = server;
 	s->caller = malloc(sizeof(*s->caller));
-	if (!s->caller || !keep(&s->request, &s->request_n, invite->wire)) {
+	if (!s->caller || !keep(&s->request, &s->request_n, invite->wire) ||
+	    !keep(&s->callee, &s->callee_n, start->callee)) {
 		fail(s, 503, REASON_NO_MEMORY);
 		return false;
 	}
 	*s->caller = *start->caller;
-	memcpy(s->callee, start->callee.p, start->callee.n);
-	s->callee_n = start->callee.n;
 	minted_make(s->im->worker, s->a.contact);
 	s->a.sdp_id = worker_random_fast(s->im->worker) >> 2;
 	s->b.sdp_id = worker_random_fast(s->im->worker) >> 2;
@@ -610,8 +627,9 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 		return false;
 	}
 	if (!write_sdp_for(&s->a, answer, media, session_sdp_answer_setup(&offer, offered)) ||
-	    !keep(&s->a.peer_sdp, &s->a.peer_sdp_n, offer.text) || msrp_leg_set_peer(s->a.leg, &peer) != 0)
+	    msrp_leg_set_peer(s->a.leg, &peer) != 0)
 		return false;
+	s->a.peer_sdp = sdp_hash(&offer);
 	write_answer_headers(s, &headers, &invite, response);
 	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
 	outgoing_passed_on(&headers, response);
@@ -637,7 +655,8 @@ static bool attach_b(struct session *s, const struct sip_message *response, stru
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
 		return false;
 	}
-	return keep(&s->b.peer_sdp, &s->b.peer_sdp_n, sdp->text) && msrp_leg_set_peer(s->b.leg, &peer) == 0;
+	s->b.peer_sdp = sdp_hash(sdp);
+	return msrp_leg_set_peer(s->b.leg, &peer) == 0;
 }
 
 static void on_accepted(struct session *s, struct sip_client *client, const struct sip_message *response)
@@ -661,8 +680,7 @@ static void on_accepted(struct session *s, struct sip_client *client, const stru
 	}
 	session_timer_accepted(&s->b.timer, response, s->im);
 	msrp_leg_pair(s->a.leg, s->b.leg);
-	free(s->request);
-	s->request = NULL;
+	free_invitation(s);
 	enter(s, SESSION_BINDING, "answered");
 }
 
@@ -842,7 +860,7 @@ static void on_refresh(struct side *side, struct sip_server *server, const struc
 		return;
 	}
 	if (has_offer && (session_sdp_read(m, &sdp, &media) != SDP_ACCEPTED ||
-				 !slice_eq(sdp.text, slice_of(side->peer_sdp, side->peer_sdp_n)))) {
+				 sdp_hash(&sdp) != side->peer_sdp)) {
 		session_sdp_refuse(s->im, server, SDP_BAD_PATH);
 		return;
 	}

@@ -13,28 +13,29 @@ struct user;
 
 struct binding {
 	struct user *user;
+	struct binding *next;
 	struct timer expiry;
-	char uri[USER_CONTACT_MAX];
-	size_t uri_n;
-	char params[192]; /* of the Contact, for the 200: q and feature tags */
-	size_t params_n;
 	struct sip_flow flow;
 	unsigned q;
 	uint64_t expires_at_ms, updated; /* updated: order of registration */
 	uint64_t call_id_hash;
 	uint32_t cseq;
-	bool in_use;
+	uint16_t uri_n, params_n;
+	char text[]; /* Contact URI, then its parameters for the 200: q and feature tags */
 };
+
+#define PARAMS_MAX 192
 
 struct user {
 	struct im *im;
 	struct user *hash_next;
-	char canonical[IM_CANONICAL_MAX];
-	size_t canonical_n;
-	struct binding bindings[USER_BINDINGS_MAX];
+	struct binding *bindings;
+	unsigned binding_count;
 	/* ims: what the core's last third-party REGISTER said */
 	struct timer core_expiry;
 	bool is_core_registered;
+	uint16_t canonical_n;
+	char canonical[];
 };
 
 struct user_table {
@@ -81,11 +82,11 @@ static struct user *find_or_make(struct im *im, struct slice canonical)
 {
 	struct user *user = find(im->users, canonical);
 
-	if (user || !(user = calloc(1, sizeof(*user))))
+	if (user || !(user = calloc(1, sizeof(*user) + canonical.n)))
 		return user;
 	user->im = im;
 	memcpy(user->canonical, canonical.p, canonical.n);
-	user->canonical_n = canonical.n;
+	user->canonical_n = (uint16_t)canonical.n;
 	struct user **bucket = bucket_of(im->users, canonical);
 	user->hash_next = *bucket;
 	*bucket = user;
@@ -95,10 +96,12 @@ static struct user *find_or_make(struct im *im, struct slice canonical)
 
 static bool is_empty(const struct user *user)
 {
-	for (unsigned i = 0; i < USER_BINDINGS_MAX; i++)
-		if (user->bindings[i].in_use)
-			return false;
-	return !user->is_core_registered;
+	return !user->bindings && !user->is_core_registered;
+}
+
+static struct slice uri_of(const struct binding *b)
+{
+	return slice_of(b->text, b->uri_n);
 }
 
 static void forget_if_empty(struct user *user)
@@ -115,14 +118,25 @@ static void forget_if_empty(struct user *user)
 	free(user);
 }
 
+static void count_bindings(struct im *im, int by)
+{
+	struct counters *counters = &im->worker->counters;
+
+	pool_gauge_set(counters, POOL_registrations, counters->pools[POOL_registrations] + by);
+}
+
 static void drop_binding(struct binding *binding)
 {
-	struct im *im = binding->user->im;
+	struct user *user = binding->user;
+	struct binding **link = &user->bindings;
 
-	worker_disarm(im->worker, &binding->expiry);
-	binding->in_use = false;
-	pool_gauge_set(&im->worker->counters, POOL_registrations,
-		im->worker->counters.pools[POOL_registrations] - 1);
+	while (*link != binding)
+		link = &(*link)->next;
+	*link = binding->next;
+	user->binding_count--;
+	worker_disarm(user->im->worker, &binding->expiry);
+	count_bindings(user->im, -1);
+	free(binding);
 }
 
 void users_free(struct im *im)
@@ -131,9 +145,8 @@ void users_free(struct im *im)
 		struct user *user;
 		while ((user = im->users->table[i])) {
 			im->users->table[i] = user->hash_next;
-			for (unsigned b = 0; b < USER_BINDINGS_MAX; b++)
-				if (user->bindings[b].in_use)
-					drop_binding(&user->bindings[b]);
+			while (user->bindings)
+				drop_binding(user->bindings);
 			worker_disarm(im->worker, &user->core_expiry);
 			free(user);
 		}
@@ -154,7 +167,7 @@ static void on_binding_expired(struct timer *timer)
 	struct user *user = binding->user;
 
 	LOG(INFO, user->im->worker, "user", 0, "binding-expired user=%.*s contact=%.*s", (int)user->canonical_n,
-		user->canonical, (int)binding->uri_n, binding->uri);
+		user->canonical, SLICE_ARG(uri_of(binding)));
 	drop_binding(binding);
 	forget_if_empty(user);
 }
@@ -186,17 +199,15 @@ static void list_contacts(const struct user *user, struct user_find *question)
 	const struct binding *order[USER_BINDINGS_MAX];
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < USER_BINDINGS_MAX; i++) {
-		if (!user->bindings[i].in_use)
-			continue;
+	for (const struct binding *b = user->bindings; b; b = b->next) {
 		unsigned at = n++;
-		for (; at > 0 && is_better(&user->bindings[i], order[at - 1]); at--)
+		for (; at > 0 && is_better(b, order[at - 1]); at--)
 			order[at] = order[at - 1];
-		order[at] = &user->bindings[i];
+		order[at] = b;
 	}
 	for (unsigned i = 0; i < n; i++) {
 		struct user_contact *contact = &question->contacts[i];
-		memcpy(contact->uri, order[i]->uri, order[i]->uri_n);
+		memcpy(contact->uri, order[i]->text, order[i]->uri_n);
 		contact->uri_n = order[i]->uri_n;
 		contact->flow = order[i]->flow;
 	}
@@ -269,19 +280,9 @@ static struct binding *binding_of(struct user *user, struct slice uri)
 
 	if (!sip_uri_parse(uri, &wanted))
 		return NULL;
-	for (unsigned i = 0; i < USER_BINDINGS_MAX; i++) {
-		struct binding *b = &user->bindings[i];
-		if (b->in_use && sip_uri_parse(slice_of(b->uri, b->uri_n), &have) && sip_uri_equal(&wanted, &have))
+	for (struct binding *b = user->bindings; b; b = b->next)
+		if (sip_uri_parse(uri_of(b), &have) && sip_uri_equal(&wanted, &have))
 			return b;
-	}
-	return NULL;
-}
-
-static struct binding *free_binding(struct user *user)
-{
-	for (unsigned i = 0; i < USER_BINDINGS_MAX; i++)
-		if (!user->bindings[i].in_use)
-			return &user->bindings[i];
 	return NULL;
 }
 
@@ -299,15 +300,11 @@ static enum contacts_verdict check_contacts(const struct registration *r, struct
 	struct sip_items items = sip_items_of(r->m, SIP_HDR_CONTACT);
 	struct sip_contact contact;
 	enum sip_item item;
-	unsigned added = 0, used = 0;
+	unsigned added = 0;
 
-	for (unsigned i = 0; user && i < USER_BINDINGS_MAX; i++) {
-		if (!user->bindings[i].in_use)
-			continue;
-		used++;
-		if (is_outdated(r, &user->bindings[i]) && sip_header_first(r->m, SIP_HDR_CONTACT))
+	for (const struct binding *b = user ? user->bindings : NULL; b; b = b->next)
+		if (is_outdated(r, b) && sip_header_first(r->m, SIP_HDR_CONTACT))
 			return CONTACTS_OUTDATED;
-	}
 	while ((item = sip_contact_next(&items, &contact)) != SIP_ITEM_END) {
 		if (item == SIP_ITEM_BAD)
 			return CONTACTS_BAD;
@@ -326,56 +323,71 @@ static enum contacts_verdict check_contacts(const struct registration *r, struct
 		if (expires > 0 && !(user && binding_of(user, contact.address.uri)))
 			added++;
 	}
-	return used + added > USER_BINDINGS_MAX ? CONTACTS_MANY : CONTACTS_OK;
+	return (user ? user->binding_count : 0) + added > USER_BINDINGS_MAX ? CONTACTS_MANY : CONTACTS_OK;
 }
 
-static void keep_params(struct binding *b, struct slice params)
+/* Without expires, which the 200 says anew.  What is too long to repeat is left out: the client knows its
+ * own parameters. */
+static void write_params(struct buffer *out, struct slice params)
 {
-	struct buffer out = buffer_over(b->params, sizeof(b->params));
 	struct sip_param param;
 
 	while (sip_param_next(&params, &param)) {
-		size_t before = out.n;
+		size_t before = out->n;
 		if (slice_case_eq(param.name, SLICE("expires")))
 			continue;
-		buffer_char(&out, ';');
-		sip_write_text(&out, param.name);
+		buffer_char(out, ';');
+		sip_write_text(out, param.name);
 		if (param.has_value) {
-			buffer_char(&out, '=');
-			sip_write_text(&out, param.value);
+			buffer_char(out, '=');
+			sip_write_text(out, param.value);
 		}
-		if (out.overflow) { /* too long to repeat to the client; it knows its own parameters */
-			out.n = before;
-			break;
+		if (out->overflow) {
+			out->n = before;
+			return;
 		}
 	}
-	b->params_n = out.n;
 }
 
-static void store_binding(const struct registration *r, struct user *user, const struct sip_contact *contact)
+static struct binding *make_binding(struct user *user, const struct sip_contact *contact)
+{
+	char text[PARAMS_MAX];
+	struct buffer params = buffer_over(text, sizeof(text));
+	struct slice uri = contact->address.uri;
+
+	write_params(&params, contact->address.params);
+	struct binding *b = calloc(1, sizeof(*b) + uri.n + params.n);
+	if (!b)
+		return NULL;
+	memcpy(b->text, uri.p, uri.n);
+	memcpy(b->text + uri.n, params.p, params.n);
+	b->uri_n = (uint16_t)uri.n;
+	b->params_n = (uint16_t)params.n;
+	b->user = user;
+	b->next = user->bindings;
+	user->bindings = b;
+	user->binding_count++;
+	count_bindings(user->im, 1);
+	return b;
+}
+
+/* False: no memory; what was there stays. */
+static bool store_binding(const struct registration *r, struct user *user, const struct sip_contact *contact)
 {
 	struct im *im = r->im;
-	struct binding *b = binding_of(user, contact->address.uri);
+	struct binding *old = binding_of(user, contact->address.uri), *b;
 	uint32_t expires = expires_of(r, contact);
 
 	if (expires == 0) {
-		if (b)
-			drop_binding(b);
-		return;
+		if (old)
+			drop_binding(old);
+		return true;
 	}
-	if (!b) {
-		b = free_binding(user);
-		if (!b)
-			return; /* cannot be: check_contacts() counted */
-		memset(b, 0, sizeof(*b));
-		b->user = user;
-		b->in_use = true;
-		pool_gauge_set(&im->worker->counters, POOL_registrations,
-			im->worker->counters.pools[POOL_registrations] + 1);
-	}
-	memcpy(b->uri, contact->address.uri.p, contact->address.uri.n);
-	b->uri_n = contact->address.uri.n;
-	keep_params(b, contact->address.params);
+	b = make_binding(user, contact);
+	if (!b)
+		return false;
+	if (old)
+		drop_binding(old);
 	b->flow = *sip_server_flow(r->server);
 	b->q = contact->q;
 	b->call_id_hash = r->call_id_hash;
@@ -383,17 +395,15 @@ static void store_binding(const struct registration *r, struct user *user, const
 	b->updated = ++im->users->updates;
 	b->expires_at_ms = worker_now_ms(im->worker) + (uint64_t)expires * 1000;
 	worker_arm(im->worker, &b->expiry, (uint64_t)expires * 1000, on_binding_expired);
+	return true;
 }
 
 static void write_bindings(struct buffer *out, const struct user *user)
 {
-	for (unsigned i = 0; user && i < USER_BINDINGS_MAX; i++) {
-		const struct binding *b = &user->bindings[i];
-		if (!b->in_use)
-			continue;
+	for (const struct binding *b = user ? user->bindings : NULL; b; b = b->next) {
 		uint64_t left_ms = b->expires_at_ms - worker_now_ms(user->im->worker);
-		buffer_printf(out, "Contact: <%.*s>%.*s;expires=%llu\r\n", (int)b->uri_n, b->uri, (int)b->params_n,
-			b->params, (unsigned long long)((left_ms + 999) / 1000));
+		buffer_printf(out, "Contact: <%.*s>%.*s;expires=%llu\r\n", (int)b->uri_n, b->text, (int)b->params_n,
+			b->text + b->uri_n, (unsigned long long)((left_ms + 999) / 1000));
 	}
 }
 
@@ -412,20 +422,18 @@ static void refuse_brief(const struct registration *r)
 	sip_server_respond(r->server, &(struct sip_reply){ .status = 423, .headers = SLICE("Min-Expires: 60\r\n") });
 }
 
-static void apply_contacts(const struct registration *r, struct user *user)
+static bool apply_contacts(const struct registration *r, struct user *user)
 {
 	struct sip_items items = sip_items_of(r->m, SIP_HDR_CONTACT);
 	struct sip_contact contact;
 
 	while (sip_contact_next(&items, &contact) == SIP_ITEM_OK) {
-		if (!contact.star) {
-			store_binding(r, user, &contact);
-			continue;
-		}
-		for (unsigned i = 0; i < USER_BINDINGS_MAX; i++)
-			if (user->bindings[i].in_use)
-				drop_binding(&user->bindings[i]);
+		if (!contact.star && !store_binding(r, user, &contact))
+			return false;
+		while (contact.star && user->bindings)
+			drop_binding(user->bindings);
 	}
+	return true;
 }
 
 static void register_client(const struct registration *r)
@@ -456,7 +464,11 @@ static void register_client(const struct registration *r)
 		sip_server_refuse(r->server, 503, REASON_NO_MEMORY);
 		return;
 	}
-	apply_contacts(r, user);
+	if (!apply_contacts(r, user)) {
+		sip_server_refuse(r->server, 503, REASON_NO_MEMORY);
+		forget_if_empty(user);
+		return;
+	}
 	COUNT(&r->im->worker->counters, sip_registrations);
 	answer_registration(r, user);
 	forget_if_empty(user);
