@@ -21,6 +21,7 @@ struct pager {
 	struct timer deadline;
 	struct sip_server *server;
 	struct sip_client *client;
+	uint32_t loop; /* of the message: what ours must not come back with */
 	struct identity sender;
 	char recipient[IM_CANONICAL_MAX];
 	size_t recipient_n;
@@ -152,7 +153,8 @@ static void relay(struct pager *p, struct slice request_uri, const struct sip_ta
 	write_headers(p, &headers, &m);
 	struct sip_outgoing request = { .method = SLICE("MESSAGE"), .uri = request_uri.n ? request_uri : m.uri,
 		.headers = buffer_slice(&headers),
-		.content_type = sip_header_value(&m, SIP_HDR_CONTENT_TYPE), .body = m.body, .target = *target };
+		.content_type = sip_header_value(&m, SIP_HDR_CONTENT_TYPE), .body = m.body, .target = *target,
+		.loop = p->loop };
 	if (headers.overflow) {
 		refuse(p, 513, REASON_TOO_LARGE);
 		return;
@@ -268,6 +270,7 @@ void pager_start(struct im *im, struct sip_server *server, const struct sip_mess
 	p->im = im;
 	p->server = server;
 	p->sender = *start->sender;
+	p->loop = sip_loop_of(im->worker, sip_server_flow(server), message);
 	if (actor_open(im->worker, &p->actor, &pager_type) != 0) {
 		pool_give(&im->pagers, p);
 		sip_server_refuse(server, 503, REASON_NO_MEMORY);

@@ -1,0 +1,186 @@
+/*
+ * From B's answer to A's: provisional ones relayed, a 2xx acknowledged and its
+ * description turned into ours, failures mapped (D1-19).
+ */
+#include "actors/session_internal.h"
+
+#include "actors/outgoing.h"
+#include "core/log.h"
+#include "sip/header.h"
+#include "sip/write.h"
+
+static void write_answer_headers(struct session *s, struct buffer *out, const struct sip_message *invite,
+	const struct sip_message *response)
+{
+	sip_copy_headers(out, invite, SIP_HDR_RECORD_ROUTE); /* the route set of A's dialog: RFC 3261 12.1.1 */
+	outgoing_contact(out, s->im, sip_server_flow(s->invite), slice_of(s->a.contact, MINTED_CHARS));
+	buffer_lit(out, "Allow: " IM_ALLOW "\r\n");
+	identity_write_of_response(out, s->im, response, slice_of(s->callee, s->callee_n));
+}
+
+static void relay_provisional(struct session *s, const struct sip_message *response)
+{
+	char text[2048];
+	struct buffer headers = buffer_over(text, sizeof(text));
+
+	struct sip_message invite;
+
+	if (s->state != SESSION_INVITED || !session_reread_invite(s, &invite))
+		return;
+	write_answer_headers(s, &headers, &invite, response);
+	sip_server_respond(s->invite, &(struct sip_reply){ .status = response->status, .reason = response->reason,
+		.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
+}
+
+static void acknowledge(struct session *s, struct sip_client *client, const struct sip_message *response)
+{
+	char text[4096];
+	struct buffer out = buffer_over(text, sizeof(text));
+	struct sip_address to;
+
+	if (!sip_address_decode(sip_header_value(response, SIP_HDR_TO), &to))
+		return;
+	sip_dialog_write(s->b.dialog, &out, "ACK", s->b.dialog->local_cseq);
+	struct sip_outgoing ack = { .method = SLICE("ACK"), .uri = s->b.dialog->target,
+		.headers = buffer_slice(&out), .target = s->b.dialog->next };
+	if (!out.overflow)
+		(void)sip_client_ack(client, to.tag, &ack); /* ENOMEM: B repeats its 2xx, we try again */
+}
+
+static bool answer_a(struct session *s, const struct sip_message *response, const struct sdp *answer,
+	const struct sdp_media *media)
+{
+	char headers_text[OUTGOING_HEADERS_MAX];
+	struct buffer headers = buffer_over(headers_text, sizeof(headers_text));
+	const struct sdp_media *offered;
+	struct sip_message invite;
+	struct sdp offer;
+	struct msrp_peer peer;
+	struct sockaddr_storage from = { 0 };
+
+	if (!session_reread_invite(s, &invite) || session_sdp_read_offer(&invite, &offer, &offered) != SDP_ACCEPTED ||
+	    session_open_leg(&s->a, sip_server_flow(s->invite)) != 0)
+		return false;
+	memcpy(&from, &sip_server_flow(s->invite)->peer, sizeof(sip_server_flow(s->invite)->peer));
+	struct session_peer caller = { &offer, offered, false, &from };
+	if (!session_sdp_peer(s->im, &caller, &peer)) {
+		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
+		return false;
+	}
+	if (!session_write_sdp(&s->a, answer, media, session_sdp_answer_setup(&offer, offered)) ||
+	    msrp_leg_set_peer(s->a.leg, &peer) != 0)
+		return false;
+	s->a.peer_sdp = session_sdp_hash(&offer);
+	write_answer_headers(s, &headers, &invite, response);
+	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
+	outgoing_passed_on(&headers, response);
+	if (headers.overflow)
+		return false;
+	s->invite_is_answered = true;
+	sip_server_respond(s->invite, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers),
+		.content_type = SLICE("application/sdp"), .body = slice_of(s->a.sdp, s->a.sdp_n) });
+	return true;
+}
+
+static bool attach_b(struct session *s, const struct sip_message *response, struct sdp *sdp,
+	const struct sdp_media **media)
+{
+	struct sockaddr_storage from = { 0 };
+	struct msrp_peer peer;
+
+	if (session_sdp_read(response, sdp, media) != SDP_ACCEPTED)
+		return false;
+	memcpy(&from, &s->outgoing_flow.peer, sizeof(s->outgoing_flow.peer));
+	struct session_peer callee = { sdp, *media, true, &from };
+	if (!session_sdp_peer(s->im, &callee, &peer)) {
+		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
+		return false;
+	}
+	s->b.peer_sdp = session_sdp_hash(sdp);
+	return msrp_leg_set_peer(s->b.leg, &peer) == 0;
+}
+
+static void on_accepted(struct session *s, struct sip_client *client, const struct sip_message *response)
+{
+	const struct sdp_media *media;
+	struct sdp sdp;
+
+	if (sip_dialog_confirm(s->b.dialog, response) != 0) {
+		session_fail(s, 480, REASON_SYNTAX); /* no Contact or tag: not even an ACK can be sent */
+		return;
+	}
+	acknowledge(s, client, response);
+	if (s->state == SESSION_CANCELLED) { /* it crossed our CANCEL */
+		session_end(s, NULL);
+		return;
+	}
+	if (!attach_b(s, response, &sdp, &media) || !answer_a(s, response, &sdp, media)) {
+		session_refuse(s, 480, REASON_SDP);
+		session_end(s, "session description not acceptable");
+		return;
+	}
+	session_timer_accepted(&s->b.timer, response, s->im);
+	msrp_leg_pair(s->a.leg, s->b.leg);
+	session_free_invitation(s);
+	session_enter(s, SESSION_BINDING, "answered");
+}
+
+static void on_refused(struct session *s, const struct sip_message *response)
+{
+	if (s->state == SESSION_INVITED && s->invite && !s->invite_is_answered) {
+		char text[4096];
+		struct buffer headers = buffer_over(text, sizeof(text));
+		struct sip_server *invite = s->invite;
+		unsigned status = outgoing_final_status(response->status);
+		outgoing_explanation(&headers, response);
+		sip_server_watch(invite, NULL, NULL);
+		session_forget_invite(s);
+		REFUSED(&s->im->worker->counters, REASON_REJECTED);
+		sip_server_respond(invite, &(struct sip_reply){ .status = status,
+			.reason = status == response->status ? response->reason : SLICE_EMPTY,
+			.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
+	}
+	session_enter(s, SESSION_CLOSED, "refused");
+}
+
+static void on_outgoing_response(struct sip_client *client, const struct sip_message *m, void *arg)
+{
+	struct session *s = arg;
+
+	if (m->status < 200) {
+		relay_provisional(s, m);
+		return;
+	}
+	s->outgoing_is_answered = true;
+	if (m->status >= 300) {
+		on_refused(s, m);
+		session_free_if_done(s);
+		return;
+	}
+	if (s->state == SESSION_INVITED || s->state == SESSION_CANCELLED)
+		on_accepted(s, client, m);
+	else
+		LOG(WARN, s->im->worker, "session", s->actor.id, "second-answer state=%s", session_state_name(s->state));
+}
+
+static void on_outgoing_failed(struct sip_client *client, unsigned status, void *arg)
+{
+	struct session *s = arg;
+
+	/* the contact's flow is gone, or nobody is there: to the caller the user is not available */
+	session_refuse(s, status == 503 ? 480 : status, status == 503 ? REASON_CONNECT_FAILED : REASON_TIMEOUT);
+	s->outgoing_is_answered = true;
+	session_enter(s, SESSION_CLOSED, "no-answer");
+	session_free_if_done(s);
+}
+
+static void on_outgoing_gone(struct sip_client *client, void *arg)
+{
+	struct session *s = arg;
+
+	s->outgoing = NULL;
+	session_free_if_done(s);
+}
+
+const struct sip_client_events session_outgoing_events = { on_outgoing_response, on_outgoing_failed,
+	on_outgoing_gone };

@@ -1,0 +1,101 @@
+/*
+ * What the files of the session actor share.  Private to actors/session*.c;
+ * owning worker only.
+ */
+#ifndef ACTORS_SESSION_INTERNAL_H
+#define ACTORS_SESSION_INTERNAL_H
+
+#include "actors/session.h"
+#include "actors/session_sdp.h"
+#include "actors/session_timer.h"
+#include "core/minted.h"
+#include "sip/dialog.h"
+
+/* One side of the B2BUA: a is who called, b who was called. */
+struct side {
+	struct session *session;
+	struct sip_dialog *dialog;
+	struct msrp_leg *leg;
+	struct session_timer timer;
+	char *sdp;          /* what we last sent to this side, for refreshes */
+	size_t sdp_n;
+	uint64_t peer_sdp;  /* hash of what it last sent, to tell a refresh from a change */
+	char contact[MINTED_CHARS];
+	uint64_t sdp_id;
+	struct sip_client *refresh; /* an UPDATE of ours that is under way */
+	bool is_bound, bye_is_out, has_left;
+};
+
+struct session {
+	struct actor actor;
+	struct im *im;
+	enum session_state state;
+	struct timer state_timer;
+	struct side a, b;
+	struct sip_server *invite;   /* A's, until its ACK or refusal */
+	struct sip_client *outgoing; /* B's, until it is gone         */
+	bool invite_is_answered, outgoing_is_answered; /* finally */
+	uint32_t loop;               /* of A's INVITE: what ours must not come back with */
+	char *request;               /* A's INVITE as received, until B answered */
+	size_t request_n;
+	struct identity *caller;     /* until B answered */
+	char *callee;                /* canonical; until B answered */
+	size_t callee_n;
+	struct sip_flow outgoing_flow;
+	unsigned byes_out;
+};
+
+/* ---- session.c: life and end ---- */
+
+const char *session_state_name(enum session_state state);
+
+/* The only place where a session changes state. */
+void session_enter(struct session *s, enum session_state next, const char *why);
+
+struct session *session_make(struct im *im);
+/* Closed, and nobody will call back: freed.  Touch nothing of `s` afterwards. */
+void session_free_if_done(struct session *s);
+/* What only the way to the answer needs: an active session keeps little. */
+void session_free_invitation(struct session *s);
+
+/* A final answer to A other than 2xx; nothing when it has one. */
+void session_refuse(struct session *s, unsigned status, enum reason why);
+void session_refuse_with_warning(struct session *s, unsigned status, enum reason why, const char *text);
+/* A's transaction is not ours any more. */
+void session_forget_invite(struct session *s);
+/* Nothing was set up on the other side (or that is over): refused and gone. */
+void session_fail(struct session *s, unsigned status, enum reason why);
+
+/* BYE to whoever is still in the session; `headers` are whole lines (a Reason) or empty. */
+void session_end_with(struct session *s, struct slice headers, const char *why);
+/* We end it; `reason` NULL: it had not begun. */
+void session_end(struct session *s, const char *reason);
+
+/* One request in the dialog of a side; its events come with the side.  0 or ENOMEM. */
+int session_send(struct side *side, const char *method, struct slice headers,
+	const struct sip_client_events *events, struct sip_client **client);
+
+/* A copy in *to, whose old content is freed.  False: no memory, nothing changed. */
+bool session_keep(char **to, size_t *to_n, struct slice text);
+
+/* ---- session_invite.c: from A's INVITE to B's ---- */
+
+extern const struct sip_server_events session_invite_events;
+void session_on_message(struct actor *actor, struct msg *msg);
+/* A's INVITE again, which the answers to both sides are built from. */
+bool session_reread_invite(const struct session *s, struct sip_message *m);
+int session_open_leg(struct side *side, const struct sip_flow *flow);
+bool session_write_sdp(struct side *side, const struct sdp *sdp, const struct sdp_media *media, enum sdp_setup setup);
+uint64_t session_sdp_hash(const struct sdp *sdp);
+
+/* ---- session_answer.c: from B's answer to A's ---- */
+
+extern const struct sip_client_events session_outgoing_events;
+
+/* ---- session_dialog.c: requests in the dialogs, the legs, the session timers ---- */
+
+extern const struct sip_dialog_events session_dialog_events;
+extern const struct msrp_leg_events session_leg_events;
+extern const struct session_timer_events session_timer_handlers;
+
+#endif

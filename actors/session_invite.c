@@ -1,0 +1,274 @@
+/*
+ * From A's INVITE to B's: taken and checked, the called user looked up, the
+ * other leg and dialog opened, and what A's transaction says until then.
+ */
+#include "actors/session_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "actors/outgoing.h"
+#include "actors/user.h"
+#include "core/siphash.h"
+
+/* A's INVITE again, to build B's from it. */
+bool session_reread_invite(const struct session *s, struct sip_message *m)
+{
+	struct sip_limits limits = { s->request_n + 1, s->request_n + 1, 0 };
+	size_t used;
+
+	return sip_message_parse(m, slice_of(s->request, s->request_n), &limits, SIP_DATAGRAM, &used) ==
+	       SIP_PARSE_OK;
+}
+
+/* 64 bits are enough: a peer who aims for a collision only has his own change ignored. */
+uint64_t session_sdp_hash(const struct sdp *sdp)
+{
+	static const struct siphash_key key = { { 0x736470, 0x68617368 } };
+
+	return siphash(&key, sdp->text);
+}
+
+int session_open_leg(struct side *side, const struct sip_flow *flow)
+{
+	struct sockaddr_storage local;
+
+	sip_flow_local(side->session->im->worker, flow, &local);
+	return msrp_leg_open(&side->leg, side->session->im->worker, &local, &session_leg_events, side);
+}
+
+bool session_write_sdp(struct side *side, const struct sdp *sdp, const struct sdp_media *media,
+	enum sdp_setup setup)
+{
+	char text[16384];
+	struct buffer out = buffer_over(text, sizeof(text));
+	struct session_sdp_own own = { side->leg, side->sdp_id, 1, setup };
+
+	return session_sdp_write(&out, sdp, media, &own) && session_keep(&side->sdp, &side->sdp_n, buffer_slice(&out));
+}
+
+/* From, To, Call-ID of B's dialog; what it says of the caller is the privacy service's decision. */
+static int open_b_dialog(struct session *s, const struct sip_message *m, const struct sip_target *target)
+{
+	char from_text[1024], to_text[1024], call_id_text[64], tag[MINTED_CHARS];
+	struct buffer from = buffer_over(from_text, sizeof(from_text)), to = buffer_over(to_text, sizeof(to_text)),
+		      call_id = buffer_over(call_id_text, sizeof(call_id_text));
+
+	identity_write_from(&from, s->im, s->caller, m);
+	outgoing_to_value(&to, m);
+	outgoing_call_id(&call_id, s->im->worker);
+	minted_make(s->im->worker, tag);
+	if (from.overflow || to.overflow)
+		return ENOMEM;
+	struct sip_dialog_start start = { .call_id = buffer_slice(&call_id), .local = buffer_slice(&from),
+		.remote = buffer_slice(&to), .local_tag = slice_of(tag, sizeof(tag)), .next = *target,
+		.events = &session_dialog_events, .owner = &s->b };
+	return sip_dialog_open_client(&s->b.dialog, s->im->worker, &start);
+}
+
+static void write_invite_headers(struct session *s, struct buffer *out, const struct sip_message *m)
+{
+	const struct timers_options *timers = &s->im->config->timers;
+
+	if (s->im->config->core.mode == MODE_IMS)
+		outgoing_routes(out, s->im, m);
+	outgoing_max_forwards(out, m);
+	buffer_lit(out, "From: ");
+	buffer_put(out, s->b.dialog->local);
+	buffer_lit(out, ";tag=");
+	buffer_put(out, s->b.dialog->local_tag);
+	buffer_lit(out, "\r\nTo: ");
+	buffer_put(out, s->b.dialog->remote);
+	buffer_lit(out, "\r\nCall-ID: ");
+	buffer_put(out, s->b.dialog->call_id);
+	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", ++s->b.dialog->local_cseq);
+	outgoing_contact(out, s->im, &s->outgoing_flow, slice_of(s->b.contact, MINTED_CHARS));
+	identity_write(out, s->im, s->caller, m);
+	buffer_lit(out, "Accept-Contact: *;" IM_FEATURE_TAG ";explicit\r\nAllow: " IM_ALLOW "\r\nSupported: timer\r\n");
+	buffer_printf(out, "Session-Expires: %llu;refresher=uas\r\nMin-SE: %llu\r\n",
+		(unsigned long long)timers->session_expires_ms / 1000, (unsigned long long)timers->min_se_ms / 1000);
+	outgoing_passed_on(out, m);
+}
+
+static void invite_b(struct session *s, struct slice request_uri, const struct sip_target *target)
+{
+	char headers_text[OUTGOING_HEADERS_MAX];
+	struct buffer headers = buffer_over(headers_text, sizeof(headers_text));
+	const struct sdp_media *media;
+	struct sip_message m;
+	struct sdp sdp;
+
+	s->outgoing_flow = outgoing_flow(s->im, target);
+	if (!session_reread_invite(s, &m) || session_sdp_read_offer(&m, &sdp, &media) != SDP_ACCEPTED ||
+	    session_open_leg(&s->b, &s->outgoing_flow) != 0 || open_b_dialog(s, &m, target) != 0 ||
+	    !session_write_sdp(&s->b, &sdp, media, SDP_SETUP_ACTPASS)) {
+		session_fail(s, 503, REASON_POOL_EXHAUSTED);
+		return;
+	}
+	minted_make(s->im->worker, s->b.contact);
+	write_invite_headers(s, &headers, &m);
+	struct sip_outgoing invite = { .method = SLICE("INVITE"), .uri = request_uri,
+		.headers = buffer_slice(&headers), .content_type = SLICE("application/sdp"),
+		.body = slice_of(s->b.sdp, s->b.sdp_n), .target = *target, .loop = s->loop };
+	if (headers.overflow) {
+		session_fail(s, 513, REASON_TOO_LARGE);
+		return;
+	}
+	if (sip_client_send(&s->outgoing, s->im->worker, &invite, &session_outgoing_events, s) != 0) {
+		session_fail(s, 503, REASON_POOL_EXHAUSTED);
+		return;
+	}
+	session_enter(s, SESSION_INVITED, "invite-relayed");
+}
+
+void session_on_message(struct actor *actor, struct msg *msg)
+{
+	struct session *s = (struct session *)actor;
+	struct user_find *found = (struct user_find *)msg;
+	const struct config *config = s->im->config;
+
+	assert(msg->kind == MSG_USER_FOUND); /* the only message that names a session */
+	if (s->state == SESSION_LOOKUP && !found->is_registered) {
+		if (config->core.mode == MODE_IMS)
+			session_refuse_with_warning(s, config->policy.unavailable_session_code, REASON_OFFLINE,
+				"Session cannot be deferred");
+		else
+			session_refuse(s, config->policy.unavailable_session_code, REASON_OFFLINE);
+		session_enter(s, SESSION_CLOSED, "offline");
+		session_free_if_done(s);
+	} else if (s->state == SESSION_LOOKUP && config->core.mode == MODE_IMS) {
+		struct sip_target target = im_next_hop(s->im);
+		struct sip_message m;
+		invite_b(s, session_reread_invite(s, &m) ? m.uri : SLICE_EMPTY, &target);
+	} else if (s->state == SESSION_LOOKUP) {
+		struct sip_target target = { .has_flow = true, .flow_only = true, .flow = found->contacts[0].flow };
+		invite_b(s, slice_of(found->contacts[0].uri, found->contacts[0].uri_n), &target);
+	}
+	free(found);
+}
+
+/* ---- A's transaction ---- */
+
+static void on_invite_cancelled(struct sip_server *server, void *arg)
+{
+	struct session *s = arg;
+
+	session_refuse(s, 487, REASON_REJECTED);
+	if (s->state == SESSION_INVITED) {
+		session_enter(s, SESSION_CANCELLED, "cancelled");
+		sip_client_cancel(s->outgoing);
+		return;
+	}
+	if (s->state == SESSION_LOOKUP) {
+		session_enter(s, SESSION_CLOSED, "cancelled");
+		session_free_if_done(s);
+	}
+}
+
+static void on_invite_acked(struct sip_server *server, const struct sip_message *ack, void *arg)
+{
+	/* from here on the session lives by its legs and timers */
+	sip_server_watch(server, NULL, NULL);
+	((struct session *)arg)->invite = NULL;
+}
+
+static void on_invite_unacked(struct sip_server *server, void *arg)
+{
+	struct session *s = arg;
+
+	if (s->state == SESSION_BINDING || s->state == SESSION_ACTIVE || s->state == SESSION_DETACHED)
+		session_end(s, "no ACK");
+}
+
+static void on_invite_gone(struct sip_server *server, void *arg)
+{
+	struct session *s = arg;
+
+	s->invite = NULL;
+	session_free_if_done(s);
+}
+
+const struct sip_server_events session_invite_events = { on_invite_cancelled, on_invite_acked, on_invite_unacked,
+	on_invite_gone };
+
+/* ---- taking it ---- */
+
+static bool take_request(struct session *s, struct sip_server *server, const struct sip_message *invite,
+	const struct session_start *start)
+{
+	struct sip_dialog_start dialog = { .local_tag = sip_server_to_tag(server), .events = &session_dialog_events,
+		.owner = &s->a };
+
+	s->invite = server;
+	s->loop = sip_loop_of(s->im->worker, sip_server_flow(server), invite);
+	s->caller = malloc(sizeof(*s->caller));
+	if (!s->caller || !session_keep(&s->request, &s->request_n, invite->wire) ||
+	    !session_keep(&s->callee, &s->callee_n, start->callee)) {
+		session_fail(s, 503, REASON_NO_MEMORY);
+		return false;
+	}
+	*s->caller = *start->caller;
+	minted_make(s->im->worker, s->a.contact);
+	s->a.sdp_id = worker_random_fast(s->im->worker) >> 2;
+	s->b.sdp_id = worker_random_fast(s->im->worker) >> 2;
+	if (s->im->config->core.mode == MODE_IMS)
+		dialog.next = im_next_hop(s->im);
+	else
+		dialog.next = (struct sip_target){ .has_flow = true, .flow_only = true,
+			.flow = *sip_server_flow(server) };
+	int err = sip_dialog_open_server(&s->a.dialog, s->im->worker, invite, &dialog);
+	if (err) {
+		session_fail(s, err == EINVAL ? 400 : 503, err == EINVAL ? REASON_SYNTAX : REASON_POOL_EXHAUSTED);
+		return false;
+	}
+	return true;
+}
+
+/* Checks the offer's direction, size and session timer; false: answered. */
+static bool is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite)
+{
+	const struct sdp_media *media;
+	struct sdp sdp;
+	enum sdp_judgement judgement;
+
+	if (session_timer_is_too_brief(invite, im->config->timers.min_se_ms)) {
+		session_timer_refuse(im, server);
+		return false;
+	}
+	judgement = session_sdp_read_offer(invite, &sdp, &media);
+	if (judgement != SDP_ACCEPTED) {
+		session_sdp_refuse(im, server, judgement);
+		return false;
+	}
+	return true;
+}
+
+void session_start(struct im *im, struct sip_server *server, const struct sip_message *invite,
+	const struct session_start *start)
+{
+	if (atomic_load(&im->server->is_draining)) {
+		sip_server_refuse(server, 503, REASON_DRAINING);
+		return;
+	}
+	if (!is_acceptable(im, server, invite))
+		return;
+	struct session *s = session_make(im);
+	if (!s) {
+		sip_server_refuse(server, 503, REASON_SESSION_LIMIT);
+		return;
+	}
+	if (!take_request(s, server, invite, start))
+		return;
+	sip_server_watch(server, &session_invite_events, s);
+	if (start->route == SESSION_TO_NEXT_HOP) {
+		struct sip_target target = im_next_hop(im);
+		invite_b(s, invite->uri, &target);
+		return;
+	}
+	if (user_find(im, start->callee, s->actor.id) != 0) {
+		session_fail(s, 503, REASON_NO_MEMORY);
+		return;
+	}
+	session_enter(s, SESSION_LOOKUP, "invite-received");
+}
