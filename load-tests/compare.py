@@ -149,7 +149,7 @@ STARTERS = {"imserv": start_imserv, "kamailio": start_kamailio, "forwarder": sta
 def flood(process, target, row, arguments):
     """The JSON report of one run of imflood; None when there is none."""
     command = [os.path.join(arguments.build, "load-tests", "imflood"), "session"] + target
-    command += row.options + ["--pid", str(process.pid), "--setup-timeout", "15", "--json", "--quiet"]
+    command += row.options + ["--pid", str(process.pid), "--json", "--quiet", "--setup-timeout", "15"]
     command += ["--duration", str(arguments.seconds), "--warmup", str(arguments.warmup)]
     try:
         run = subprocess.run(on_cpu(1, command), capture_output=True, text=True,

@@ -19,9 +19,8 @@ static const struct {
 
 void report_error(struct flood_report *r, enum flood_error error, const char *what)
 {
-	r->errors[error]++;
-	if (what && !r->error_example[error])
-		r->error_example[error] = what;
+	if (r->errors[error]++ == 0 && what)
+		snprintf(r->error_example[error], sizeof(r->error_example[error]), "%s", what);
 }
 
 uint64_t report_errors(const struct flood_report *r)
@@ -73,12 +72,13 @@ void report_text(const struct flood_report *r, const struct flood_options *o)
 		       (unsigned long long)r->server_memory_kib, r->memory_per_session);
 	printf("imflood        %.2f us CPU per message, %.0f %% of a CPU\n",
 	       us_per_message(r, r->own_cpu_s), per_second(r, r->own_cpu_s) * 100);
-	for (int i = 0; i < FLOOD_ERRORS_N; i++)
+	for (int i = 0; i < FLOOD_ERRORS_N; i++) {
+		const char *example = r->error_example[i];
 		if (r->errors[i])
 			printf("ERROR          %llu %s%s%s%s\n", (unsigned long long)r->errors[i],
-			       error_info[i].text, r->error_example[i] ? " (first: " : "",
-			       r->error_example[i] ? r->error_example[i] : "",
-			       r->error_example[i] ? ")" : "");
+			       error_info[i].text, example[0] ? " (first: " : "", example,
+			       example[0] ? ")" : "");
+	}
 	if (!report_errors(r))
 		printf("lost           nothing\n");
 }

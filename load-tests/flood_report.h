@@ -18,7 +18,7 @@ struct flood_report {
 	uint64_t due; /* messages whose intended send time was in the measured time */
 	uint64_t arrived, confirmed; /* in the measured time                                     */
 	uint64_t errors[FLOOD_ERRORS_N];
-	const char *error_example[FLOOD_ERRORS_N];
+	char error_example[FLOOD_ERRORS_N][80]; /* what the first of each kind was */
 	uint32_t sessions_up;
 	double setup_s, measured_s;
 	bool has_server;
@@ -28,6 +28,7 @@ struct flood_report {
 	double own_cpu_s;           /* of imflood itself, in the measured time */
 };
 
+/* `what` (NULL: no more to say) is copied. */
 void report_error(struct flood_report *r, enum flood_error error, const char *what);
 uint64_t report_errors(const struct flood_report *r);
 void report_text(const struct flood_report *r, const struct flood_options *o);

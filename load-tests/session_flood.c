@@ -183,10 +183,9 @@ static void on_response(struct msrp_endpoint *e, uint32_t sequence, uint32_t chu
 		return;
 	if (status != 200) {
 		/* The message stays open and counts as lost, too, unless it arrives. */
-		report_error(f->report, FLOOD_STATUS,
-			     status == 408   ? "408"
-			     : status == 481 ? "481"
-					     : "neither 408 nor 481");
+		char text[32];
+		snprintf(text, sizeof(text), "SEND: %u", status);
+		report_error(f->report, FLOOD_STATUS, text);
 		return;
 	}
 	slot->answers++;
@@ -233,10 +232,15 @@ static void on_bound(struct msrp_endpoint *e, unsigned status)
 	struct pair *p = e->user;
 	bool *bound = e->role == 'a' ? &p->a_bound : &p->b_bound;
 
-	if (status != 200 || *bound) {
-		report_error(f->report, status != 200 ? FLOOD_STATUS : FLOOD_DUPLICATE,
-			     "answer to the empty SEND");
+	if (status != 200) {
+		char text[48];
+		snprintf(text, sizeof(text), "empty SEND of %c: %u", e->role, status);
+		report_error(f->report, FLOOD_STATUS, text);
 		setup_failed(f, p);
+		return;
+	}
+	if (*bound) {
+		report_error(f->report, FLOOD_DUPLICATE, "answer to the empty SEND");
 		return;
 	}
 	*bound = true;

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "load-tests/address.h"
@@ -70,6 +71,13 @@ static void call_failed(struct sip_calls *s, struct sip_call *call, enum flood_e
 	s->handlers->on_error(s->user, error, what);
 	call_over(s, call);
 	s->handlers->on_failed(s->user, index_of(s, call));
+}
+
+/* "INVITE: 503" */
+static const char *refusal(char text[32], const char *method, unsigned status)
+{
+	snprintf(text, 32, "%s: %u", method, status);
+	return text;
 }
 
 /* ---- writing ---- */
@@ -258,6 +266,8 @@ static void on_invite_accepted(struct sip_calls *s, struct sip_call *call, const
 
 static void on_invite_response(struct sip_calls *s, struct sip_call *call, const struct sip_text *m)
 {
+	char text[32];
+
 	if (m->status < 200) {
 		call->repeat_ns = UINT64_MAX; /* the server has it (RFC 3261 17.1.1.2) */
 	} else if (m->status < 300) {
@@ -265,19 +275,19 @@ static void on_invite_response(struct sip_calls *s, struct sip_call *call, const
 	} else {
 		ack_refusal(s, index_of(s, call), m);
 		if (call->state == CALL_INVITING)
-			call_failed(s, call, FLOOD_SIP_STATUS, "INVITE");
+			call_failed(s, call, FLOOD_SIP_STATUS, refusal(text, "INVITE", m->status));
 	}
 }
 
 static void on_register_response(struct sip_calls *s, struct sip_call *call, char kind,
 				 unsigned status)
 {
+	char text[32];
+
 	if (call->state != CALL_REGISTERING || status < 200)
 		return;
-	if (status >= 300) {
-		call_failed(s, call, FLOOD_SIP_STATUS,
-			    status == 401 ? "REGISTER: 401, but imflood has no passwords"
-					  : "REGISTER");
+	if (status >= 300) { /* 401 included: imflood has no passwords */
+		call_failed(s, call, FLOOD_SIP_STATUS, refusal(text, "REGISTER", status));
 		return;
 	}
 	*(kind == KIND_REGISTER_A ? &call->a_registered : &call->b_registered) = true;
@@ -290,10 +300,12 @@ static void on_register_response(struct sip_calls *s, struct sip_call *call, cha
 
 static void on_bye_response(struct sip_calls *s, struct sip_call *call, unsigned status)
 {
+	char text[32];
+
 	if (call->state != CALL_RELEASING || status < 200)
 		return;
 	if (status >= 300)
-		s->handlers->on_error(s->user, FLOOD_SIP_STATUS, "BYE");
+		s->handlers->on_error(s->user, FLOOD_SIP_STATUS, refusal(text, "BYE", status));
 	call_over(s, call);
 	s->handlers->on_released(s->user, index_of(s, call));
 }
