@@ -32,7 +32,7 @@ static void wait_for_end(const sigset_t *handled)
 
 static int serve(struct config *config)
 {
-	struct server *server;
+	static struct server *server; /* a start that failed leaves it to the end of the process */
 	sigset_t handled;
 
 	block_signals(&handled);

@@ -297,6 +297,7 @@ int server_start(struct server **out, struct config *config)
 
 	if (!server)
 		return ENOMEM;
+	*out = server;
 	server->config = config;
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
 		return errno;
@@ -313,7 +314,6 @@ int server_start(struct server **out, struct config *config)
 	atomic_store(&server->is_ready, true);
 	LOG(INFO, NULL, "server", 0, "started workers=%u io=%s mode=%s", server->group.count, server->io,
 		config->core.mode == MODE_IMS ? "ims" : "standalone");
-	*out = server;
 	return 0;
 }
 

@@ -11,7 +11,8 @@
 
 struct server;
 
-/* Binds, starts the workers and HTTP.  0, or an errno after saying on the log what failed. */
+/* Binds, starts the workers and HTTP.  0, or an errno after saying on the log what failed: then *out is
+ * what had been made, which threads may still use, and the process must end. */
 int server_start(struct server **out, struct config *config);
 
 /* The line that tools wait for (design.md 8), with the real ports. */

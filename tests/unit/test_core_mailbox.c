@@ -102,7 +102,7 @@ static void every_producer_in_order_and_no_wake_up_lost(void **state)
 
 static void only_the_first_post_rings(void **state)
 {
-	struct numbered n[3] = { 0 };
+	struct numbered n[3] = { { .number = 0 } }; /* clang 14 takes no { 0 } for an _Atomic pointer */
 
 	start();
 	assert_false(mailbox_post(&mailbox, &n[0].msg)); /* awake: looks by itself */
