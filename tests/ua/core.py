@@ -19,6 +19,7 @@ class Core:
         self.clients = {}             # peer address of a flow -> user name
         self.tokens = {}              # odi -> pass it belongs to
         self.upstream = {}            # branch we minted -> flow of the request
+        self.recorded = set()         # branches of INVITEs that carry our Record-Route
         self.pending = {}             # branch of our own requests -> future
         self.to_server = []           # requests and responses seen, for assertions
         self.from_server = []
@@ -95,6 +96,8 @@ class Core:
         self.upstream[branch] = upstream
         request.push("Via", self.endpoint.via(branch))
         request.put("Max-Forwards", str(int(request.get("Max-Forwards")) - 1))
+        if request.method == "INVITE" and not request.to_tag:
+            self.recorded.add(branch)
         if which:
             self.edit(request, which)
         asyncio.ensure_future(self._send(request, flow))
@@ -219,7 +222,8 @@ class Core:
             return
         if client is None:
             self.from_server.append(response.copy())
-            if response.cseq[1] == "INVITE" and 100 < response.status < 300:
+            if (branch in self.recorded and response.cseq[1] == "INVITE"
+                    and 100 < response.status < 300):
                 self.witness.expect(self.endpoint.sent_by in ",".join(response.all("Record-Route")),
                                     "%s to INVITE without our Record-Route (RFC 3261 12.1.1)" % response)
         flow = self.upstream[branch]

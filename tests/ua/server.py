@@ -133,7 +133,8 @@ class Server:
         for key, value in self.settings.items():
             arguments += ["--set", "%s=%s" % (key, value)]
         environment = dict(os.environ)
-        environment.setdefault("ASAN_OPTIONS", "detect_leaks=1")
+        # with a small quarantine the memory bounds of the scenarios hold for sanitized builds too
+        environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:quarantine_size_mb=1")
         self.process = await asyncio.create_subprocess_exec(
             self.path, *arguments, cwd=self.directory, stderr=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL, env=environment, limit=1 << 20)
