@@ -115,6 +115,7 @@ static void fire_slot(struct timer_wheel *wheel, unsigned slot)
 		assert(timer->at_ms == wheel->now_ms);
 		unlink_timer(wheel, timer);
 		wheel->armed--;
+		wheel->fired++;
 		timer->fire(timer);
 	}
 }

@@ -32,6 +32,7 @@ struct timer {
 struct timer_wheel {
 	uint64_t now_ms;  /* all timers up to here have fired */
 	size_t armed;
+	uint64_t fired;   /* so far */
 	uint64_t near_used[TIMER_NEAR / 64]; /* bit per slot: not empty */
 	struct timer *near[TIMER_NEAR];
 	struct timer *far[TIMER_LEVELS][TIMER_FAR];

@@ -71,18 +71,27 @@ void worker_random(struct worker *worker, void *p, size_t n)
 	}
 }
 
-void worker_post_from_outside(struct worker_group *group, unsigned to, struct msg *msg)
+/* True: the doorbell had to be rung. */
+static bool post(struct worker_group *group, unsigned to, struct msg *msg)
 {
 	struct worker *worker = group->workers[to];
 
-	if (mailbox_post(&worker->mailbox, msg))
-		worker->ring->ops->wake(worker->ring);
+	if (!mailbox_post(&worker->mailbox, msg))
+		return false;
+	worker->ring->ops->wake(worker->ring);
+	return true;
+}
+
+void worker_post_from_outside(struct worker_group *group, unsigned to, struct msg *msg)
+{
+	(void)post(group, to, msg); /* only workers count */
 }
 
 void worker_post(struct worker *from, unsigned to, struct msg *msg)
 {
 	msg->from = (uint16_t)from->index;
-	worker_post_from_outside(from->group, to, msg);
+	if (post(from->group, to, msg))
+		COUNT(&from->counters, worker_doorbells);
 }
 
 void worker_answer(struct worker *worker, struct msg *msg, uint16_t kind, int err)
@@ -184,5 +193,6 @@ void worker_turn(struct worker *worker, bool may_wait)
 	timer_wheel_advance(&worker->timers, worker_now_ms(worker));
 	run_tasks(worker);
 	gauge_set(&worker->counters, GAUGE_timers, (int64_t)worker->timers.armed);
+	COUNTERS_STORE(worker->counters.values[COUNTER_timers_fired], worker->timers.fired);
 	COUNT(&worker->counters, worker_turns);
 }
