@@ -32,13 +32,11 @@ async def content_length_lies(world):
     await world.normal_session()
 
 
-@scenario(transports=("udp",))
+@scenario(modes=("standalone",), transports=("udp",))
 async def content_length_shorter_than_datagram(world):
     """What follows the announced body in a datagram is ignored (RFC 3261 18.3)."""
     alice, bob = await world.pair()
     request = alice.build("MESSAGE", bob.uri, body=b"hello", content_type="text/plain")
-    if world.ims:
-        return                        # the core of the test would not pass this on
     sending = alice.layer.start(request, alice.flow)
     alice.endpoint.send_datagram(request.encode() + b"trailing", alice.outbound)
     server = await bob.expect("MESSAGE")

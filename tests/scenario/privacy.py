@@ -25,7 +25,7 @@ async def asserted_identity_is_copied(world):
     world.core.assert_identity = False
     same((await alice.pager(bob, "who am I")).status, 403, "MESSAGE without P-Asserted-Identity")
     same((await alice.invite(bob).transaction.final()).status, 403, "INVITE without P-Asserted-Identity")
-    REQ("IM-5.2-9", "IM-5.2-7")
+    REQ("IM-5.2-9")
     await bob.quiet(0.05)
 
 

@@ -23,7 +23,6 @@ class Core:
         self.pending = {}             # branch of our own requests -> future
         self.to_server = []           # requests and responses seen, for assertions
         self.from_server = []
-        self.edit = lambda request, which: None    # a test may change what goes to the server
         self.asserted = {}            # user -> P-Asserted-Identity instead of the usual one
         self.assert_identity = True
 
@@ -50,19 +49,16 @@ class Core:
         for table in (self.users, self.clients, self.asserted):
             table.clear()
         self.to_server.clear(), self.from_server.clear()
-        self.edit = lambda request, which: None
         self.assert_identity = True
 
     # --- third-party registration (TS 24.229 5.4.1.7) ---
-    async def third_party_register(self, uri, expires, seconds=6, edit=None):
+    async def third_party_register(self, uri, expires, seconds=6):
         branch = sip.branch()
         request = sip.Message("REGISTER", "sip:%s:%d" % self.server)
         request.add("Via", self.endpoint.via(branch)).add("Max-Forwards", "70")
         request.add("From", "<%s>;tag=%s" % (self.endpoint.uri(), sip.token(5)))
         request.add("To", "<%s>" % uri).add("Call-ID", sip.token(10)).add("CSeq", "1 REGISTER")
         request.add("Contact", "<%s>" % self.endpoint.uri()).add("Expires", str(expires))
-        if edit:
-            edit(request)
         future = asyncio.get_running_loop().create_future()
         self.pending[branch] = future
         for pause in (0.5, 1, 2, 4):
@@ -88,7 +84,7 @@ class Core:
             if sip.check_request(message, self.witness):
                 self._from_server(message, flow)
 
-    def _forward(self, request, flow, upstream, which=None):
+    def _forward(self, request, flow, upstream):
         """To a client by its flow, to the server with None. Push our Via; the branch is a function of the branch received, so that retransmissions,
         CANCEL and ACK of a failure get the same one."""
         digest = hashlib.sha256((request.branch + sip.via(request.list("Via")[0])[1]).encode())
@@ -98,8 +94,6 @@ class Core:
         request.put("Max-Forwards", str(int(request.get("Max-Forwards")) - 1))
         if request.method == "INVITE" and not request.to_tag:
             self.recorded.add(branch)
-        if which:
-            self.edit(request, which)
         asyncio.ensure_future(self._send(request, flow))
 
     async def _send(self, request, flow):
@@ -147,7 +141,7 @@ class Core:
         if self.assert_identity and request.method not in ("ACK", "CANCEL"):
             request.add("P-Asserted-Identity", self.identity(name))
         self._steer(request, "orig")
-        self._forward(request, None, flow, "orig")
+        self._forward(request, None, flow)
 
     def identity(self, name):
         return self.asserted.get(name, "<sip:%s@%s>" % (name, self.domain))
@@ -191,7 +185,7 @@ class Core:
             host = sip.uri_parts(request.uri)[2]
             self.witness.expect(host == self.domain, "%s leaves the home domain" % request)
             self._steer(request, "term")
-            self._forward(request, None, flow, "term")
+            self._forward(request, None, flow)
         else:
             if request.method == "INVITE":
                 request.push("Record-Route", "<%s;lr>" % self.endpoint.uri())
