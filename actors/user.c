@@ -292,7 +292,7 @@ static bool is_outdated(const struct registration *r, const struct binding *b)
 	return b->call_id_hash == r->call_id_hash && r->cseq <= b->cseq;
 }
 
-enum contacts_verdict { CONTACTS_OK, CONTACTS_BAD, CONTACTS_BRIEF, CONTACTS_OUTDATED, CONTACTS_MANY };
+enum contacts_verdict { CONTACTS_OK, CONTACTS_BAD, CONTACTS_BRIEF, CONTACTS_OUTDATED };
 
 /* Nothing is changed before all Contacts were found good. */
 static enum contacts_verdict check_contacts(const struct registration *r, struct user *user)
@@ -300,8 +300,6 @@ static enum contacts_verdict check_contacts(const struct registration *r, struct
 	struct sip_items items = sip_items_of(r->m, SIP_HDR_CONTACT);
 	struct sip_contact contact;
 	enum sip_item item;
-	unsigned added = 0;
-
 	for (const struct binding *b = user ? user->bindings : NULL; b; b = b->next)
 		if (is_outdated(r, b) && sip_header_first(r->m, SIP_HDR_CONTACT))
 			return CONTACTS_OUTDATED;
@@ -320,10 +318,8 @@ static enum contacts_verdict check_contacts(const struct registration *r, struct
 			return CONTACTS_BAD;
 		if (expires > 0 && expires < REGISTER_EXPIRES_MIN_S)
 			return CONTACTS_BRIEF;
-		if (expires > 0 && !(user && binding_of(user, contact.address.uri)))
-			added++;
 	}
-	return (user ? user->binding_count : 0) + added > USER_BINDINGS_MAX ? CONTACTS_MANY : CONTACTS_OK;
+	return CONTACTS_OK;
 }
 
 /* Without expires, which the 200 says anew.  What is too long to repeat is left out: the client knows its
@@ -371,6 +367,20 @@ static struct binding *make_binding(struct user *user, const struct sip_contact 
 	return b;
 }
 
+/* A phone that comes back from a new address each time must not lock itself out: the binding that was
+ * refreshed longest ago makes room. */
+static void drop_oldest(struct user *user, const struct binding *except)
+{
+	struct binding *oldest = NULL;
+
+	for (struct binding *b = user->bindings; b; b = b->next)
+		if (b != except && (!oldest || b->updated < oldest->updated))
+			oldest = b;
+	LOG(INFO, user->im->worker, "user", 0, "binding-replaced user=%.*s contact=%.*s", (int)user->canonical_n,
+		user->canonical, SLICE_ARG(uri_of(oldest)));
+	drop_binding(oldest);
+}
+
 /* False: no memory; what was there stays. */
 static bool store_binding(const struct registration *r, struct user *user, const struct sip_contact *contact)
 {
@@ -388,6 +398,8 @@ static bool store_binding(const struct registration *r, struct user *user, const
 		return false;
 	if (old)
 		drop_binding(old);
+	else if (user->binding_count > USER_BINDINGS_MAX)
+		drop_oldest(user, b);
 	b->flow = *sip_server_flow(r->server);
 	b->q = contact->q;
 	b->call_id_hash = r->call_id_hash;
@@ -449,9 +461,6 @@ static void register_client(const struct registration *r)
 		return;
 	case CONTACTS_OUTDATED: /* RFC 3261 10.3 step 7: the update fails */
 		sip_server_refuse(r->server, 500, REASON_CSEQ);
-		return;
-	case CONTACTS_MANY:
-		sip_server_refuse(r->server, 503, REASON_POOL_EXHAUSTED);
 		return;
 	case CONTACTS_OK:
 		break;
