@@ -30,6 +30,18 @@ async def unbound_connection_is_closed(world):
 
 
 @scenario(tuned=True)
+async def unbound_deadline_starts_at_accept(world):
+    """The deadline of a connection counts from its own accept, also at a worker that was idle for a
+    while: eight silent connections, one after the other, each live for limits.unbound (600 ms)."""
+    for pause in (0, 0.2, 0.5, 0.1, 0.3, 0, 0.4, 0.2):
+        await asyncio.sleep(pause)
+        wire, started = await Wire().open(world), time.monotonic()
+        check(await wire.closed(3), "connection stays open")
+        check(0.5 < elapsed(started) < 2, "closed after %.2f s" % elapsed(started))
+        wire.close()
+
+
+@scenario(tuned=True)
 async def nobody_connects(world):
     """Neither client connects its MSRP leg: after limits.unbound both get BYE with Reason."""
     alice, bob = await world.pair()
