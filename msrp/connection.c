@@ -133,8 +133,10 @@ void msrp_connection_set_receive(struct msrp_connection *c)
 		return;
 	if (c->pauses)
 		want = STREAM_PAUSED;
-	else if (!c->was_bound || c->is_slowed)
-		want = STREAM_ONE_SHOT; /* unbound: it can be handed over between two of them */
+	else if (!c->was_bound || c->is_slowed || c->leg_count > 1 || c->foreign)
+		/* Unbound: it can be handed over between two of them.  Shared: it is never stopped
+		 * for a slow leg, so it must not bring more at once than a leg may queue. */
+		want = STREAM_ONE_SHOT;
 	if (c->stream->receive != want)
 		stream_set_receive(c->stream, want);
 }

@@ -32,7 +32,6 @@ enum {
 	MSRP_TRANSACTIONS_PER_LEG = 4096,
 	MSRP_OPEN_MESSAGES = 16,        /* begun and not ended, remembered per leg               */
 	MSRP_HELD_MAX = 8 * 1024 * 1024, /* unparsed octets: what a paused multishot still brings */
-	MSRP_CREDIT = 256,              /* messages under way per (source, owner)                */
 	MSRP_PROXY_BUCKETS = 1024,
 };
 
@@ -167,7 +166,7 @@ struct msrp_endpoint {
 	TAILQ_HEAD(, msrp_leg) events;
 	TAILQ_HEAD(, msrp_connection) todo;
 	TAILQ_HEAD(, msrp_connection) without_credit;
-	uint32_t used_credit[WORKERS_MAX];
+	size_t used_credit[WORKERS_MAX]; /* octets under way to each owner                 */
 	struct msrp_connection *proxies[MSRP_PROXY_BUCKETS];
 	struct timer accept_timer;
 	bool is_stopping;

@@ -153,12 +153,20 @@ static int prepare(struct msrp_connection *c, unsigned owner)
 	return c->foreign->owners[owner].lost ? 0 : ENOMEM;
 }
 
-/* One receive too much is fine: the credit bounds what is under way, not each message. */
-static void take_credit(struct msrp_connection *c, unsigned owner)
+/* Per (home, owner), in octets.  All that is under way may be for one leg, which is dropped beyond
+ * its high mark, so it must fit below that. */
+static size_t credit_of(const struct msrp_endpoint *endpoint)
+{
+	return endpoint->options->limits.leg_high / 2;
+}
+
+/* One receive too much is fine. */
+static void take_credit(struct msrp_connection *c, unsigned owner, size_t n)
 {
 	struct msrp_endpoint *endpoint = c->endpoint;
 
-	if (++endpoint->used_credit[owner] < MSRP_CREDIT || c->pauses & PAUSE_CREDIT)
+	endpoint->used_credit[owner] += n;
+	if (endpoint->used_credit[owner] < credit_of(endpoint) || c->pauses & PAUSE_CREDIT)
 		return;
 	COUNT(&endpoint->worker->counters, mailbox_credit_waits);
 	c->waits_for = owner;
@@ -166,12 +174,13 @@ static void take_credit(struct msrp_connection *c, unsigned owner)
 	msrp_connection_pause(c, PAUSE_CREDIT);
 }
 
-static void give_credit(struct msrp_endpoint *endpoint, unsigned owner)
+static void give_credit(struct msrp_endpoint *endpoint, unsigned owner, size_t n)
 {
 	struct msrp_connection *c = TAILQ_FIRST(&endpoint->without_credit), *next;
 
-	/* In half batches: one message's credit is not worth starting a receive. */
-	if (--endpoint->used_credit[owner] > MSRP_CREDIT / 2)
+	endpoint->used_credit[owner] -= n;
+	/* Not for every little: half of it is worth starting a receive. */
+	if (endpoint->used_credit[owner] > credit_of(endpoint) / 2)
 		return;
 	for (; c; c = next) {
 		next = TAILQ_NEXT(c, credit_link);
@@ -192,7 +201,7 @@ int msrp_foreign_send(struct msrp_connection *c, unsigned owner, struct slice oc
 	m->n = octets.n;
 	c->foreign->owners[owner].under_way++;
 	worker_post(c->endpoint->worker, owner, &m->msg);
-	take_credit(c, owner);
+	take_credit(c, owner, octets.n);
 	return 0;
 }
 
@@ -211,7 +220,7 @@ static void on_home_credit(struct worker *worker, struct msg *msg)
 	struct msrp_connection *c = find_home(endpoint, m->home);
 
 	if (endpoint)
-		give_credit(endpoint, msg->from);
+		give_credit(endpoint, msg->from, m->n);
 	if (c) {
 		struct owner *owner = &c->foreign->owners[msg->from];
 		owner->under_way--;

@@ -53,6 +53,9 @@ struct world {
 	struct side sides[SIDES_MAX];
 	unsigned side_count;
 	int descriptors;
+	bool is_threaded; /* the workers run by themselves; nobody else may look at them */
+	pthread_t threads[4];
+	struct msg stops[4];
 };
 
 static inline uint64_t world_now_ms(void)
@@ -142,7 +145,7 @@ static inline void client_close(struct client *client)
 
 static inline void world_lap(struct world *w)
 {
-	for (unsigned i = 0; i < w->group.count; i++)
+	for (unsigned i = 0; i < w->group.count && !w->is_threaded; i++)
 		worker_turn(&w->workers[i], false);
 	for (unsigned i = 0; i < w->client_count; i++) {
 		client_write(&w->clients[i]);
@@ -336,6 +339,34 @@ static inline void world_start(struct world *w)
 		assert_int_equal(stream_worker_init(&w->workers[i], 512), 0);
 		assert_int_equal(msrp_worker_init(&w->workers[i], &w->options), 0);
 	}
+}
+
+static inline void *world_run_worker(void *arg)
+{
+	struct worker *worker = arg;
+
+	worker->must_stop = false;
+	while (!worker->must_stop)
+		worker_turn(worker, true);
+	return NULL;
+}
+
+static inline void world_start_threads(struct world *w)
+{
+	for (unsigned i = 0; i < w->group.count; i++)
+		assert_int_equal(pthread_create(&w->threads[i], NULL, world_run_worker, &w->workers[i]), 0);
+	w->is_threaded = true;
+}
+
+static inline void world_stop_threads(struct world *w)
+{
+	for (unsigned i = 0; i < w->group.count; i++) {
+		w->stops[i] = (struct msg){ .kind = MSG_WORKER_STOP };
+		worker_post_from_outside(&w->group, i, &w->stops[i]);
+	}
+	for (unsigned i = 0; i < w->group.count; i++)
+		assert_int_equal(pthread_join(w->threads[i], NULL), 0);
+	w->is_threaded = false;
 }
 
 static inline bool world_is_quiet(const struct world *w)

@@ -373,6 +373,143 @@ static void a_hundred_sessions_on_one_connection(void **state)
 	}
 	for (unsigned i = 0; i < 100; i++)
 		assert_int_equal(s[i].b->lost, 0);
+	assert_int_equal(world_refused(&w, REASON_PEER_CLOSED), 0); /* between chunks: his right */
+	world_end(&w);
+}
+
+/* The same with each worker on its own thread: messages really overtake each other. */
+static void sessions_of_four_threads(void **state)
+{
+	enum { SESSIONS = 40, ROUNDS = 20 };
+	struct world w;
+	struct session s[SESSIONS];
+	struct client *alice, *bob;
+	struct chunk chunk;
+	unsigned answered = 0, delivered = 0;
+
+	world_init(&w, 4);
+	world_start(&w);
+	alice = client_open(&w, 0);
+	bob = client_open(&w, 3);
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		s[i] = open_session(&w, i % 4);
+		bind_side(&w, alice, s[i].a);
+		bind_side(&w, bob, s[i].b);
+	}
+	world_start_threads(&w);
+	for (unsigned i = 0; i < SESSIONS * ROUNDS; i++)
+		send_text(alice, s[i % SESSIONS].a, "many1", "to everybody");
+	while (answered < SESSIONS * ROUNDS) {
+		size_t used;
+		world_lap(&w);
+		while (chunk_scan(bob, &chunk, &used)) {
+			char *to = strstr(chunk.head, "From-Path: ") + 11;
+			for (unsigned i = 0; i < SESSIONS; i++) {
+				if (!strncmp(to, s[i].b->uri, strlen(s[i].b->uri)))
+					answer(bob, s[i].b, chunk.id);
+			}
+			bob->seen += used;
+			delivered++;
+		}
+		while (chunk_scan(alice, &chunk, &used)) {
+			assert_string_equal(chunk.what, "200 OK");
+			alice->seen += used;
+			answered++;
+		}
+	}
+	assert_int_equal(delivered, SESSIONS * ROUNDS);
+	client_close(alice);
+	world_run_ms(&w, 20);
+	world_stop_threads(&w);
+	for (unsigned i = 0; i < SESSIONS; i++)
+		WAIT_FOR(&w, s[i].a->lost == 1);
+	world_end(&w);
+}
+
+/* An owner who is slow gets what fits his credit, and loses nothing. */
+static void credit(void **state)
+{
+	const size_t size = KB(8192);
+	struct world w;
+	struct session near, s;
+	struct msrp_endpoint *home;
+	char *content = calloc(1, KB(64)), id[64];
+	size_t n = 0;
+	struct chunk chunk;
+
+	world_init(&w, 2);
+	world_start(&w);
+	home = msrp_endpoint_of(&w.workers[0]);
+	near = open_session(&w, 0);
+	s = open_session(&w, 1);
+	near.alice = s.alice = client_open(&w, 0);
+	s.bob = client_open(&w, 1);
+	bind_side(&w, near.alice, near.a);
+	bind_side(&w, s.alice, s.a);
+	bind_side(&w, s.bob, s.b);
+	client_send(s.alice, HEAD("flood", "SEND") "Message-ID: f\r\nByte-Range: 1-*/*\r\n"
+		"Content-Type: a/b\r\n\r\n", PATHS(s.a));
+	for (size_t sent = 0; sent < size; sent += KB(64))
+		client_send_n(s.alice, content, KB(64));
+	client_send(s.alice, "\r\n-------flood$\r\n");
+	for (unsigned i = 0; i < 2000; i++) { /* the owner does not run */
+		client_write(s.alice);
+		worker_turn(&w.workers[0], false);
+	}
+	assert_int_equal(COUNTED(&w, mailbox_credit_waits), 1);
+	assert_in_range(home->used_credit[1], KB(128), KB(128) + 16384);
+	assert_true(s.alice->out_n > 0);
+	do {
+		expect_chunk(&w, s.bob, "SEND", &chunk);
+		assert_int_equal(chunk.start, n + 1);
+		n += chunk.n;
+		snprintf(id, sizeof(id), "%s", chunk.id);
+		answer(s.bob, s.b, id);
+	} while (chunk.flag == '+');
+	assert_int_equal(n, size);
+	expect_answer(&w, s.alice, s.a, "flood", "200 OK");
+	assert_int_equal(s.b->lost, 0);
+
+	/* the connection goes while it waits for credit */
+	client_send(s.alice, HEAD("flood", "SEND") "Message-ID: f\r\nByte-Range: 1-*/*\r\n"
+		"Content-Type: a/b\r\n\r\n", PATHS(s.a));
+	for (size_t sent = 0; sent < KB(256); sent += KB(64))
+		client_send_n(s.alice, content, KB(64));
+	for (unsigned i = 0; i < 200; i++) {
+		client_write(s.alice);
+		worker_turn(&w.workers[0], false);
+	}
+	assert_int_equal(s.a->leg->connection->is_lost, false);
+	msrp_worker_stop(&w.workers[0], true);
+	worker_turn(&w.workers[0], false);
+	WAIT_FOR(&w, s.a->lost == 1);
+	WAIT_FOR(&w, client_has(s.bob, "#\r\n"));
+	free(content);
+	world_end(&w);
+}
+
+/* A connection that was handed over for a session that had gone meanwhile. */
+static void handed_over_in_vain(void **state)
+{
+	struct world w;
+	struct side *gone, *side;
+	struct client *client;
+	struct chunk chunk;
+
+	world_init(&w, 3);
+	world_start(&w);
+	gone = side_open(&w, 1, ALICE);
+	side_close(gone);
+	side = side_open(&w, 2, ALICE);
+	client = client_open(&w, 0);
+	client_send(client, HEAD("none1", "SEND") "Message-ID: 1\r\n-------none1$\r\n", PATHS(gone));
+	expect_chunk(&w, client, "481 No Such Session", &chunk);
+	bind_side(&w, client, side);
+	assert_int_equal(COUNTED(&w, msrp_handovers), 1);
+	assert_int_equal(COUNTED(&w, msrp_foreign_chunks), 1);
+	world_run_ms(&w, 10);
+	side_close(side);
+	WAIT_FOR(&w, client->is_closed);
 	world_end(&w);
 }
 
@@ -488,6 +625,87 @@ static void content_waits_on_a_shared_connection(void **state)
 		expect_answer(&w, waiting.alice, waiting.a, "wait1", "200 OK");
 		expect_answer(&w, waiting.alice, waiting.a, "wait2", "200 OK");
 		assert_int_equal(COUNTED(&w, msrp_dropped), 0);
+		world_end(&w);
+	}
+}
+
+/* What waited is ready in the middle of another session's chunk. */
+static void a_replay_waits_for_the_end_of_a_chunk(void **state)
+{
+	struct world w;
+	struct session ready, waiting;
+	struct chunk chunk;
+
+	world_init(&w, 1);
+	world_start(&w);
+	ready = open_session(&w, 0);
+	waiting = open_session(&w, 0);
+	ready.alice = waiting.alice = client_open(&w, 0);
+	ready.bob = client_open(&w, 0);
+	bind_side(&w, ready.alice, ready.a);
+	bind_side(&w, ready.bob, ready.b);
+	bind_side(&w, waiting.alice, waiting.a);
+	send_text(waiting.alice, waiting.a, "wait1", "first");
+	client_send(ready.alice, HEAD("half1", "SEND") "Message-ID: h\r\nByte-Range: 1-4/4\r\n"
+		"Content-Type: a/b\r\n\r\nha", PATHS(ready.a));
+	world_run_ms(&w, 5);
+	waiting.bob = client_open(&w, 0);
+	bind_side(&w, waiting.bob, waiting.b);
+	expect_nothing(&w, waiting.bob);
+	client_send(ready.alice, "lf\r\n-------half1$\r\n");
+	expect_chunk(&w, ready.bob, "SEND", &chunk);
+	assert_memory_equal(chunk.body, "half", 4);
+	expect_chunk(&w, waiting.bob, "SEND", &chunk);
+	assert_memory_equal(chunk.body, "first", 5);
+	world_end(&w);
+}
+
+/* The far connection is shared: by sessions of its worker, or of others (`owner`). */
+static void an_open_chunk_on_a_shared_connection(void **state)
+{
+	for (unsigned owner = 0; owner < 2; owner++) {
+		struct world w;
+		struct session streaming, other;
+		struct chunk chunk;
+		char content[3001], more[2000];
+
+		snprintf(content, sizeof(content), "%03000u", 1);
+		memset(more, 'm', sizeof(more));
+		world_init(&w, 2);
+		world_start(&w);
+		other = open_session(&w, 0);
+		streaming = open_session(&w, owner);
+		other.alice = client_open(&w, 0);
+		streaming.alice = client_open(&w, owner);
+		other.bob = streaming.bob = client_open(&w, 0);
+		bind_side(&w, other.alice, other.a);
+		bind_side(&w, other.bob, other.b);
+		bind_side(&w, streaming.alice, streaming.a);
+		bind_side(&w, streaming.bob, streaming.b);
+		client_send(streaming.alice, HEAD("strm1", "SEND") "Message-ID: s\r\nByte-Range: 1-*/*\r\n"
+			"Content-Type: a/b\r\n\r\n%s", PATHS(streaming.a), content);
+		WAIT_FOR(&w, streaming.bob->n - streaming.bob->seen > 3000);
+		/* another session's message does not wait for the rest */
+		send_text(other.alice, other.a, "other1", "hello");
+		expect_chunk(&w, other.bob, "SEND", &chunk);
+		assert_int_equal(chunk.n, 3000);
+		assert_int_equal(chunk.flag, '+');
+		expect_chunk(&w, other.bob, "SEND", &chunk);
+		assert_memory_equal(chunk.body, "hello", 5);
+		answer(other.bob, other.b, chunk.id);
+		expect_answer(&w, other.alice, other.a, "other1", "200 OK");
+		/* the streaming session ends in mid-chunk, its connection carries on */
+		client_send_n(streaming.alice, more, sizeof(more));
+		WAIT_FOR(&w, streaming.bob->n - streaming.bob->seen > 2000);
+		side_close(streaming.b);
+		expect_chunk(&w, other.bob, "SEND", &chunk);
+		if (owner == 0) {
+			assert_int_equal(chunk.flag, '#');
+		} else { /* a proxy ends its chunks with each turn */
+			assert_int_equal(chunk.flag, '+');
+		}
+		expect_answer(&w, streaming.alice, streaming.a, "strm1", "408 Request Timeout");
+		exchange(&w, &other);
 		world_end(&w);
 	}
 }
@@ -770,9 +988,14 @@ int main(void)
 		cmocka_unit_test(hand_over),
 		cmocka_unit_test(the_deadline_travels),
 		cmocka_unit_test(a_hundred_sessions_on_one_connection),
+		cmocka_unit_test(sessions_of_four_threads),
+		cmocka_unit_test(credit),
+		cmocka_unit_test(handed_over_in_vain),
 		cmocka_unit_test(a_moved_connection_moves_no_more),
 		cmocka_unit_test(long_chunks_between_workers),
 		cmocka_unit_test(content_waits_on_a_shared_connection),
+		cmocka_unit_test(a_replay_waits_for_the_end_of_a_chunk),
+		cmocka_unit_test(an_open_chunk_on_a_shared_connection),
 		cmocka_unit_test(both_sides_on_one_connection),
 		cmocka_unit_test(a_slow_reader_holds_its_sender),
 		cmocka_unit_test(a_slow_reader_among_many_is_dropped),

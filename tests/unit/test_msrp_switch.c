@@ -497,6 +497,7 @@ static void empty_sends(void **state)
 {
 	struct session s;
 	struct chunk chunk;
+	char content[2600];
 
 	begin_one(&s);
 	/* nobody's message: ours to answer, whatever it wishes of failures */
@@ -518,6 +519,14 @@ static void empty_sends(void **state)
 	assert_false(chunk.has_body);
 	answer(s.bob, s.b, chunk.id, "200 OK");
 	expect_answer(&s.w, s.alice, s.a, "open2", "200 OK");
+	/* one that streams is a message like others */
+	snprintf(content, sizeof(content), "%02500u", 7);
+	client_send(s.alice, HEAD("long1", "SEND") "Message-ID: l\r\nByte-Range: 1-*/*\r\n"
+		"Content-Type: a/b\r\n\r\n%s\r\n-------long1+\r\n", PATHS(s.a), content);
+	expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	client_send(s.alice, HEAD("long2", "SEND") "Message-ID: l\r\n-------long2$\r\n", PATHS(s.a));
+	expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	assert_int_equal(chunk.flag, '$');
 	/* it is closed now; '#' and content of length 0 pass always */
 	client_send(s.alice, HEAD("open3", "SEND") "Message-ID: m\r\n-------open3$\r\n", PATHS(s.a));
 	expect_answer(&s.w, s.alice, s.a, "open3", "200 OK");
