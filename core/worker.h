@@ -116,9 +116,12 @@ void worker_random(struct worker *worker, void *p, size_t n);
 /* A cheap generator for tie breaks and jitter, not for names. */
 uint64_t worker_random_fast(struct worker *worker);
 
+/* From the worker's now, which after a sleep is ahead of the wheel's. */
 static inline void worker_arm(struct worker *worker, struct timer *timer, uint64_t after_ms, timer_fire fire)
 {
-	timer_arm(&worker->timers, timer, after_ms, fire);
+	uint64_t ahead_ms = worker_now_ms(worker) - worker->timers.now_ms;
+
+	timer_arm(&worker->timers, timer, ahead_ms + (after_ms ? after_ms : 1), fire);
 }
 
 static inline void worker_disarm(struct worker *worker, struct timer *timer)
