@@ -240,7 +240,8 @@ void log_write(struct log_site *site, enum log_level level, const struct worker 
 	vsnprintf(event, sizeof(event), format, ap);
 	va_end(ap);
 	size_t n = format_line(text, level, worker, subject, id, event, swallowed);
-	if (!atomic_load_explicit(&logger.runs, memory_order_relaxed)) {
+	/* acquire: a worker that sees the thread also sees its mailbox, made while the worker ran */
+	if (!atomic_load_explicit(&logger.runs, memory_order_acquire)) {
 		write_out(level, text, n);
 		return;
 	}

@@ -743,7 +743,7 @@ static void few_at_a_time(struct fixture *f)
 	for (int i = 0; i < 10; i++)
 		datagram_send(f, u.sender, &u.to, &"0123456789"[i], 1);
 	while (f->stashed) { /* what came meanwhile */
-		struct ring_completion c;
+		struct ring_completion c = { 0 };
 		assert_true(take(f, u.recv, &c) && c.data.p[0] == (char)('0' + sum++));
 		block_release(c.block);
 	}

@@ -943,10 +943,11 @@ int main(void)
 		if (g >= 2)
 			grounds[g] = (struct ground){ ON_SIMULATOR, g - 1 };
 		for (size_t i = 0; i < LIST_LENGTH; i++, n++) {
-			static const char *const on[] = { "io_uring", "epoll", "simulator, seed" };
-			snprintf(names[n], sizeof(names[n]), "%s on %s", list[i].name, on[g < 2 ? g : 2]);
-			if (g >= 2)
-				snprintf(names[n] + strlen(names[n]), 8, " %u", g - 1);
+			if (g < 2)
+				snprintf(names[n], sizeof(names[n]), "%s on %s", list[i].name,
+					g == ON_URING ? "io_uring" : "epoll");
+			else
+				snprintf(names[n], sizeof(names[n]), "%s on simulator, seed %u", list[i].name, g - 1);
 			tests[n] = (struct CMUnitTest){ names[n], list[i].test, setup, teardown, &grounds[g] };
 		}
 	}
