@@ -136,7 +136,8 @@ enum msrp_binding msrp_binding_find(struct msrp_connection *c, struct msrp_leg *
 		minted_by = -1;
 	*owner = (unsigned)minted_by;
 	if (!head->is_request)
-		return minted_by >= 0 && msrp_foreign_has(c, *owner) ? BINDING_FOREIGN : BINDING_NOBODY;
+		return minted_by >= 0 && msrp_foreign_has(c, *owner) ? BINDING_FOREIGN
+								     : BINDING_NOBODY;
 	if (minted_by >= 0 && *owner != worker->index && !c->proxy)
 		return find_owner(c, *owner);
 	if (minted_by == (int)worker->index &&

@@ -8,7 +8,9 @@
 #include "msrp/binding.h"
 #include "msrp/foreign.h"
 #include "msrp/leg_internal.h"
+#include "msrp/output.h"
 #include "msrp/switch.h"
+#include "msrp/waiting.h"
 
 #define BRIDGE_OCTETS 1024 /* copied behind what is held, so that parsing can go on in the block */
 #define NOBODY        UINT32_MAX
@@ -58,7 +60,8 @@ struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, in
 		return NULL;
 	}
 	c->unbound_at_ms = unbound_at_ms;
-	worker_arm(worker, &c->timer, unbound_at_ms > now_ms ? unbound_at_ms - now_ms : 1, on_timer);
+	worker_arm(worker, &c->timer, unbound_at_ms > now_ms ? unbound_at_ms - now_ms : 1,
+		   on_timer);
 	msrp_connection_set_receive(c);
 	return c;
 }
@@ -239,13 +242,6 @@ static void on_bad(struct msrp_connection *c)
 	msrp_connection_lose(c, is_limit ? REASON_MSRP_HEAD_LIMIT : REASON_MSRP_BAD);
 }
 
-static void begin_input(struct msrp_connection *c, struct slice in)
-{
-	c->in.head_is_parsed = false;
-	if (c->in.way == WAY_PENDING)
-		c->in.head = slice_of(in.p, c->parsed);
-}
-
 /* Parses `in`, of which the first c->parsed octets were parsed before.  How many octets at its end
  * have to be kept; c->parsed says how many of these are parsed. */
 static size_t pump(struct msrp_connection *c, struct slice in)
@@ -253,7 +249,6 @@ static size_t pump(struct msrp_connection *c, struct slice in)
 	struct run run = { .owner = NOBODY };
 	size_t at = c->parsed, begin = 0, used;
 
-	begin_input(c, in);
 	while (!c->is_lost) {
 		enum msrp_event event = msrp_parse(&c->parser, slice_skip(in, at), &used);
 		if (event == MSRP_MORE)
@@ -279,10 +274,11 @@ static size_t pump(struct msrp_connection *c, struct slice in)
 			msrp_switch_on_end(c, kept);
 	}
 	end_run(c, &run, in, at);
-	if (c->is_lost)
-		return 0;
+	c->in.head_is_parsed = false; /* its slices point into `in` */
 	if (c->in.way == WAY_STREAM)
 		msrp_switch_keep_head(c);
+	if (c->is_lost)
+		return 0;
 	if (c->in.way != WAY_PENDING)
 		begin = at;
 	c->parsed = at - begin;
@@ -353,100 +349,6 @@ void msrp_connection_receive(struct msrp_connection *c, struct slice octets)
 	if (c->must_replay && c->in.way == WAY_NONE)
 		msrp_todo(c, TODO_PUMP);
 	watch_for_stall(c);
-}
-
-/* ---- writing ---- */
-
-size_t msrp_output_queued(const struct msrp_connection *c)
-{
-	if (c->proxy)
-		return msrp_proxy_queued(c);
-	return c->stream ? stream_queued(c->stream) : 0;
-}
-
-static void let_senders_go_on(struct msrp_connection *c)
-{
-	struct msrp_leg *leg;
-
-	c->holds_senders = false;
-	LIST_FOREACH(leg, &c->legs, on_connection) {
-		struct msrp_connection *sender = leg->pair ? leg->pair->connection : NULL;
-		if (!sender)
-			continue;
-		sender->is_slowed = false;
-		msrp_connection_resume(sender, PAUSE_FAR_FULL);
-		msrp_connection_set_receive(sender);
-	}
-}
-
-void msrp_output_account(struct msrp_connection *c)
-{
-	const struct limits_options *limits = &c->endpoint->options->limits;
-	size_t queued = msrp_output_queued(c);
-	size_t most = 2 * limits->leg_high * (c->leg_count ? c->leg_count : 1);
-
-	c->endpoint->queued += queued - c->queued_seen;
-	c->queued_seen = queued;
-	if (queued < limits->leg_low) {
-		msrp_connection_resume(c, PAUSE_NOT_READING);
-		if (c->holds_senders)
-			let_senders_go_on(c);
-	} else if (queued > most) {
-		/* What it asks for itself (answers to its chunks) is bounded like the rest. */
-		msrp_connection_pause(c, PAUSE_NOT_READING);
-	}
-}
-
-char *msrp_output_reserve(struct msrp_connection *c, size_t n,
-	const struct msrp_connection *writer)
-{
-	char *p;
-
-	if (c->is_lost)
-		return NULL;
-	if (c->writer && c->writer != writer)
-		msrp_switch_interrupt(c->writer);
-	if (c->is_lost)
-		return NULL;
-	p = c->proxy ? msrp_proxy_reserve(c, n) : stream_reserve(c->stream, n);
-	if (!p)
-		msrp_connection_lose(c, REASON_NO_MEMORY);
-	return p;
-}
-
-void msrp_output_commit(struct msrp_connection *c, size_t n)
-{
-	if (c->proxy) {
-		msrp_proxy_commit(c, n);
-	} else {
-		stream_commit(c->stream, n);
-		COUNT_N(&c->endpoint->worker->counters, msrp_tx_bytes, n);
-		msrp_foreign_on_queued(c, n);
-	}
-	msrp_output_account(c);
-}
-
-bool msrp_output_write(struct msrp_connection *c, struct slice octets,
-	const struct msrp_connection *writer)
-{
-	char *p;
-
-	/* Large pieces fill what room there is: reserving asks for it in one piece. */
-	if (!c->proxy && !c->is_lost && c->writer == writer && octets.n > STREAM_BUFFER_SMALL) {
-		if (stream_write(c->stream, octets) != 0) {
-			msrp_connection_lose(c, REASON_NO_MEMORY);
-			return false;
-		}
-		COUNT_N(&c->endpoint->worker->counters, msrp_tx_bytes, octets.n);
-		msrp_foreign_on_queued(c, octets.n);
-		msrp_output_account(c);
-		return true;
-	}
-	if (!(p = msrp_output_reserve(c, octets.n, writer)))
-		return false;
-	memcpy(p, octets.p, octets.n);
-	msrp_output_commit(c, octets.n);
-	return true;
 }
 
 /* ---- events of the stream ---- */
@@ -627,7 +529,7 @@ void msrp_connection_do(struct msrp_connection *c)
 
 	c->todo = 0;
 	if (todo & TODO_PUMP && !c->is_lost) {
-		msrp_switch_replay(c);
+		msrp_waiting_replay(c);
 		if (c->held.n && !(c->pauses & PAUSE_REWOUND))
 			pump_held(c);
 		watch_for_stall(c);

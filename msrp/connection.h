@@ -41,26 +41,8 @@ void msrp_connection_pause(struct msrp_connection *c, unsigned why);
 void msrp_connection_resume(struct msrp_connection *c, unsigned why);
 void msrp_connection_set_receive(struct msrp_connection *c);
 
-/*
- * Room for a whole chunk or piece of one at the end of what is to be sent; then commit what was
- * written.  A chunk that `writer` did not open is ended with '+' before that, for chunks do not
- * interleave.  NULL: the connection is lost.
- */
-char *msrp_output_reserve(struct msrp_connection *c, size_t n,
-	const struct msrp_connection *writer);
-void msrp_output_commit(struct msrp_connection *c, size_t n);
-
-bool msrp_output_write(struct msrp_connection *c, struct slice octets,
-	const struct msrp_connection *writer); /* false: lost */
-
 /* Answers the request whose head was just parsed. */
 void msrp_connection_answer(struct msrp_connection *c, unsigned status);
-
-/* Octets written and not yet sent. */
-size_t msrp_output_queued(const struct msrp_connection *c);
-
-/* The queue became shorter, or longer: keeps the endpoint's sum, lets senders go on. */
-void msrp_output_account(struct msrp_connection *c);
 
 /* A connection on which only one session depends: it may be stopped for it. */
 bool msrp_connection_is_single(const struct msrp_connection *c);

@@ -2,11 +2,11 @@
  * What the files of the MSRP run-time share: the state of one worker's MSRP
  * endpoint and the objects in it.  Actors see msrp/leg.h only.
  *
- *   connection  octets in, octets out, one parser; who it belongs to: binding
+ *   connection  octets in, one parser; octets out: output; who it belongs to: binding
  *   foreign     connections whose descriptor is another worker's
  *   leg         one end of a session; pairs of them switch
  *   transaction chunks that were forwarded and not answered yet
- *   switch      what becomes of an incoming chunk
+ *   switch      what becomes of an incoming chunk; waiting: until the other leg is there
  *
  * No object is freed and no connection closed in the middle of a parse: what
  * ends, resumes or has to be told is queued in `todo` and done at the end of the

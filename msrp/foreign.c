@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "msrp/connection.h"
+#include "msrp/output.h"
 #include "msrp/switch.h"
 
 enum {

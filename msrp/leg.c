@@ -8,8 +8,10 @@
 #include "msrp/binding.h"
 #include "msrp/connection.h"
 #include "msrp/leg_internal.h"
+#include "msrp/output.h"
 #include "msrp/switch.h"
 #include "msrp/transaction.h"
+#include "msrp/waiting.h"
 
 #define URI_MAX (8 + 256 + 2 + 6 + 1 + MINTED_CHARS + 4)
 
@@ -118,8 +120,9 @@ static void count_legs(struct msrp_endpoint *endpoint)
 	pool_gauge_set(counters, POOL_legs, pool_used(&endpoint->legs));
 }
 
-int msrp_leg_open(struct msrp_leg **out, struct worker *worker, const struct sockaddr_storage *local,
-	const struct msrp_leg_events *events, void *arg)
+int msrp_leg_open(struct msrp_leg **out, struct worker *worker,
+		  const struct sockaddr_storage *local, const struct msrp_leg_events *events,
+		  void *arg)
 {
 	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
 	struct msrp_leg *leg = pool_take(&endpoint->legs);
@@ -314,8 +317,11 @@ static void stop_switching(struct msrp_leg *leg)
 	msrp_transactions_fail(far, 408);
 	if (far->connection && far->connection->in.leg == far)
 		msrp_switch_far_lost(far->connection);
-	if (far->connection)
+	if (far->connection) {
+		far->connection->is_slowed = false;
 		msrp_connection_resume(far->connection, PAUSE_FAR_FULL);
+		msrp_connection_set_receive(far->connection);
+	}
 }
 
 void msrp_leg_lose(struct msrp_leg *leg, enum reason why)

@@ -6,7 +6,9 @@
 #include "core/siphash.h"
 #include "msrp/connection.h"
 #include "msrp/leg_internal.h"
+#include "msrp/output.h"
 #include "msrp/transaction.h"
+#include "msrp/waiting.h"
 
 #define HEAD_EXTRA 256 /* start line, names of the paths, a range: more than they can have */
 
@@ -35,7 +37,7 @@ void msrp_switch_answer(struct msrp_leg *leg, struct slice transaction_id, unsig
 }
 
 /* The chunk that is coming in cannot be forwarded. */
-static void refuse(struct msrp_connection *c, unsigned status, enum reason why)
+void msrp_switch_refuse(struct msrp_connection *c, unsigned status, enum reason why)
 {
 	struct msrp_incoming *in = &c->in;
 	struct worker *worker = c->endpoint->worker;
@@ -65,7 +67,8 @@ bool msrp_switch_on_response(struct msrp_connection *c)
 
 static uint64_t hash_of(struct slice message_id)
 {
-	static const struct siphash_key key; /* a collision harms only who makes it, on his own leg */
+	static const struct siphash_key
+		key; /* a collision harms only who makes it, on his own leg */
 
 	return siphash(&key, message_id);
 }
@@ -139,75 +142,6 @@ static void forget_head(struct msrp_incoming *in)
 	in->head = SLICE_EMPTY;
 }
 
-/* ---- waiting for the other leg ---- */
-
-bool msrp_leg_is_ready(const struct msrp_leg *leg)
-{
-	return leg->pair && leg->pair->is_bound;
-}
-
-static void wait_on(struct msrp_connection *c, struct slice octets)
-{
-	struct msrp_leg *leg = c->in.leg;
-	size_t most = msrp_connection_is_single(c) ? MSRP_HELD_MAX :
-		c->endpoint->options->limits.leg_high;
-	enum reason why = REASON_QUEUE_FULL;
-
-	if (octets.n <= most && leg->waiting.n <= most - octets.n) {
-		if (msrp_held_append(&leg->waiting, octets) == 0)
-			return;
-		why = REASON_NO_MEMORY;
-	}
-	leg->waiting.n = c->in.wait_at;
-	refuse(c, 408, why);
-}
-
-/* `kept`: the chunk from its first octet on. */
-static void wait_begin(struct msrp_connection *c, struct slice kept)
-{
-	c->in.way = WAY_WAIT;
-	c->in.wait_at = c->in.leg->waiting.n;
-	if (msrp_connection_is_single(c))
-		msrp_connection_pause(c, PAUSE_NOT_READY);
-	wait_on(c, kept);
-}
-
-static void replay_leg(struct msrp_connection *c, struct msrp_leg *leg)
-{
-	struct msrp_held all = leg->waiting;
-
-	if (msrp_held_append(&all, slice_of(c->held.p, c->held.n)) != 0) {
-		leg->waiting = all;
-		msrp_connection_lose(c, REASON_NO_MEMORY);
-		return;
-	}
-	leg->waiting = (struct msrp_held){ 0 };
-	msrp_held_free(&c->held);
-	c->held = all;
-	/* Either no chunk was open, or the one that is parsed again now. */
-	msrp_parser_init(&c->parser, &c->endpoint->parser_limits);
-	c->in = (struct msrp_incoming){ .way = WAY_NONE };
-}
-
-void msrp_switch_replay(struct msrp_connection *c)
-{
-	struct msrp_leg *leg = c->in.way == WAY_WAIT ? c->in.leg : NULL;
-
-	c->must_replay = false;
-	if (leg && leg->waiting.n && msrp_leg_is_ready(leg))
-		replay_leg(c, leg);
-	LIST_FOREACH(leg, &c->legs, on_connection) {
-		if (!leg->waiting.n || !msrp_leg_is_ready(leg))
-			continue;
-		if (c->in.way == WAY_NONE)
-			replay_leg(c, leg);
-		else
-			c->must_replay = true; /* when the chunk of another leg is over */
-	}
-	if (!c->must_replay)
-		msrp_connection_resume(c, PAUSE_NOT_READY);
-}
-
 /* ---- back-pressure ---- */
 
 /* After something was written for the other leg. */
@@ -278,7 +212,7 @@ static struct msrp_transaction *open_transaction(struct msrp_connection *c, bool
 			in->failure_report);
 	if (!t) {
 		*refused = true;
-		refuse(c, 408, REASON_POOL_EXHAUSTED);
+		msrp_switch_refuse(c, 408, REASON_POOL_EXHAUSTED);
 	}
 	return t;
 }
@@ -364,7 +298,7 @@ static void give_up_stream(struct msrp_connection *c)
 	if (in->transaction)
 		msrp_transaction_fail(in->transaction, 0, SLICE_EMPTY);
 	forget_head(in);
-	refuse(c, 408, is_far_lost ? REASON_MSRP_LEG_LOST : REASON_POOL_EXHAUSTED);
+	msrp_switch_refuse(c, 408, is_far_lost ? REASON_MSRP_LEG_LOST : REASON_POOL_EXHAUSTED);
 }
 
 static void stream_octets(struct msrp_connection *c, struct slice octets)
@@ -390,7 +324,7 @@ static void begin_stream(struct msrp_connection *c, struct slice kept)
 	bool refused;
 
 	if (!msrp_leg_is_ready(in->leg) || in->leg->waiting.n) {
-		wait_begin(c, kept);
+		msrp_waiting_begin(c, kept);
 		return;
 	}
 	in->transaction = open_transaction(c, &refused);
@@ -408,7 +342,8 @@ static void end_stream(struct msrp_connection *c)
 	struct msrp_leg *leg = in->leg;
 	char flag = c->parser.flag;
 
-	/* One that was interrupted has ended with '+' already; other flags still have to be said. */
+	/* One that was interrupted has ended with '+' already; other flags still have to be said.
+	 */
 	if (!in->is_out_open && flag != '+' && !open_part(c)) {
 		give_up_stream(c);
 		return;
@@ -487,7 +422,7 @@ static void end_pending(struct msrp_connection *c, struct slice kept)
 		if (in->failure_report == MSRP_FAILURE_YES)
 			msrp_switch_answer(in->leg, c->parser.transaction_id, 200, SLICE_EMPTY);
 	} else if (!msrp_leg_is_ready(in->leg) || in->leg->waiting.n) {
-		wait_begin(c, kept);
+		msrp_waiting_begin(c, kept);
 	} else {
 		forward_whole(c, kept);
 	}
@@ -534,7 +469,6 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 		.message = hash_of(head->message_id),
 		.range = head->byte_range,
 		.head_n = kept.n,
-		.head = kept,
 	};
 }
 
@@ -552,7 +486,7 @@ void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)
 		stream_octets(c, octets);
 		break;
 	case WAY_WAIT:
-		wait_on(c, kept);
+		msrp_waiting_add(c, kept);
 		break;
 	case WAY_NONE:
 	case WAY_SKIP:
@@ -571,7 +505,7 @@ void msrp_switch_on_end(struct msrp_connection *c, struct slice kept)
 		end_stream(c);
 		break;
 	case WAY_WAIT:
-		wait_on(c, kept);
+		msrp_waiting_add(c, kept);
 		break;
 	case WAY_NONE:
 	case WAY_SKIP:

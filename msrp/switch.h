@@ -26,19 +26,18 @@ void msrp_switch_keep_head(struct msrp_connection *c);
 /* Ends the outgoing chunk of `c` with '+'; it goes on under a new head. */
 void msrp_switch_interrupt(struct msrp_connection *c);
 
-/* The chunk that is open on `c` will not be completed: '#' to the other leg, the rest is skipped. */
+/* The chunk that is open on `c` will not be completed: '#' to the other leg, the rest is skipped.
+ */
 void msrp_switch_abort(struct msrp_connection *c);
 
 /* The other leg is gone: what is open on `c` for it is skipped. */
 void msrp_switch_far_lost(struct msrp_connection *c);
 
-/* Paired, and both legs are bound. */
-bool msrp_leg_is_ready(const struct msrp_leg *leg);
-
-/* Moves what waited before what is held, when the connection is between chunks of others. */
-void msrp_switch_replay(struct msrp_connection *c);
-
+/* A response to the peer of that leg. */
 void msrp_switch_answer(struct msrp_leg *leg, struct slice transaction_id, unsigned status,
 	struct slice comment);
+
+/* Gives the open chunk up: answered if it wants that, counted, the rest skipped. */
+void msrp_switch_refuse(struct msrp_connection *c, unsigned status, enum reason why);
 
 #endif

@@ -153,7 +153,8 @@ void msrp_transaction_on_response(struct msrp_transaction *part, unsigned status
 /* Ends of chunks come in their order, so the first of the list is the first to be due. */
 static void on_silence(struct timer *timer)
 {
-	struct msrp_leg *leg = (struct msrp_leg *)((char *)timer - offsetof(struct msrp_leg, silence));
+	struct msrp_leg *leg =
+		(struct msrp_leg *)((char *)timer - offsetof(struct msrp_leg, silence));
 	struct worker *worker = leg->endpoint->worker;
 	uint64_t now_ms = worker_now_ms(worker);
 	struct msrp_transaction *t;
@@ -165,8 +166,8 @@ static void on_silence(struct timer *timer)
 		}
 		if (!t->is_partial) { /* RFC 4975 7.1.2: silence is no error for "partial" */
 			REFUSED(&worker->counters, REASON_TIMEOUT);
-			LOG(WARN, worker, "leg", pool_slot(leg), "far side silent reason=%s status=408",
-				reason_label(REASON_TIMEOUT));
+			LOG(WARN, worker, "leg", pool_slot(leg),
+			    "far side silent reason=%s status=408", reason_label(REASON_TIMEOUT));
 		}
 		msrp_transaction_fail(t, t->is_partial ? 0 : 408, SLICE_EMPTY);
 	}

@@ -259,7 +259,8 @@ static inline void expect_chunk(struct world *w, struct client *client, const ch
 
 	while (!chunk_scan(client, chunk, &used)) {
 		CHECK(world_now_ms() < end, "waited in vain for %s; got \"%.*s\"\n", what,
-			(int)(client->n - client->seen), client->got ? client->got + client->seen : "");
+		      (int)(client->n - client->seen),
+		      client->got ? client->got + client->seen : "");
 		world_lap(w);
 	}
 	client->seen += used;
@@ -354,7 +355,9 @@ static inline void *world_run_worker(void *arg)
 static inline void world_start_threads(struct world *w)
 {
 	for (unsigned i = 0; i < w->group.count; i++)
-		assert_int_equal(pthread_create(&w->threads[i], NULL, world_run_worker, &w->workers[i]), 0);
+		assert_int_equal(pthread_create(&w->threads[i], NULL, world_run_worker,
+						&w->workers[i]),
+				 0);
 	w->is_threaded = true;
 }
 
@@ -481,7 +484,8 @@ static inline struct side *side_open(struct world *w, unsigned worker, const cha
 
 	assert_in_range(w->side_count, 1, SIDES_MAX);
 	*side = (struct side){ 0 };
-	assert_int_equal(msrp_leg_open(&side->leg, &w->workers[worker], NULL, &side_events, side), 0);
+	assert_int_equal(msrp_leg_open(&side->leg, &w->workers[worker], NULL, &side_events, side),
+			 0);
 	snprintf(side->uri, sizeof(side->uri), "%.*s", SLICE_ARG(msrp_leg_uri(side->leg)));
 	if (path) {
 		struct msrp_peer peer = { .path = slice_str(path) };

@@ -125,7 +125,9 @@ static void sessions_that_are_not_there(void **state)
 	struct session s;
 	struct side gone;
 	char to[6][1200];
-	const char *from[6] = { ALICE, ALICE, ALICE, ALICE, ALICE, "msrp://mallory.example:1/a1;tcp" };
+	const char *from[6] = {
+		ALICE, ALICE, ALICE, ALICE, ALICE, "msrp://mallory.example:1/a1;tcp"
+	};
 	struct chunk chunk;
 
 	world_init(&w, 2);
@@ -141,11 +143,13 @@ static void sessions_that_are_not_there(void **state)
 	snprintf(to[5], sizeof(to[5]), "%s", s.a->uri);
 	s.alice = client_open(&w, 0);
 	for (unsigned i = 0; i < 6; i++) {
-		client_send(s.alice, HEAD("none1", "SEND") "Message-ID: 1\r\nContent-Type: a/b\r\n\r\nxyz"
-			"\r\n-------none1$\r\n", to[i], from[i]);
+		client_send(s.alice,
+			    HEAD("none1", "SEND") "Message-ID: 1\r\nContent-Type: a/b\r\n\r\nxyz"
+						  "\r\n-------none1$\r\n",
+			    to[i], from[i]);
 		expect_chunk(&w, s.alice, "481 No Such Session", &chunk);
-		client_send(s.alice, HEAD("none2", "REPORT") "Message-ID: 1\r\n-------none2$\r\n", to[i],
-			from[i]);
+		client_send(s.alice, HEAD("none2", "REPORT") "Message-ID: 1\r\n-------none2$\r\n",
+			    to[i], from[i]);
 	}
 	expect_nothing(&w, s.alice);
 	assert_int_equal(world_refused(&w, REASON_MSRP_SESSION_UNKNOWN), 12);
@@ -185,7 +189,8 @@ static void a_second_connection(void **state)
 	world_start(&w);
 	s = open_bound(&w, 0);
 	second = client_open(&w, 0);
-	client_send(second, HEAD("second", "SEND") "Message-ID: 1\r\n-------second$\r\n", PATHS(s.a));
+	client_send(second, HEAD("second", "SEND") "Message-ID: 1\r\n-------second$\r\n",
+		    PATHS(s.a));
 	expect_chunk(&w, second, "506 Session Already Bound", &chunk);
 	assert_int_equal(world_refused(&w, REASON_MSRP_SECOND_CONNECTION), 1);
 	exchange(&w, &s);
@@ -258,10 +263,12 @@ static void hand_over(void **state)
 	bind_side(&w, s.bob, s.b);
 	s.alice = client_open(&w, 1);
 	/* a 481 of the first worker, then the head that moves it, cut, with content behind it */
-	size = snprintf(text, sizeof(text), HEAD("none1", "SEND") "Message-ID: 1\r\n-------none1$\r\n"
+	size = snprintf(text, sizeof(text),
+		HEAD("none1", "SEND") "Message-ID: 1\r\n-------none1$\r\n"
 		HEAD("move1", "SEND") "Message-ID: 1\r\n-------move1$\r\n"
-		HEAD("move2", "SEND") "Message-ID: 2\r\nByte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nhi"
-		"\r\n-------move2$\r\n", "msrp://h:1/x;tcp", ALICE, PATHS(s.a), PATHS(s.a));
+		HEAD("move2", "SEND") "Message-ID: 2\r\nByte-Range: 1-2/2\r\n"
+		"Content-Type: a/b\r\n\r\nhi\r\n-------move2$\r\n",
+		"msrp://h:1/x;tcp", ALICE, PATHS(s.a), PATHS(s.a));
 	client_send_n(s.alice, text, (size_t)size - 20);
 	expect_chunk(&w, s.alice, "481 No Such Session", &chunk);
 	expect_answer(&w, s.alice, s.a, "move1", "200 OK");
@@ -293,7 +300,8 @@ static void the_deadline_travels(void **state)
 	client = client_open(&w, 0);
 	from_ms = world_now_ms();
 	world_run_ms(&w, 80);
-	client_send(client, HEAD("none1", "SEND") "Message-ID: 1\r\n-------none1$\r\n", PATHS(gone));
+	client_send(client, HEAD("none1", "SEND") "Message-ID: 1\r\n-------none1$\r\n",
+		    PATHS(gone));
 	expect_chunk(&w, client, "481 No Such Session", &chunk);
 	assert_int_equal(COUNTED(&w, msrp_handovers), 1);
 	WAIT_FOR(&w, client->is_closed);
@@ -318,8 +326,8 @@ static void a_hundred_sessions_on_one_connection(void **state)
 	for (unsigned i = 0; i < 100; i++) {
 		char path[64];
 		snprintf(path, sizeof(path), "msrp://alice.example:7654/a%u;tcp", i);
-		s[i] = (struct session){ side_open(&w, i % 4, path), side_open(&w, i % 4, BOB), alice,
-			bob };
+		s[i] = (struct session){ side_open(&w, i % 4, path), side_open(&w, i % 4, BOB),
+					 alice, bob };
 		msrp_leg_pair(s[i].a->leg, s[i].b->leg);
 		bind_side(&w, alice, s[i].a);
 		bind_side(&w, bob, s[i].b);
@@ -329,7 +337,8 @@ static void a_hundred_sessions_on_one_connection(void **state)
 		assert_true(msrp_leg_is_bound(s[i].a->leg));
 		exchange(&w, &s[i]);
 	}
-	/* two binds and two messages of each session that is not worker 0's: Bob's connection moved there */
+	/* two binds and two messages of each session that is not worker 0's: Bob's connection moved
+	 * there */
 	assert_int_equal(COUNTED(&w, msrp_handovers), 1);
 	assert_int_equal(COUNTED(&w, msrp_foreign_chunks), 75 * 4);
 
@@ -502,7 +511,8 @@ static void handed_over_in_vain(void **state)
 	side_close(gone);
 	side = side_open(&w, 2, ALICE);
 	client = client_open(&w, 0);
-	client_send(client, HEAD("none1", "SEND") "Message-ID: 1\r\n-------none1$\r\n", PATHS(gone));
+	client_send(client, HEAD("none1", "SEND") "Message-ID: 1\r\n-------none1$\r\n",
+		    PATHS(gone));
 	expect_chunk(&w, client, "481 No Such Session", &chunk);
 	bind_side(&w, client, side);
 	assert_int_equal(COUNTED(&w, msrp_handovers), 1);
@@ -570,8 +580,11 @@ static void long_chunks_between_workers(void **state)
 		struct chunk chunk;
 		struct session *x = i == 1 ? &other : &s;
 
-		client_send(x->alice, "MSRP long%u SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: l%u\r\n"
-			"Byte-Range: 1-*/%zu\r\nContent-Type: a/b\r\n\r\n", i, PATHS(x->a), i, size);
+		client_send(
+			x->alice,
+			"MSRP long%u SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: l%u\r\n"
+			"Byte-Range: 1-*/%zu\r\nContent-Type: a/b\r\n\r\n",
+			i, PATHS(x->a), i, size);
 		client_send_n(x->alice, content, size);
 		snprintf(end, sizeof(end), "\r\n-------long%u$\r\n", i);
 		client_send_n(x->alice, end, strlen(end));
@@ -682,8 +695,10 @@ static void an_open_chunk_on_a_shared_connection(void **state)
 		bind_side(&w, other.bob, other.b);
 		bind_side(&w, streaming.alice, streaming.a);
 		bind_side(&w, streaming.bob, streaming.b);
-		client_send(streaming.alice, HEAD("strm1", "SEND") "Message-ID: s\r\nByte-Range: 1-*/*\r\n"
-			"Content-Type: a/b\r\n\r\n%s", PATHS(streaming.a), content);
+		client_send(streaming.alice,
+			    HEAD("strm1", "SEND") "Message-ID: s\r\nByte-Range: 1-*/*\r\n"
+						  "Content-Type: a/b\r\n\r\n%s",
+			    PATHS(streaming.a), content);
 		WAIT_FOR(&w, streaming.bob->n - streaming.bob->seen > 3000);
 		/* another session's message does not wait for the rest */
 		send_text(other.alice, other.a, "other1", "hello");
@@ -772,6 +787,33 @@ static void a_slow_reader_holds_its_sender(void **state)
 	expect_answer(&w, s.alice, s.a, "flood", "200 OK");
 	exchange(&w, &s);
 	assert_int_equal(COUNTED(&w, msrp_dropped), 0);
+	free(content);
+	world_end(&w);
+}
+
+/* All legs of a worker together: beyond that each may queue little. */
+static void the_worker_has_a_bound_too(void **state)
+{
+	struct world w;
+	struct session s;
+	char *content = calloc(1, KB(64));
+	size_t sent = 0;
+
+	world_init(&w, 1);
+	w.options.limits.queued_bytes = KB(96);
+	world_start(&w);
+	s = open_bound(&w, 0);
+	s.bob->is_deaf = true;
+	begin_flood(s.alice, s.a);
+	while (COUNTED(&w, msrp_rx_paused) == 0 && sent < KB(65536)) {
+		if (s.alice->out_n == 0) {
+			client_send_n(s.alice, content, KB(64));
+			sent += KB(64);
+		}
+		world_lap(&w);
+	}
+	world_run_ms(&w, 20);
+	assert_in_range(msrp_endpoint_of(&w.workers[0])->queued, KB(96), KB(96) + 16384 * 3);
 	free(content);
 	world_end(&w);
 }
@@ -998,6 +1040,7 @@ int main(void)
 		cmocka_unit_test(an_open_chunk_on_a_shared_connection),
 		cmocka_unit_test(both_sides_on_one_connection),
 		cmocka_unit_test(a_slow_reader_holds_its_sender),
+		cmocka_unit_test(the_worker_has_a_bound_too),
 		cmocka_unit_test(a_slow_reader_among_many_is_dropped),
 		cmocka_unit_test(who_does_not_read_its_answers),
 		cmocka_unit_test(we_connect),

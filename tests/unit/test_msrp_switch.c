@@ -78,9 +78,11 @@ static void a_message_and_its_answer(void **state)
 		expect_chunk(&s.w, to, "SEND", &chunk);
 		assert_int_equal(strlen(chunk.id), MSRP_ID_CHARS);
 		REQ("IM-7.1.1.17.2-1");
-		snprintf(head, sizeof(head), "To-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: 87652491\r\n"
-			"Content-Disposition: attachment \r\nByte-Range: 1-25/25\r\n"
-			"Content-Type: text/plain\r\n", far->path, far->uri);
+		snprintf(head, sizeof(head),
+			 "To-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: 87652491\r\n"
+			 "Content-Disposition: attachment \r\nByte-Range: 1-25/25\r\n"
+			 "Content-Type: text/plain\r\n",
+			 far->path, far->uri);
 		assert_string_equal(chunk.head, head);
 		assert_int_equal(chunk.n, 25);
 		assert_memory_equal(chunk.body, "Hey Bob, are you there?!!", 25);
@@ -90,7 +92,8 @@ static void a_message_and_its_answer(void **state)
 		if (way == 0) /* Bob's first URI is the relay's: see msrp_response */
 			expect_answer(&s.w, from, near, "a786hjs2", "200 OK");
 		else
-			expect(&s.w, from, "MSRP a786hjs2 200 OK\r\nTo-Path: msrp://relay.example:1/r;tcp\r\n");
+			expect(&s.w, from,
+			       "MSRP a786hjs2 200 OK\r\nTo-Path: msrp://relay.example:1/r;tcp\r\n");
 	}
 	assert_int_equal(COUNTED(&s.w, msrp_chunks), 2);
 	world_end(&s.w);
@@ -122,9 +125,9 @@ static void who_answers(void **state)
 		world_init(&s.w, 1);
 		s.w.options.msrp_transaction_ms = wishes[i].far ? 30000 : 50;
 		begin(&s);
-		client_send(s.alice, HEAD("wish1234", "SEND") "Message-ID: 1\r\n%sByte-Range: 1-2/2\r\n"
-			"Content-Type: text/plain\r\n\r\nhi\r\n-------wish1234$\r\n", PATHS(s.a),
-			wishes[i].wish);
+		client_send(s.alice, HEAD("wish1234", "SEND") "Message-ID: 1\r\n%s"
+			"Byte-Range: 1-2/2\r\nContent-Type: text/plain\r\n\r\nhi\r\n"
+			"-------wish1234$\r\n", PATHS(s.a), wishes[i].wish);
 		expect_chunk(&s.w, s.bob, "SEND", &chunk);
 		if (wishes[i].far)
 			answer(s.bob, s.b, chunk.id, wishes[i].far);
@@ -176,9 +179,10 @@ static void chunks_of_a_message_keep_their_ranges(void **state)
 	for (unsigned i = 0; i < 4; i++) {
 		char id[16];
 		snprintf(id, sizeof(id), "part%u", i);
-		client_send(s.alice, "MSRP %s SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: 7\r\n"
-			"Byte-Range: %s\r\nContent-Type: a/b\r\n\r\n%s\r\n-------%s%s\r\n", id,
-			PATHS(s.a), parts[i].range, parts[i].body, id, parts[i].flag);
+		client_send(s.alice,
+			    "MSRP %s SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: 7\r\n"
+			    "Byte-Range: %s\r\nContent-Type: a/b\r\n\r\n%s\r\n-------%s%s\r\n",
+			    id, PATHS(s.a), parts[i].range, parts[i].body, id, parts[i].flag);
 		expect_chunk(&s.w, s.bob, "SEND", &chunk);
 		assert_string_equal(chunk.range, parts[i].range);
 		assert_int_equal(chunk.n, strlen(parts[i].body));
@@ -277,7 +281,8 @@ static void the_limit_of_a_small_chunk(void **state)
 		client_send(s.alice, "\r\n-------long1234$\r\n");
 		expect_chunk(&s.w, s.bob, "SEND", &chunk);
 		assert_int_equal(chunk.n, n);
-		assert_string_equal(chunk.range, n == MSRP_SMALL_CHUNK ? "1-2048/2048" : "1-*/2049");
+		assert_string_equal(chunk.range,
+				    n == MSRP_SMALL_CHUNK ? "1-2048/2048" : "1-*/2049");
 		answer(s.bob, s.b, chunk.id, "200 OK");
 		expect_answer(&s.w, s.alice, s.a, "long1234", "200 OK");
 	}
@@ -321,9 +326,10 @@ static void a_far_side_that_goes_fails_what_is_outstanding(void **state)
 
 	begin_one(&s);
 	for (unsigned i = 0; i < 3; i++)
-		client_send(s.alice, "MSRP out%u SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: 7\r\n"
-			"Byte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nhi\r\n-------out%u$\r\n", i,
-			PATHS(s.a), i);
+		client_send(s.alice,
+			    "MSRP out%u SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: 7\r\n"
+			    "Byte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nhi\r\n-------out%u$\r\n",
+			    i, PATHS(s.a), i);
 	send_begin(&s, "1-9000/9000", content, 5000);
 	WAIT_FOR(&s.w, COUNTED(&s.w, msrp_chunks) == 4);
 	client_close(s.bob);
@@ -408,11 +414,14 @@ static void a_stream_gives_way(void **state)
 	expect_answer(&s.w, s.alice, s.a, "long1234", "200 OK");
 
 	/* An answer of ours (to an empty SEND) interrupts what Alice does not continue just now. */
-	client_send(s.alice, HEAD("long5678", "SEND") "Message-ID: long\r\nByte-Range: 6001-*/9000\r\n"
-		"Content-Type: text/plain\r\n\r\n", PATHS(s.a));
+	client_send(s.alice,
+		    HEAD("long5678", "SEND") "Message-ID: long\r\nByte-Range: 6001-*/9000\r\n"
+					     "Content-Type: text/plain\r\n\r\n",
+		    PATHS(s.a));
 	client_send_n(s.alice, content + 6000, 2100);
 	WAIT_FOR(&s.w, s.bob->n - s.bob->seen > 2100);
-	client_send(s.bob, HEAD("keep1234", "SEND") "Message-ID: 3\r\n-------keep1234$\r\n", PATHS(s.b));
+	client_send(s.bob, HEAD("keep1234", "SEND") "Message-ID: 3\r\n-------keep1234$\r\n",
+		    PATHS(s.b));
 	expect_chunk(&s.w, s.bob, "SEND", &chunk);
 	assert_int_equal(chunk.flag, '+');
 	assert_string_equal(chunk.range, "6001-*/9000");
@@ -472,6 +481,68 @@ static void an_interrupted_chunk_still_ends(void **state)
 	}
 }
 
+/* ... and its sender goes before he says how: the other side waits for an end. */
+static void an_interrupted_chunk_that_is_lost(void **state)
+{
+	struct session s;
+	struct chunk chunk;
+	char *content = make_content(3000);
+
+	begin_one(&s);
+	send_begin(&s, "1-*/*", content, 3000);
+	WAIT_FOR(&s.w, s.bob->n > 3000);
+	client_send(s.bob, HEAD("keep1234", "SEND") "Message-ID: 3\r\n-------keep1234$\r\n",
+		PATHS(s.b));
+	expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	expect_chunk(&s.w, s.bob, "200 OK", &chunk);
+	client_close(s.alice);
+	expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	assert_string_equal(chunk.range, "3001-*/*");
+	assert_non_null(strstr(chunk.head, "Message-ID: long\r\n"));
+	assert_int_equal(chunk.n, 0);
+	assert_int_equal(chunk.flag, '#');
+	free(content);
+	world_end(&s.w);
+}
+
+/* At the limit the sender is not read, one answer less and he is, half of them later. */
+static void outstanding_chunks_are_bounded(void **state)
+{
+	for (unsigned partial = 0; partial < 2; partial++) {
+		struct session s;
+		struct chunk chunk;
+		unsigned sent = 0, answered = 0;
+		const char *wish = partial ? "Failure-Report: partial\r\n" : "";
+
+		begin_one(&s);
+		while (sent < MSRP_TRANSACTIONS_PER_LEG + 200) {
+			for (unsigned i = 0; i < 50; i++, sent++)
+				client_send(s.alice, HEAD("more1", "SEND") "Message-ID: 1\r\n%s"
+					"Byte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nhi\r\n"
+					"-------more1$\r\n", PATHS(s.a), wish);
+			world_lap(&s.w);
+		}
+		world_run_ms(&s.w, 20);
+		if (partial) { /* nobody waits for these: the oldest are forgotten */
+			assert_int_equal(s.a->leg->transaction_count, MSRP_TRANSACTIONS_PER_LEG);
+			assert_int_equal(COUNTED(&s.w, msrp_dropped),
+				sent - MSRP_TRANSACTIONS_PER_LEG);
+			assert_int_equal(s.a->leg->connection->pauses, 0);
+			world_end(&s.w);
+			continue;
+		}
+		assert_int_equal(s.a->leg->connection->pauses, PAUSE_OUTSTANDING);
+		for (unsigned i = 0; i < sent; i++) {
+			expect_chunk(&s.w, s.bob, "SEND", &chunk);
+			answer(s.bob, s.b, chunk.id, "200 OK");
+		}
+		for (; answered < sent; answered++)
+			expect_answer(&s.w, s.alice, s.a, "more1", "200 OK");
+		assert_int_equal(COUNTED(&s.w, msrp_dropped), 0);
+		world_end(&s.w);
+	}
+}
+
 static void a_report_passes_and_is_not_answered(void **state)
 {
 	struct session s;
@@ -524,13 +595,16 @@ static void empty_sends(void **state)
 	client_send(s.alice, HEAD("long1", "SEND") "Message-ID: l\r\nByte-Range: 1-*/*\r\n"
 		"Content-Type: a/b\r\n\r\n%s\r\n-------long1+\r\n", PATHS(s.a), content);
 	expect_chunk(&s.w, s.bob, "SEND", &chunk);
-	client_send(s.alice, HEAD("long2", "SEND") "Message-ID: l\r\n-------long2$\r\n", PATHS(s.a));
+	client_send(s.alice, HEAD("long2", "SEND") "Message-ID: l\r\n-------long2$\r\n",
+		    PATHS(s.a));
 	expect_chunk(&s.w, s.bob, "SEND", &chunk);
 	assert_int_equal(chunk.flag, '$');
 	/* it is closed now; '#' and content of length 0 pass always */
-	client_send(s.alice, HEAD("open3", "SEND") "Message-ID: m\r\n-------open3$\r\n", PATHS(s.a));
+	client_send(s.alice, HEAD("open3", "SEND") "Message-ID: m\r\n-------open3$\r\n",
+		    PATHS(s.a));
 	expect_answer(&s.w, s.alice, s.a, "open3", "200 OK");
-	client_send(s.alice, HEAD("open4", "SEND") "Message-ID: m\r\n-------open4#\r\n", PATHS(s.a));
+	client_send(s.alice, HEAD("open4", "SEND") "Message-ID: m\r\n-------open4#\r\n",
+		    PATHS(s.a));
 	expect_chunk(&s.w, s.bob, "SEND", &chunk);
 	assert_int_equal(chunk.flag, '#');
 	client_send(s.alice, HEAD("open5", "SEND") "Message-ID: n\r\nByte-Range: 1-0/0\r\n"
@@ -550,8 +624,9 @@ static void more_open_messages_than_are_remembered(void **state)
 	begin_one(&s);
 	for (unsigned n = MSRP_OPEN_MESSAGES; n <= MSRP_OPEN_MESSAGES + 1; n++) {
 		for (unsigned i = 0; i < n; i++) {
-			client_send(s.alice, HEAD("many1", "SEND") "Message-ID: m%u\r\nByte-Range: 1-2/*\r\n"
-				"Content-Type: a/b\r\n\r\nhi\r\n-------many1+\r\n", PATHS(s.a), i);
+			client_send(s.alice, HEAD("many1", "SEND") "Message-ID: m%u\r\n"
+				"Byte-Range: 1-2/*\r\nContent-Type: a/b\r\n\r\nhi\r\n"
+				"-------many1+\r\n", PATHS(s.a), i);
 			expect_chunk(&s.w, s.bob, "SEND", &chunk);
 			answer(s.bob, s.b, chunk.id, "200 OK");
 			expect_answer(&s.w, s.alice, s.a, "many1", "200 OK");
@@ -583,9 +658,10 @@ static void what_cannot_be_switched(void **state)
 
 	begin_one(&s);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		client_send(s.alice, "MSRP bad%zu %s\r\nTo-Path: %s\r\nFrom-Path: %s\r\n%sContent-Type: a/b"
-			"\r\n\r\nnot for Bob\r\n-------bad%zu$\r\n", i, cases[i].method, PATHS(s.a),
-			cases[i].lines, i);
+		client_send(s.alice,
+			    "MSRP bad%zu %s\r\nTo-Path: %s\r\nFrom-Path: %s\r\n%sContent-Type: a/b"
+			    "\r\n\r\nnot for Bob\r\n-------bad%zu$\r\n",
+			    i, cases[i].method, PATHS(s.a), cases[i].lines, i);
 		expect_chunk(&s.w, s.alice, cases[i].status, &chunk);
 		assert_int_equal(chunk.flag, '$');
 		expect_nothing(&s.w, s.bob);
@@ -625,10 +701,12 @@ static void a_head_at_its_limit_and_one_more(void **state)
 		world_init(&s.w, 1);
 		s.w.options.limits.header_bytes = 1024;
 		begin(&s);
-		n = snprintf(head, sizeof(head), HEAD("long1", "SEND") "Message-ID: 5\r\nX: \r\n", PATHS(s.a));
+		n = snprintf(head, sizeof(head), HEAD("long1", "SEND") "Message-ID: 5\r\nX: \r\n",
+			     PATHS(s.a));
 		memset(padding, 'x', sizeof(padding));
-		client_send(s.alice, HEAD("long1", "SEND") "Message-ID: 5\r\nX: %.*s\r\n-------long1+\r\n",
-			PATHS(s.a), (int)(1024 - n + (int)more), padding);
+		client_send(s.alice,
+			    HEAD("long1", "SEND") "Message-ID: 5\r\nX: %.*s\r\n-------long1+\r\n",
+			    PATHS(s.a), (int)(1024 - n + (int)more), padding);
 		if (more) {
 			WAIT_FOR(&s.w, s.alice->is_closed && s.a->lost == 1);
 			assert_int_equal(s.a->why, REASON_MSRP_HEAD_LIMIT);
@@ -682,14 +760,17 @@ static void content_waits_for_the_other_side(void **state)
 		bind_side(&s.w, s.alice, s.a);
 		snprintf(range, sizeof(range), "1-%zu/%zu", size, size);
 		send_begin(&s, range, content, size);
-		client_send(s.alice, "\r\n-------long1234$\r\n" HEAD("next1", "SEND") "Message-ID: 2\r\n"
-			"Byte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nhi\r\n-------next1$\r\n", PATHS(s.a));
+		client_send(s.alice,
+			"\r\n-------long1234$\r\n"
+			HEAD("next1", "SEND") "Message-ID: 2\r\nByte-Range: 1-2/2\r\n"
+			"Content-Type: a/b\r\n\r\nhi\r\n-------next1$\r\n", PATHS(s.a));
 		world_run_ms(&s.w, 20);
 		msrp_leg_pair(s.a->leg, s.b->leg);
 		expect_nothing(&s.w, s.alice);
 		assert_int_equal(COUNTED(&s.w, msrp_dropped), 0);
 		s.bob = client_open(&s.w, 0);
-		client_send(s.bob, HEAD("bind1", "SEND") "Message-ID: 1\r\n-------bind1$\r\n", PATHS(s.b));
+		client_send(s.bob, HEAD("bind1", "SEND") "Message-ID: 1\r\n-------bind1$\r\n",
+			    PATHS(s.b));
 		expect(&s.w, s.bob, "-------bind1$\r\n");
 		assert_int_equal(reassemble(&s, got, size, &n, &parts), '$');
 		assert_int_equal(n, size);
@@ -712,11 +793,13 @@ static void cut_at_every_octet(void **state)
 	int size;
 
 	begin_one(&s);
-	size = snprintf(text, sizeof(text), HEAD("cut1", "SEND") "Message-ID: 1\r\nByte-Range: 1-9/9\r\n"
+	size = snprintf(text, sizeof(text),
+		HEAD("cut1", "SEND") "Message-ID: 1\r\nByte-Range: 1-9/9\r\n"
 		"Content-Type: a/b\r\n\r\n\r\n-------\r\n-------cut1$\r\n"
 		HEAD("cut2", "SEND") "Message-ID: 2\r\n-------cut2$\r\n"
-		HEAD("cut3", "SEND") "Message-ID: 3\r\nByte-Range: 1-*/*\r\nContent-Type: a/b\r\n\r\n"
-		"xy\r\n-------cut3$\r\n", PATHS(s.a), PATHS(s.a), PATHS(s.a));
+		HEAD("cut3", "SEND") "Message-ID: 3\r\nByte-Range: 1-*/*\r\n"
+		"Content-Type: a/b\r\n\r\nxy\r\n-------cut3$\r\n",
+		PATHS(s.a), PATHS(s.a), PATHS(s.a));
 	for (int cut = 0; cut <= size; cut++) {
 		client_send_n(s.alice, text, (size_t)cut);
 		for (unsigned i = 0; i < 3; i++)
@@ -760,6 +843,8 @@ int main(void)
 		cmocka_unit_test(content_that_holds_the_outgoing_end_line),
 		cmocka_unit_test(a_stream_gives_way),
 		cmocka_unit_test(an_interrupted_chunk_still_ends),
+		cmocka_unit_test(an_interrupted_chunk_that_is_lost),
+		cmocka_unit_test(outstanding_chunks_are_bounded),
 		cmocka_unit_test(a_report_passes_and_is_not_answered),
 		cmocka_unit_test(empty_sends),
 		cmocka_unit_test(more_open_messages_than_are_remembered),
