@@ -148,6 +148,7 @@ static int prepare(struct msrp_connection *c, unsigned owner)
 		foreign->count = count;
 		foreign->queued_ever = stream_queued(c->stream);
 		c->foreign = foreign;
+		msrp_connection_set_receive(c); /* shared from now on: one-shot */
 	}
 	if (!c->foreign->owners[owner].lost)
 		c->foreign->owners[owner].lost = make_msg(MSRP_PROXY_LOST, name_of(c), 0);
