@@ -112,6 +112,7 @@ static void session_free(struct session *s)
 	close_side(&s->a);
 	close_side(&s->b);
 	session_free_invitation(s);
+	free(s->bye_headers);
 	actor_close(&s->actor);
 	pool_give(&im->sessions, s);
 	COUNT(&im->worker->counters, sessions_ended);
@@ -162,6 +163,7 @@ void session_forget_invite(struct session *s)
 {
 	s->invite = NULL;
 	s->invite_is_answered = true;
+	s->a.bye_is_out = true; /* a refused INVITE leaves no dialog that a BYE could end */
 }
 
 void session_refuse(struct session *s, unsigned status, enum reason why)
@@ -217,22 +219,44 @@ static const struct sip_client_events bye_events = { on_bye_done, on_bye_failed,
 /* `headers`: a Reason, or nothing. */
 static void send_bye(struct side *side, struct slice headers)
 {
+	struct session *s = side->session;
 	struct sip_client *bye;
 
-	if (!side->dialog || !side->dialog->is_confirmed || side->bye_is_out)
+	if (!side->dialog || !side->dialog->is_confirmed || side->bye_is_out || side->bye_waits)
 		return;
+	/* RFC 3261 15: no BYE before the ACK of our 2xx; without memory for its headers it is early */
+	if (side == &s->a && s->invite && session_keep(&s->bye_headers, &s->bye_headers_n, headers)) {
+		side->bye_waits = true;
+		return;
+	}
 	side->bye_is_out = true;
 	if (session_send(side, "BYE", headers, &bye_events, &bye) == 0)
-		side->session->byes_out++;
+		s->byes_out++;
+}
+
+static void close_if_nobody_left(struct session *s, const char *why)
+{
+	if (s->byes_out == 0 && !s->a.bye_waits && s->state == SESSION_CLOSING)
+		session_enter(s, SESSION_CLOSED, why);
+	session_free_if_done(s);
 }
 
 static void bye_is_over(struct sip_client *client, struct session *s)
 {
 	sip_client_forget(client);
 	s->byes_out--;
-	if (s->byes_out == 0 && s->state == SESSION_CLOSING)
-		session_enter(s, SESSION_CLOSED, "bye-answered");
-	session_free_if_done(s);
+	close_if_nobody_left(s, "bye-answered");
+}
+
+void session_invite_is_over(struct session *s)
+{
+	s->invite = NULL;
+	if (!s->a.bye_waits)
+		return;
+	s->a.bye_waits = false;
+	send_bye(&s->a, slice_of(s->bye_headers, s->bye_headers_n));
+	session_enter(s, SESSION_CLOSING, "bye-waited"); /* timer F starts now */
+	close_if_nobody_left(s, "nobody-left");
 }
 
 /* Whatever it answers, or nobody: the dialog is over. */
@@ -263,13 +287,10 @@ static void release_legs(struct session *s)
 void session_end_with(struct session *s, struct slice headers, const char *why)
 {
 	release_legs(s);
-	if (s->invite_is_answered) /* else A has no dialog yet and got, or gets, a final response */
-		send_bye(&s->a, headers);
+	send_bye(&s->a, headers);
 	send_bye(&s->b, headers);
 	session_enter(s, SESSION_CLOSING, why);
-	if (s->byes_out == 0)
-		session_enter(s, SESSION_CLOSED, "nobody-left");
-	session_free_if_done(s);
+	close_if_nobody_left(s, "nobody-left");
 }
 
 /* We end it; `reason` NULL: it had not begun. */

@@ -33,7 +33,9 @@ static void on_leg_lost(struct msrp_leg *leg, enum reason why, void *arg)
 			session_enter(s, SESSION_DETACHED, reason_label(why));
 		break;
 	case SESSION_BINDING:
-		session_end(s, reason_label(why));
+		/* closed again: he may come back until the time is over, or his BYE is on its way */
+		if (why != REASON_PEER_CLOSED)
+			session_end(s, reason_label(why));
 		break;
 	case SESSION_DETACHED: /* the other one too */
 	case SESSION_LOOKUP:
@@ -61,6 +63,10 @@ static void on_bye(struct side *side, struct sip_server *server, const struct si
 	}
 	sip_server_respond(server, &(struct sip_reply){ .status = 200 });
 	side->has_left = side->bye_is_out = true; /* his own; none from us */
+	if (s->state == SESSION_LOOKUP || s->state == SESSION_INVITED) {
+		session_cancelled(s); /* RFC 3261 15: A may end his early dialog by BYE too */
+		return;
+	}
 	if (s->state != SESSION_BINDING && s->state != SESSION_ACTIVE && s->state != SESSION_DETACHED)
 		return;
 	sip_copy_headers(&headers, m, SIP_HDR_REASON);
@@ -80,6 +86,12 @@ static void on_refresh(struct side *side, struct sip_server *server, const struc
 
 	if (session_timer_is_too_brief(m, s->im->config->timers.min_se_ms)) {
 		session_timer_refuse(s->im, server);
+		return;
+	}
+	if (s->state == SESSION_LOOKUP || s->state == SESSION_INVITED) { /* RFC 3261 14.2, RFC 3311 5.2 */
+		REFUSED(&s->im->worker->counters, REASON_REQUEST_PENDING);
+		sip_server_respond(server, &(struct sip_reply){ .status = 500,
+			.headers = SLICE("Retry-After: 5\r\n") });
 		return;
 	}
 	if (s->state != SESSION_BINDING && s->state != SESSION_ACTIVE && s->state != SESSION_DETACHED) {

@@ -24,6 +24,7 @@ struct side {
 	uint64_t sdp_id;
 	struct sip_client *refresh; /* an UPDATE of ours that is under way */
 	bool is_bound, bye_is_out, has_left;
+	bool bye_waits;     /* a only: for the ACK of our 2xx, session.bye_headers with it */
 };
 
 struct session {
@@ -42,6 +43,8 @@ struct session {
 	char *callee;                /* canonical; until B answered */
 	size_t callee_n;
 	struct sip_flow outgoing_flow;
+	char *bye_headers;           /* of a BYE that waits */
+	size_t bye_headers_n;
 	unsigned byes_out;
 };
 
@@ -61,8 +64,10 @@ void session_free_invitation(struct session *s);
 /* A final answer to A other than 2xx; nothing when it has one. */
 void session_refuse(struct session *s, unsigned status, enum reason why);
 void session_refuse_with_warning(struct session *s, unsigned status, enum reason why, const char *text);
-/* A's transaction is not ours any more. */
+/* A's INVITE was refused, or is about to be: its transaction is not ours any more, and A has no dialog. */
 void session_forget_invite(struct session *s);
+/* A's 2xx was acknowledged, or nobody will: a BYE that waited for that goes out.  May free `s`. */
+void session_invite_is_over(struct session *s);
 /* Nothing was set up on the other side (or that is over): refused and gone. */
 void session_fail(struct session *s, unsigned status, enum reason why);
 
@@ -82,6 +87,8 @@ bool session_keep(char **to, size_t *to_n, struct slice text);
 
 extern const struct sip_server_events session_invite_events;
 void session_on_message(struct actor *actor, struct msg *msg);
+/* A takes his INVITE back, by CANCEL or by BYE in the early dialog: 487.  May free `s`. */
+void session_cancelled(struct session *s);
 /* A's INVITE again, which the answers to both sides are built from. */
 bool session_reread_invite(const struct session *s, struct sip_message *m);
 int session_open_leg(struct side *side, const struct sip_flow *flow);

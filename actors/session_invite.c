@@ -150,10 +150,8 @@ void session_on_message(struct actor *actor, struct msg *msg)
 
 /* ---- A's transaction ---- */
 
-static void on_invite_cancelled(struct sip_server *server, void *arg)
+void session_cancelled(struct session *s)
 {
-	struct session *s = arg;
-
 	session_refuse(s, 487, REASON_REJECTED);
 	if (s->state == SESSION_INVITED) {
 		session_enter(s, SESSION_CANCELLED, "cancelled");
@@ -166,17 +164,28 @@ static void on_invite_cancelled(struct sip_server *server, void *arg)
 	}
 }
 
+static void on_invite_cancelled(struct sip_server *server, void *arg)
+{
+	session_cancelled(arg);
+}
+
 static void on_invite_acked(struct sip_server *server, const struct sip_message *ack, void *arg)
 {
 	/* from here on the session lives by its legs and timers */
 	sip_server_watch(server, NULL, NULL);
-	((struct session *)arg)->invite = NULL;
+	session_invite_is_over(arg);
 }
 
 static void on_invite_unacked(struct sip_server *server, void *arg)
 {
 	struct session *s = arg;
 
+	sip_server_watch(server, NULL, NULL);
+	if (s->a.bye_waits) {
+		session_invite_is_over(s);
+		return;
+	}
+	s->invite = NULL;
 	if (s->state == SESSION_BINDING || s->state == SESSION_ACTIVE || s->state == SESSION_DETACHED)
 		session_end(s, "no ACK");
 }
