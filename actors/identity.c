@@ -44,14 +44,29 @@ static bool from_is_anonymous(const struct sip_message *m)
 		slice_case_eq(uri.user, SLICE("anonymous")));
 }
 
+/* What asks a privacy service to act (design.md 13). */
+static bool wants_privacy(const struct sip_message *m)
+{
+	return sip_privacy_has(m, "id") || sip_privacy_has(m, "header") || sip_privacy_has(m, "user") ||
+	       sip_privacy_has(m, "critical");
+}
+
+bool identity_hides_sender(const struct im *im, const struct identity *identity)
+{
+	return im->config->core.mode == MODE_STANDALONE && identity->is_anonymous;
+}
+
+bool identity_hides_answerer(const struct im *im, const struct sip_message *response)
+{
+	return im->config->core.mode == MODE_STANDALONE && wants_privacy(response);
+}
+
 bool identity_of_request(struct im *im, const struct sip_flow *flow, const struct sip_message *m,
 	struct identity *identity)
 {
 	memset(identity, 0, sizeof(*identity));
 	identity->wants_id_privacy = sip_privacy_has(m, "id");
-	identity->is_anonymous = identity->wants_id_privacy || sip_privacy_has(m, "header") ||
-				 sip_privacy_has(m, "user") || sip_privacy_has(m, "critical") ||
-				 from_is_anonymous(m);
+	identity->is_anonymous = wants_privacy(m) || from_is_anonymous(m);
 	if (im->config->core.mode == MODE_IMS) {
 		if (identity_peer_is_trusted(im, flow) &&
 		    canonical_of_header(im, m, SIP_HDR_P_ASSERTED_IDENTITY, false, identity))
@@ -91,7 +106,7 @@ void identity_write_of_response(struct buffer *out, const struct im *im, const s
 		return;
 	}
 	/* standalone: who answered is who was called; what the client says of itself is not believed */
-	if (sip_privacy_has(response, "id"))
+	if (identity_hides_answerer(im, response))
 		sip_copy_headers(out, response, SIP_HDR_PRIVACY);
 	else if (answering.n)
 		buffer_printf(out, "P-Asserted-Identity: <sip:%.*s>\r\n", SLICE_ARG(answering));
@@ -102,7 +117,7 @@ void identity_write_from(struct buffer *out, const struct im *im, const struct i
 {
 	struct sip_address from;
 
-	if (im->config->core.mode == MODE_STANDALONE && identity->is_anonymous) {
+	if (identity_hides_sender(im, identity)) {
 		buffer_lit(out, "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
 		return;
 	}

@@ -21,6 +21,12 @@ bool identity_of_request(struct im *im, const struct sip_flow *flow, const struc
 /* Is the peer one of core.trusted? */
 bool identity_peer_is_trusted(const struct im *im, const struct sip_flow *flow);
 
+/* Must we keep who sent it from the other side?  Only standalone imserv is the privacy service
+ * (design.md 13); in ims mode that is the core's business. */
+bool identity_hides_sender(const struct im *im, const struct identity *identity);
+/* The same of who answered. */
+bool identity_hides_answerer(const struct im *im, const struct sip_message *response);
+
 /*
  * The headers of an outgoing request that say who asks: P-Asserted-Identity and Privacy.  ims: copied
  * with Privacy, the core strips them (D1-14).  standalone: ours, and nothing for an anonymous sender.

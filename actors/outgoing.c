@@ -73,14 +73,20 @@ void outgoing_explanation(struct buffer *out, const struct sip_message *response
 	copy_listed(out, response, passed, sizeof(passed) / sizeof(passed[0]));
 }
 
-void outgoing_passed_on(struct buffer *out, const struct sip_message *m)
+void outgoing_passed_on(struct buffer *out, const struct sip_message *m, bool sender_hides)
 {
+	static const enum sip_header_id nameless[] = { SIP_HDR_PRIORITY, SIP_HDR_DATE, SIP_HDR_EXPIRES,
+		SIP_HDR_MIME_VERSION, SIP_HDR_CONTENT_LANGUAGE, SIP_HDR_CONTENT_DISPOSITION,
+		SIP_HDR_CONTENT_ENCODING };
 	static const enum sip_header_id passed[] = { SIP_HDR_SUBJECT, SIP_HDR_PRIORITY, SIP_HDR_DATE,
 		SIP_HDR_EXPIRES, SIP_HDR_ORGANIZATION, SIP_HDR_IN_REPLY_TO, SIP_HDR_CALL_INFO,
 		SIP_HDR_ALERT_INFO, SIP_HDR_MIME_VERSION, SIP_HDR_CONTENT_LANGUAGE, SIP_HDR_CONTENT_DISPOSITION,
 		SIP_HDR_CONTENT_ENCODING, SIP_HDR_OTHER };
 
-	copy_listed(out, m, passed, sizeof(passed) / sizeof(passed[0]));
+	if (sender_hides)
+		copy_listed(out, m, nameless, sizeof(nameless) / sizeof(nameless[0]));
+	else
+		copy_listed(out, m, passed, sizeof(passed) / sizeof(passed[0]));
 }
 
 void outgoing_to_value(struct buffer *out, const struct sip_message *m)

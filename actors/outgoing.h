@@ -20,8 +20,8 @@ void outgoing_routes(struct buffer *out, const struct im *im, const struct sip_m
 void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user);
 
 /* Descriptive headers that a B2BUA passes on as they are: Subject, Priority, Date, ... and those it does
- * not know. */
-void outgoing_passed_on(struct buffer *out, const struct sip_message *m);
+ * not know.  For a sender who hides (identity_hides_*): only those that cannot name him (RFC 3323 4.1). */
+void outgoing_passed_on(struct buffer *out, const struct sip_message *m, bool sender_hides);
 
 /* `To: <value without tag>`. */
 void outgoing_to(struct buffer *out, const struct sip_message *m);

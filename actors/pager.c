@@ -134,7 +134,7 @@ static void write_headers(struct pager *p, struct buffer *out, const struct sip_
 	outgoing_call_id(out, p->im->worker);
 	buffer_lit(out, "\r\nCSeq: 1 MESSAGE\r\nAccept-Contact: *;" IM_FEATURE_TAG ";explicit\r\n");
 	identity_write(out, p->im, &p->sender, m);
-	outgoing_passed_on(out, m);
+	outgoing_passed_on(out, m, identity_hides_sender(p->im, &p->sender));
 }
 
 static void relay(struct pager *p, struct slice request_uri, const struct sip_target *target)

@@ -67,13 +67,14 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
 		return false;
 	}
-	if (!session_write_sdp(&s->a, answer, media, session_sdp_answer_setup(&offer, offered)) ||
+	if (!session_write_sdp(&s->a, answer, media, session_sdp_answer_setup(&offer, offered),
+		    identity_hides_answerer(s->im, response)) ||
 	    msrp_leg_set_peer(s->a.leg, &peer) != 0)
 		return false;
 	s->a.peer_sdp = session_sdp_hash(&offer);
 	write_answer_headers(s, &headers, &invite, response);
 	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
-	outgoing_passed_on(&headers, response);
+	outgoing_passed_on(&headers, response, identity_hides_answerer(s->im, response));
 	if (headers.overflow)
 		return false;
 	s->invite_is_answered = true;

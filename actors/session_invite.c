@@ -39,11 +39,11 @@ int session_open_leg(struct side *side, const struct sip_flow *flow)
 }
 
 bool session_write_sdp(struct side *side, const struct sdp *sdp, const struct sdp_media *media,
-	enum sdp_setup setup)
+	enum sdp_setup setup, bool hides)
 {
 	char text[16384];
 	struct buffer out = buffer_over(text, sizeof(text));
-	struct session_sdp_own own = { side->leg, side->sdp_id, 1, setup };
+	struct session_sdp_own own = { side->leg, side->sdp_id, 1, setup, hides };
 
 	return session_sdp_write(&out, sdp, media, &own) && session_keep(&side->sdp, &side->sdp_n, buffer_slice(&out));
 }
@@ -88,7 +88,7 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	buffer_lit(out, "Accept-Contact: *;" IM_FEATURE_TAG ";explicit\r\nAllow: " IM_ALLOW "\r\nSupported: timer\r\n");
 	buffer_printf(out, "Session-Expires: %llu;refresher=uas\r\nMin-SE: %llu\r\n",
 		(unsigned long long)timers->session_expires_ms / 1000, (unsigned long long)timers->min_se_ms / 1000);
-	outgoing_passed_on(out, m);
+	outgoing_passed_on(out, m, identity_hides_sender(s->im, s->caller));
 }
 
 static void invite_b(struct session *s, struct slice request_uri, const struct sip_target *target)
@@ -102,7 +102,7 @@ static void invite_b(struct session *s, struct slice request_uri, const struct s
 	s->outgoing_flow = outgoing_flow(s->im, target);
 	if (!session_reread_invite(s, &m) || session_sdp_read_offer(&m, &sdp, &media) != SDP_ACCEPTED ||
 	    session_open_leg(&s->b, &s->outgoing_flow) != 0 || open_b_dialog(s, &m, target) != 0 ||
-	    !session_write_sdp(&s->b, &sdp, media, SDP_SETUP_ACTPASS)) {
+	    !session_write_sdp(&s->b, &sdp, media, SDP_SETUP_ACTPASS, identity_hides_sender(s->im, s->caller))) {
 		session_fail(s, 503, REASON_POOL_EXHAUSTED);
 		return;
 	}

@@ -235,7 +235,8 @@ bool session_sdp_write(struct buffer *out, const struct sdp *sdp, const struct s
 {
 	struct sdp_own ours = { .session_id = own->session_id, .version = own->version,
 		.address = slice_str(msrp_leg_host(own->leg)), .media = media, .port = msrp_leg_port(own->leg),
-		.path = msrp_leg_uri(own->leg), .setup = own->setup };
+		.path = msrp_leg_uri(own->leg), .setup = own->setup,
+		.is_nameless = own->hides };
 
 	return sdp_rewrite(out, sdp, &ours);
 }

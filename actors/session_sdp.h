@@ -47,6 +47,7 @@ struct session_sdp_own {
 	const struct msrp_leg *leg;
 	uint64_t session_id, version;
 	enum sdp_setup setup;
+	bool hides; /* nothing that names who wrote it */
 };
 /* `sdp` as it goes to the other side.  False: too long. */
 bool session_sdp_write(struct buffer *out, const struct sdp *sdp, const struct sdp_media *media,

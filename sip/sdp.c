@@ -375,6 +375,12 @@ static bool comes_after_connection(char type)
 	return type && strchr("btrzka", type);
 }
 
+/* Free text and addresses of whoever wrote the description. */
+static bool names_author(char type)
+{
+	return type && strchr("iuep", type);
+}
+
 static void rewrite_session(struct buffer *out, struct slice rest, const struct sdp_own *own)
 {
 	bool is_connection_out = false;
@@ -387,7 +393,9 @@ static void rewrite_session(struct buffer *out, struct slice rest, const struct 
 		}
 		if (line.type == 'o')
 			put_origin(out, own);
-		else if (line.type != 'c' && (line.type != 'a' || !is_of_connection(line.value)))
+		else if (line.type == 's' && own->is_nameless)
+			put_line(out, SLICE("s=-"));
+		else if (line.type != 'c' && !(own->is_nameless && names_author(line.type)) && (line.type != 'a' || !is_of_connection(line.value)))
 			put_line(out, line.whole);
 	}
 	if (!is_connection_out)
@@ -425,7 +433,7 @@ static void rewrite_media(struct buffer *out, const struct sdp_media *media,
 
 	put_media_line(out, media, own->port, own->proto.n ? own->proto : media->proto);
 	while (rest.n && next_line(&rest, &line))
-		if (line.type != 'm' && line.type != 'c' &&
+		if (line.type != 'm' && line.type != 'c' && !(own->is_nameless && names_author(line.type)) &&
 		    (line.type != 'a' || !is_of_connection(line.value)))
 			put_line(out, line.whole);
 	put_attribute(out, "path", own->path);

@@ -88,12 +88,14 @@ struct sdp_own {
 	struct slice path;
 	enum sdp_setup setup;     /* NONE: no a=setup at all */
 	struct slice fingerprint; /* "SHA-256 AB:..."; empty: none */
+	bool is_nameless;         /* privacy: s=-, and no i=, u=, e=, p= (RFC 4566 5.3 to 5.6) */
 };
 
 /*
  * Writes `sdp` with our o=, our c= once at session level, and the accepted m= line with our port,
  * path, setup and fingerprint.  Of the peer's, a=path, setup, connection, fingerprint and crypto
- * are left out at both levels; every other line is copied as it stands, line ends become CRLF.
+ * are left out at both levels; every other line is copied as it stands (but see is_nameless), line
+ * ends become CRLF.
  * Other m= lines are rejected: port 0, nothing below them (RFC 3264 6).
  * False when `out` overflowed or an own text has a CR, LF or NUL.
  */

@@ -1,7 +1,7 @@
 """P-Asserted-Identity and Privacy (5.2, D1-14, design 4 Identity)."""
 import asyncio
 
-from ua import REQ, check, same, sip
+from ua import REQ, check, msrp, same, sdp, sip
 from world import DOMAIN, scenario
 
 
@@ -101,6 +101,34 @@ async def standalone_is_the_privacy_service(world):
     await invitation.receive()
     await invitation.hang_up()
     await outgoing.wait_bye()
+
+
+@scenario(modes=("standalone",))
+async def privacy_covers_descriptions(world):
+    """Standalone: what describes the caller does not reach B either (RFC 3323 4.1), neither headers that
+    are passed on otherwise nor the description's free text; without Privacy it does (design 13)."""
+    alice, bob = await world.pair()
+    telling = [(name, "a word of alice") for name in ("Subject", "Organization", "X-Unknown")]
+    telling += [("Call-Info", "<http://h.invalid/alice>;purpose=icon"), ("In-Reply-To", "alice@h")]
+    for privacy, named in (((), True), ([("Privacy", "user")], False)):
+        got = await delivered(alice, bob, headers=telling + list(privacy))
+        for name, value in telling:
+            same(name in got.encode().decode(), named, "%s with %r" % (name, privacy))
+        outgoing = alice.invite(bob, headers=telling + list(privacy))
+        invitation = await bob.expect_invite()
+        for name, value in telling:
+            same(name in invitation.request.encode().decode(), named, "%s with %r" % (name, privacy))
+        invitation.refuse(486)
+        await outgoing.transaction.final()
+    leg = msrp.Leg(alice.msrp)
+    alice.keep_secret(leg)
+    offer = sdp.build(leg.local, "actpass").replace(b"s=-", b"s=alice's\r\ne=alice@example.com")
+    check(b"alice's" in offer, "the offer of the test")
+    outgoing = alice.invite(bob, headers=[("Privacy", "id")], offer=offer)
+    invitation = await bob.expect_invite()
+    check(b"alice" not in invitation.request.body, "the description names the caller")
+    invitation.refuse(486)
+    await outgoing.transaction.final()
 
 
 @scenario(modes=("standalone",))

@@ -231,12 +231,31 @@ static void test_rewrite_ipv6_and_injection(void **state)
 	assert_false(sdp_rewrite(&out, &sdp, &own));
 }
 
+static void test_rewrite_nameless(void **state)
+{
+	static const char text[] = "v=0\r\no=alice 1 1 IN IP4 192.0.2.1\r\ns=Alice\r\ni=of Alice\r\n"
+		"u=http://alice.example\r\ne=alice@example.com\r\np=+1 alice\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+		"m=message 9 TCP/MSRP *\r\ni=alice types\r\na=path:msrp://192.0.2.1:9/s;tcp\r\na=accept-types:*\r\n";
+	static struct sdp sdp;
+	char memory[1024];
+	struct buffer out = buffer_over(memory, sizeof(memory));
+
+	assert_int_equal(sdp_parse(&sdp, SLICE(text)), SDP_OK);
+	struct sdp_own own = { .address = SLICE("192.0.2.9"), .media = &sdp.media[0], .port = 7,
+		.path = SLICE("msrp://192.0.2.9:7/x;tcp"), .is_nameless = true };
+	assert_true(sdp_rewrite(&out, &sdp, &own));
+	assert_true(slice_eq(buffer_slice(&out), SLICE("v=0\r\no=- 0 0 IN IP4 192.0.2.9\r\ns=-\r\n"
+		"c=IN IP4 192.0.2.9\r\nt=0 0\r\nm=message 7 TCP/MSRP *\r\na=accept-types:*\r\n"
+		"a=path:msrp://192.0.2.9:7/x;tcp\r\n")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts), cmocka_unit_test(test_media_limit),
 		cmocka_unit_test(test_index),	 cmocka_unit_test(test_rewrite),
 		cmocka_unit_test(test_rewrite_ipv6_and_injection),
+		cmocka_unit_test(test_rewrite_nameless),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
