@@ -52,10 +52,11 @@ static struct sip_client **chain_of(struct sip_layer *layer, const char *minted)
 	return &layer->client_table[siphash(&layer->key, slice_of(minted, MINTED_CHARS)) & (layer->table_size - 1)];
 }
 
-static struct sip_client *find(struct sip_layer *layer, const char *minted, bool is_cancel)
+/* RFC 3261 17.1.3: branch and CSeq method; a CANCEL has the branch of its INVITE. */
+static struct sip_client *find(struct sip_layer *layer, const char *minted, enum sip_method method)
 {
 	for (struct sip_client *c = *chain_of(layer, minted); c; c = c->table_next)
-		if (memcmp(c->minted, minted, MINTED_CHARS) == 0 && (c->method == SIP_CANCEL) == is_cancel)
+		if (memcmp(c->minted, minted, MINTED_CHARS) == 0 && c->method == method)
 			return c;
 	return NULL;
 }
@@ -456,16 +457,17 @@ static void on_final(struct sip_client *c, const struct sip_message *m)
 
 void sip_client_receive(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow)
 {
+	const struct sip_header *top = sip_header_first(m, SIP_HDR_VIA);
 	struct slice minted, method, rest;
 	struct sip_client *c;
 	struct sip_via via;
 	uint32_t cseq;
 
 	/* RFC 3261 8.1.3.3: a response with a second Via was not for us */
-	if (sip_response_check(m) || !sip_via_decode(sip_header_value(m, SIP_HDR_VIA), &via, &rest) || rest.n ||
+	if (sip_response_check(m) || sip_header_next(m, top) || !sip_via_decode(top->value, &via, &rest) || rest.n ||
 	    !sip_branch_minted(via.branch, &minted) ||
 	    !sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &cseq, &method) ||
-	    !(c = find(layer, minted.p, slice_eq(method, SLICE("CANCEL"))))) {
+	    !(c = find(layer, minted.p, sip_method_of(method)))) {
 		REFUSED(&layer->worker->counters, REASON_RESPONSE_UNKNOWN);
 		return;
 	}
