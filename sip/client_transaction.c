@@ -16,6 +16,9 @@
 #include "sip/write.h"
 
 #define FAIL_SOON_MS 1
+/* RFC 3261 16.6, timer C: more than three minutes.  Longer than the functions above let it ring (180 s),
+ * so that they decide; it ends what nobody watches any more. */
+#define RINGING_MS 200000
 
 enum client_state {
 	CLIENT_CALLING,    /* INVITE: no answer yet                             */
@@ -31,8 +34,8 @@ struct sip_client {
 	struct sip_client *table_next;
 	const struct sip_client_events *events;
 	void *arg;
-	struct timer repeat; /* A, E           */
-	struct timer life;   /* B, D, F, K, M  */
+	struct timer repeat; /* A, E             */
+	struct timer life;   /* B, C, D, F, K, M */
 	struct sip_flow flow;
 	char *request;       /* as sent; for repetitions, and what CANCEL and ACK are made of */
 	char *ack;           /* of a 2xx, as sent */
@@ -102,6 +105,8 @@ static void transmit(struct sip_client *c, const struct sip_flow *flow, struct s
 	sip_transport_send(c->layer, &t);
 }
 
+static void send_cancel(struct sip_client *invite_client);
+
 static void fail(struct sip_client *c, unsigned status)
 {
 	struct sip_layer *layer = c->layer;
@@ -121,9 +126,16 @@ static void on_life_over(struct timer *timer)
 	case CLIENT_FAILING:
 		fail(c, 503);
 		break;
+	case CLIENT_PROCEEDING:
+		if (c->method == SIP_INVITE && !c->is_cancelled) { /* C; what follows has 64*T1 */
+			send_cancel(c);
+			break;
+		}
+		COUNT(&c->layer->worker->counters, sip_transaction_timeouts);
+		fail(c, 408);
+		break;
 	case CLIENT_CALLING:
 	case CLIENT_TRYING:
-	case CLIENT_PROCEEDING:
 		COUNT(&c->layer->worker->counters, sip_transaction_timeouts);
 		fail(c, 408);
 		break;
@@ -392,8 +404,9 @@ static void on_provisional(struct sip_client *c, const struct sip_message *m)
 		return;
 	if (c->method == SIP_INVITE) {
 		stop_repeating(c);
-		if (!c->is_cancelled) /* timer B ends with the first answer; how long it rings is not ours */
-			worker_disarm(c->layer->worker, &c->life);
+		/* B ends with the first answer; C is not begun again by others, so that it ends */
+		if (!c->is_cancelled && c->state == CLIENT_CALLING)
+			worker_arm(c->layer->worker, &c->life, RINGING_MS, on_life_over);
 	}
 	c->state = CLIENT_PROCEEDING;
 	if (c->wants_cancel && !c->is_cancelled)
