@@ -14,6 +14,7 @@
 
 #include "core/log.h"
 #include "sip/layer.h"
+#include "sip/owner.h"
 #include "sip/write.h"
 
 enum server_state {
@@ -62,7 +63,8 @@ static bool write_key(struct sip_layer *layer, const struct sip_message *m, enum
 		return false;
 	buffer_put(out, via.host);
 	buffer_printf(out, ":%u %u ", via.port, (unsigned)method);
-	if (slice_starts(via.branch, SLICE("z9hG4bK"))) {
+	/* the cookie alone names nothing (RFC 4475 3.2.1) */
+	if (slice_starts(via.branch, SLICE(SIP_BRANCH_COOKIE)) && via.branch.n > sizeof(SIP_BRANCH_COOKIE) - 1) {
 		buffer_put(out, via.branch);
 	} else {
 		struct sip_address from;
