@@ -370,10 +370,12 @@ static void set_to_tag(struct sip_server *s, const struct sip_message *m, const 
 		}
 		return;
 	}
-	if (invite) /* the 200 to a CANCEL has the tag of the INVITE (RFC 3261 9.2) */
-		memcpy(s->to_tag, invite->to_tag, MINTED_CHARS);
-	else
-		minted_make(s->layer->worker, s->to_tag);
+	if (invite && invite->to_tag_n) { /* the 200 to a CANCEL has the tag of the INVITE (RFC 3261 9.2) */
+		memcpy(s->to_tag, invite->to_tag, invite->to_tag_n);
+		s->to_tag_n = invite->to_tag_n;
+		return;
+	}
+	minted_make(s->layer->worker, s->to_tag);
 	s->to_tag_n = MINTED_CHARS;
 }
 
