@@ -458,9 +458,28 @@ static void receive_ack(struct sip_layer *layer, const struct sip_message *m, st
 		confirm(s);
 }
 
+static void refuse_checked(struct sip_server *s, const struct sip_check *check)
+{
+	struct sip_layer *layer = s->layer;
+
+	REFUSED(&layer->worker->counters, check->why);
+	LOG(WARN, layer->worker, "sip", 0, "refused method=%s status=%u reason=%s text=\"%s\"",
+		sip_method_name(s->method), check->status, reason_label(check->why), check->phrase ? check->phrase : "");
+	sip_server_respond(s, &(struct sip_reply){ .status = check->status,
+		.reason = check->phrase ? slice_str(check->phrase) : SLICE_EMPTY,
+		.headers = slice_of(check->headers, check->headers_n) });
+}
+
 static void receive_cancel(struct sip_layer *layer, const struct sip_message *m, struct sip_server *cancel,
 	struct sip_server *invite)
 {
+	struct sip_check check = { .status = 400, .why = REASON_SYNTAX, .phrase = sip_request_check(m) };
+
+	/* of the other checks none: it goes no further than its INVITE went */
+	if (check.phrase) {
+		refuse_checked(cancel, &check);
+		return;
+	}
 	if (!invite) {
 		sip_server_refuse(cancel, 481, REASON_CANCEL_UNKNOWN);
 		return;
@@ -483,18 +502,6 @@ static void repeat_of(struct sip_server *s)
 		repeat_response(s);
 		break;
 	}
-}
-
-static void refuse_checked(struct sip_server *s, const struct sip_check *check)
-{
-	struct sip_layer *layer = s->layer;
-
-	REFUSED(&layer->worker->counters, check->why);
-	LOG(WARN, layer->worker, "sip", 0, "refused method=%s status=%u reason=%s text=\"%s\"",
-		sip_method_name(s->method), check->status, reason_label(check->why), check->phrase ? check->phrase : "");
-	sip_server_respond(s, &(struct sip_reply){ .status = check->status,
-		.reason = check->phrase ? slice_str(check->phrase) : SLICE_EMPTY,
-		.headers = slice_of(check->headers, check->headers_n) });
 }
 
 static void begin(struct sip_layer *layer, struct sip_server *s, const struct sip_message *m,
