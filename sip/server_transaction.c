@@ -537,9 +537,7 @@ void sip_server_receive(struct sip_layer *layer, const struct sip_message *m, co
 	struct key key, invite_key;
 
 	if (!write_key(layer, m, method, &out, &key)) {
-		if (m->method == SIP_ACK)
-			return;
-		sip_transport_answer_bad(layer, m, flow, 400, REASON_SYNTAX);
+		sip_transport_answer_bad(layer, m, flow, 400, REASON_SYNTAX); /* an ACK is only counted */
 		return;
 	}
 	s = find(layer, &key);

@@ -221,21 +221,23 @@ static void on_handled(struct worker *worker, struct msg *msg)
 void sip_transport_answer_bad(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
 	unsigned status, enum reason why)
 {
-	char text[16384], host_text[INET6_ADDRSTRLEN], tag[24];
-	struct buffer out = buffer_over(text, sizeof(text));
+	char host_text[INET6_ADDRSTRLEN], tag[24];
+	struct buffer out = buffer_over(layer->scratch, layer->scratch_n); /* the Vias may be a whole head */
 	struct sip_response response = { .status = status, .reason = m->error ? slice_str(m->error) : SLICE_EMPTY };
 
 	REFUSED(&layer->worker->counters, why);
 	LOG(WARN, layer->worker, "sip", 0, "refused status=%u reason=%s text=\"%s\"", status, reason_label(why),
 		m->error ? m->error : "");
-	if (!sip_header_first(m, SIP_HDR_VIA))
-		return;
+	if (!sip_header_first(m, SIP_HDR_VIA) || !m->is_request || m->method == SIP_ACK)
+		return; /* nobody to answer: two servers could go on for ever */
 	sip_flow_source(flow, host_text, sizeof(host_text), &response.source.host, &response.source.port);
 	/* stateless: the same request gets the same tag again (RFC 3261 8.2.7) */
 	snprintf(tag, sizeof(tag), "%016llx",
 		(unsigned long long)siphash(&layer->key, sip_header_value(m, SIP_HDR_VIA)));
 	response.to_tag = slice_str(tag);
 	sip_write_response(&out, m, &response);
+	if (status == 503)
+		buffer_lit(&out, "Retry-After: 5\r\n");
 	sip_write_header(&out, "Server", layer->options->user_agent);
 	sip_write_end(&out, SLICE_EMPTY, SLICE_EMPTY);
 	if (out.overflow)
