@@ -76,8 +76,12 @@ static enum msrp_binding wait_for_peer(struct msrp_connection *c, struct msrp_le
 {
 	if (leg->early && leg->early != c)
 		return refuse(c, 506, REASON_MSRP_SECOND_CONNECTION);
-	if (!carries_nothing(c))
-		return refuse(c, 481, REASON_MSRP_SESSION_UNKNOWN);
+	if (leg->connection && leg->connection != c)
+		return refuse(c, 506, REASON_MSRP_SECOND_CONNECTION);
+	if (!carries_nothing(c)) { /* others go on meanwhile: only this chunk is set aside */
+		msrp_connection_join(c, leg);
+		return BINDING_EARLY;
+	}
 	leg->early = c;
 	c->early_for = leg;
 	msrp_connection_pause(c, PAUSE_REWOUND);
@@ -88,13 +92,15 @@ static enum msrp_binding bind_leg(struct msrp_connection *c, struct msrp_leg *le
 {
 	if (!leg->peer_path)
 		return wait_for_peer(c, leg);
-	if (!msrp_path_equal(c->parser.head.from_path, msrp_leg_peer_path(leg)))
+	if (!msrp_path_equal(c->parser.head.from_path, msrp_leg_peer_path(leg))) {
+		if (leg->connection == c && !leg->is_bound) /* it was early, and is not the peer */
+			msrp_connection_unbind(c, leg);
 		return refuse(c, 481, REASON_MSRP_SESSION_UNKNOWN);
-	if (leg->connection != c) {
-		if (leg->connection)
-			return refuse(c, 506, REASON_MSRP_SECOND_CONNECTION);
-		msrp_connection_bind(c, leg);
 	}
+	if (leg->connection && leg->connection != c)
+		return refuse(c, 506, REASON_MSRP_SECOND_CONNECTION);
+	if (!leg->is_bound)
+		msrp_connection_bind(c, leg);
 	return BINDING_LEG;
 }
 

@@ -11,6 +11,7 @@
 
 enum msrp_binding {
 	BINDING_LEG,     /* *leg is it, and it is bound to this connection             */
+	BINDING_EARLY,   /* *leg is it, but nobody knows yet whether this is its peer  */
 	BINDING_FOREIGN, /* *owner has the session; the connection stays here          */
 	BINDING_LATER,   /* cannot be said or done yet: the connection is stopped here */
 	BINDING_REFUSED, /* 481 or 506 was written                                     */

@@ -83,21 +83,24 @@ struct msrp_connection *msrp_connection_open(struct msrp_leg *leg,
 	c->is_connecting = true;
 	c->unbound_at_ms = worker_now_ms(worker) + endpoint->options->limits.unbound_ms;
 	worker_arm(worker, &c->timer, endpoint->options->limits.unbound_ms, on_timer);
-	leg->connection = c;
-	LIST_INSERT_HEAD(&c->legs, leg, on_connection);
-	c->leg_count++;
+	msrp_connection_join(c, leg);
 	return c;
 }
 
 /* ---- sessions on it ---- */
 
+void msrp_connection_join(struct msrp_connection *c, struct msrp_leg *leg)
+{
+	if (leg->connection == c)
+		return;
+	leg->connection = c;
+	LIST_INSERT_HEAD(&c->legs, leg, on_connection);
+	c->leg_count++;
+}
+
 void msrp_connection_bind(struct msrp_connection *c, struct msrp_leg *leg)
 {
-	if (leg->connection != c) {
-		leg->connection = c;
-		LIST_INSERT_HEAD(&c->legs, leg, on_connection);
-		c->leg_count++;
-	}
+	msrp_connection_join(c, leg);
 	leg->is_bound = true;
 	if (!c->was_bound) {
 		c->was_bound = true;
@@ -217,6 +220,10 @@ static bool on_head(struct msrp_connection *c, struct slice piece)
 	switch (msrp_binding_find(c, &leg, &owner)) {
 	case BINDING_LEG:
 		msrp_switch_on_head(c, leg, piece);
+		break;
+	case BINDING_EARLY:
+		c->in.leg = leg;
+		msrp_waiting_begin(c, piece);
 		break;
 	case BINDING_FOREIGN:
 		c->in.way = WAY_FOREIGN;

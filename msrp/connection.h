@@ -32,7 +32,9 @@ void msrp_connection_lose(struct msrp_connection *c, enum reason why);
 /* Closes it at the end of the turn if it had a session and has none left. */
 void msrp_connection_close_if_unused(struct msrp_connection *c);
 
-/* A leg joins or leaves; `leg->connection` follows. */
+/* A leg joins or leaves; `leg->connection` follows.  It joins unbound when its first chunk came before
+ * the peer's path is known. */
+void msrp_connection_join(struct msrp_connection *c, struct msrp_leg *leg);
 void msrp_connection_bind(struct msrp_connection *c, struct msrp_leg *leg);
 void msrp_connection_unbind(struct msrp_connection *c, struct msrp_leg *leg);
 

@@ -183,6 +183,12 @@ static void leave_connection(struct msrp_leg *leg)
 		msrp_connection_close_if_unused(c);
 }
 
+/* On a shared connection its peer's first chunk was faster than SIP. */
+static bool is_early(const struct msrp_leg *leg)
+{
+	return leg->connection && !leg->is_bound && !leg->connection->is_connecting;
+}
+
 static int keep_path(struct msrp_leg *leg, struct slice path)
 {
 	char *copy = malloc(path.n);
@@ -222,7 +228,10 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 	err = keep_path(leg, text);
 	if (err)
 		return err;
-	leave_connection(leg);
+	if (is_early(leg) && !peer->connect)
+		msrp_todo(leg->connection, TODO_PUMP); /* its first chunk is looked at again */
+	else
+		leave_connection(leg);
 	if (peer->connect) {
 		if (msrp_connection_open(leg, &peer->address))
 			COUNT(&leg->endpoint->worker->counters, msrp_connections_opened);

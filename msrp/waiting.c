@@ -8,6 +8,12 @@ bool msrp_leg_is_ready(const struct msrp_leg *leg)
 	return leg->pair && leg->pair->is_bound;
 }
 
+/* What waits at a leg: for the other leg, or (early) to hear whose path is the right one. */
+static bool may_go_on(const struct msrp_leg *leg)
+{
+	return leg->waiting.n && (leg->is_bound ? msrp_leg_is_ready(leg) : leg->peer_path != NULL);
+}
+
 void msrp_waiting_add(struct msrp_connection *c, struct slice octets)
 {
 	struct msrp_leg *leg = c->in.leg;
@@ -55,10 +61,10 @@ void msrp_waiting_replay(struct msrp_connection *c)
 	struct msrp_leg *leg = c->in.way == WAY_WAIT ? c->in.leg : NULL;
 
 	c->must_replay = false;
-	if (leg && leg->waiting.n && msrp_leg_is_ready(leg))
+	if (leg && may_go_on(leg))
 		replay_leg(c, leg);
 	LIST_FOREACH(leg, &c->legs, on_connection) {
-		if (!leg->waiting.n || !msrp_leg_is_ready(leg))
+		if (!may_go_on(leg))
 			continue;
 		if (c->in.way == WAY_NONE)
 			replay_leg(c, leg);

@@ -1,5 +1,6 @@
 /*
- * Chunks that came before the other leg was bound.  A connection that carries
+ * Chunks that came before the other leg was bound, or on a shared connection
+ * before SIP brought the peer's path.  A connection that carries
  * one session is stopped, so this is what was read already; one that carries
  * several goes on, and leg_high bounds what its leg may keep.  When the pair is
  * ready all of it is parsed again, in front of what the connection holds.

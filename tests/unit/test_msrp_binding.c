@@ -248,6 +248,49 @@ static void a_chunk_before_its_path(void **state)
 	world_end(&w);
 }
 
+/* The same on a connection that carries another session: that one goes on meanwhile. */
+static void a_chunk_before_its_path_on_a_shared_connection(void **state)
+{
+	for (unsigned home = 0; home < 2; home++) {
+		struct world w;
+		struct session ready;
+		struct side *early, *wrong;
+		struct client *second;
+		struct chunk chunk;
+		struct msrp_peer peer = { .path = SLICE(ALICE) }, other = { .path = SLICE(BOB) };
+
+		world_init(&w, 2);
+		world_start(&w);
+		ready = open_session(&w, 0);
+		ready.alice = client_open(&w, 0);
+		ready.bob = client_open(&w, 0);
+		bind_side(&w, ready.alice, ready.a);
+		bind_side(&w, ready.bob, ready.b);
+		early = side_open(&w, home, NULL);
+		wrong = side_open(&w, home, NULL);
+		snprintf(early->path, sizeof(early->path), ALICE);
+		snprintf(wrong->path, sizeof(wrong->path), ALICE);
+		client_send(ready.alice, HEAD("early1", "SEND") "Message-ID: 1\r\n-------early1$\r\n", PATHS(early));
+		client_send(ready.alice, HEAD("early2", "SEND") "Message-ID: 2\r\n-------early2$\r\n", PATHS(early));
+		client_send(ready.alice, HEAD("wrong1", "SEND") "Message-ID: 1\r\n-------wrong1$\r\n", PATHS(wrong));
+		exchange(&w, &ready);
+		expect_nothing(&w, ready.alice);
+		second = client_open(&w, home);
+		client_send(second, HEAD("other1", "SEND") "Message-ID: 1\r\n-------other1$\r\n", PATHS(early));
+		expect_chunk(&w, second, "506 Session Already Bound", &chunk);
+		assert_int_equal(msrp_leg_set_peer(early->leg, &peer), 0);
+		expect_answer(&w, ready.alice, early, "early1", "200 OK");
+		expect_answer(&w, ready.alice, early, "early2", "200 OK");
+		assert_int_equal(early->bound, 1);
+		/* the SDP says that somebody else is its peer */
+		assert_int_equal(msrp_leg_set_peer(wrong->leg, &other), 0);
+		expect_chunk(&w, ready.alice, "481 No Such Session", &chunk);
+		assert_int_equal(wrong->bound, 0);
+		exchange(&w, &ready);
+		world_end(&w);
+	}
+}
+
 static void hand_over(void **state)
 {
 	struct world w;
@@ -1027,6 +1070,7 @@ int main(void)
 		cmocka_unit_test(a_second_connection),
 		cmocka_unit_test(the_unbound_deadline),
 		cmocka_unit_test(a_chunk_before_its_path),
+		cmocka_unit_test(a_chunk_before_its_path_on_a_shared_connection),
 		cmocka_unit_test(hand_over),
 		cmocka_unit_test(the_deadline_travels),
 		cmocka_unit_test(a_hundred_sessions_on_one_connection),
