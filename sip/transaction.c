@@ -33,7 +33,9 @@ int sip_transactions_init(struct sip_layer *layer)
 	layer->accepted_table = calloc(TABLE_SIZE, sizeof(*layer->accepted_table));
 	layer->merged_table = calloc(TABLE_SIZE, sizeof(*layer->merged_table));
 	layer->client_table = calloc(TABLE_SIZE, sizeof(*layer->client_table));
-	layer->scratch_n = SIP_SCRATCH_OCTETS + layer->options->body_bytes_max;
+	/* parts of a peer's head come back up to four times: Vias or Route, From and To, target, Call-ID */
+	layer->scratch_n = SIP_SCRATCH_OCTETS + 4 * layer->options->limits.header_bytes +
+		layer->options->body_bytes_max;
 	layer->scratch = malloc(layer->scratch_n);
 	if (!layer->server_table || !layer->accepted_table || !layer->merged_table || !layer->client_table ||
 	    !layer->scratch)
