@@ -6,10 +6,10 @@
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "core/peer_count.h"
 #include "sip/layer.h"
 
 #define FIRST_MESSAGE_MS  32000 /* a connection that never says anything valid               */
-#define ADDRESS_BUCKETS   16384
 #define WAITING_MAX       64    /* clients told when a connect fails; others run into timer B, F */
 
 struct sip_connection {
@@ -34,26 +34,14 @@ struct sip_connection {
 
 int sip_connections_init(struct sip_layer *layer)
 {
-	layer->unbound_per_address = calloc(ADDRESS_BUCKETS, sizeof(*layer->unbound_per_address));
-	if (!layer->unbound_per_address)
-		return ENOMEM;
 	return pool_init(&layer->connections, "connections", sizeof(struct sip_connection),
 		layer->options->connections_max);
-}
-
-static unsigned bucket_of(struct sip_layer *layer, const struct sockaddr_storage *peer)
-{
-	struct slice address = peer->ss_family == AF_INET6 ?
-		slice_of((const char *)&((const struct sockaddr_in6 *)peer)->sin6_addr, 16) :
-		slice_of((const char *)&((const struct sockaddr_in *)peer)->sin_addr, 4);
-
-	return (unsigned)(siphash(&layer->key, address) % ADDRESS_BUCKETS);
 }
 
 static void bind_connection(struct sip_connection *c)
 {
 	if (!c->is_bound && !c->is_outgoing)
-		c->layer->unbound_per_address[c->bucket]--;
+		peer_count_leave(c->bucket);
 	c->is_bound = true;
 }
 
@@ -62,7 +50,7 @@ static void connection_free(struct sip_connection *c, bool at_once)
 	struct sip_layer *layer = c->layer;
 
 	if (!c->is_bound && !c->is_outgoing)
-		layer->unbound_per_address[c->bucket]--;
+		peer_count_leave(c->bucket);
 	if (c->is_waiting) {
 		struct sip_connection **link = &layer->waiting_for_credit;
 		while (*link != c)
@@ -165,7 +153,8 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 		case SIP_PARSE_MORE:
 			return EATEN_ALL;
 		case SIP_PARSE_PING:
-			if (stream_write(c->stream, SLICE("\r\n")) != 0)
+			/* by the same way as all others: who pings and does not read is stopped too */
+			if (sip_connection_write(c, SLICE("\r\n"), (struct sip_client_name){ 0 }) != 0)
 				REFUSED(&layer->worker->counters, REASON_NO_MEMORY);
 			break;
 		case SIP_PARSE_KEEPALIVE:
@@ -366,19 +355,18 @@ static void connection_unmake(struct sip_connection *c)
 	pool_give(&c->layer->connections, c);
 }
 
+/* Counts it unless its address has too many that said nothing valid yet. */
 static bool has_room(struct sip_layer *layer, int fd, unsigned *bucket)
 {
 	struct ring *ring = layer->worker->ring;
 	struct sockaddr_storage peer;
+	unsigned max = layer->options->limits.conns_per_ip;
 
-	*bucket = 0;
 	if (ring->ops->peer_address(ring, fd, &peer) != 0)
 		return false;
-	*bucket = bucket_of(layer, &peer);
-	unsigned max = layer->options->limits.conns_per_ip;
-	if (max == 0 || layer->unbound_per_address[*bucket] < max)
-		return true;
-	return layer->options->is_trusted && layer->options->is_trusted((const struct sockaddr *)&peer);
+	if (layer->options->is_trusted && layer->options->is_trusted((const struct sockaddr *)&peer))
+		max = 0;
+	return peer_count_enter(&peer, max, bucket);
 }
 
 void sip_connection_accepted(struct sip_layer *layer, unsigned listener, int fd)
@@ -398,6 +386,7 @@ void sip_connection_accepted(struct sip_layer *layer, unsigned listener, int fd)
 		if (c)
 			connection_unmake(c);
 		REFUSED(&layer->worker->counters, REASON_POOL_EXHAUSTED);
+		peer_count_leave(bucket);
 		ring->ops->close(ring, fd);
 		return;
 	}
@@ -406,7 +395,6 @@ void sip_connection_accepted(struct sip_layer *layer, unsigned listener, int fd)
 	c->listener = (uint8_t)listener;
 	c->bucket = bucket;
 	c->is_connected = true;
-	layer->unbound_per_address[bucket]++;
 	COUNT(&layer->worker->counters, sip_connections_accepted);
 	worker_arm(layer->worker, &c->stall, FIRST_MESSAGE_MS, on_stall);
 	stream_set_receive(stream, STREAM_MULTISHOT);
@@ -491,7 +479,5 @@ void sip_connections_free(struct sip_layer *layer, bool at_once)
 		connection_free(layer->all, at_once);
 	if (at_once) {
 		pool_free(&layer->connections);
-		free(layer->unbound_per_address);
-		layer->unbound_per_address = NULL;
 	}
 }
