@@ -122,6 +122,7 @@ static unsigned status_of(enum sip_verdict verdict, enum reason *why)
 
 static void wait_for_credit(struct sip_connection *c)
 {
+	worker_disarm(c->layer->worker, &c->stall); /* the message is whole: the owner is slow, not the peer */
 	stream_set_receive(c->stream, STREAM_PAUSED);
 	if (c->is_waiting)
 		return;
