@@ -181,8 +181,11 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 			sip_connection_flow(c, &flow);
 			if (status)
 				sip_transport_answer_bad(layer, &m, &flow, status, why);
-			if (m.framed && verdict != SIP_PARSE_TOO_LARGE_413) /* its body is not read */
+			if (m.framed && verdict != SIP_PARSE_TOO_LARGE_413) { /* its body is not read */
+				if (!status)
+					REFUSED(&layer->worker->counters, why);
 				break;
+			}
 			give_up(c, why, false); /* the stream is lost: the answer still goes out */
 			return EATEN_GONE;
 		}

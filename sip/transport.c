@@ -347,6 +347,8 @@ static void on_accept(struct worker *worker, const struct ring_completion *c)
 		else
 			sip_connection_accepted(layer, listener, c->result);
 	}
+	else if (c->result != -ECANCELED)
+		REFUSED(&worker->counters, REASON_POOL_EXHAUSTED); /* of descriptors, as a rule */
 	if (!c->more)
 		rearm_later(layer, listener);
 }
