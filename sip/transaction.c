@@ -81,6 +81,7 @@ void sip_worker_stop(struct worker *worker, bool all)
 	if (!layer)
 		return;
 	layer->is_stopping = true;
+	worker_disarm(worker, &layer->rearm);
 	for (unsigned i = 0; i < layer->options->listener_count; i++)
 		worker->ring->ops->cancel(worker->ring, ring_token_of(layer->options->listeners[i].proto == LISTEN_UDP ?
 			TOKEN_SIP_DATAGRAM : TOKEN_SIP_ACCEPT, i, 1));

@@ -14,6 +14,7 @@
 #define DATAGRAM_INLINE  1536
 #define DATAGRAMS_MAX    65536
 #define REARM_MS         2
+#define LAST_TURNS_MAX   100 /* of sip_transport_free(), a millisecond each */
 
 /* One datagram on its way out; the ring owns all of it until the completion. */
 struct datagram {
@@ -521,10 +522,32 @@ int sip_transport_init(struct sip_layer *layer)
 	return 0;
 }
 
-/* The ring goes next and with it what is in flight. */
+/* The ring reads what is on its way out until it says that it was sent, and it goes on turning while the
+ * streams below us are closed. */
+static void finish_sending(struct sip_layer *layer)
+{
+	struct worker *worker = layer->worker;
+	struct ring *ring = worker->ring;
+	struct ring_completion done[64];
+
+	for (unsigned turns = 0; turns < LAST_TURNS_MAX && pool_used(&layer->datagrams); turns++) {
+		unsigned n = ring->ops->turn(ring, done, 64, 1000);
+		for (unsigned i = 0; i < n; i++) {
+			unsigned kind = ring_token_kind(done[i].token);
+			if (kind == TOKEN_SIP_SEND || (kind < TOKEN_SIP_FIRST && worker->streams))
+				worker->on_completion[kind](worker, &done[i]);
+			else if (done[i].block)
+				block_release(done[i].block);
+			else if (kind == TOKEN_SIP_ACCEPT && done[i].result >= 0)
+				ring->ops->close(ring, done[i].result);
+		}
+	}
+}
+
 void sip_transport_free(struct sip_layer *layer)
 {
 	worker_disarm(layer->worker, &layer->rearm);
+	finish_sending(layer);
 	for (uint32_t slot = 0; slot < layer->datagrams.made; slot++) {
 		struct datagram *d = pool_at(&layer->datagrams, slot);
 		if (!d)
