@@ -32,6 +32,7 @@ struct im_server {
 	struct msrp_options msrp;
 	struct sockaddr_storage next_hop; /* resolved once; ss_family 0: none */
 	atomic_bool is_draining;
+	atomic_uint session_count; /* of all workers: limits.sessions is the server's, not a worker's */
 };
 
 struct im {

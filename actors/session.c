@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "sip/header.h"
 
 static const struct {
 	const char *name;
@@ -58,17 +59,32 @@ void session_enter(struct session *s, enum session_state next, const char *why)
 
 static const struct actor_type session_type = { "session", session_on_message };
 
+/* One count for all workers: Call-IDs hash unevenly, so a share per worker would refuse too early. */
+static bool take_place(struct im *im)
+{
+	if (atomic_fetch_add(&im->server->session_count, 1) < im->config->limits.sessions)
+		return true;
+	atomic_fetch_sub(&im->server->session_count, 1);
+	return false;
+}
+
 struct session *session_make(struct im *im)
 {
-	struct session *s = pool_take(&im->sessions);
+	struct session *s;
 
-	if (!s)
+	if (!take_place(im))
 		return NULL;
+	s = pool_take(&im->sessions);
+	if (!s) {
+		atomic_fetch_sub(&im->server->session_count, 1);
+		return NULL;
+	}
 	s->im = im;
 	s->a.session = s->b.session = s;
 	s->a.timer.events = s->b.timer.events = &session_timer_handlers;
 	if (actor_open(im->worker, &s->actor, &session_type) != 0) {
 		pool_give(&im->sessions, s);
+		atomic_fetch_sub(&im->server->session_count, 1);
 		return NULL;
 	}
 	gauge_set(&im->worker->counters, GAUGE_sessions, pool_used(&im->sessions));
@@ -82,8 +98,10 @@ static void close_side(struct side *side)
 		msrp_leg_close(side->leg);
 	side->leg = NULL;
 	session_timer_stop(&side->timer);
-	if (side->refresh)
+	if (side->refresh) {
+		sip_client_cancel(side->refresh); /* a re-INVITE that is only being tried would wait for ever */
 		sip_client_forget(side->refresh);
+	}
 	side->refresh = NULL;
 	if (side->dialog)
 		sip_dialog_close(side->dialog);
@@ -115,6 +133,7 @@ static void session_free(struct session *s)
 	free(s->bye_headers);
 	actor_close(&s->actor);
 	pool_give(&im->sessions, s);
+	atomic_fetch_sub(&im->server->session_count, 1);
 	COUNT(&im->worker->counters, sessions_ended);
 	gauge_set(&im->worker->counters, GAUGE_sessions, pool_used(&im->sessions));
 	pool_gauge_set(&im->worker->counters, POOL_sessions, pool_used(&im->sessions));
@@ -197,7 +216,7 @@ void session_fail(struct session *s, unsigned status, enum reason why)
 /* ---- the end ---- */
 
 /* One request in a dialog; its events come with `side`. */
-int session_send(struct side *side, const char *method, struct slice headers,
+int session_send(struct side *side, const char *method, struct slice headers, struct slice sdp,
 	const struct sip_client_events *events, struct sip_client **client)
 {
 	char text[4096];
@@ -206,10 +225,27 @@ int session_send(struct side *side, const char *method, struct slice headers,
 	sip_dialog_write(side->dialog, &out, method, 0);
 	buffer_put(&out, headers);
 	struct sip_outgoing request = { .method = slice_str(method), .uri = side->dialog->target,
-		.headers = buffer_slice(&out), .target = side->dialog->next };
+		.headers = buffer_slice(&out), .target = side->dialog->next,
+		.content_type = sdp.n ? SLICE("application/sdp") : SLICE_EMPTY, .body = sdp };
 	if (out.overflow)
 		return ENOMEM;
 	return sip_client_send(client, side->session->im->worker, &request, events, side);
+}
+
+void session_acknowledge(struct side *side, struct sip_client *client, const struct sip_message *response,
+	uint32_t cseq)
+{
+	char text[4096];
+	struct buffer out = buffer_over(text, sizeof(text));
+	struct sip_address to;
+
+	if (!sip_address_decode(sip_header_value(response, SIP_HDR_TO), &to))
+		return;
+	sip_dialog_write(side->dialog, &out, "ACK", cseq);
+	struct sip_outgoing ack = { .method = SLICE("ACK"), .uri = side->dialog->target,
+		.headers = buffer_slice(&out), .target = side->dialog->next };
+	if (!out.overflow)
+		(void)sip_client_ack(client, to.tag, &ack); /* ENOMEM: he repeats his 2xx, we try again */
 }
 
 static void on_bye_done(struct sip_client *client, const struct sip_message *m, void *arg);
@@ -230,7 +266,7 @@ static void send_bye(struct side *side, struct slice headers)
 		return;
 	}
 	side->bye_is_out = true;
-	if (session_send(side, "BYE", headers, &bye_events, &bye) == 0)
+	if (session_send(side, "BYE", headers, SLICE_EMPTY, &bye_events, &bye) == 0)
 		s->byes_out++;
 }
 

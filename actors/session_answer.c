@@ -32,21 +32,6 @@ static void relay_provisional(struct session *s, const struct sip_message *respo
 		.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
 }
 
-static void acknowledge(struct session *s, struct sip_client *client, const struct sip_message *response)
-{
-	char text[4096];
-	struct buffer out = buffer_over(text, sizeof(text));
-	struct sip_address to;
-
-	if (!sip_address_decode(sip_header_value(response, SIP_HDR_TO), &to))
-		return;
-	sip_dialog_write(s->b.dialog, &out, "ACK", s->b.dialog->local_cseq);
-	struct sip_outgoing ack = { .method = SLICE("ACK"), .uri = s->b.dialog->target,
-		.headers = buffer_slice(&out), .target = s->b.dialog->next };
-	if (!out.overflow)
-		(void)sip_client_ack(client, to.tag, &ack); /* ENOMEM: B repeats its 2xx, we try again */
-}
-
 static bool answer_a(struct session *s, const struct sip_message *response, const struct sdp *answer,
 	const struct sdp_media *media)
 {
@@ -73,6 +58,7 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 		return false;
 	s->a.peer_sdp = session_sdp_hash(&offer);
 	write_answer_headers(s, &headers, &invite, response);
+	s->a.takes_update = sip_items_have(&invite, SIP_HDR_ALLOW, "UPDATE");
 	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
 	outgoing_passed_on(&headers, response, identity_hides_answerer(s->im, response));
 	if (headers.overflow)
@@ -110,7 +96,8 @@ static void on_accepted(struct session *s, struct sip_client *client, const stru
 		session_fail(s, 480, REASON_SYNTAX); /* no Contact or tag: not even an ACK can be sent */
 		return;
 	}
-	acknowledge(s, client, response);
+	session_acknowledge(&s->b, client, response, s->b.invite_cseq);
+	s->b.takes_update = sip_items_have(response, SIP_HDR_ALLOW, "UPDATE");
 	if (s->state == SESSION_CANCELLED) { /* it crossed our CANCEL */
 		session_end(s, NULL);
 		return;

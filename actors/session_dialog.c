@@ -51,6 +51,11 @@ const struct msrp_leg_events session_leg_events = { on_leg_bound, on_leg_lost };
 
 /* ---- requests inside the dialogs ---- */
 
+static bool is_established(const struct session *s)
+{
+	return s->state == SESSION_BINDING || s->state == SESSION_ACTIVE || s->state == SESSION_DETACHED;
+}
+
 static void on_bye(struct side *side, struct sip_server *server, const struct sip_message *m)
 {
 	struct session *s = side->session;
@@ -67,7 +72,7 @@ static void on_bye(struct side *side, struct sip_server *server, const struct si
 		session_cancelled(s); /* RFC 3261 15: A may end his early dialog by BYE too */
 		return;
 	}
-	if (s->state != SESSION_BINDING && s->state != SESSION_ACTIVE && s->state != SESSION_DETACHED)
+	if (!is_established(s))
 		return;
 	sip_copy_headers(&headers, m, SIP_HDR_REASON);
 	session_end_with(s, headers.overflow ? SLICE_EMPTY : buffer_slice(&headers), "bye");
@@ -94,8 +99,12 @@ static void on_refresh(struct side *side, struct sip_server *server, const struc
 			.headers = SLICE("Retry-After: 5\r\n") });
 		return;
 	}
-	if (s->state != SESSION_BINDING && s->state != SESSION_ACTIVE && s->state != SESSION_DETACHED) {
+	if (!is_established(s)) {
 		sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
+		return;
+	}
+	if (side->refresh && !side->takes_update && (has_offer || m->method == SIP_INVITE)) { /* RFC 3261 14.2 */
+		sip_server_refuse(server, 491, REASON_REQUEST_PENDING);
 		return;
 	}
 	if (has_offer && (session_sdp_read(m, &sdp, &media) != SDP_ACCEPTED ||
@@ -159,9 +168,13 @@ static void on_refresh_answered(struct sip_client *client, const struct sip_mess
 
 	if (m->status < 200)
 		return;
+	if (m->status < 300)
+		(void)sip_dialog_refresh_target(side->dialog, m); /* without memory the old one may still do */
+	if (m->status < 300 && !side->takes_update)
+		session_acknowledge(side, client, m, side->invite_cseq);
 	sip_client_forget(client);
 	side->refresh = NULL;
-	if (m->status < 300)
+	if (m->status < 300 && is_established(side->session))
 		session_timer_accepted(&side->timer, m, side->session->im);
 }
 
@@ -176,12 +189,22 @@ static const struct sip_client_events refresh_events = { on_refresh_answered, on
 static void on_refresh_needed(struct session_timer *timer)
 {
 	struct side *side = (struct side *)((char *)timer - offsetof(struct side, timer));
-	char text[128];
+	struct im *im = side->session->im;
+	char text[1024];
 	struct buffer headers = buffer_over(text, sizeof(text));
+	struct sip_flow flow = outgoing_flow(im, &side->dialog->next);
+	struct slice offer = side->takes_update ? SLICE_EMPTY : slice_of(side->sdp, side->sdp_n);
 
-	buffer_printf(&headers, "Supported: timer\r\nSession-Expires: %u;refresher=uac\r\n", timer->expires_s);
+	if (side->refresh) /* still under way; a second one would be nobody's */
+		return;
+	outgoing_contact(&headers, im, &flow, slice_of(side->contact, MINTED_CHARS));
+	buffer_printf(&headers, "Allow: " IM_ALLOW "\r\nSupported: timer\r\n"
+		"Session-Expires: %u;refresher=uac\r\nMin-SE: %llu\r\n", timer->expires_s,
+		(unsigned long long)im->config->timers.min_se_ms / 1000);
+	side->invite_cseq = side->dialog->local_cseq + 1;
 	/* not sent or not answered: the session ends with its timer */
-	if (session_send(side, "UPDATE", buffer_slice(&headers), &refresh_events, &side->refresh) != 0)
+	if (session_send(side, offer.n ? "INVITE" : "UPDATE", buffer_slice(&headers), offer, &refresh_events,
+		    &side->refresh) != 0)
 		side->refresh = NULL;
 }
 

@@ -22,7 +22,9 @@ struct side {
 	uint64_t peer_sdp;  /* hash of what it last sent, to tell a refresh from a change */
 	char contact[MINTED_CHARS];
 	uint64_t sdp_id;
-	struct sip_client *refresh; /* an UPDATE of ours that is under way */
+	struct sip_client *refresh; /* an UPDATE or re-INVITE of ours that is under way */
+	uint32_t invite_cseq; /* of our last INVITE to this side: its ACK has the same */
+	bool takes_update;  /* its Allow has UPDATE (IM-6.2.3.1-2); else refreshes are re-INVITEs */
 	bool is_bound, bye_is_out, has_left;
 	bool bye_waits;     /* a only: for the ACK of our 2xx, session.bye_headers with it */
 };
@@ -76,9 +78,13 @@ void session_end_with(struct session *s, struct slice headers, const char *why);
 /* We end it; `reason` NULL: it had not begun. */
 void session_end(struct session *s, const char *reason);
 
-/* One request in the dialog of a side; its events come with the side.  0 or ENOMEM. */
-int session_send(struct side *side, const char *method, struct slice headers,
+/* One request in the dialog of a side, with a description or without; its events come with the side.  0 or
+ * ENOMEM. */
+int session_send(struct side *side, const char *method, struct slice headers, struct slice sdp,
 	const struct sip_client_events *events, struct sip_client **client);
+/* The ACK of a 2xx that `client`, an INVITE in the dialog of the side with that CSeq, got. */
+void session_acknowledge(struct side *side, struct sip_client *client, const struct sip_message *response,
+	uint32_t cseq);
 
 /* A copy in *to, whose old content is freed.  False: no memory, nothing changed. */
 bool session_keep(char **to, size_t *to_n, struct slice text);

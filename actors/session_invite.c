@@ -11,6 +11,7 @@
 #include "actors/outgoing.h"
 #include "actors/user.h"
 #include "core/siphash.h"
+#include "sip/header.h"
 
 /* A's INVITE again, to build B's from it. */
 bool session_reread_invite(const struct session *s, struct sip_message *m)
@@ -67,6 +68,16 @@ static int open_b_dialog(struct session *s, const struct sip_message *m, const s
 	return sip_dialog_open_client(&s->b.dialog, s->im->worker, &start);
 }
 
+/* D1-04: B's client refreshes; the originating side copies the role, and refreshes its inner leg itself. */
+static const char *refresher_of(const struct session *s, const struct sip_message *m)
+{
+	struct sip_session_expires wanted;
+	bool is_originating = s->im->config->core.mode == MODE_IMS && s->callee_n == 0;
+
+	return is_originating && sip_session_expires_decode(sip_header_value(m, SIP_HDR_SESSION_EXPIRES), &wanted) &&
+			       wanted.refresher == SIP_REFRESHER_UAC ? "uac" : "uas";
+}
+
 static void write_invite_headers(struct session *s, struct buffer *out, const struct sip_message *m)
 {
 	const struct timers_options *timers = &s->im->config->timers;
@@ -82,12 +93,14 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	buffer_put(out, s->b.dialog->remote);
 	buffer_lit(out, "\r\nCall-ID: ");
 	buffer_put(out, s->b.dialog->call_id);
-	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", ++s->b.dialog->local_cseq);
+	s->b.invite_cseq = ++s->b.dialog->local_cseq;
+	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", s->b.invite_cseq);
 	outgoing_contact(out, s->im, &s->outgoing_flow, slice_of(s->b.contact, MINTED_CHARS));
 	identity_write(out, s->im, s->caller, m);
 	buffer_lit(out, "Accept-Contact: *;" IM_FEATURE_TAG ";explicit\r\nAllow: " IM_ALLOW "\r\nSupported: timer\r\n");
-	buffer_printf(out, "Session-Expires: %llu;refresher=uas\r\nMin-SE: %llu\r\n",
-		(unsigned long long)timers->session_expires_ms / 1000, (unsigned long long)timers->min_se_ms / 1000);
+	buffer_printf(out, "Session-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
+		(unsigned long long)timers->session_expires_ms / 1000, refresher_of(s, m),
+		(unsigned long long)timers->min_se_ms / 1000);
 	outgoing_passed_on(out, m, identity_hides_sender(s->im, s->caller));
 }
 

@@ -63,17 +63,17 @@ void session_timer_answer(struct session_timer *timer, const struct sip_message 
 	uint32_t most = (uint32_t)(im->config->timers.session_expires_ms / 1000);
 	uint32_t least = (uint32_t)(im->config->timers.min_se_ms / 1000), asked_least = 0;
 
-	buffer_lit(headers, "Supported: timer\r\n");
-	if (!sip_items_have(request, SIP_HDR_SUPPORTED, "timer"))
-		return;
 	(void)sip_seconds_of(request, SIP_HDR_MIN_SE, &asked_least); /* absent: 0 is right */
 	if (asked_least > least)
 		least = asked_least;
 	timer->worker = im->worker;
-	timer->expires_s = has ? wanted.seconds : most;
-	if (timer->expires_s > most)
-		timer->expires_s = most > least ? most : least;
-	timer->we_refresh = has && wanted.refresher == SIP_REFRESHER_UAS; /* the UAC's choice is kept */
+	timer->expires_s = most > least ? most : least;
+	if (has && wanted.seconds < timer->expires_s) /* RFC 4028 9: never more than was asked for */
+		timer->expires_s = wanted.seconds;
+	/* D1-04: the UAC's choice is kept; who knows no session timer is refreshed by us */
+	timer->we_refresh = (has && wanted.refresher == SIP_REFRESHER_UAS) ||
+			    !sip_items_have(request, SIP_HDR_SUPPORTED, "timer");
+	buffer_lit(headers, "Supported: timer\r\n");
 	buffer_printf(headers, "Session-Expires: %u;refresher=%s\r\n", timer->expires_s,
 		timer->we_refresh ? "uas" : "uac");
 	if (!timer->we_refresh)
@@ -85,11 +85,16 @@ void session_timer_accepted(struct session_timer *timer, const struct sip_messag
 {
 	struct sip_session_expires agreed;
 
-	if (!sip_session_expires_decode(sip_header_value(response, SIP_HDR_SESSION_EXPIRES), &agreed) ||
-	    agreed.seconds == 0)
+	uint32_t least = (uint32_t)(im->config->timers.min_se_ms / 1000);
+
+	if (!sip_session_expires_decode(sip_header_value(response, SIP_HDR_SESSION_EXPIRES), &agreed)) {
+		if (timer->expires_s && timer->we_refresh) /* he knows no session timer: we go on */
+			start(timer);
 		return;
+	}
 	timer->worker = im->worker;
-	timer->expires_s = agreed.seconds;
+	/* less than the Min-SE that we sent is not his to choose: he would have us refresh without end */
+	timer->expires_s = agreed.seconds > least ? agreed.seconds : least;
 	timer->we_refresh = agreed.refresher != SIP_REFRESHER_UAS; /* uac is us; unsaid: it falls to us */
 	start(timer);
 }

@@ -31,12 +31,13 @@ void session_timer_refuse(struct im *im, struct sip_server *server);
 
 /*
  * Writes Session-Expires, and Require where RFC 4028 wants it, into our 2xx to `request`, and starts
- * the timer.  A peer without `Supported: timer` gets none: there would be nobody to refresh.
+ * the timer.  A peer without `Supported: timer` is refreshed by us (D1-04).
  */
 void session_timer_answer(struct session_timer *timer, const struct sip_message *request, struct im *im,
 	struct buffer *headers);
 
-/* Starts the timer as the peer's 2xx to our request says. */
+/* Starts the timer as the peer's 2xx to our request says.  A refresh answered without Session-Expires
+ * leaves us the refresher. */
 void session_timer_accepted(struct session_timer *timer, const struct sip_message *response, struct im *im);
 
 void session_timer_stop(struct session_timer *timer);

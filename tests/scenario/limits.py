@@ -164,3 +164,23 @@ async def strange_but_legal(world):
     text = text.replace("Max-Forwards: 70", "MAX-FORWARDS:   70\r\nX-Empty:", 1)
     raw.send(text.encode())
     same(await raw.answer(request.call_id), 480, "MESSAGE to an offline user")
+
+
+@scenario(modes=("standalone",), own={"limits.sessions": "2"}, least_workers=2)
+async def sessions_limit(world):
+    """limits.sessions holds for the server, not for each worker: of eight INVITEs two are taken, the
+    others get 503 with Retry-After; a place that is free again is taken again."""
+    alice, bob = await world.pair()
+    calls = [alice.invite(bob) for i in range(8)]
+    invitations = [await bob.expect_invite(), await bob.expect_invite()]
+    for i in range(6):
+        await asyncio.sleep(0.05)
+    refused = [c for c in calls if c.transaction.last is not None]
+    same([c.transaction.last.status for c in refused], [503] * 6, "INVITEs beyond limits.sessions")
+    check(refused[0].transaction.last.get("Retry-After"), "503 without Retry-After")
+    await bob.quiet(0.05)
+    for invitation in invitations:
+        invitation.refuse(486)
+    for call in calls:
+        await call.transaction.final()
+    await world.normal_session()
