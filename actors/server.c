@@ -14,6 +14,7 @@
 #include "actors/listeners.h"
 #include "core/log.h"
 #include "core/minted.h"
+#include "core/peer_count.h"
 #include "core/stream.h"
 #include "sip/dialog.h"
 #include "sip/owner.h"
@@ -222,6 +223,7 @@ static void fill_options(struct server *server)
 	msrp->limits = config->limits;
 	msrp->msrp_transaction_ms = config->timers.msrp_transaction_ms;
 	msrp->legs_max = config->limits.sessions * 2;
+	msrp->is_trusted = is_trusted;
 }
 
 static bool is_ready(void *arg)
@@ -292,7 +294,7 @@ static int start_threads(struct server *server)
 int server_start(struct server **out, struct config *config)
 {
 	struct server *server = calloc(1, sizeof(*server));
-	uint8_t keys[2][16];
+	uint8_t keys[3][16];
 	int err;
 
 	if (!server)
@@ -307,6 +309,7 @@ int server_start(struct server **out, struct config *config)
 		return err;
 	minted_init(keys[0], server->group.count);
 	sip_owner_init(keys[1]);
+	peer_count_init(keys[2]);
 	if ((err = resolve_next_hop(server)) || (err = listeners_open(&server->im, config, server->group.count)) ||
 	    (err = listeners_name_home(&server->im, config)) || (err = open_http(server)) ||
 	    (err = start_threads(server)))

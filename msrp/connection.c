@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "core/peer_count.h"
 #include "msrp/binding.h"
 #include "msrp/foreign.h"
 #include "msrp/leg_internal.h"
@@ -45,6 +46,30 @@ struct msrp_connection *msrp_connection_make_proxy(struct msrp_endpoint *endpoin
 	return c;
 }
 
+static bool count_address(struct msrp_connection *c, int fd)
+{
+	const struct msrp_options *options = c->endpoint->options;
+	struct ring *ring = c->endpoint->worker->ring;
+	unsigned max = options->limits.conns_per_ip;
+	struct sockaddr_storage peer;
+
+	if (ring->ops->peer_address(ring, fd, &peer) != 0)
+		return false; /* it closed already */
+	if (options->is_trusted && options->is_trusted((const struct sockaddr *)&peer))
+		max = 0;
+	c->is_counted = peer_count_enter(&peer, max, &c->address_bucket);
+	if (!c->is_counted)
+		REFUSED(&c->endpoint->worker->counters, REASON_CONNECTION_LIMIT);
+	return c->is_counted;
+}
+
+static void uncount_address(struct msrp_connection *c)
+{
+	if (c->is_counted)
+		peer_count_leave(c->address_bucket);
+	c->is_counted = false;
+}
+
 struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, int fd,
 	uint64_t unbound_at_ms)
 {
@@ -54,8 +79,8 @@ struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, in
 
 	if (!c)
 		return NULL;
-	c->stream = stream_adopt(worker, fd, &stream_events, c);
-	if (!c->stream) {
+	if (!count_address(c, fd) || !(c->stream = stream_adopt(worker, fd, &stream_events, c))) {
+		uncount_address(c);
 		pool_give(&endpoint->connections, c);
 		return NULL;
 	}
@@ -98,15 +123,21 @@ void msrp_connection_join(struct msrp_connection *c, struct msrp_leg *leg)
 	c->leg_count++;
 }
 
+void msrp_connection_has_session(struct msrp_connection *c)
+{
+	if (!c->was_bound) {
+		c->was_bound = true;
+		worker_disarm(c->endpoint->worker, &c->timer);
+		uncount_address(c);
+	}
+	msrp_connection_set_receive(c);
+}
+
 void msrp_connection_bind(struct msrp_connection *c, struct msrp_leg *leg)
 {
 	msrp_connection_join(c, leg);
 	leg->is_bound = true;
-	if (!c->was_bound) {
-		c->was_bound = true;
-		worker_disarm(c->endpoint->worker, &c->timer);
-	}
-	msrp_connection_set_receive(c);
+	msrp_connection_has_session(c);
 	msrp_leg_on_bound(leg);
 }
 
@@ -458,6 +489,7 @@ static void release(struct msrp_connection *c)
 	struct msrp_endpoint *endpoint = c->endpoint;
 
 	worker_disarm(endpoint->worker, &c->timer);
+	uncount_address(c);
 	if (c->early_for)
 		c->early_for->early = NULL;
 	if (c->pauses & PAUSE_CREDIT)

@@ -11,7 +11,8 @@
 
 #include "msrp/endpoint.h"
 
-/* An accepted or handed over descriptor.  NULL: pool exhausted; `fd` is the caller's. */
+/* An accepted or handed over descriptor.  NULL: pool exhausted, or one too many of its address that names
+ * no session (limits.conns_per_ip); `fd` is the caller's. */
 struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, int fd,
 	uint64_t unbound_at_ms);
 
@@ -37,6 +38,9 @@ void msrp_connection_close_if_unused(struct msrp_connection *c);
 void msrp_connection_join(struct msrp_connection *c, struct msrp_leg *leg);
 void msrp_connection_bind(struct msrp_connection *c, struct msrp_leg *leg);
 void msrp_connection_unbind(struct msrp_connection *c, struct msrp_leg *leg);
+
+/* It carries a session, here or elsewhere: limits.conns_per_ip and limits.unbound are over for it. */
+void msrp_connection_has_session(struct msrp_connection *c);
 
 /* Reads no more for that reason; reads again when the last reason is gone. */
 void msrp_connection_pause(struct msrp_connection *c, unsigned why);

@@ -100,12 +100,13 @@ struct msrp_connection {
 	struct timer timer;     /* until bound: limits.unbound; then limits.chunk_stall    */
 	uint64_t unbound_at_ms, progress_ms;
 	unsigned pauses, todo;
+	unsigned address_bucket; /* of limits.conns_per_ip, while is_counted               */
 	unsigned waits_for;     /* PAUSE_CREDIT: the owner; HANDOVER: to whom              */
 	struct msrp_leg *early_for; /* PAUSE_REWOUND: the leg whose peer is not known yet  */
 	TAILQ_ENTRY(msrp_connection) todo_link;
 	TAILQ_ENTRY(msrp_connection) credit_link;
 	enum reason lost_why;
-	bool is_lost, was_bound, was_handed_over, is_connecting, is_slowed, holds_senders;
+	bool is_counted, is_lost, was_bound, was_handed_over, is_connecting, is_slowed, holds_senders;
 	bool must_replay;       /* something waits at a leg for the end of the open chunk  */
 	struct msrp_foreign_home *foreign; /* home side: owners of sessions elsewhere      */
 	struct msrp_proxy *proxy;          /* owner side: there is no stream here          */

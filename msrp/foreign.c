@@ -207,14 +207,6 @@ int msrp_foreign_send(struct msrp_connection *c, unsigned owner, struct slice oc
 	return 0;
 }
 
-/* The first session of another worker makes it a connection that carries something. */
-static void on_first_session(struct msrp_connection *c)
-{
-	c->was_bound = true;
-	worker_disarm(c->endpoint->worker, &c->timer);
-	msrp_connection_set_receive(c);
-}
-
 static void on_home_credit(struct worker *worker, struct msg *msg)
 {
 	struct octets_msg *m = (struct octets_msg *)msg;
@@ -230,7 +222,7 @@ static void on_home_credit(struct worker *worker, struct msg *msg)
 		if (msg->err)
 			msrp_connection_lose(c, REASON_POOL_EXHAUSTED);
 		else if (m->has_legs && !c->was_bound)
-			on_first_session(c);
+			msrp_connection_has_session(c);
 		msrp_connection_close_if_unused(c);
 	}
 	free(m);

@@ -41,6 +41,7 @@ struct msrp_options {
 	struct limits_options limits;
 	uint64_t msrp_transaction_ms;   /* timers.msrp_transaction */
 	unsigned legs_max;
+	bool (*is_trusted)(const struct sockaddr *); /* exempt from conns_per_ip; NULL: nobody */
 	unsigned listener_count;
 	struct msrp_listener listeners[MSRP_LISTENERS_MAX];
 };

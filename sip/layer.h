@@ -77,7 +77,6 @@ struct sip_layer {
 	struct pool connections;
 	struct sip_connection *all;
 	struct sip_connection *waiting_for_credit;
-	uint16_t *unbound_per_address; /* buckets of peers without a valid message yet */
 
 	/* ---- transactions ---- */
 	struct pool servers, clients;

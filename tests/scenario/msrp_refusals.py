@@ -3,7 +3,7 @@ import asyncio
 import re
 import secrets
 
-from ua import check, msrp, same
+from ua import Failure, check, msrp, same
 from world import scenario
 
 
@@ -220,3 +220,33 @@ async def half_open_connections(world):
     for wire in wires:
         wire.close()
     await world.normal_session()
+
+
+@scenario(own={"core.trusted": "[]", "limits.conns_per_ip": "4", "limits.unbound": "20s"}, modes=("standalone",),
+          transports=("udp",))
+async def connections_of_one_address(world):
+    """The fifth connection of one address that names no session is closed, whichever worker accepts it; one that
+    carries a session does not count."""
+    host, port = world.msrp_address
+    sa, sb = await world.session()
+    silent = [await asyncio.open_connection(host, port) for _ in range(4)]
+    reader, writer = await asyncio.open_connection(host, port)
+    same(await asyncio.wait_for(reader.read(1), 5), b"", "octets on the fifth connection")
+    writer.close()
+    sending = sa.leg.send(b"still here")
+    if asyncio.iscoroutine(sending):
+        await sending
+    silent[0][1].close()
+    for _ in range(50):  # the server sees the close a moment later
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            await asyncio.wait_for(reader.read(1), 0.2)
+        except asyncio.TimeoutError:
+            break
+        writer.close()
+    else:
+        raise Failure("no connection is accepted after one was closed")
+    for _, other in silent[1:] + [(reader, writer)]:
+        other.close()
+    await sa.hang_up()
+    await sb.wait_bye()
