@@ -67,7 +67,7 @@ static void start(void)
 static void every_producer_in_order_and_no_wake_up_lost(void **state)
 {
 	static struct numbered messages[PRODUCERS][MESSAGES];
-	unsigned next[PRODUCERS] = { 0 }, sleeps = 0;
+	unsigned next[PRODUCERS] = { 0 }, declared = 0, sleeps = 0;
 	pthread_t threads[PRODUCERS];
 
 	start();
@@ -85,6 +85,7 @@ static void every_producer_in_order_and_no_wake_up_lost(void **state)
 			taken++;
 			continue;
 		}
+		declared++;
 		if (mailbox_sleep(&mailbox)) {
 			sleeps++;
 			sleep_until_rung();
@@ -95,8 +96,8 @@ static void every_producer_in_order_and_no_wake_up_lost(void **state)
 		assert_int_equal(pthread_join(threads[p], NULL), 0);
 	assert_null(mailbox_take(&mailbox));
 	assert_true(sleeps > 0);
-	/* only a consumer that declared itself idle is rung for */
-	CHECK(atomic_load(&rung) <= sleeps, "%u rings for %u sleeps\n", atomic_load(&rung), sleeps);
+	/* only a consumer that declared itself idle is rung for, even if it then found something to do */
+	CHECK(atomic_load(&rung) <= declared, "%u rings, %u times idle\n", atomic_load(&rung), declared);
 	print_message("%u messages, %u times asleep\n", PRODUCERS * MESSAGES, sleeps);
 }
 
