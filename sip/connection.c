@@ -17,6 +17,7 @@ struct sip_connection {
 	struct stream *stream;
 	struct sip_connection *next, **link; /* all of the worker */
 	struct sip_connection *next_waiting;
+	struct sip_connection *opened_next; /* that we opened: of one chain of layer->opened */
 	struct sip_framer framer;
 	char *held;                /* octets of a message that is not whole yet */
 	size_t held_n, held_size;
@@ -34,23 +35,50 @@ struct sip_connection {
 
 int sip_connections_init(struct sip_layer *layer)
 {
+	layer->opened = calloc(SIP_OPENED_CHAINS, sizeof(*layer->opened));
+	if (!layer->opened)
+		return ENOMEM;
 	return pool_init(&layer->connections, "connections", sizeof(struct sip_connection),
 		layer->options->connections_max);
 }
 
 static void bind_connection(struct sip_connection *c)
 {
-	if (!c->is_bound && !c->is_outgoing)
+	if (!c->is_bound)
 		peer_count_leave(c->bucket);
 	c->is_bound = true;
+}
+
+/* By address and port: a request must not walk all that ever connected to find its way. */
+static struct sip_connection **opened_chain(struct sip_layer *layer, const struct sockaddr_storage *to)
+{
+	char name[18];
+	size_t n;
+
+	if (to->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)to;
+		memcpy(name, &in6->sin6_addr, n = 16);
+		memcpy(name + n, &in6->sin6_port, 2);
+	} else {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)to;
+		memcpy(name, &in->sin_addr, n = 4);
+		memcpy(name + n, &in->sin_port, 2);
+	}
+	return &layer->opened[siphash(&layer->key, slice_of(name, n + 2)) % SIP_OPENED_CHAINS];
 }
 
 static void connection_free(struct sip_connection *c, bool at_once)
 {
 	struct sip_layer *layer = c->layer;
 
-	if (!c->is_bound && !c->is_outgoing)
+	if (!c->is_bound)
 		peer_count_leave(c->bucket);
+	if (c->is_outgoing) {
+		struct sip_connection **link = opened_chain(layer, &c->stream->peer);
+		while (*link != c)
+			link = &(*link)->opened_next;
+		*link = c->opened_next;
+	}
 	if (c->is_waiting) {
 		struct sip_connection **link = &layer->waiting_for_credit;
 		while (*link != c)
@@ -413,16 +441,10 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
 	return sip_flow_equal(&fa, &fb);
 }
 
-struct sip_connection *sip_connection_to(struct sip_layer *layer, enum sip_protocol protocol,
-	const struct sockaddr_storage *address)
+static struct sip_connection *connection_open(struct sip_layer *layer, const struct sockaddr_storage *address)
 {
-	if (protocol != SIP_TCP || layer->is_stopping)
-		return NULL;
-	/* only what we opened: few, towards the core */
-	for (struct sip_connection *c = layer->all; c; c = c->next)
-		if (c->is_outgoing && same_address(&c->stream->peer, address))
-			return c;
-	struct sip_connection *c = connection_make(layer);
+	struct sip_connection *c = connection_make(layer), **chain = opened_chain(layer, address);
+
 	if (!c)
 		return NULL;
 	c->stream = stream_connect(layer->worker, address, &events, c);
@@ -432,11 +454,30 @@ struct sip_connection *sip_connection_to(struct sip_layer *layer, enum sip_proto
 	}
 	c->protocol = SIP_TCP;
 	c->is_outgoing = c->is_bound = true;
+	c->opened_next = *chain;
+	*chain = c;
 	for (unsigned i = layer->options->listener_count; i-- > 0;)
 		if (layer->options->listeners[i].proto == LISTEN_TCP)
 			c->listener = (uint8_t)i;
 	COUNT(&layer->worker->counters, sip_connections_opened);
 	return c;
+}
+
+static struct sip_connection *find_opened(struct sip_layer *layer, const struct sockaddr_storage *address)
+{
+	for (struct sip_connection *c = *opened_chain(layer, address); c; c = c->opened_next)
+		if (same_address(&c->stream->peer, address))
+			return c;
+	return NULL;
+}
+
+struct sip_connection *sip_connection_to(struct sip_layer *layer, enum sip_protocol protocol,
+	const struct sockaddr_storage *address)
+{
+	if (protocol != SIP_TCP || layer->is_stopping)
+		return NULL;
+	struct sip_connection *c = find_opened(layer, address);
+	return c ? c : connection_open(layer, address);
 }
 
 struct sip_connection *sip_connection_find(struct sip_layer *layer, uint32_t slot, uint32_t generation)
@@ -483,5 +524,7 @@ void sip_connections_free(struct sip_layer *layer, bool at_once)
 		connection_free(layer->all, at_once);
 	if (at_once) {
 		pool_free(&layer->connections);
+		free(layer->opened);
+		layer->opened = NULL;
 	}
 }

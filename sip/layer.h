@@ -29,6 +29,7 @@ enum { TOKEN_SIP_ACCEPT = TOKEN_SIP_FIRST, TOKEN_SIP_DATAGRAM, TOKEN_SIP_SEND };
 #define SIP_CREDIT 512
 
 #define SIP_SCRATCH_OCTETS (256 * 1024)
+#define SIP_OPENED_CHAINS  4096
 
 #define SIP_T2_MS 4000
 #define SIP_T4_MS 5000
@@ -76,6 +77,7 @@ struct sip_layer {
 	/* ---- connections ---- */
 	struct pool connections;
 	struct sip_connection *all;
+	struct sip_connection **opened; /* chains of those that we opened, by address */
 	struct sip_connection *waiting_for_credit;
 
 	/* ---- transactions ---- */
