@@ -44,9 +44,11 @@ int sip_connections_init(struct sip_layer *layer)
 
 static void bind_connection(struct sip_connection *c)
 {
-	if (!c->is_bound)
-		peer_count_leave(c->bucket);
+	if (c->is_bound)
+		return;
+	peer_count_leave(c->bucket);
 	c->is_bound = true;
+	worker_disarm(c->layer->worker, &c->stall);
 }
 
 /* By address and port: a request must not walk all that ever connected to find its way. */
@@ -388,26 +390,23 @@ static void connection_unmake(struct sip_connection *c)
 }
 
 /* Counts it unless its address has too many that said nothing valid yet. */
-static bool has_room(struct sip_layer *layer, int fd, unsigned *bucket)
+static bool has_room(struct sip_layer *layer, const struct sockaddr_storage *peer, unsigned *bucket)
 {
-	struct ring *ring = layer->worker->ring;
-	struct sockaddr_storage peer;
 	unsigned max = layer->options->limits.conns_per_ip;
 
-	if (ring->ops->peer_address(ring, fd, &peer) != 0)
-		return false;
-	if (layer->options->is_trusted && layer->options->is_trusted((const struct sockaddr *)&peer))
+	if (layer->options->is_trusted && layer->options->is_trusted((const struct sockaddr *)peer))
 		max = 0;
-	return peer_count_enter(&peer, max, bucket);
+	return peer_count_enter(peer, max, bucket);
 }
 
 void sip_connection_accepted(struct sip_layer *layer, unsigned listener, int fd)
 {
 	struct ring *ring = layer->worker->ring;
+	struct sockaddr_storage peer;
 	struct sip_connection *c;
 	unsigned bucket;
 
-	if (!has_room(layer, fd, &bucket)) {
+	if (ring->ops->peer_address(ring, fd, &peer) != 0 || !has_room(layer, &peer, &bucket)) {
 		REFUSED(&layer->worker->counters, REASON_CONNECTION_LIMIT);
 		ring->ops->close(ring, fd);
 		return;
@@ -477,7 +476,35 @@ struct sip_connection *sip_connection_to(struct sip_layer *layer, enum sip_proto
 	if (protocol != SIP_TCP || layer->is_stopping)
 		return NULL;
 	struct sip_connection *c = find_opened(layer, address);
-	return c ? c : connection_open(layer, address);
+	if (!c)
+		return connection_open(layer, address);
+	bind_connection(c);
+	return c;
+}
+
+struct sip_connection *sip_connection_to_answer(struct sip_layer *layer, enum sip_protocol protocol,
+	const struct sockaddr_storage *address)
+{
+	unsigned bucket;
+
+	if (protocol != SIP_TCP || layer->is_stopping)
+		return NULL;
+	struct sip_connection *c = find_opened(layer, address);
+	if (c)
+		return c;
+	if (!has_room(layer, address, &bucket)) {
+		REFUSED(&layer->worker->counters, REASON_CONNECTION_LIMIT);
+		return NULL;
+	}
+	c = connection_open(layer, address);
+	if (!c) {
+		peer_count_leave(bucket);
+		return NULL;
+	}
+	c->bucket = bucket;
+	c->is_bound = false;
+	worker_arm(layer->worker, &c->stall, FIRST_MESSAGE_MS, on_stall);
+	return c;
 }
 
 struct sip_connection *sip_connection_find(struct sip_layer *layer, uint32_t slot, uint32_t generation)

@@ -141,6 +141,10 @@ struct sip_connection *sip_connection_find(struct sip_layer *layer, uint32_t slo
 /* An open connection of this worker to that address, or a new one.  NULL: none to be had. */
 struct sip_connection *sip_connection_to(struct sip_layer *layer, enum sip_protocol protocol,
 	const struct sockaddr_storage *address);
+/* The same for a response whose own connection is gone.  Its peer chose the port: until it says something
+ * valid, or we have a request for it, it counts against limits.conns_per_ip and has FIRST_MESSAGE_MS. */
+struct sip_connection *sip_connection_to_answer(struct sip_layer *layer, enum sip_protocol protocol,
+	const struct sockaddr_storage *address);
 void sip_connection_flow(const struct sip_connection *c, struct sip_flow *flow);
 /* 0 or errno (ENOMEM; ENOBUFS: the peer does not read).  `client` hears when connecting fails. */
 int sip_connection_write(struct sip_connection *c, struct slice wire, struct sip_client_name client);

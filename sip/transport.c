@@ -404,7 +404,7 @@ static int write_here(struct sip_layer *layer, const struct sip_transmission *t)
 	struct sip_connection *c = sip_connection_find(layer, t->flow.slot, t->flow.generation);
 
 	if (!c && t->is_response && t->fallback.ss_family)
-		c = sip_connection_to(layer, t->flow.protocol, &t->fallback); /* RFC 3261 18.2.2, once */
+		c = sip_connection_to_answer(layer, t->flow.protocol, &t->fallback); /* RFC 3261 18.2.2, once */
 	return c ? sip_connection_write(c, t->wire, t->client) : ENOTCONN;
 }
 
