@@ -32,6 +32,9 @@ struct sip_connection {
 };
 
 #define WRITE_STALL_MS 32000 /* design.md 2: 32 s without progress closes it */
+/* Times leg_high: what others want of a peer that does not read.  A busy core's connection has a turn's
+ * worth of requests queued, some MiB, and is not full. */
+#define QUEUE_FULL_TIMES 16
 
 int sip_connections_init(struct sip_layer *layer)
 {
@@ -521,6 +524,11 @@ void sip_connection_flow(const struct sip_connection *c, struct sip_flow *flow)
 	flow->slot = pool_slot(c);
 	flow->generation = pool_generation(c);
 	sip_flow_set_peer(flow, &c->stream->peer);
+}
+
+bool sip_connection_is_full(const struct sip_connection *c)
+{
+	return stream_queued(c->stream) > QUEUE_FULL_TIMES * c->layer->options->limits.leg_high;
 }
 
 int sip_connection_write(struct sip_connection *c, struct slice wire, struct sip_client_name client)

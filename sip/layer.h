@@ -146,7 +146,10 @@ struct sip_connection *sip_connection_to(struct sip_layer *layer, enum sip_proto
 struct sip_connection *sip_connection_to_answer(struct sip_layer *layer, enum sip_protocol protocol,
 	const struct sockaddr_storage *address);
 void sip_connection_flow(const struct sip_connection *c, struct sip_flow *flow);
-/* 0 or errno (ENOMEM; ENOBUFS: the peer does not read).  `client` hears when connecting fails. */
+/* Too much is queued to begin anything new.  Responses are written all the same: their number is bounded,
+ * because a connection above leg_high is not read. */
+bool sip_connection_is_full(const struct sip_connection *c);
+/* 0 or ENOMEM.  `client` hears when connecting fails. */
 int sip_connection_write(struct sip_connection *c, struct slice wire, struct sip_client_name client);
 void sip_connection_local(const struct sip_connection *c, struct sockaddr_storage *local);
 void sip_connections_credit_came(struct sip_layer *layer);

@@ -405,7 +405,16 @@ static int write_here(struct sip_layer *layer, const struct sip_transmission *t)
 
 	if (!c && t->is_response && t->fallback.ss_family)
 		c = sip_connection_to_answer(layer, t->flow.protocol, &t->fallback); /* RFC 3261 18.2.2, once */
-	return c ? sip_connection_write(c, t->wire, t->client) : ENOTCONN;
+	if (!c)
+		return ENOTCONN;
+	if (!t->is_response && sip_connection_is_full(c))
+		return ENOBUFS;
+	return sip_connection_write(c, t->wire, t->client);
+}
+
+static enum reason reason_of(int err)
+{
+	return err == ENOBUFS ? REASON_QUEUE_FULL : err == ENOMEM ? REASON_NO_MEMORY : REASON_SEND_FAILED;
 }
 
 static void post_to_flow(struct sip_layer *layer, const struct sip_transmission *t)
@@ -438,7 +447,7 @@ static void on_sent(struct worker *worker, struct msg *msg)
 	struct sip_sending *s = (struct sip_sending *)msg;
 
 	if (msg->err) {
-		REFUSED(&worker->counters, REASON_SEND_FAILED);
+		REFUSED(&worker->counters, reason_of(msg->err));
 		sip_client_transport_failed(sip_layer_of(worker), s->client);
 	}
 	free(s);
@@ -455,8 +464,9 @@ void sip_transport_send(struct sip_layer *layer, const struct sip_transmission *
 		post_to_flow(layer, t);
 		return;
 	}
-	if (write_here(layer, t) != 0) {
-		REFUSED(&layer->worker->counters, REASON_SEND_FAILED);
+	int err = write_here(layer, t);
+	if (err) {
+		REFUSED(&layer->worker->counters, reason_of(err));
 		sip_client_transport_failed(layer, t->client);
 	}
 }
