@@ -37,7 +37,6 @@ enum { TOKEN_SIP_ACCEPT = TOKEN_SIP_FIRST, TOKEN_SIP_DATAGRAM, TOKEN_SIP_SEND };
 struct sip_received {
 	struct msg msg;
 	struct sip_flow flow;
-	bool has_credit;
 	uint32_t n;
 	char wire[];
 };
@@ -70,7 +69,8 @@ struct sip_layer {
 
 	/* ---- transport ---- */
 	struct pool datagrams;
-	unsigned credit[WORKERS_MAX];
+	int credit[WORKERS_MAX];       /* down to 0 for requests, to -SIP_CREDIT for responses */
+	struct worker_task credit_came;
 	struct timer rearm;            /* receives that ended for want of a buffer */
 	uint32_t to_rearm;             /* bit per listener */
 
@@ -98,7 +98,7 @@ static inline struct sip_layer *sip_layer_of(const struct worker *worker)
 int sip_transport_init(struct sip_layer *layer);
 void sip_transport_free(struct sip_layer *layer);
 
-/* A whole message arrived on this worker: to its owner.  False: no credit for a request; it was not
+/* A whole message arrived on this worker: to its owner.  False: no credit; it was not
  * taken (datagram: dropped and counted by the callee). */
 bool sip_transport_dispatch(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
 	bool may_wait);

@@ -159,13 +159,18 @@ static void post_to_owner(struct sip_layer *layer, unsigned owner, const struct 
 		REFUSED(&layer->worker->counters, REASON_NO_MEMORY); /* a repetition may find more */
 		return;
 	}
-	*r = (struct sip_received){ .msg = { .kind = MSG_SIP_RECEIVED }, .flow = *flow, .n = (uint32_t)m->wire.n,
-		.has_credit = m->is_request };
+	*r = (struct sip_received){ .msg = { .kind = MSG_SIP_RECEIVED }, .flow = *flow, .n = (uint32_t)m->wire.n };
 	memcpy(r->wire, m->wire.p, m->wire.n);
-	if (m->is_request)
-		layer->credit[owner]--;
+	layer->credit[owner]--;
 	COUNT(&layer->worker->counters, sip_foreign_messages);
 	worker_post(layer->worker, owner, &r->msg);
+}
+
+/* Responses end work where requests begin it, so they go on when requests wait, but not without end: whoever
+ * knows one branch of ours can send any number of them. */
+static bool has_credit(const struct sip_layer *layer, unsigned owner, const struct sip_message *m)
+{
+	return layer->credit[owner] > (m->is_request ? 0 : -SIP_CREDIT);
 }
 
 bool sip_transport_dispatch(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
@@ -178,7 +183,7 @@ bool sip_transport_dispatch(struct sip_layer *layer, const struct sip_message *m
 		REFUSED(counters, REASON_RESPONSE_UNKNOWN);
 		return true;
 	}
-	if ((unsigned)owner != layer->worker->index && m->is_request && layer->credit[owner] == 0) {
+	if ((unsigned)owner != layer->worker->index && !has_credit(layer, (unsigned)owner, m)) {
 		if (!may_wait)
 			REFUSED(counters, REASON_CREDIT); /* the sender repeats it */
 		return false;
@@ -214,9 +219,15 @@ static void on_handled(struct worker *worker, struct msg *msg)
 	struct sip_received *r = (struct sip_received *)msg;
 	struct sip_layer *layer = sip_layer_of(worker);
 
-	if (r->has_credit && layer->credit[msg->from]++ == 0)
-		sip_connections_credit_came(layer);
+	layer->credit[msg->from]++;
+	if (layer->waiting_for_credit) /* once a turn: each waiting connection looks again at what it holds */
+		worker_at_turn_end(worker, &layer->credit_came);
 	free(r);
+}
+
+static void on_credit_came(struct worker *worker, struct worker_task *task)
+{
+	sip_connections_credit_came(sip_layer_of(worker));
 }
 
 void sip_transport_answer_bad(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
@@ -520,6 +531,7 @@ int sip_transport_init(struct sip_layer *layer)
 		return ENOMEM;
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
 		layer->credit[i] = SIP_CREDIT;
+	layer->credit_came.run = on_credit_came;
 	worker->on_completion[TOKEN_SIP_DATAGRAM] = on_datagram;
 	worker->on_completion[TOKEN_SIP_ACCEPT] = on_accept;
 	worker->on_completion[TOKEN_SIP_SEND] = on_datagram_sent;
