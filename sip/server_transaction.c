@@ -38,7 +38,7 @@ struct sip_server {
 	uint32_t cseq;
 	uint32_t repeat_ms;
 	struct sip_flow flow;
-	uint16_t fallback_port;    /* RFC 3261 18.2.2 */
+	uint16_t answer_port;      /* RFC 3261 18.2.2: UDP, and streams when theirs is gone */
 	uint16_t status;
 	uint8_t method, state;
 	bool is_merged_known, is_accepted_known, is_acked, had_to_tag;
@@ -163,12 +163,10 @@ static void transmit(struct sip_server *s, struct slice wire)
 	struct sip_transmission t = { .flow = s->flow, .wire = wire, .is_response = true };
 
 	if (sip_flow_is_stream(&s->flow)) {
-		struct sockaddr_storage *to = &t.fallback;
-		sip_flow_get_peer(&s->flow, to);
-		if (to->ss_family == AF_INET6)
-			((struct sockaddr_in6 *)to)->sin6_port = htons(s->fallback_port);
-		else
-			((struct sockaddr_in *)to)->sin_port = htons(s->fallback_port);
+		sip_flow_get_peer(&s->flow, &t.fallback);
+		sip_port_set((struct sockaddr *)&t.fallback, s->answer_port);
+	} else {
+		sip_port_set(&t.flow.peer.any, s->answer_port);
 	}
 	sip_transport_send(s->layer, &t);
 }
@@ -349,14 +347,6 @@ static bool keep_text(struct sip_server *s, const struct sip_message *m, const s
 	return true;
 }
 
-/* RFC 3261 18.2.2: where a response goes when the connection is gone: the Via's port. */
-static uint16_t sent_by_port(const struct sip_message *m)
-{
-	struct sip_via via;
-
-	return sip_via_decode(sip_header_value(m, SIP_HDR_VIA), &via, NULL) && via.port ? via.port : 5060;
-}
-
 static void set_to_tag(struct sip_server *s, const struct sip_message *m, const struct sip_server *invite)
 {
 	struct sip_address to;
@@ -392,7 +382,7 @@ static struct sip_server *server_make(struct sip_layer *layer, const struct sip_
 	s->method = (uint8_t)m->method;
 	s->state = SERVER_TRYING;
 	s->started_us = layer->worker->now_us;
-	s->fallback_port = sent_by_port(m);
+	s->answer_port = sip_answer_port(m, flow);
 	(void)sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &s->cseq, &method); /* checked later: 400 */
 	set_to_tag(s, m, invite);
 	if (!keep_text(s, m, key)) {

@@ -55,6 +55,26 @@ void sip_flow_source(const struct sip_flow *flow, char *text, size_t size, struc
 	*port = ntohs(is_v6 ? flow->peer.v6.sin6_port : flow->peer.v4.sin_port);
 }
 
+void sip_port_set(struct sockaddr *address, uint16_t port)
+{
+	if (address->sa_family == AF_INET6)
+		((struct sockaddr_in6 *)address)->sin6_port = htons(port);
+	else
+		((struct sockaddr_in *)address)->sin_port = htons(port);
+}
+
+uint16_t sip_answer_port(const struct sip_message *request, const struct sip_flow *flow)
+{
+	const struct sockaddr_in6 *v6 = &flow->peer.v6;
+	struct sip_via via;
+	/* a Via that cannot be read asks for nothing: back to where it came from */
+	bool is_readable = sip_via_decode(sip_header_value(request, SIP_HDR_VIA), &via, NULL);
+
+	if (!sip_flow_is_stream(flow) && (!is_readable || via.has_rport))
+		return ntohs(v6->sin6_family == AF_INET6 ? v6->sin6_port : flow->peer.v4.sin_port);
+	return is_readable && via.port ? via.port : 5060;
+}
+
 bool sip_flow_equal(const struct sip_flow *a, const struct sip_flow *b)
 {
 	if (a->protocol != b->protocol || a->peer.any.sa_family != b->peer.any.sa_family)
@@ -255,6 +275,8 @@ void sip_transport_answer_bad(struct sip_layer *layer, const struct sip_message 
 	if (out.overflow)
 		return;
 	struct sip_transmission t = { .flow = *flow, .wire = buffer_slice(&out), .is_response = true };
+	if (!sip_flow_is_stream(flow))
+		sip_port_set(&t.flow.peer.any, sip_answer_port(m, flow));
 	sip_transport_send(layer, &t);
 }
 
