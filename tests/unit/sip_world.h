@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/peer_count.h"
 #include "sip/dialog.h"
 #include "sip/layer.h"
 #include "sip/owner.h"
@@ -77,7 +78,7 @@ struct world {
 	unsigned answer;
 	bool use_dialogs;  /* in-dialog requests go to sip_dialog_receive() first */
 	int descriptors;
-	bool is_small;     /* receive blocks and pools of few octets */
+	unsigned asleep;   /* bit per worker that takes no turns */
 };
 
 static uint64_t world_clock_us;
@@ -246,6 +247,9 @@ static inline struct peer *peer_tcp(struct world *w, unsigned worker)
 	return peer_new(w, fd, true);
 }
 
+/* The connection that the server opens to a listening peer. */
+static inline struct peer *peer_accepted(struct world *w, struct peer *listener);
+
 static inline struct peer *peer_listener(struct world *w)
 {
 	int fd = bound_socket(SOCK_STREAM);
@@ -338,9 +342,21 @@ static inline void peer_read(struct peer *peer)
 static inline void world_lap(struct world *w)
 {
 	for (unsigned i = 0; i < w->group.count; i++)
-		worker_turn(&w->workers[i], false);
+		if (!(w->asleep & 1u << i))
+			worker_turn(&w->workers[i], false);
 	for (unsigned i = 0; i < w->peer_count; i++)
 		peer_read(&w->peers[i]);
+}
+
+static inline struct peer *peer_accepted(struct world *w, struct peer *listener)
+{
+	int fd;
+
+	for (unsigned i = 0; (fd = accept(listener->fd, NULL, NULL)) < 0; i++) {
+		CHECK(i < LAPS_MAX, "waited in vain for a connection\n");
+		world_lap(w);
+	}
+	return peer_new(w, fd, true);
 }
 
 /* All that needs no time to pass: from socket to worker to worker to socket. */
@@ -589,6 +605,7 @@ static inline void world_init(struct world *w, unsigned workers)
 	w->group.count = workers;
 	w->answer = 200;
 	minted_init(world_key, workers);
+	peer_count_init(world_key);
 	sip_owner_init(world_key);
 	w->options = (struct sip_options){
 		.limits = { .header_bytes = 16384, .conns_per_ip = 256, .chunk_stall_ms = 10000,
@@ -623,7 +640,7 @@ static inline void world_listen(struct world *w, unsigned i)
 
 static inline void world_start(struct world *w)
 {
-	struct ring_options options = { .entries = 256, .buffers = 64, .buffer_size = w->is_small ? 2048 : 16384 };
+	struct ring_options options = { .entries = 256, .buffers = 64, .buffer_size = 16384 };
 
 	if (!world_clock_us)
 		world_clock_us = 1000000;

@@ -865,10 +865,8 @@ static void test_client_events_may_forget_and_send(void **state)
 		struct sip_target target = target_of(peer);
 		send_ours(&world, 0, &watched, tcp ? "INVITE" : "MESSAGE", &target);
 		watched.on_response = answer_with_another;
-		if (tcp) {
-			settle(&world);
-			peer = peer_new(&world, accept(peer->fd, NULL, NULL), true);
-		}
+		if (tcp)
+			peer = peer_accepted(&world, peer);
 		const char *ours = peer_next(&world, peer);
 		answer(&world, peer, 0, ours, 100, NULL);
 		answer(&world, peer, 0, ours, 486, "t");
