@@ -171,9 +171,12 @@ class Server:
 
     async def start(self):
         arguments = [a for item in self.settings.items() for a in ("--set", "%s=%s" % item)]
-        self.process = await asyncio.create_subprocess_exec(
-            self.path, *arguments, cwd=self.directory, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, limit=1 << 20)
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                self.path, *arguments, cwd=self.directory, stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, limit=1 << 20)
+        except OSError as error:
+            raise Failure(error) from None
         self.reader = asyncio.ensure_future(self._read())
         end = time.monotonic() + 20
         while not self.ready():
@@ -214,8 +217,8 @@ class Server:
                 if not left:
                     break
                 await asyncio.sleep(0.05)
-        except OSError as error:
-            left = str(error)
+        except (OSError, asyncio.TimeoutError) as error:
+            left = "unknown, /metrics does not answer %s" % error
         if self.process.returncode is None:
             self.process.terminate()
             await asyncio.sleep(0.05)
@@ -344,7 +347,7 @@ async def run_case(report, name, which, caller, callee, doing):
 
 
 async def run_standalone(options, report, msrp, workers, io):
-    parameters = "standalone, %d workers, %s" % (workers, io)
+    parameters = "standalone, %d worker%s, %s" % (workers, "s"[workers < 2:], io)
     chosen = [(c, t) for c in STANDALONE for t in c.transports if options.match in c.name]
     if not chosen:
         return
@@ -371,7 +374,7 @@ async def run_standalone(options, report, msrp, workers, io):
 
 
 async def run_ims(options, report, msrp, workers, io, transport):
-    parameters = "ims, %d workers, %s, %s" % (workers, io, transport)
+    parameters = "ims, %d worker%s, %s, %s" % (workers, "s"[workers < 2:], io, transport)
     chosen = [c for c in IMS if options.match in c.name or c.name == "ims_register"]
     if len(chosen) == 1 and options.match not in "ims_register":
         return
