@@ -57,19 +57,22 @@ static bool is_alpha(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+/* ident-char, RFC 4975 section 9: a table, for each octet of each transaction id passes here. */
+static const bool is_ident_char[256] = {
+	['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+	['.'] = true, ['-'] = true, ['+'] = true, ['%'] = true, ['='] = true,
+};
+
 bool msrp_is_ident(struct slice text)
 {
-	if (text.n < MSRP_TRANSACTION_ID_MIN || text.n > MSRP_TRANSACTION_ID_MAX)
+	bool good = true;
+
+	if (text.n < MSRP_TRANSACTION_ID_MIN || text.n > MSRP_TRANSACTION_ID_MAX ||
+		(!is_alpha(text.p[0]) && !is_digit(text.p[0])))
 		return false;
-	if (!is_alpha(text.p[0]) && !is_digit(text.p[0]))
-		return false;
-	for (size_t i = 1; i < text.n; i++) {
-		char c = text.p[i];
-		if (!is_alpha(c) && !is_digit(c) && c != '.' && c != '-' && c != '+' && c != '%' &&
-			c != '=')
-			return false;
-	}
-	return true;
+	for (size_t i = 1; i < text.n; i++)
+		good &= is_ident_char[(unsigned char)text.p[i]];
+	return good;
 }
 
 void msrp_parser_init(struct msrp_parser *p, const struct msrp_limits *limits)
