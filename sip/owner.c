@@ -23,25 +23,29 @@ unsigned sip_owner_of_name(struct slice canonical, unsigned workers)
 	return (unsigned)(siphash(&owner_key, canonical) % workers);
 }
 
-/* `pattern` with '*' for any octets. */
+/* `pattern` with '*' for any octets.  Only the last star is ever tried again: callers choose the text, so
+ * the work must not grow with the number of stars. */
 static bool matches(struct slice pattern, struct slice text)
 {
-	while (pattern.n) {
-		if (pattern.p[0] == '*') {
-			pattern = slice_skip(pattern, 1);
-			if (pattern.n == 0)
-				return true;
-			for (size_t i = 0; i <= text.n; i++)
-				if (matches(pattern, slice_skip(text, i)))
-					return true;
+	size_t p = 0, t = 0, star = pattern.n, star_text = 0;
+
+	while (t < text.n) {
+		if (p < pattern.n && pattern.p[p] == '*') {
+			star = p++;
+			star_text = t;
+		} else if (p < pattern.n && pattern.p[p] == text.p[t]) {
+			p++;
+			t++;
+		} else if (star < pattern.n) {
+			p = star + 1;
+			t = ++star_text;
+		} else {
 			return false;
 		}
-		if (text.n == 0 || pattern.p[0] != text.p[0])
-			return false;
-		pattern = slice_skip(pattern, 1);
-		text = slice_skip(text, 1);
 	}
-	return text.n == 0;
+	while (p < pattern.n && pattern.p[p] == '*')
+		p++;
+	return p == pattern.n;
 }
 
 static bool is_group(struct slice user, const struct sip_options *options)
@@ -60,10 +64,18 @@ static bool canonical_of(struct slice text, const struct sip_options *options, s
 }
 
 /* Names of functions, not of users. */
-static bool is_function(const struct sip_uri *uri, const struct sip_options *options)
+static bool is_function(struct slice user, const struct sip_options *options)
 {
-	return slice_eq(uri->user, options->factory_user) || slice_case_eq(uri->user, options->history_user) ||
-	       slice_case_eq(uri->user, SLICE("Deferred"));
+	return slice_eq(user, options->factory_user) || slice_case_eq(user, options->history_user) ||
+	       slice_case_eq(user, SLICE("Deferred"));
+}
+
+/* With escapes decoded, so that one name has one owner however it is written. */
+static struct slice user_of(struct slice canonical)
+{
+	const char *at = canonical.n ? memrchr(canonical.p, '@', canonical.n) : NULL;
+
+	return at ? slice_of(canonical.p, (size_t)(at - canonical.p)) : SLICE_EMPTY;
 }
 
 /* Rule 3.  Depends on the URI and the method only, never on stored documents. */
@@ -75,10 +87,12 @@ static bool name_of(const struct sip_message *m, const struct sip_uri *uri, cons
 	if (m->method == SIP_REGISTER)
 		return sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) &&
 		       canonical_of(to.uri, options, out);
-	bool is_home = sip_uri_is_home(uri, &options->home);
-	if ((m->method == SIP_PUBLISH || m->method == SIP_SUBSCRIBE) && is_home && !is_function(uri, options))
-		return sip_uri_canonical(out, uri, &options->home);
-	return is_home && is_group(uri->user, options) && sip_uri_canonical(out, uri, &options->home);
+	if (!sip_uri_is_home(uri, &options->home) || !sip_uri_canonical(out, uri, &options->home))
+		return false;
+	struct slice user = user_of(buffer_slice(out));
+	if ((m->method == SIP_PUBLISH || m->method == SIP_SUBSCRIBE) && !is_function(user, options))
+		return true;
+	return is_group(user, options);
 }
 
 static unsigned owner_of_request(const struct sip_message *m, const struct sip_options *options, unsigned workers)
