@@ -28,6 +28,8 @@ static void collect_unsupported(struct sip_layer *layer, const struct sip_messag
 			continue;
 		if (tag.n > 64) /* nobody's option tag: naming it whole would help nobody */
 			tag.n = 64;
+		if (out->size - out->n < tag.n + sizeof("Unsupported: "))
+			return; /* enough are named */
 		buffer_str(out, out->n ? ", " : "Unsupported: ");
 		sip_write_text(out, tag);
 	}
@@ -49,23 +51,17 @@ static bool check_required(struct sip_layer *layer, const struct sip_message *m,
 	return refuse(check, 420, REASON_REQUIRE);
 }
 
-static bool check_uri(const struct sip_message *m, struct sip_check *check)
-{
-	struct sip_uri uri;
-
-	if (!sip_uri_parse(m->uri, &uri)) {
-		check->phrase = "Bad Request-URI";
-		return refuse(check, 400, REASON_SYNTAX);
-	}
-	return uri.scheme == SIP_SCHEME_OTHER && refuse(check, 416, REASON_SCHEME);
-}
 
 void sip_check_request(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
 	struct sip_check *check)
 {
+	struct sip_uri uri;
+
 	memset(check, 0, offsetof(struct sip_check, headers));
 	check->headers_n = 0;
 	check->phrase = sip_request_check(m);
+	if (!check->phrase && !sip_uri_parse(m->uri, &uri))
+		check->phrase = "Bad Request-URI";
 	if (check->phrase) {
 		(void)refuse(check, 400, REASON_SYNTAX);
 		return;
@@ -74,5 +70,6 @@ void sip_check_request(struct sip_layer *layer, const struct sip_message *m, con
 	(void)((sip_max_forwards(m) == 0 && refuse(check, 483, REASON_MAX_FORWARDS)) ||
 	       (sip_branch_is_loop(layer, m, flow) && refuse(check, 482, REASON_LOOP)) ||
 	       (m->method == SIP_METHOD_OTHER && refuse(check, 501, REASON_METHOD_UNKNOWN)) ||
-	       check_uri(m, check) || check_required(layer, m, check));
+	       (uri.scheme == SIP_SCHEME_OTHER && refuse(check, 416, REASON_SCHEME)) ||
+	       check_required(layer, m, check));
 }
