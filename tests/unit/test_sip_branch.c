@@ -51,8 +51,9 @@ static bool is_loop(const char *uri, const char *route, const char *vias, unsign
 static void test_loop_is_the_same_target_route_and_role(void **state)
 {
 	char ours[128], vias[1024], minted[MINTED_CHARS];
-	static const char *const places[] = { "Via: SIP/2.0/UDP a;branch=%s\r\n", "v: SIP/2.0/UDP b;branch=z9hG4bKb\r\n"
-		"Via: SIP/2.0/UDP a;x=\"y\";branch=%s\r\n", "Via: SIP/2.0/UDP b, SIP/2.0/UDP a;branch=%s, SIP/2.0/UDP c\r\n" };
+	static const char *const places[] = { "Via: SIP/2.0/UDP a;branch=%s\r\n",
+		("v: SIP/2.0/UDP b;branch=z9hG4bKb\r\nVia: SIP/2.0/UDP a;x=\"y\";branch=%s\r\n"),
+		"Via: SIP/2.0/UDP b, SIP/2.0/UDP a;branch=%s, SIP/2.0/UDP c\r\n" };
 
 	world_init(&world, 1);
 	world.options.listeners[1].role = ROLE_TERMINATING;
