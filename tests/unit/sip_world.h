@@ -26,21 +26,21 @@
 #include "sip/owner.h"
 #include "tests/unit/test.h"
 
-#define WORLD_WORKERS  4
-#define PEERS_MAX      64
-#define HELD_MAX       2048
-#define MESSAGE_MAX    (256 * 1024)
-#define T1_MS          10
-#define LAPS_MAX       4000 /* of waiting for the kernel, with nothing else to do */
+#define WORLD_WORKERS 4
+#define PEERS_MAX     64
+#define HELD_MAX      2048
+#define MESSAGE_MAX   (256 * 1024)
+#define T1_MS         10
+#define LAPS_MAX      4000 /* of waiting for the kernel, with nothing else to do */
 
 enum { LISTENER_UDP, LISTENER_TCP };
 
 /* A plain socket of a peer.  UDP: to whichever worker is named. */
 struct peer {
-	int fd;            /* -1: none */
+	int fd; /* -1: none */
 	bool is_tcp, is_deaf, is_closed, is_listening;
-	uint16_t port;     /* of the peer */
-	char *got;         /* TCP: what came and is no whole message yet */
+	uint16_t port; /* of the peer */
+	char *got;     /* TCP: what came and is no whole message yet */
 	size_t n;
 	char *messages[1024]; /* whole ones, terminated; NULL once looked at */
 	size_t lengths[1024];
@@ -60,7 +60,7 @@ struct held {
 struct watched {
 	struct sip_client *client;
 	unsigned responses, failed, gone;
-	unsigned status;   /* of the last response or failure */
+	unsigned status; /* of the last response or failure */
 	void (*on_response)(struct watched *, const struct sip_message *);
 };
 
@@ -76,9 +76,9 @@ struct world {
 	unsigned held_count;
 	/* what the handler does: answer at once with `answer`, or hold (0) */
 	unsigned answer;
-	bool use_dialogs;  /* in-dialog requests go to sip_dialog_receive() first */
+	bool use_dialogs; /* in-dialog requests go to sip_dialog_receive() first */
 	int descriptors;
-	unsigned asleep;   /* bit per worker that takes no turns */
+	unsigned asleep; /* bit per worker that takes no turns */
 };
 
 static uint64_t world_clock_us;
@@ -154,14 +154,16 @@ static inline void held_gone(struct sip_server *server, void *arg)
 	held->server = NULL;
 }
 
-static const struct sip_server_events held_events = { held_cancel, held_acked, held_unacked, held_gone };
+static const struct sip_server_events held_events = { held_cancel, held_acked, held_unacked,
+						      held_gone };
 
 static inline void respond(struct sip_server *server, unsigned status)
 {
 	sip_server_respond(server, &(struct sip_reply){ .status = status });
 }
 
-static inline void world_on_request(struct worker *worker, struct sip_server *server, const struct sip_message *m)
+static inline void world_on_request(struct worker *worker, struct sip_server *server,
+				    const struct sip_message *m)
 {
 	struct world *w = worker->im;
 
@@ -177,7 +179,8 @@ static inline void world_on_request(struct worker *worker, struct sip_server *se
 		respond(server, w->answer);
 }
 
-static inline void watched_response(struct sip_client *client, const struct sip_message *m, void *arg)
+static inline void watched_response(struct sip_client *client, const struct sip_message *m,
+				    void *arg)
 {
 	struct watched *watched = arg;
 
@@ -204,7 +207,8 @@ static inline void watched_gone(struct sip_client *client, void *arg)
 	watched->client = NULL;
 }
 
-static const struct sip_client_events watched_events = { watched_response, watched_failed, watched_gone };
+static const struct sip_client_events watched_events = { watched_response, watched_failed,
+							 watched_gone };
 
 /* ---- peers ---- */
 
@@ -224,7 +228,8 @@ static inline struct peer *peer_new(struct world *w, int fd, bool is_tcp)
 
 static inline int bound_socket(int type)
 {
-	struct sockaddr_in me = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in me = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
@@ -241,7 +246,9 @@ static inline struct peer *peer_tcp(struct world *w, unsigned worker)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
-	assert_int_equal(connect(fd, (struct sockaddr *)&w->tcp_address[worker], sizeof(struct sockaddr_in)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&w->tcp_address[worker],
+				 sizeof(struct sockaddr_in)),
+			 0);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 	return peer_new(w, fd, true);
@@ -298,7 +305,8 @@ static inline void peer_cut(struct peer *peer)
 		if (peer->n >= 2 && memcmp(peer->got, "\r\n", 2) == 0) {
 			whole = 2;
 		} else if (end) {
-			char *length = memmem(peer->got, (size_t)(end - peer->got), "\r\nContent-Length: ", 18);
+			char *length = memmem(peer->got, (size_t)(end - peer->got),
+					      "\r\nContent-Length: ", 18);
 			CHECK(length, "no Content-Length in \"%.*s\"\n", (int)peer->n, peer->got);
 			whole = (size_t)(end + 4 - peer->got) + strtoul(length + 18, NULL, 10);
 		} else {
@@ -397,14 +405,14 @@ static inline void advance_far(struct world *w, uint64_t ms)
 	settle(w);
 }
 
-#define WAIT_FOR(w, condition)                                                          \
-	do {                                                                            \
-		for (unsigned world_laps = 0; !(condition); world_laps++) {             \
+#define WAIT_FOR(w, condition)                                                               \
+	do {                                                                                 \
+		for (unsigned world_laps = 0; !(condition); world_laps++) {                  \
 			CHECK(world_laps < LAPS_MAX, "waited in vain for %s\n", #condition); \
-			world_lap(w);                                                   \
-			if (world_laps > 100)                                           \
-				poll(NULL, 0, 1);                                       \
-		}                                                                       \
+			world_lap(w);                                                        \
+			if (world_laps > 100)                                                \
+				poll(NULL, 0, 1);                                            \
+		}                                                                            \
 	} while (0)
 
 /* The next message that the peer has not looked at. */
@@ -436,7 +444,7 @@ static inline void expect_nothing(struct world *w, struct peer *peer)
 
 static inline void expect_text(const char *message, const char *text)
 {
-	CHECK(strstr(message, text), "no \"%s\" in \"%s\"\n", text, message);
+	CHECK(strstr(message, text), "no \"%s\" in \"%s\"\n", text, message ? message : "");
 }
 
 /* The value of a header of a message that the server wrote, in a buffer of the function. */
@@ -457,11 +465,14 @@ static inline const char *value_of(const char *message, const char *name)
 
 /* ---- what peers send ---- */
 
-static inline void send_octets(struct world *w, struct peer *peer, unsigned worker, const char *p, size_t n)
+static inline void send_octets(struct world *w, struct peer *peer, unsigned worker, const char *p,
+			       size_t n)
 {
 	if (!peer->is_tcp) {
-		assert_int_equal(sendto(peer->fd, p, n, 0, (struct sockaddr *)&w->udp_address[worker],
-			sizeof(struct sockaddr_in)), n);
+		assert_int_equal(sendto(peer->fd, p, n, 0,
+					(struct sockaddr *)&w->udp_address[worker],
+					sizeof(struct sockaddr_in)),
+				 n);
 		return;
 	}
 	while (n) {
@@ -483,12 +494,13 @@ static inline void send_text(struct world *w, struct peer *peer, unsigned worker
 
 /* A request with what is not said filled in. */
 struct request {
-	const char *method, *uri, *via, *branch, *call_id, *from, *to, *max_forwards, *extra, *body, *cseq_method;
+	const char *method, *uri, *via, *branch, *call_id, *from, *to, *max_forwards, *extra, *body,
+		*cseq_method;
 	unsigned cseq;
 	bool no_rport;
 };
 
-static inline const char *or(const char *text, const char *otherwise)
+static inline const char * or (const char *text, const char *otherwise)
 {
 	return text ? text : otherwise;
 }
@@ -499,37 +511,48 @@ static inline const char *write_message(const struct peer *peer, struct request 
 	static unsigned next;
 	char *text = texts[next++ % 4], via[512];
 
-	snprintf(via, sizeof(via), "SIP/2.0/%s 127.0.0.1:%u;branch=%s%s", peer->is_tcp ? "TCP" : "UDP", peer->port,
-		or(r.branch, "z9hG4bKone"), r.no_rport ? "" : ";rport");
-	int n = snprintf(text, MESSAGE_MAX, "%s %s SIP/2.0\r\nVia: %s\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\n"
-		"CSeq: %u %s\r\nMax-Forwards: %s\r\n%sContent-Length: %zu\r\n\r\n%s", r.method, or(r.uri, "sip:bob@example.com"),
-		or(r.via, via), or(r.from, "<sip:alice@example.com>;tag=a"), or(r.to, "<sip:bob@example.com>"),
-		or(r.call_id, "call-1"), r.cseq ? r.cseq : 1, or(r.cseq_method, r.method), or(r.max_forwards, "70"),
-		or(r.extra, ""), strlen(or(r.body, "")), or(r.body, ""));
+	snprintf(via, sizeof(via), "SIP/2.0/%s 127.0.0.1:%u;branch=%s%s",
+		 peer->is_tcp ? "TCP" : "UDP", peer->port, or (r.branch, "z9hG4bKone"),
+		 r.no_rport ? "" : ";rport");
+	int n = snprintf(text, MESSAGE_MAX,
+			 "%s %s SIP/2.0\r\nVia: %s\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\n"
+			 "CSeq: %u %s\r\nMax-Forwards: %s\r\n%sContent-Length: %zu\r\n\r\n%s",
+			 r.method, or (r.uri, "sip:bob@example.com"), or (r.via, via),
+			 or (r.from, "<sip:alice@example.com>;tag=a"),
+			 or (r.to, "<sip:bob@example.com>"), or (r.call_id, "call-1"),
+			 r.cseq ? r.cseq : 1, or (r.cseq_method, r.method),
+			 or (r.max_forwards, "70"), or (r.extra, ""), strlen(or (r.body, "")),
+			 or (r.body, ""));
 	assert_in_range(n, 1, MESSAGE_MAX - 1);
 	return text;
 }
 
-static inline void send_request(struct world *w, struct peer *peer, unsigned worker, struct request r)
+static inline void send_request(struct world *w, struct peer *peer, unsigned worker,
+				struct request r)
 {
 	send_text(w, peer, worker, write_message(peer, r));
 }
 
-/* A response of a peer to a request of ours as it was received; `to_tag` NULL: none, `extra` whole lines. */
-static inline const char *write_answer(const char *request, unsigned status, const char *to_tag, const char *extra)
+/* A response of a peer to a request of ours as it was received; `to_tag` NULL: none, `extra` whole
+ * lines. */
+static inline const char *write_answer(const char *request, unsigned status, const char *to_tag,
+				       const char *extra)
 {
 	static char text[32768];
-	int n = snprintf(text, sizeof(text), "SIP/2.0 %u Whatever\r\nVia: %s\r\nFrom: %s\r\nTo: %s%s%s\r\nCall-ID: %s\r\n"
-		"CSeq: %s\r\n%sContent-Length: 0\r\n\r\n", status, value_of(request, "Via"), value_of(request, "From"),
-		value_of(request, "To"), to_tag ? ";tag=" : "", or(to_tag, ""), value_of(request, "Call-ID"),
-		value_of(request, "CSeq"), or(extra, ""));
+	int n = snprintf(
+		text, sizeof(text),
+		"SIP/2.0 %u Whatever\r\nVia: %s\r\nFrom: %s\r\nTo: %s%s%s\r\nCall-ID: %s\r\n"
+		"CSeq: %s\r\n%sContent-Length: 0\r\n\r\n",
+		status, value_of(request, "Via"), value_of(request, "From"),
+		value_of(request, "To"), to_tag ? ";tag=" : "", or (to_tag, ""),
+		value_of(request, "Call-ID"), value_of(request, "CSeq"), or (extra, ""));
 
 	assert_in_range(n, 1, sizeof(text) - 1);
 	return text;
 }
 
-static inline void answer(struct world *w, struct peer *peer, unsigned worker, const char *request, unsigned status,
-	const char *to_tag)
+static inline void answer(struct world *w, struct peer *peer, unsigned worker, const char *request,
+			  unsigned status, const char *to_tag)
 {
 	send_text(w, peer, worker, write_answer(request, status, to_tag, NULL));
 }
@@ -575,19 +598,25 @@ static inline struct sip_outgoing outgoing(const char *method, const struct sip_
 {
 	static char headers[512];
 
-	snprintf(headers, sizeof(headers), "From: <sip:imserv@example.com>;tag=us\r\nTo: <sip:bob@example.net>\r\n"
-		"Call-ID: ours\r\nCSeq: 7 %s\r\nMax-Forwards: 70\r\n", method);
-	return (struct sip_outgoing){ .method = slice_str(method), .uri = SLICE("sip:bob@example.net"),
-		.headers = slice_str(headers), .target = *target };
+	snprintf(headers, sizeof(headers),
+		 "From: <sip:imserv@example.com>;tag=us\r\nTo: <sip:bob@example.net>\r\n"
+		 "Call-ID: ours\r\nCSeq: 7 %s\r\nMax-Forwards: 70\r\n",
+		 method);
+	return (struct sip_outgoing){ .method = slice_str(method),
+				      .uri = SLICE("sip:bob@example.net"),
+				      .headers = slice_str(headers),
+				      .target = *target };
 }
 
-static inline void send_ours(struct world *w, unsigned worker, struct watched *watched, const char *method,
-	const struct sip_target *target)
+static inline void send_ours(struct world *w, unsigned worker, struct watched *watched,
+			     const char *method, const struct sip_target *target)
 {
 	struct sip_outgoing request = outgoing(method, target);
 
 	memset(watched, 0, sizeof(*watched));
-	assert_int_equal(sip_client_send(&watched->client, &w->workers[worker], &request, &watched_events, watched), 0);
+	assert_int_equal(sip_client_send(&watched->client, &w->workers[worker], &request,
+					 &watched_events, watched),
+			 0);
 }
 
 /* ---- the world ---- */
@@ -608,14 +637,27 @@ static inline void world_init(struct world *w, unsigned workers)
 	peer_count_init(world_key);
 	sip_owner_init(world_key);
 	w->options = (struct sip_options){
-		.limits = { .header_bytes = 16384, .conns_per_ip = 256, .chunk_stall_ms = 10000,
-			.leg_high = 256 * 1024, .leg_low = 64 * 1024 },
-		.t1_ms = T1_MS, .transactions_max = 4096, .connections_max = 512, .body_bytes_max = 131072,
-		.home = { .home = SLICE("example.com"), .aliases = world_aliases, .alias_count = 1,
-			.store_host = SLICE("store.example.com") },
-		.store_host = SLICE("store.example.com"), .factory_user = SLICE("factory"),
-		.history_user = SLICE("history"), .group_patterns = world_groups, .group_pattern_count = 1,
-		.user_agent = SLICE("test"), .supported = world_supported, .is_trusted = world_is_trusted,
+		.limits = { .header_bytes = 16384,
+			    .conns_per_ip = 256,
+			    .chunk_stall_ms = 10000,
+			    .leg_high = 256 * 1024,
+			    .leg_low = 64 * 1024 },
+		.t1_ms = T1_MS,
+		.transactions_max = 4096,
+		.connections_max = 512,
+		.body_bytes_max = 131072,
+		.home = { .home = SLICE("example.com"),
+			  .aliases = world_aliases,
+			  .alias_count = 1,
+			  .store_host = SLICE("store.example.com") },
+		.store_host = SLICE("store.example.com"),
+		.factory_user = SLICE("factory"),
+		.history_user = SLICE("history"),
+		.group_patterns = world_groups,
+		.group_pattern_count = 1,
+		.user_agent = SLICE("test"),
+		.supported = world_supported,
+		.is_trusted = world_is_trusted,
 		.listener_count = 2,
 	};
 	atomic_store(&log_level_now, LOG_ERROR);
@@ -673,8 +715,9 @@ static inline bool world_is_quiet(struct world *w)
 		struct worker *worker = &w->workers[i];
 		struct sip_layer *layer = sip_layer_of(worker);
 
-		if (sip_transaction_count(worker) || pool_used(&layer->connections) || pool_used(&layer->datagrams) ||
-			stream_count(worker) || worker->timers.armed || sip_dialog_count(worker))
+		if (sip_transaction_count(worker) || pool_used(&layer->connections) ||
+		    pool_used(&layer->datagrams) || stream_count(worker) || worker->timers.armed ||
+		    sip_dialog_count(worker))
 			return false;
 		for (unsigned j = 0; j < w->group.count; j++)
 			if (layer->credit[j] != SIP_CREDIT)

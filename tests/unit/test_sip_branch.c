@@ -9,7 +9,8 @@ static struct sip_message parse(const char *text)
 	struct sip_message m;
 	size_t used;
 
-	assert_int_equal(sip_message_parse(&m, slice_str(text), &limits, SIP_DATAGRAM, &used), SIP_PARSE_OK);
+	assert_int_equal(sip_message_parse(&m, slice_str(text), &limits, SIP_DATAGRAM, &used),
+			 SIP_PARSE_OK);
 	return m;
 }
 
@@ -43,7 +44,8 @@ static bool is_loop(const char *uri, const char *route, const char *vias, unsign
 	char text[4096];
 	struct sip_flow flow = { .protocol = SIP_UDP, .listener = (uint8_t)listener };
 
-	snprintf(text, sizeof(text), "MESSAGE %s SIP/2.0\r\n%s%sTo: <sip:x@y>\r\n\r\n", uri, vias, route);
+	snprintf(text, sizeof(text), "MESSAGE %s SIP/2.0\r\n%s%sTo: <sip:x@y>\r\n\r\n", uri, vias,
+		 route);
 	struct sip_message m = parse(text);
 	return sip_branch_is_loop(layer_of(&world, 0), &m, &flow);
 }
@@ -51,15 +53,18 @@ static bool is_loop(const char *uri, const char *route, const char *vias, unsign
 static void test_loop_is_the_same_target_route_and_role(void **state)
 {
 	char ours[128], vias[1024], minted[MINTED_CHARS];
-	static const char *const places[] = { "Via: SIP/2.0/UDP a;branch=%s\r\n",
+	static const char *const places[] = {
+		"Via: SIP/2.0/UDP a;branch=%s\r\n",
 		("v: SIP/2.0/UDP b;branch=z9hG4bKb\r\nVia: SIP/2.0/UDP a;x=\"y\";branch=%s\r\n"),
-		"Via: SIP/2.0/UDP b, SIP/2.0/UDP a;branch=%s, SIP/2.0/UDP c\r\n" };
+		"Via: SIP/2.0/UDP b, SIP/2.0/UDP a;branch=%s, SIP/2.0/UDP c\r\n"
+	};
 
 	world_init(&world, 1);
 	world.options.listeners[1].role = ROLE_TERMINATING;
 	world_start(&world);
 	struct sip_flow flow = { .protocol = SIP_UDP, .listener = 0 };
-	struct sip_message m = parse("MESSAGE sip:bob@x SIP/2.0\r\nRoute: <sip:r1>, <sip:r2>\r\n\r\n");
+	struct sip_message m =
+		parse("MESSAGE sip:bob@x SIP/2.0\r\nRoute: <sip:r1>, <sip:r2>\r\n\r\n");
 	uint32_t loop = sip_loop_of(&world.workers[0], &flow, &m);
 	assert_int_not_equal(loop, 0);
 	minted_make(&world.workers[0], minted);

@@ -23,14 +23,18 @@ static const char *message(struct peer *peer, unsigned number, const char *body)
 	char call_id[16];
 
 	snprintf(call_id, sizeof(call_id), "c%u", number);
-	return write_message(peer, (struct request){ .method = "MESSAGE", .branch = new_branch(), .call_id = call_id,
-		.body = body });
+	return write_message(peer, (struct request){ .method = "MESSAGE",
+						     .branch = new_branch(),
+						     .call_id = call_id,
+						     .body = body });
 }
 
-/* Two messages with pings, keepalives and a body that looks like a head, as TCP might deliver them. */
+/* Two messages with pings, keepalives and a body that looks like a head, as TCP might deliver them.
+ */
 static size_t conversation(struct peer *peer, char *to, size_t size)
 {
-	int n = snprintf(to, size, "\r\n\r\n%s\r\n", message(peer, 1, "one\r\n\r\nMESSAGE sip:x SIP/2.0\r\n\r\n"));
+	int n = snprintf(to, size, "\r\n\r\n%s\r\n",
+			 message(peer, 1, "one\r\n\r\nMESSAGE sip:x SIP/2.0\r\n\r\n"));
 
 	n += snprintf(to + n, size - (size_t)n, "%s\r\n\r\n", message(peer, 2, ""));
 	return (size_t)n;
@@ -41,8 +45,9 @@ static void expect_conversation(struct peer *peer, size_t cut)
 	settle(&world);
 	for (unsigned i = 0; i < 4; i++) {
 		static const char *const want[] = { "\r\n", "SIP/2.0 200", "SIP/2.0 200", "\r\n" };
-		CHECK(peer->seen < peer->arrived && !strncmp(peer->messages[peer->seen], want[i], strlen(want[i])),
-			"cut at %zu: no \"%s\"\n", cut, want[i]);
+		CHECK(peer->seen < peer->arrived &&
+			      !strncmp(peer->messages[peer->seen], want[i], strlen(want[i])),
+		      "cut at %zu: no \"%s\"\n", cut, want[i]);
 		peer->seen++;
 	}
 	expect_nothing(&world, peer);
@@ -77,7 +82,9 @@ static void test_cut_at_every_octet(void **state)
 
 /* ---- wrong messages ---- */
 
-#define HEAD "Via: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKbad\r\nFrom: <sip:a@b>;tag=a\r\nTo: <sip:c@d>\r\n" \
+#define HEAD                                                                              \
+	"Via: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKbad\r\nFrom: <sip:a@b>;tag=a\r\nTo: " \
+	"<sip:c@d>\r\n"                                                                   \
 	"Call-ID: bad\r\nCSeq: 1 MESSAGE\r\n"
 
 static void test_bad_framing_on_a_stream(void **state)
@@ -86,21 +93,33 @@ static void test_bad_framing_on_a_stream(void **state)
 		const char *what, *wire, *want; /* want NULL: no answer */
 		bool is_closed;
 	} cases[] = {
-		{ "negative length", "MESSAGE sip:c@d SIP/2.0\r\n" HEAD "Content-Length: -1\r\n\r\n", "SIP/2.0 400", true },
-		{ "length above 2^32", "MESSAGE sip:c@d SIP/2.0\r\n" HEAD "Content-Length: 4294967328\r\n\r\n", "SIP/2.0 400",
-			true },
-		{ "two lengths", "MESSAGE sip:c@d SIP/2.0\r\n" HEAD "Content-Length: 0\r\nContent-Length: 1\r\n\r\n",
-			"SIP/2.0 400", true },
+		{ "negative length",
+		  "MESSAGE sip:c@d SIP/2.0\r\n" HEAD "Content-Length: -1\r\n\r\n", "SIP/2.0 400",
+		  true },
+		{ "length above 2^32",
+		  "MESSAGE sip:c@d SIP/2.0\r\n" HEAD "Content-Length: 4294967328\r\n\r\n",
+		  "SIP/2.0 400", true },
+		{ "two lengths",
+		  "MESSAGE sip:c@d SIP/2.0\r\n" HEAD
+		  "Content-Length: 0\r\nContent-Length: 1\r\n\r\n",
+		  "SIP/2.0 400", true },
 		{ "no length", "MESSAGE sip:c@d SIP/2.0\r\n" HEAD "\r\n", "SIP/2.0 400", true },
-		{ "body too large", "MESSAGE sip:c@d SIP/2.0\r\n" HEAD "Content-Length: 131073\r\n\r\n", "SIP/2.0 413", true },
-		{ "bad request line", "MESSAGE  sip:c@d SIP/2.0\r\n" HEAD "Content-Length: 0\r\n\r\n", "SIP/2.0 400", false },
-		{ "other version", "MESSAGE sip:c@d SIP/7.0\r\n" HEAD "Content-Length: 0\r\n\r\n", "SIP/2.0 505", false },
-		{ "a line without colon", "MESSAGE sip:c@d SIP/2.0\r\n" HEAD "what\r\nContent-Length: 0\r\n\r\n", "SIP/2.0 400",
-			false },
+		{ "body too large",
+		  "MESSAGE sip:c@d SIP/2.0\r\n" HEAD "Content-Length: 131073\r\n\r\n",
+		  "SIP/2.0 413", true },
+		{ "bad request line",
+		  "MESSAGE  sip:c@d SIP/2.0\r\n" HEAD "Content-Length: 0\r\n\r\n", "SIP/2.0 400",
+		  false },
+		{ "other version", "MESSAGE sip:c@d SIP/7.0\r\n" HEAD "Content-Length: 0\r\n\r\n",
+		  "SIP/2.0 505", false },
+		{ "a line without colon",
+		  "MESSAGE sip:c@d SIP/2.0\r\n" HEAD "what\r\nContent-Length: 0\r\n\r\n",
+		  "SIP/2.0 400", false },
 		{ "bare LFs", "MESSAGE sip:c@d SIP/2.0\n\n", NULL, true },
 		{ "not SIP", "\x16\x03\x01", NULL, true },
 		{ "HTTP", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", NULL, true },
-		{ "a response with a bad line", "SIP/2.0 200 OK\r\n" HEAD "what\r\nContent-Length: 0\r\n\r\n", NULL, false },
+		{ "a response with a bad line",
+		  "SIP/2.0 200 OK\r\n" HEAD "what\r\nContent-Length: 0\r\n\r\n", NULL, false },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -113,9 +132,12 @@ static void test_bad_framing_on_a_stream(void **state)
 			expect(&world, peer, cases[i].want);
 		}
 		CHECK(refused(&world, REASON_FRAMING) + refused(&world, REASON_TOO_LARGE) +
-			refused(&world, REASON_SYNTAX) >= 1, "%s: not counted\n", cases[i].what);
+				      refused(&world, REASON_SYNTAX) >=
+			      1,
+		      "%s: not counted\n", cases[i].what);
 		settle(&world);
-		CHECK(peer->is_closed == cases[i].is_closed, "%s: closed %d\n", cases[i].what, peer->is_closed);
+		CHECK(peer->is_closed == cases[i].is_closed, "%s: closed %d\n", cases[i].what,
+		      peer->is_closed);
 		if (!peer->is_closed) {
 			send_text(&world, peer, 0, message(peer, 1, "after"));
 			expect(&world, peer, "SIP/2.0 200");
@@ -147,8 +169,9 @@ static void test_head_limits_on_a_stream(void **state)
 static void test_silent_and_slow_peers_are_closed(void **state)
 {
 	start(1, 200);
-	struct peer *silent = peer_tcp(&world, 0), *pinging = peer_tcp(&world, 0), *half = peer_tcp(&world, 0),
-		    *good = peer_tcp(&world, 0), *half_later = peer_tcp(&world, 0);
+	struct peer *silent = peer_tcp(&world, 0), *pinging = peer_tcp(&world, 0),
+		    *half = peer_tcp(&world, 0), *good = peer_tcp(&world, 0),
+		    *half_later = peer_tcp(&world, 0);
 	send_text(&world, half, 0, "MESSAGE sip:x SIP/2.0\r\nVia: ");
 	send_text(&world, good, 0, message(good, 1, ""));
 	expect(&world, good, "SIP/2.0 200");
@@ -255,8 +278,9 @@ static void test_requests_to_a_deaf_peer(void **state)
 		struct sip_outgoing request = outgoing("MESSAGE", &target);
 		request.content_type = SLICE("text/plain");
 		request.body = slice_of(body, sizeof(body));
-		assert_int_equal(sip_client_send(&watched[i].client, &world.workers[i % 2], &request, &watched_events,
-			&watched[i]), 0);
+		assert_int_equal(sip_client_send(&watched[i].client, &world.workers[i % 2],
+						 &request, &watched_events, &watched[i]),
+				 0);
 		advance(&world, 1);
 	}
 	advance(&world, 1);
@@ -289,8 +313,13 @@ static void test_credit_loses_nothing_over_tcp(void **state)
 	for (unsigned p = 0; p < 3; p++) {
 		n = 0;
 		for (unsigned i = 0; i < MANY / 3; i++)
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", write_message(peers[p], (struct request){
-				.method = "MESSAGE", .branch = new_branch(), .call_id = call_id_of(&world, 1), .body = "hello" }));
+			n += (size_t)snprintf(
+				text + n, sizeof(text) - n, "%s",
+				write_message(peers[p],
+					      (struct request){ .method = "MESSAGE",
+								.branch = new_branch(),
+								.call_id = call_id_of(&world, 1),
+								.body = "hello" }));
 		/* half a message first, so that the timer of what is not whole runs */
 		send_octets(&world, peers[p], 0, text, 50);
 		settle(&world);
@@ -321,8 +350,11 @@ static void test_credit_comes_for_connections_that_left(void **state)
 	settle(&world);
 	world.asleep = 1u << 1;
 	for (unsigned i = 0; i < 100 * 6; i++)
-		send_text(&world, peers[i % 6], 0, write_message(peers[i % 6], (struct request){ .method = "MESSAGE",
-			.branch = new_branch(), .call_id = call_id_of(&world, 1) }));
+		send_text(&world, peers[i % 6], 0,
+			  write_message(peers[i % 6],
+					(struct request){ .method = "MESSAGE",
+							  .branch = new_branch(),
+							  .call_id = call_id_of(&world, 1) }));
 	settle(&world);
 	assert_int_equal(layer_of(&world, 0)->credit[1], 0);
 	struct linger now = { .l_onoff = 1 };
@@ -339,13 +371,15 @@ static void test_credit_comes_for_connections_that_left(void **state)
 
 /* ---- answers whose connection is gone ---- */
 
-static void hold_request_with_port(struct peer *peer, unsigned worker, unsigned port, const char *call_id)
+static void hold_request_with_port(struct peer *peer, unsigned worker, unsigned port,
+				   const char *call_id)
 {
 	char via[128];
 	unsigned before = world.held_count;
 
 	snprintf(via, sizeof(via), "SIP/2.0/TCP 127.0.0.1:%u;branch=%s;rport", port, new_branch());
-	send_request(&world, peer, worker, (struct request){ .method = "MESSAGE", .via = via, .call_id = call_id });
+	send_request(&world, peer, worker,
+		     (struct request){ .method = "MESSAGE", .via = via, .call_id = call_id });
 	WAIT_FOR(&world, world.held_count == before + 1);
 }
 
@@ -441,7 +475,8 @@ static void test_one_connection_to_an_address(void **state)
 	struct peer *client = peer_tcp(&world, 0); /* theirs is never used for ours */
 	settle(&world);
 	struct sip_target to_first = target_of(first), to_second = target_of(second);
-	send_ours(&world, 0, &watched[0], "MESSAGE", &to_first); /* before and after it is connected */
+	send_ours(&world, 0, &watched[0], "MESSAGE",
+		  &to_first); /* before and after it is connected */
 	send_ours(&world, 0, &watched[1], "MESSAGE", &to_first);
 	struct peer *connection = peer_accepted(&world, first);
 	answer(&world, connection, 0, expect(&world, connection, "MESSAGE "), 200, "t");
@@ -461,7 +496,8 @@ static void test_one_connection_to_an_address(void **state)
 	world_end(&world);
 }
 
-/* Closed in the middle of everything: a transaction that waits for its answer, half a message held. */
+/* Closed in the middle of everything: a transaction that waits for its answer, half a message held.
+ */
 static void test_closed_in_the_middle(void **state)
 {
 	start(1, 0);
@@ -487,7 +523,8 @@ static void test_stopped_in_the_middle(void **state)
 	start(2, 0);
 	struct peer *peer = peer_tcp(&world, 0), *listener = peer_listener(&world);
 	struct sip_target target = target_of(listener);
-	send_request(&world, peer, 0, (struct request){ .method = "INVITE", .call_id = call_id_of(&world, 0) });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "INVITE", .call_id = call_id_of(&world, 0) });
 	expect(&world, peer, "SIP/2.0 100");
 	respond(world.held[0].server, 486);
 	send_ours(&world, 0, &watched, "INVITE", &target);

@@ -8,7 +8,8 @@ static struct {
 	enum sip_method method;
 } told;
 
-static void on_request(struct sip_dialog *which, struct sip_server *server, const struct sip_message *m, void *owner)
+static void on_request(struct sip_dialog *which, struct sip_server *server,
+		       const struct sip_message *m, void *owner)
 {
 	assert_ptr_equal(which, dialog);
 	assert_ptr_equal(owner, &told);
@@ -26,7 +27,8 @@ static struct sip_message parse(const char *text)
 	struct sip_message m;
 	size_t used;
 
-	assert_int_equal(sip_message_parse(&m, slice_str(text), &limits, SIP_DATAGRAM, &used), SIP_PARSE_OK);
+	assert_int_equal(sip_message_parse(&m, slice_str(text), &limits, SIP_DATAGRAM, &used),
+			 SIP_PARSE_OK);
 	return m;
 }
 
@@ -55,13 +57,18 @@ static char local_tag[MINTED_CHARS + 1];
 static struct sip_dialog_start start_of(void)
 {
 	minted_make(&world.workers[0], local_tag);
-	return (struct sip_dialog_start){ .call_id = SLICE("call"), .local = SLICE("\"Us\" <sip:us@example.com>"),
-		.remote = SLICE("<sip:bob@example.net>"), .local_tag = slice_of(local_tag, MINTED_CHARS),
-		.events = &dialog_events, .owner = &told };
+	return (struct sip_dialog_start){ .call_id = SLICE("call"),
+					  .local = SLICE("\"Us\" <sip:us@example.com>"),
+					  .remote = SLICE("<sip:bob@example.net>"),
+					  .local_tag = slice_of(local_tag, MINTED_CHARS),
+					  .events = &dialog_events,
+					  .owner = &told };
 }
 
-#define INVITE(contact, routes) "INVITE sip:us@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\n" \
-	"From: \"Bob, B.\" <sip:bob@example.net>;x=1;tag=theirs;y\r\nTo: sip:us@example.com;z=2\r\nCall-ID: call\r\n" \
+#define INVITE(contact, routes)                                                       \
+	"INVITE sip:us@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\n" \
+	"From: \"Bob, B.\" <sip:bob@example.net>;x=1;tag=theirs;y\r\nTo: "            \
+	"sip:us@example.com;z=2\r\nCall-ID: call\r\n"                                 \
 	"CSeq: 10 INVITE\r\n" contact routes "Content-Length: 0\r\n\r\n"
 
 static void open_server(const char *invite)
@@ -78,11 +85,16 @@ static void test_server_dialog_writes(void **state)
 	char want[1024];
 
 	start();
-	open_server(INVITE("Contact: \"B\" <sip:bob@10.0.0.1;transport=tcp>;q=1\r\n",
-		"Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\n"));
-	snprintf(want, sizeof(want), "Route: <sip:p1;lr>\r\nRoute: <sip:p2;lr>\r\nRoute: <sip:p3;lr>\r\nMax-Forwards: 70\r\n"
-		"From: <sip:us@example.com>;z=2;tag=%.36s\r\nTo: \"Bob, B.\" <sip:bob@example.net>;x=1;y;tag=theirs\r\n"
-		"Call-ID: call\r\nCSeq: 1 BYE\r\n", local_tag);
+	open_server(
+		INVITE("Contact: \"B\" <sip:bob@10.0.0.1;transport=tcp>;q=1\r\n",
+		       "Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\n"));
+	snprintf(want, sizeof(want),
+		 "Route: <sip:p1;lr>\r\nRoute: <sip:p2;lr>\r\nRoute: <sip:p3;lr>\r\nMax-Forwards: "
+		 "70\r\n"
+		 "From: <sip:us@example.com>;z=2;tag=%.36s\r\nTo: \"Bob, B.\" "
+		 "<sip:bob@example.net>;x=1;y;tag=theirs\r\n"
+		 "Call-ID: call\r\nCSeq: 1 BYE\r\n",
+		 local_tag);
 	/* RFC 3261 20.10: parameters of an address without <> are the header's */
 	assert_string_equal(written("BYE", 0), want);
 	assert_true(slice_eq(dialog->target, SLICE("sip:bob@10.0.0.1;transport=tcp")));
@@ -100,18 +112,27 @@ static void test_client_dialog_writes(void **state)
 	struct sip_dialog_start begin = start_of();
 	assert_int_equal(sip_dialog_open_client(&dialog, &world.workers[0], &begin), 0);
 	char want[1024];
-	snprintf(want, sizeof(want), "Max-Forwards: 70\r\nFrom: \"Us\" <sip:us@example.com>;tag=%.36s\r\n"
-		"To: <sip:bob@example.net>\r\nCall-ID: call\r\nCSeq: 1 INVITE\r\n", local_tag);
+	snprintf(want, sizeof(want),
+		 "Max-Forwards: 70\r\nFrom: \"Us\" <sip:us@example.com>;tag=%.36s\r\n"
+		 "To: <sip:bob@example.net>\r\nCall-ID: call\r\nCSeq: 1 INVITE\r\n",
+		 local_tag);
 	assert_string_equal(written("INVITE", 0), want);
-	struct sip_message ok = parse("SIP/2.0 200 OK\r\nTo: <sip:bob@example.net>;tag=t\r\nContact: <sip:bob@10.0.0.1>\r\n"
+	struct sip_message ok = parse(
+		"SIP/2.0 200 OK\r\nTo: <sip:bob@example.net>;tag=t\r\nContact: "
+		"<sip:bob@10.0.0.1>\r\n"
 		"Record-Route: <sip:p1;lr>\r\nRecord-Route: <sip:p2;lr>, <sip:p3;lr>\r\n\r\n");
 	assert_int_equal(sip_dialog_confirm(dialog, &ok), 0);
-	snprintf(want, sizeof(want), "Route: <sip:p3;lr>\r\nRoute: <sip:p2;lr>\r\nRoute: <sip:p1;lr>\r\nMax-Forwards: 70\r\n"
-		"From: \"Us\" <sip:us@example.com>;tag=%.36s\r\nTo: <sip:bob@example.net>;tag=t\r\nCall-ID: call\r\n"
-		"CSeq: 2 BYE\r\n", local_tag);
+	snprintf(want, sizeof(want),
+		 "Route: <sip:p3;lr>\r\nRoute: <sip:p2;lr>\r\nRoute: <sip:p1;lr>\r\nMax-Forwards: "
+		 "70\r\n"
+		 "From: \"Us\" <sip:us@example.com>;tag=%.36s\r\nTo: "
+		 "<sip:bob@example.net>;tag=t\r\nCall-ID: call\r\n"
+		 "CSeq: 2 BYE\r\n",
+		 local_tag);
 	assert_string_equal(written("BYE", 0), want);
 	/* another 2xx: another tag, target and route set */
-	ok = parse("SIP/2.0 200 OK\r\nTo: <sip:bob@example.net>;tag=u\r\nContact: <sip:bob@10.0.0.2>\r\n\r\n");
+	ok = parse("SIP/2.0 200 OK\r\nTo: <sip:bob@example.net>;tag=u\r\nContact: "
+		   "<sip:bob@10.0.0.2>\r\n\r\n");
 	assert_int_equal(sip_dialog_confirm(dialog, &ok), 0);
 	assert_true(slice_eq(dialog->target, SLICE("sip:bob@10.0.0.2")));
 	assert_null(strstr(written("BYE", 0), "Route"));
@@ -123,7 +144,8 @@ static void test_client_dialog_writes(void **state)
 static void test_what_makes_no_dialog(void **state)
 {
 	static const char *const answers[] = { "Contact: <sip:b@c>\r\n", "To: <sip:b@c>;tag=t\r\n",
-		"To: <sip:b@c>;tag=t\r\nContact: *\r\n", "To: <sip:b@c>;tag=t\r\nContact: <sip:b@c\r\n" };
+					       "To: <sip:b@c>;tag=t\r\nContact: *\r\n",
+					       "To: <sip:b@c>;tag=t\r\nContact: <sip:b@c\r\n" };
 	static char text[16000], routes[12000];
 	struct sip_dialog *none = NULL;
 
@@ -132,24 +154,30 @@ static void test_what_makes_no_dialog(void **state)
 	static const char *const invites[] = { INVITE("", ""), INVITE("Contact: *\r\n", "") };
 	for (size_t i = 0; i < 2; i++) {
 		struct sip_message m = parse(invites[i]);
-		assert_int_equal(sip_dialog_open_server(&none, &world.workers[0], &m, &begin), EINVAL);
+		assert_int_equal(sip_dialog_open_server(&none, &world.workers[0], &m, &begin),
+				 EINVAL);
 		assert_null(none);
 	}
-	for (unsigned count = 32; count <= 33; count++) { /* as many routes as are kept, and one more */
+	for (unsigned count = 32; count <= 33;
+	     count++) { /* as many routes as are kept, and one more */
 		size_t n = 0;
 		for (unsigned i = 0; i < count; i++)
-			n += (size_t)snprintf(routes + n, sizeof(routes) - n, "Record-Route: <sip:p%u;lr>\r\n", i);
+			n += (size_t)snprintf(routes + n, sizeof(routes) - n,
+					      "Record-Route: <sip:p%u;lr>\r\n", i);
 		snprintf(text, sizeof(text), INVITE("Contact: <sip:b@c>\r\n", "%s"), routes);
 		struct sip_message m = parse(text);
-		assert_int_equal(sip_dialog_open_server(&dialog, &world.workers[0], &m, &begin), count == 32 ? 0 : EINVAL);
+		assert_int_equal(sip_dialog_open_server(&dialog, &world.workers[0], &m, &begin),
+				 count == 32 ? 0 : EINVAL);
 		if (count == 32)
 			sip_dialog_close(dialog);
 	}
 	memset(routes, 'p', 3000);
 	snprintf(routes + 3000, 16, ";lr>");
-	snprintf(text, sizeof(text), INVITE("Contact: <sip:b@c>\r\n", "Record-Route: <sip:%s\r\n"), routes);
+	snprintf(text, sizeof(text), INVITE("Contact: <sip:b@c>\r\n", "Record-Route: <sip:%s\r\n"),
+		 routes);
 	struct sip_message too_long = parse(text);
-	assert_int_equal(sip_dialog_open_server(&none, &world.workers[0], &too_long, &begin), EINVAL);
+	assert_int_equal(sip_dialog_open_server(&none, &world.workers[0], &too_long, &begin),
+			 EINVAL);
 	assert_int_equal(sip_dialog_count(&world.workers[0]), 0);
 
 	assert_int_equal(sip_dialog_open_client(&dialog, &world.workers[0], &begin), 0);
@@ -165,15 +193,21 @@ static void test_what_makes_no_dialog(void **state)
 
 /* ---- requests in a dialog ---- */
 
-static void ask(struct peer *peer, const char *method, const char *to_tag, const char *from_tag, const char *call_id,
-	unsigned cseq)
+static void ask(struct peer *peer, const char *method, const char *to_tag, const char *from_tag,
+		const char *call_id, unsigned cseq)
 {
 	char to[128], from[128];
 
 	snprintf(to, sizeof(to), "<sip:us@example.com>;tag=%s", to_tag);
-	snprintf(from, sizeof(from), "<sip:bob@example.net>%s%s", from_tag ? ";tag=" : "", from_tag ? from_tag : "");
-	send_request(&world, peer, 0, (struct request){ .method = method, .branch = new_branch(), .to = to, .from = from,
-		.call_id = call_id, .cseq = cseq });
+	snprintf(from, sizeof(from), "<sip:bob@example.net>%s%s", from_tag ? ";tag=" : "",
+		 from_tag ? from_tag : "");
+	send_request(&world, peer, 0,
+		     (struct request){ .method = method,
+				       .branch = new_branch(),
+				       .to = to,
+				       .from = from,
+				       .call_id = call_id,
+				       .cseq = cseq });
 }
 
 static void test_requests_find_their_dialog(void **state)
@@ -213,8 +247,10 @@ static void test_requests_find_their_dialog(void **state)
 static void test_a_peer_without_tag(void **state)
 {
 	start();
-	open_server("INVITE sip:us@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: <sip:bob@example.net>\r\n"
-		"To: <sip:us@example.com>\r\nCall-ID: call\r\nCSeq: 10 INVITE\r\nContact: <sip:bob@b>\r\n\r\n");
+	open_server("INVITE sip:us@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: "
+		    "<sip:bob@example.net>\r\n"
+		    "To: <sip:us@example.com>\r\nCall-ID: call\r\nCSeq: 10 INVITE\r\nContact: "
+		    "<sip:bob@b>\r\n\r\n");
 	struct peer *peer = peer_udp(&world);
 	ask(peer, "BYE", local_tag, NULL, "call", 11);
 	expect(&world, peer, "SIP/2.0 200");
@@ -232,7 +268,8 @@ static void test_early_requests_find_nothing(void **state)
 	struct peer *peer = peer_udp(&world);
 	ask(peer, "BYE", local_tag, NULL, "call", 1);
 	expect(&world, peer, "SIP/2.0 481");
-	struct sip_message ok = parse("SIP/2.0 200 OK\r\nTo: <sip:bob@example.net>;tag=t\r\nContact: <sip:b@c>\r\n\r\n");
+	struct sip_message ok = parse(
+		"SIP/2.0 200 OK\r\nTo: <sip:bob@example.net>;tag=t\r\nContact: <sip:b@c>\r\n\r\n");
 	assert_int_equal(sip_dialog_confirm(dialog, &ok), 0);
 	ask(peer, "BYE", local_tag, NULL, "call", 1);
 	expect(&world, peer, "SIP/2.0 481");
@@ -249,13 +286,17 @@ static void test_target_refresh(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		char text[256], target[64];
 		snprintf(target, sizeof(target), "sip:bob@10.0.0.%u", i / 2 + 7);
-		snprintf(text, sizeof(text), "UPDATE sip:x SIP/2.0\r\nContact: <%s>\r\nRecord-Route: <sip:other;lr>\r\n\r\n", target);
+		snprintf(text, sizeof(text),
+			 "UPDATE sip:x SIP/2.0\r\nContact: <%s>\r\nRecord-Route: "
+			 "<sip:other;lr>\r\n\r\n",
+			 target);
 		struct sip_message m = parse(text);
 		assert_int_equal(sip_dialog_refresh_target(dialog, &m), 0);
 		assert_true(slice_eq(dialog->target, slice_str(target)));
 	}
-	static const char *const useless[] = { "UPDATE sip:x SIP/2.0\r\n\r\n", "UPDATE sip:x SIP/2.0\r\nContact: *\r\n\r\n",
-		"UPDATE sip:x SIP/2.0\r\nContact: <what>\r\n\r\n" };
+	static const char *const useless[] = { "UPDATE sip:x SIP/2.0\r\n\r\n",
+					       "UPDATE sip:x SIP/2.0\r\nContact: *\r\n\r\n",
+					       "UPDATE sip:x SIP/2.0\r\nContact: <what>\r\n\r\n" };
 	for (unsigned i = 0; i < 3; i++) {
 		struct sip_message m = parse(useless[i]);
 		assert_int_equal(sip_dialog_refresh_target(dialog, &m), 0);
@@ -272,9 +313,11 @@ static void test_target_refresh(void **state)
 static void test_folds_become_blanks(void **state)
 {
 	start();
-	open_server("INVITE sip:us@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: \"Bob\r\n Evil: x\" <sip:bob@b>;tag=t\r\n"
-		"To: <sip:us@example.com>\r\nCall-ID: call\r\nCSeq: 10 INVITE\r\nContact: <sip:bob@b>\r\n"
-		"Record-Route: <sip:p;lr>;x=\"a\r\n Evil: y\"\r\n\r\n");
+	open_server("INVITE sip:us@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: \"Bob\r\n "
+		    "Evil: x\" <sip:bob@b>;tag=t\r\n"
+		    "To: <sip:us@example.com>\r\nCall-ID: call\r\nCSeq: 10 INVITE\r\nContact: "
+		    "<sip:bob@b>\r\n"
+		    "Record-Route: <sip:p;lr>;x=\"a\r\n Evil: y\"\r\n\r\n");
 	const char *text = written("BYE", 0);
 	assert_null(strstr(text, "\nEvil"));
 	assert_null(strstr(text, "\n "));

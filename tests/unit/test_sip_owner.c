@@ -1,4 +1,5 @@
-/* The owner rules of design.md 2 as a table: which messages must agree, and which rule comes first. */
+/* The owner rules of design.md 2 as a table: which messages must agree, and which rule comes first.
+ */
 #include <time.h>
 
 #include "core/minted.h"
@@ -14,10 +15,17 @@ static const struct slice aliases[] = { { "example.org", 11 } };
 static const struct slice groups[] = { { "group*", 6 }, { "a*b*c", 5 } };
 static const struct sip_host_port literals[] = { { { "127.0.0.1", 9 }, 5060 } };
 static const struct sip_options options = {
-	.home = { .home = { "example.com", 11 }, .aliases = aliases, .alias_count = 1,
-		.store_host = { "store.example.com", 17 }, .literals = literals, .literal_count = 1 },
-	.store_host = { "store.example.com", 17 }, .factory_user = { "factory", 7 }, .history_user = { "history", 7 },
-	.group_patterns = groups, .group_pattern_count = 2,
+	.home = { .home = { "example.com", 11 },
+		  .aliases = aliases,
+		  .alias_count = 1,
+		  .store_host = { "store.example.com", 17 },
+		  .literals = literals,
+		  .literal_count = 1 },
+	.store_host = { "store.example.com", 17 },
+	.factory_user = { "factory", 7 },
+	.history_user = { "history", 7 },
+	.group_patterns = groups,
+	.group_pattern_count = 2,
 };
 
 static int setup(void **state)
@@ -34,8 +42,9 @@ static int owner_of_text(const char *text, unsigned workers)
 	struct sip_message m;
 	size_t used;
 
-	CHECK(sip_message_parse(&m, slice_of(wire, strlen(text)), &limits, SIP_DATAGRAM, &used) == SIP_PARSE_OK,
-		"not a message: %s\n", text);
+	CHECK(sip_message_parse(&m, slice_of(wire, strlen(text)), &limits, SIP_DATAGRAM, &used) ==
+		      SIP_PARSE_OK,
+	      "not a message: %s\n", text);
 	int owner = sip_owner_of(&m, &options, workers);
 	free(wire);
 	return owner;
@@ -45,8 +54,11 @@ static int owner(const char *method, const char *uri, const char *to, const char
 {
 	char text[4096];
 
-	snprintf(text, sizeof(text), "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\nFrom: <sip:f@example.com>;tag=f\r\n"
-		"To: %s\r\nCall-ID: %s\r\nCSeq: 1 %s\r\nContent-Length: 0\r\n\r\n", method, uri, to, call_id, method);
+	snprintf(text, sizeof(text),
+		 "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\nFrom: "
+		 "<sip:f@example.com>;tag=f\r\n"
+		 "To: %s\r\nCall-ID: %s\r\nCSeq: 1 %s\r\nContent-Length: 0\r\n\r\n",
+		 method, uri, to, call_id, method);
 	return owner_of_text(text, WORKERS);
 }
 
@@ -77,20 +89,31 @@ static const char *call_id_of(unsigned wanted)
 	return texts[wanted];
 }
 
-/* Rule 4: INVITE, its CANCEL and the ACK of a failure, wherever they arrive and whatever tag the ACK has. */
+/* Rule 4: INVITE, its CANCEL and the ACK of a failure, wherever they arrive and whatever tag the
+ * ACK has. */
 static void test_invite_cancel_and_ack_agree(void **state)
 {
-	static const char *const uris[] = { "sip:bob@example.com", "sip:bob@elsewhere.net", "tel:+4930123", "sip:factory@example.com",
-		"sip:group1@example.com", "mailto:x", "sip:%zz", "sip:history@example.com" };
-	static const char *const methods[] = { "CANCEL", "ACK", "BYE", "MESSAGE", "REFER", "UPDATE", "FOO" };
+	static const char *const uris[] = { "sip:bob@example.com",
+					    "sip:bob@elsewhere.net",
+					    "tel:+4930123",
+					    "sip:factory@example.com",
+					    "sip:group1@example.com",
+					    "mailto:x",
+					    "sip:%zz",
+					    "sip:history@example.com" };
+	static const char *const methods[] = { "CANCEL", "ACK",    "BYE", "MESSAGE",
+					       "REFER",  "UPDATE", "FOO" };
 
 	for (size_t u = 0; u < sizeof(uris) / sizeof(uris[0]); u++) {
 		for (unsigned c = 0; c < WORKERS; c++) {
 			const char *call_id = call_id_of(c);
 			int of_invite = owner("INVITE", uris[u], BOB, call_id);
 			for (size_t m = 0; m < sizeof(methods) / sizeof(methods[0]); m++) {
-				assert_int_equal(owner(methods[m], uris[u], BOB, call_id), of_invite);
-				assert_int_equal(owner(methods[m], uris[u], BOB ";tag=foreign", call_id), of_invite);
+				assert_int_equal(owner(methods[m], uris[u], BOB, call_id),
+						 of_invite);
+				assert_int_equal(owner(methods[m], uris[u], BOB ";tag=foreign",
+						       call_id),
+						 of_invite);
 			}
 			if (u != 4) /* a group's name says who, not the Call-ID */
 				assert_int_equal(of_invite, c);
@@ -110,15 +133,20 @@ static void test_minted_names_come_first(void **state)
 		snprintf(uri, sizeof(uri), "sip:%s@example.com", user);
 		for (unsigned c = 0; c < WORKERS; c++) {
 			assert_int_equal(owner("BYE", uri, to, call_id_of(c)), w);
-			assert_int_equal(owner("ACK", "sip:group1@example.com", to, call_id_of(c)), w);
-			assert_int_equal(owner("REGISTER", "sip:example.com", to, call_id_of(c)), w);
-			assert_int_equal(owner("SUBSCRIBE", uri, BOB, call_id_of(c)), (w + 1) % WORKERS);
-			assert_int_equal(owner("REGISTER", uri, BOB, call_id_of(c)), (w + 1) % WORKERS);
+			assert_int_equal(owner("ACK", "sip:group1@example.com", to, call_id_of(c)),
+					 w);
+			assert_int_equal(owner("REGISTER", "sip:example.com", to, call_id_of(c)),
+					 w);
+			assert_int_equal(owner("SUBSCRIBE", uri, BOB, call_id_of(c)),
+					 (w + 1) % WORKERS);
+			assert_int_equal(owner("REGISTER", uri, BOB, call_id_of(c)),
+					 (w + 1) % WORKERS);
 		}
 	}
 }
 
-/* Strings that look minted and are not: another process, another number of workers, a damaged mark. */
+/* Strings that look minted and are not: another process, another number of workers, a damaged mark.
+ */
 static void test_foreign_strings_fall_through(void **state)
 {
 	char name[MINTED_CHARS + 1], bad[MINTED_CHARS + 4], to[128], uri[128];
@@ -156,18 +184,26 @@ static void test_foreign_strings_fall_through(void **state)
 /* Rule 3: one user, one owner, however it is written and whatever the Call-ID. */
 static void test_variants_of_a_user_agree(void **state)
 {
-	static const char *const bob[] = { "sip:bob@example.com", "sip:bob@EXAMPLE.com", "sip:bob@example.com:5060",
-		"sips:bob@example.com", "sip:%62ob@example.com", "sip:bob@example.org", "sip:bob:secret@example.com",
-		"sip:bob@example.com;transport=tcp", "sip:bob@127.0.0.1", "sip:bob@127.0.0.1:5060",
-		"sip:bob@store.example.com", "sip:b%6Fb@example.org;user=ip?subject=x" };
-	static const char *const phone[] = { "tel:+4930123", "tel:+49-30-123", "tel:+49(30)123;phone-context=x",
-		"sip:+4930123@example.com;user=phone", "sip:+4930123@example.org;user=phone", "sip:+4930123@example.com" };
+	static const char *const bob[] = {
+		"sip:bob@example.com",        "sip:bob@EXAMPLE.com",
+		"sip:bob@example.com:5060",   "sips:bob@example.com",
+		"sip:%62ob@example.com",      "sip:bob@example.org",
+		"sip:bob:secret@example.com", "sip:bob@example.com;transport=tcp",
+		"sip:bob@127.0.0.1",          "sip:bob@127.0.0.1:5060",
+		"sip:bob@store.example.com",  "sip:b%6Fb@example.org;user=ip?subject=x"
+	};
+	static const char *const phone[] = { "tel:+4930123",
+					     "tel:+49-30-123",
+					     "tel:+49(30)123;phone-context=x",
+					     "sip:+4930123@example.com;user=phone",
+					     "sip:+4930123@example.org;user=phone",
+					     "sip:+4930123@example.com" };
 	static const struct {
 		const char *const *uris;
 		size_t count;
 		const char *canonical;
 	} users[] = { { bob, sizeof(bob) / sizeof(bob[0]), "bob@example.com" },
-		{ phone, sizeof(phone) / sizeof(phone[0]), "+4930123@example.com" } };
+		      { phone, sizeof(phone) / sizeof(phone[0]), "+4930123@example.com" } };
 
 	for (size_t u = 0; u < 2; u++) {
 		int want = (int)sip_owner_of_name(slice_str(users[u].canonical), WORKERS);
@@ -175,12 +211,18 @@ static void test_variants_of_a_user_agree(void **state)
 			for (unsigned c = 0; c < WORKERS; c++) {
 				char to[256];
 				snprintf(to, sizeof(to), "\"B\" <%s>", users[u].uris[i]);
-				assert_int_equal(owner("REGISTER", "sip:example.com", to, call_id_of(c)), want);
-				assert_int_equal(owner("REGISTER", "sip:elsewhere.net", to, call_id_of(c)), want);
-				CHECK(owner("PUBLISH", users[u].uris[i], "<sip:x@y>", call_id_of(c)) == want, "PUBLISH %s\n",
-					users[u].uris[i]);
-				CHECK(owner("SUBSCRIBE", users[u].uris[i], "<sip:x@y>", call_id_of(c)) == want, "SUBSCRIBE %s\n",
-					users[u].uris[i]);
+				assert_int_equal(owner("REGISTER", "sip:example.com", to,
+						       call_id_of(c)),
+						 want);
+				assert_int_equal(owner("REGISTER", "sip:elsewhere.net", to,
+						       call_id_of(c)),
+						 want);
+				CHECK(owner("PUBLISH", users[u].uris[i], "<sip:x@y>",
+					    call_id_of(c)) == want,
+				      "PUBLISH %s\n", users[u].uris[i]);
+				CHECK(owner("SUBSCRIBE", users[u].uris[i], "<sip:x@y>",
+					    call_id_of(c)) == want,
+				      "SUBSCRIBE %s\n", users[u].uris[i]);
 			}
 		}
 	}
@@ -189,32 +231,44 @@ static void test_variants_of_a_user_agree(void **state)
 /* Rule 3 is for users and groups of ours: functions and others go by Call-ID. */
 static void test_functions_and_others_go_by_call_id(void **state)
 {
-	static const char *const uris[] = { "sip:factory@example.com", "sip:history@example.com", "sip:Deferred@example.com",
-		"sip:deferred@example.org", "sip:%66actory@example.com", "sip:h%69story@example.com", "sip:bob@elsewhere.net",
-		"sip:example.net", "urn:x:y" };
+	static const char *const uris[] = { "sip:factory@example.com",
+					    "sip:history@example.com",
+					    "sip:Deferred@example.com",
+					    "sip:deferred@example.org",
+					    "sip:%66actory@example.com",
+					    "sip:h%69story@example.com",
+					    "sip:bob@elsewhere.net",
+					    "sip:example.net",
+					    "urn:x:y" };
 
 	for (size_t i = 0; i < sizeof(uris) / sizeof(uris[0]); i++)
 		for (unsigned c = 0; c < WORKERS; c++)
-			CHECK(owner("SUBSCRIBE", uris[i], BOB, call_id_of(c)) == (int)c, "%s\n", uris[i]);
+			CHECK(owner("SUBSCRIBE", uris[i], BOB, call_id_of(c)) == (int)c, "%s\n",
+			      uris[i]);
 }
 
 /* Any request to a name in the group namespace goes to the owner of the group. */
 static void test_variants_of_a_group_agree(void **state)
 {
-	static const char *const methods[] = { "INVITE", "SUBSCRIBE", "REFER", "MESSAGE", "CANCEL", "ACK" };
-	static const char *const uris[] = { "sip:group7@example.com", "sip:group7@EXAMPLE.org:5060;transport=udp",
-		"sip:%67roup7@example.com", "sip:grou%707@127.0.0.1" };
+	static const char *const methods[] = { "INVITE",  "SUBSCRIBE", "REFER",
+					       "MESSAGE", "CANCEL",    "ACK" };
+	static const char *const uris[] = { "sip:group7@example.com",
+					    "sip:group7@EXAMPLE.org:5060;transport=udp",
+					    "sip:%67roup7@example.com", "sip:grou%707@127.0.0.1" };
 	int want = (int)sip_owner_of_name(SLICE("group7@example.com"), WORKERS);
 
 	for (size_t m = 0; m < sizeof(methods) / sizeof(methods[0]); m++)
 		for (size_t i = 0; i < sizeof(uris) / sizeof(uris[0]); i++)
 			for (unsigned c = 0; c < WORKERS; c++)
-				CHECK(owner(methods[m], uris[i], BOB, call_id_of(c)) == want, "%s %s\n", methods[m], uris[i]);
+				CHECK(owner(methods[m], uris[i], BOB, call_id_of(c)) == want,
+				      "%s %s\n", methods[m], uris[i]);
 	static const struct {
 		const char *user;
 		bool is_group;
-	} users[] = { { "group", true }, { "grou", false }, { "Group1", false }, { "agroup", false }, { "abc", true },
-		{ "axxbyyc", true }, { "abcbc", true }, { "ab", false }, { "acb", false }, { "abcd", false } };
+	} users[] = { { "group", true },   { "grou", false }, { "Group1", false },
+		      { "agroup", false }, { "abc", true },   { "axxbyyc", true },
+		      { "abcbc", true },   { "ab", false },   { "acb", false },
+		      { "abcd", false } };
 	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
 		unsigned by_call_id = 0;
 		for (unsigned c = 0; c < WORKERS; c++) {
@@ -239,8 +293,10 @@ static void test_patterns_cost_no_power_of_the_text(void **state)
 	starry.group_patterns = stars;
 	starry.group_pattern_count = 1;
 	memset(user, 'a', sizeof(user) - 1);
-	snprintf(text, sizeof(text), "INVITE sip:%s@example.com SIP/2.0\r\nTo: <sip:x@y>\r\nCall-ID: x\r\n\r\n", user);
-	assert_int_equal(sip_message_parse(&m, slice_str(text), &limits, SIP_DATAGRAM, &used), SIP_PARSE_OK);
+	snprintf(text, sizeof(text),
+		 "INVITE sip:%s@example.com SIP/2.0\r\nTo: <sip:x@y>\r\nCall-ID: x\r\n\r\n", user);
+	assert_int_equal(sip_message_parse(&m, slice_str(text), &limits, SIP_DATAGRAM, &used),
+			 SIP_PARSE_OK);
 	clock_t begin = clock();
 	(void)sip_owner_of(&m, &starry, WORKERS);
 	assert_true(clock() - begin < CLOCKS_PER_SEC);
@@ -250,18 +306,26 @@ static void test_patterns_cost_no_power_of_the_text(void **state)
 static void test_responses(void **state)
 {
 	char name[MINTED_CHARS + 1], text[1024];
-	static const char *const formats[] = { "SIP/2.0/UDP a;branch=z9hG4bK%s.00000000", "SIP/2.0/TCP a;rport;branch=z9hG4bK%s",
+	static const char *const formats[] = {
+		"SIP/2.0/UDP a;branch=z9hG4bK%s.00000000",
+		"SIP/2.0/TCP a;rport;branch=z9hG4bK%s",
 		"SIP/2.0/UDP a;branch=z9hG4bK%s, SIP/2.0/UDP b;branch=z9hG4bKother", /* not ours: */
-		"SIP/2.0/UDP b;branch=z9hG4bKother, SIP/2.0/UDP a;branch=z9hG4bK%s", "SIP/2.0/UDP a;branch=%s",
-		"SIP/2.0/UDP a;branch=z9hG4bKx%s", "SIP/2.0/UDP a;x=%s", "what %s" };
+		"SIP/2.0/UDP b;branch=z9hG4bKother, SIP/2.0/UDP a;branch=z9hG4bK%s",
+		"SIP/2.0/UDP a;branch=%s",
+		"SIP/2.0/UDP a;branch=z9hG4bKx%s",
+		"SIP/2.0/UDP a;x=%s",
+		"what %s"
+	};
 
 	for (unsigned w = 0; w < WORKERS; w++) {
 		mint(w, name);
 		for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
 			char via[256];
 			snprintf(via, sizeof(via), formats[i], name);
-			snprintf(text, sizeof(text), "SIP/2.0 200 OK\r\nVia: %s\r\nFrom: <sip:f@g>\r\nTo: " BOB "\r\n"
-				"Call-ID: x\r\nCSeq: 1 INVITE\r\n\r\n", via);
+			snprintf(text, sizeof(text),
+				 "SIP/2.0 200 OK\r\nVia: %s\r\nFrom: <sip:f@g>\r\nTo: " BOB "\r\n"
+				 "Call-ID: x\r\nCSeq: 1 INVITE\r\n\r\n",
+				 via);
 			CHECK(owner_of_text(text, WORKERS) == (i < 3 ? (int)w : -1), "%s\n", via);
 		}
 	}
@@ -274,9 +338,13 @@ static void test_broken_requests_have_an_owner(void **state)
 	static char text[8192], user[2000];
 
 	assert_in_range(owner_of_text("INVITE sip:x SIP/2.0\r\n\r\n", WORKERS), 0, WORKERS - 1);
-	assert_in_range(owner_of_text("REGISTER x SIP/2.0\r\nTo: <<>>\r\n\r\n", WORKERS), 0, WORKERS - 1);
+	assert_in_range(owner_of_text("REGISTER x SIP/2.0\r\nTo: <<>>\r\n\r\n", WORKERS), 0,
+			WORKERS - 1);
 	memset(user, 'u', sizeof(user) - 1);
-	snprintf(text, sizeof(text), "REGISTER sip:example.com SIP/2.0\r\nTo: <sip:%s@example.com>\r\nCall-ID: x\r\n\r\n", user);
+	snprintf(text, sizeof(text),
+		 "REGISTER sip:example.com SIP/2.0\r\nTo: <sip:%s@example.com>\r\nCall-ID: "
+		 "x\r\n\r\n",
+		 user);
 	assert_in_range(owner_of_text(text, WORKERS), 0, WORKERS - 1);
 }
 

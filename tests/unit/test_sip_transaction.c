@@ -52,7 +52,9 @@ static struct held *last_held(void)
 
 static const char *ack_of(struct peer *peer, const char *branch, const char *response)
 {
-	return write_message(peer, (struct request){ .method = "ACK", .branch = branch, .to = value_of(response, "To") });
+	return write_message(peer, (struct request){ .method = "ACK",
+						     .branch = branch,
+						     .to = value_of(response, "To") });
 }
 
 /* ---- server, not INVITE ---- */
@@ -127,7 +129,8 @@ static void test_server_invite_timers_g_h_i(void **state)
 		if (tcp) {
 			assert_int_equal(sip_transaction_count(&world.workers[0]), 0);
 		} else {
-			send_text(&world, peer, 0, ack_of(peer, NULL, refusal)); /* Confirmed: absorbed */
+			send_text(&world, peer, 0,
+				  ack_of(peer, NULL, refusal)); /* Confirmed: absorbed */
 			send_request(&world, peer, 0, r);
 			expect_nothing(&world, peer);
 			advance_far(&world, 4999);
@@ -170,26 +173,38 @@ static void test_server_accepted_is_acked(void **state)
 		start(workers, 200);
 		struct peer *peer = peer_udp(&world);
 		const char *call_id = call_id_of(&world, workers - 1);
-		send_request(&world, peer, 0, (struct request){ .method = "INVITE", .call_id = call_id });
+		send_request(&world, peer, 0,
+			     (struct request){ .method = "INVITE", .call_id = call_id });
 		expect(&world, peer, "SIP/2.0 100");
 		const char *ok = expect(&world, peer, "SIP/2.0 200");
 		assert_ptr_equal(last_held()->worker, &world.workers[workers - 1]);
 		/* nobody's: another number, another tag */
-		send_request(&world, peer, 0, (struct request){ .method = "ACK", .branch = "z9hG4bKx", .cseq = 2,
-			.to = value_of(ok, "To"), .call_id = call_id });
-		send_request(&world, peer, 0, (struct request){ .method = "ACK", .branch = "z9hG4bKx",
-			.to = "<sip:bob@example.com>;tag=foreign", .call_id = call_id });
+		send_request(&world, peer, 0,
+			     (struct request){ .method = "ACK",
+					       .branch = "z9hG4bKx",
+					       .cseq = 2,
+					       .to = value_of(ok, "To"),
+					       .call_id = call_id });
+		send_request(&world, peer, 0,
+			     (struct request){ .method = "ACK",
+					       .branch = "z9hG4bKx",
+					       .to = "<sip:bob@example.com>;tag=foreign",
+					       .call_id = call_id });
 		settle(&world);
 		assert_int_equal(last_held()->acked, 0);
 		assert_int_equal(refused(&world, REASON_DIALOG_UNKNOWN), 2);
 		for (unsigned i = 0; i < workers; i++) { /* and repeated: told once */
-			send_request(&world, peer, workers > 1 ? i : 0, (struct request){ .method = "ACK",
-				.branch = "z9hG4bKtwo", .to = value_of(ok, "To"), .call_id = "whatever" });
+			send_request(&world, peer, workers > 1 ? i : 0,
+				     (struct request){ .method = "ACK",
+						       .branch = "z9hG4bKtwo",
+						       .to = value_of(ok, "To"),
+						       .call_id = "whatever" });
 			settle(&world);
 			assert_int_equal(last_held()->acked, 1);
 		}
 		unsigned at[8];
-		assert_int_equal(arrivals(peer, 639, at, 8), 0); /* repeated no more, kept until L */
+		assert_int_equal(arrivals(peer, 639, at, 8),
+				 0); /* repeated no more, kept until L */
 		assert_int_equal(sip_transaction_count(&world.workers[workers - 1]), 1);
 		advance(&world, 1);
 		assert_int_equal(last_held()->unacked, 0);
@@ -210,7 +225,8 @@ static void test_server_cancel(void **state)
 		send_request(&world, peer, 0, (struct request){ .method = "CANCEL" });
 		const char *ok = expect(&world, peer, "SIP/2.0 200");
 		expect_text(ok, "CSeq: 1 CANCEL");
-		expect_text(value_of(ok, "To"), last_held()->tag); /* RFC 3261 9.2: the tag of the INVITE's answers */
+		expect_text(value_of(ok, "To"),
+			    last_held()->tag); /* RFC 3261 9.2: the tag of the INVITE's answers */
 		assert_int_equal(last_held()->cancelled, 1);
 		if (!tcp) { /* repeated: the same 200, told once */
 			send_request(&world, peer, 0, (struct request){ .method = "CANCEL" });
@@ -226,7 +242,8 @@ static void test_server_cancel(void **state)
 	}
 }
 
-/* Whatever a CANCEL says, only the INVITE of its branch is cancelled, and only while it is not answered. */
+/* Whatever a CANCEL says, only the INVITE of its branch is cancelled, and only while it is not
+ * answered. */
 static void test_server_cancel_of_nothing_and_too_late(void **state)
 {
 	start(1, 200);
@@ -234,18 +251,25 @@ static void test_server_cancel_of_nothing_and_too_late(void **state)
 	send_request(&world, peer, 0, (struct request){ .method = "CANCEL" });
 	expect(&world, peer, "SIP/2.0 481");
 	assert_int_equal(refused(&world, REASON_CANCEL_UNKNOWN), 1);
-	send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .branch = "z9hG4bKm", .call_id = "m" });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "MESSAGE", .branch = "z9hG4bKm", .call_id = "m" });
 	expect(&world, peer, "SIP/2.0 200");
-	send_request(&world, peer, 0, (struct request){ .method = "CANCEL", .branch = "z9hG4bKm", .call_id = "m" });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "CANCEL", .branch = "z9hG4bKm", .call_id = "m" });
 	expect(&world, peer, "SIP/2.0 481");
-	send_request(&world, peer, 0, (struct request){ .method = "INVITE", .branch = "z9hG4bKi", .call_id = "i" });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "INVITE", .branch = "z9hG4bKi", .call_id = "i" });
 	expect(&world, peer, "SIP/2.0 100");
 	const char *ok = expect(&world, peer, "SIP/2.0 200");
-	send_request(&world, peer, 0, (struct request){ .method = "CANCEL", .branch = "z9hG4bKi", .call_id = "i" });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "CANCEL", .branch = "z9hG4bKi", .call_id = "i" });
 	expect_text(expect(&world, peer, "SIP/2.0 200"), "CSeq: 1 CANCEL"); /* crossed the 2xx */
 	assert_int_equal(last_held()->cancelled, 0);
-	send_request(&world, peer, 0, (struct request){ .method = "ACK", .branch = "z9hG4bKa", .call_id = "i",
-		.to = value_of(ok, "To") });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "ACK",
+				       .branch = "z9hG4bKa",
+				       .call_id = "i",
+				       .to = value_of(ok, "To") });
 	settle(&world);
 	assert_int_equal(last_held()->acked, 1);
 	world_end(&world);
@@ -258,7 +282,8 @@ static void test_server_cancel_is_checked(void **state)
 	struct peer *peer = peer_udp(&world);
 	send_request(&world, peer, 0, (struct request){ .method = "INVITE" });
 	expect(&world, peer, "SIP/2.0 100");
-	send_request(&world, peer, 0, (struct request){ .method = "CANCEL", .cseq_method = "INVITE" });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "CANCEL", .cseq_method = "INVITE" });
 	expect(&world, peer, "SIP/2.0 400");
 	assert_int_equal(last_held()->cancelled, 0);
 	respond(last_held()->server, 486);
@@ -266,16 +291,19 @@ static void test_server_cancel_is_checked(void **state)
 	world_end(&world);
 }
 
-/* An INVITE with a short foreign To tag, then its CANCEL without one: the tag is no run of blanks. */
+/* An INVITE with a short foreign To tag, then its CANCEL without one: the tag is no run of blanks.
+ */
 static void test_server_cancel_without_the_tag_of_its_invite(void **state)
 {
 	start(1, 481);
 	struct peer *peer = peer_udp(&world);
-	send_request(&world, peer, 0, (struct request){ .method = "INVITE", .to = "<sip:bob@example.com>;tag=x" });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "INVITE", .to = "<sip:bob@example.com>;tag=x" });
 	expect(&world, peer, "SIP/2.0 100");
 	expect(&world, peer, "SIP/2.0 481");
 	send_request(&world, peer, 0, (struct request){ .method = "CANCEL" });
-	assert_string_equal(value_of(expect(&world, peer, "SIP/2.0 200"), "To"), "<sip:bob@example.com>;tag=x");
+	assert_string_equal(value_of(expect(&world, peer, "SIP/2.0 200"), "To"),
+			    "<sip:bob@example.com>;tag=x");
 	world_end(&world);
 }
 
@@ -299,8 +327,11 @@ static void test_server_all_at_different_workers(void **state)
 		assert_int_equal(last_held()->cancelled, 1);
 		respond(last_held()->server, 487);
 		const char *refusal = expect(&world, peer, "SIP/2.0 487");
-		send_request(&world, peer, 3, (struct request){ .method = "ACK", .call_id = call_id, .branch = branch,
-			.to = value_of(refusal, "To") });
+		send_request(&world, peer, 3,
+			     (struct request){ .method = "ACK",
+					       .call_id = call_id,
+					       .branch = branch,
+					       .to = value_of(refusal, "To") });
 		settle(&world);
 		unsigned at[4];
 		assert_int_equal(arrivals(peer, 100, at, 4), 0);
@@ -313,8 +344,10 @@ static void test_server_all_at_different_workers(void **state)
 
 static void test_server_rfc2543_branches(void **state)
 {
-	static const char *const vias[] = { "SIP/2.0/UDP old.example.com;rport", "SIP/2.0/UDP old.example.com;branch=1;rport",
-		"SIP/2.0/UDP old.example.com;branch=z9hG4bK;rport" }; /* the cookie alone names nothing */
+	static const char *const vias[] = {
+		"SIP/2.0/UDP old.example.com;rport", "SIP/2.0/UDP old.example.com;branch=1;rport",
+		"SIP/2.0/UDP old.example.com;branch=z9hG4bK;rport"
+	}; /* the cookie alone names nothing */
 
 	for (unsigned i = 0; i < 3; i++) {
 		start(1, 200);
@@ -360,14 +393,19 @@ static void test_server_merged_requests(void **state)
 {
 	start(1, 0);
 	struct peer *peer = peer_udp(&world);
-	send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .branch = "z9hG4bK1" });
-	send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .branch = "z9hG4bK2" });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "MESSAGE", .branch = "z9hG4bK1" });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "MESSAGE", .branch = "z9hG4bK2" });
 	expect_text(expect(&world, peer, "SIP/2.0 482"), "branch=z9hG4bK2");
 	assert_int_equal(refused(&world, REASON_MERGED), 1);
 	/* with a To tag it is in a dialog: not merged; another number neither */
-	send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .branch = "z9hG4bK3",
-		.to = "<sip:bob@example.com>;tag=t" });
-	send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .branch = "z9hG4bK4", .cseq = 2 });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "MESSAGE",
+				       .branch = "z9hG4bK3",
+				       .to = "<sip:bob@example.com>;tag=t" });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "MESSAGE", .branch = "z9hG4bK4", .cseq = 2 });
 	expect_nothing(&world, peer);
 	assert_int_equal(world.held_count, 3);
 	for (unsigned i = 0; i < 3; i++) {
@@ -375,7 +413,8 @@ static void test_server_merged_requests(void **state)
 		expect(&world, peer, "SIP/2.0 200");
 	}
 	advance(&world, 64 * T1_MS); /* forgotten with its transaction */
-	send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .branch = "z9hG4bK5" });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "MESSAGE", .branch = "z9hG4bK5" });
 	WAIT_FOR(&world, world.held_count == 4);
 	respond(last_held()->server, 200);
 	world_end(&world);
@@ -391,19 +430,25 @@ static void test_server_pool_exhausted(void **state)
 	world_start(&world);
 	struct peer *peer = peer_udp(&world);
 	for (unsigned i = 0; i < 2; i++)
-		send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .branch = new_branch(), .cseq = i + 1 });
+		send_request(&world, peer, 0,
+			     (struct request){
+				     .method = "MESSAGE", .branch = new_branch(), .cseq = i + 1 });
 	expect_nothing(&world, peer);
 	for (unsigned i = 0; i < 2; i++) {
-		send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .branch = new_branch(), .cseq = 3 });
+		send_request(&world, peer, 0,
+			     (struct request){
+				     .method = "MESSAGE", .branch = new_branch(), .cseq = 3 });
 		expect_text(expect(&world, peer, "SIP/2.0 503"), "\r\nRetry-After: ");
 	}
 	assert_int_equal(refused(&world, REASON_POOL_EXHAUSTED), 2);
-	send_request(&world, peer, 0, (struct request){ .method = "ACK", .branch = new_branch(), .cseq = 3 });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "ACK", .branch = new_branch(), .cseq = 3 });
 	expect_nothing(&world, peer); /* an ACK is never answered */
 	respond(world.held[0].server, 200);
 	respond(world.held[1].server, 200);
 	advance(&world, 64 * T1_MS);
-	send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .branch = new_branch(), .cseq = 4 });
+	send_request(&world, peer, 0,
+		     (struct request){ .method = "MESSAGE", .branch = new_branch(), .cseq = 4 });
 	WAIT_FOR(&world, world.held_count == 3);
 	respond(world.held[2].server, 200);
 	world_end(&world);
@@ -415,13 +460,17 @@ static void ask_with_long_via(struct peer *peer, size_t octets)
 
 	memset(via, 'x', octets);
 	via[octets] = 0;
-	int n = snprintf(text, sizeof(text), "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=%s\r\n"
-		"Via: SIP/2.0/TCP b;branch=%s\r\nFrom: <sip:a@b>;tag=a\r\nTo: <sip:a@b>\r\nCall-ID: %zu\r\n"
-		"CSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n", new_branch(), via, octets);
+	int n = snprintf(text, sizeof(text),
+			 "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=%s\r\n"
+			 "Via: SIP/2.0/TCP b;branch=%s\r\nFrom: <sip:a@b>;tag=a\r\nTo: "
+			 "<sip:a@b>\r\nCall-ID: %zu\r\n"
+			 "CSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n",
+			 new_branch(), via, octets);
 	send_octets(&world, peer, 0, text, (size_t)n);
 }
 
-/* The head of a request comes back in its answers: however long the limit lets it be, there is room. */
+/* The head of a request comes back in its answers: however long the limit lets it be, there is
+ * room. */
 static void test_server_longest_head(void **state)
 {
 	static const size_t lengths[] = { 1000, 16000, 64000, 250000, 700000, 1000000 };
@@ -457,8 +506,10 @@ static void test_client_others_timers_e_f_k(void **state)
 		if (tcp) {
 			send_request(&world, peer, 0, (struct request){ .method = "OPTIONS" });
 			WAIT_FOR(&world, world.held_count == 1);
-			target = (struct sip_target){ .has_flow = true, .flow_only = true,
-				.flow = *sip_server_flow(world.held[0].server) };
+			target = (struct sip_target){ .has_flow = true,
+						      .flow_only = true,
+						      .flow = *sip_server_flow(
+							      world.held[0].server) };
 			respond(world.held[0].server, 200);
 			expect(&world, peer, "SIP/2.0 200");
 		}
@@ -551,7 +602,8 @@ static void test_client_invite_refused_is_acked(void **state)
 	answer(&world, peer, 0, invite, 180, "t");
 	settle(&world);
 	unsigned at[4];
-	assert_int_equal(arrivals(peer, 1000, at, 4), 0); /* Proceeding: nothing is repeated, B is off */
+	assert_int_equal(arrivals(peer, 1000, at, 4),
+			 0); /* Proceeding: nothing is repeated, B is off */
 	assert_int_equal(watched.failed, 0);
 	for (unsigned i = 0; i < 3; i++) { /* RFC 3261 17.1.1.2: each repetition is acknowledged */
 		answer(&world, peer, 0, invite, 486, "t");
@@ -595,7 +647,8 @@ static void test_client_invite_accepted(void **state)
 	acknowledge(&watched, SLICE("t1"), &target);
 	char *ack = strdup(expect(&world, peer, "ACK "));
 	assert_string_not_equal(value_of(ack, "Via"), value_of(invite, "Via"));
-	answer(&world, peer, 0, invite, 200, "t1"); /* repeated: so is the ACK, and nobody is told */
+	answer(&world, peer, 0, invite, 200,
+	       "t1"); /* repeated: so is the ACK, and nobody is told */
 	assert_string_equal(expect(&world, peer, "ACK "), ack);
 	assert_int_equal(watched.responses, 1);
 	answer(&world, peer, 0, invite, 200, "t2"); /* another fork */
@@ -613,7 +666,8 @@ static void test_client_invite_accepted(void **state)
 	world_end(&world);
 }
 
-/* A callee that rings and rings: every state has a longest stay (RFC 3261 16.6, timer C), then CANCEL. */
+/* A callee that rings and rings: every state has a longest stay (RFC 3261 16.6, timer C), then
+ * CANCEL. */
 static void test_client_invite_rings_for_ever(void **state)
 {
 	struct watched watched;
@@ -710,13 +764,15 @@ static void test_client_cancel_unanswered(void **state)
 
 /* ---- whose response ---- */
 
-static void send_changed(struct peer *peer, const char *answer_text, const char *what, const char *by)
+static void send_changed(struct peer *peer, const char *answer_text, const char *what,
+			 const char *by)
 {
 	static char text[8192];
 	const char *at = strstr(answer_text, what);
 
 	assert_non_null(at);
-	snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - answer_text), answer_text, by, at + strlen(what));
+	snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - answer_text), answer_text, by,
+		 at + strlen(what));
 	send_text(&world, peer, 0, text);
 }
 
@@ -732,7 +788,8 @@ static void test_client_responses_of_nobody(void **state)
 		{ "a CANCEL's", "CSeq: 7 MESSAGE", "CSeq: 7 CANCEL" },
 		{ "no number", "CSeq: 7 MESSAGE", "CSeq: MESSAGE" },
 		{ "two Vias in a line", "\r\nFrom:", ", SIP/2.0/UDP b;branch=z9hG4bKb\r\nFrom:" },
-		{ "two Via headers", "\r\nFrom:", "\r\nVia: SIP/2.0/UDP b;branch=z9hG4bKb\r\nFrom:" },
+		{ "two Via headers",
+		  "\r\nFrom:", "\r\nVia: SIP/2.0/UDP b;branch=z9hG4bKb\r\nFrom:" },
 		{ "no Call-ID", "Call-ID: ours\r\n", "" },
 		{ "another version", "SIP/2.0 200", "SIP/3.0 200" },
 		{ "no status", "SIP/2.0 200", "SIP/2.0 20" },
@@ -745,12 +802,15 @@ static void test_client_responses_of_nobody(void **state)
 	send_ours(&world, 0, &watched, "MESSAGE", &target);
 	const char *ours = expect(&world, peer, "MESSAGE ");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		uint64_t before = refused(&world, REASON_RESPONSE_UNKNOWN) + refused(&world, REASON_FRAMING);
-		send_changed(peer, write_answer(ours, 200, "t", NULL), cases[i].replace, cases[i].by);
+		uint64_t before =
+			refused(&world, REASON_RESPONSE_UNKNOWN) + refused(&world, REASON_FRAMING);
+		send_changed(peer, write_answer(ours, 200, "t", NULL), cases[i].replace,
+			     cases[i].by);
 		expect_nothing(&world, peer);
 		CHECK(watched.responses == 0, "taken: %s\n", cases[i].what);
-		CHECK(refused(&world, REASON_RESPONSE_UNKNOWN) + refused(&world, REASON_FRAMING) == before + 1,
-			"not counted: %s\n", cases[i].what);
+		CHECK(refused(&world, REASON_RESPONSE_UNKNOWN) + refused(&world, REASON_FRAMING) ==
+			      before + 1,
+		      "not counted: %s\n", cases[i].what);
 	}
 	answer(&world, peer, 0, ours, 200, "t");
 	settle(&world);
@@ -881,12 +941,17 @@ static void test_finished_transaction_fits_its_budget(void **state)
 {
 	start(1, 200);
 	struct peer *peer = peer_udp(&world);
-	send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .body = "hello",
-		.branch = "z9hG4bKPjf5a4b3c2d1e0f9a8b7c6d5e4f3a2b1c0", .call_id = "0123456789abcdef0123456789abcdef@10.11.12.13",
-		.from = "\"Alice\" <sip:alice@example.com>;tag=0123456789abcdef" });
+	send_request(&world, peer, 0,
+		     (struct request){
+			     .method = "MESSAGE",
+			     .body = "hello",
+			     .branch = "z9hG4bKPjf5a4b3c2d1e0f9a8b7c6d5e4f3a2b1c0",
+			     .call_id = "0123456789abcdef0123456789abcdef@10.11.12.13",
+			     .from = "\"Alice\" <sip:alice@example.com>;tag=0123456789abcdef" });
 	size_t wire = strlen(expect(&world, peer, "SIP/2.0 200"));
 	struct pool *pool = &layer_of(&world, 0)->servers;
-	print_message("a finished MESSAGE: %zu in the pool, %zu of response\n", pool->item_octets, wire);
+	print_message("a finished MESSAGE: %zu in the pool, %zu of response\n", pool->item_octets,
+		      wire);
 	CHECK(pool->item_octets + wire + 64 + 32 <= 800, "%zu + %zu\n", pool->item_octets, wire);
 	world_end(&world);
 }
