@@ -22,11 +22,6 @@ static const struct {
 
 static void on_state_expired(struct timer *timer);
 
-const char *session_state_name(enum session_state state)
-{
-	return session_state_info[state].name;
-}
-
 static uint64_t longest_stay_ms(const struct session *s, enum session_state state)
 {
 	int ms = session_state_info[state].ms;
@@ -35,6 +30,11 @@ static uint64_t longest_stay_ms(const struct session *s, enum session_state stat
 		return s->im->config->limits.unbound_ms;
 	if (ms == SESSION_LIMIT_REATTACH)
 		return s->im->config->limits.reattach_ms;
+	if (state == SESSION_INVITED && s->expires_at_ms) { /* RFC 3261 13.3.1, D1-18 */
+		uint64_t now_ms = worker_now_ms(s->im->worker);
+		uint64_t left_ms = s->expires_at_ms > now_ms ? s->expires_at_ms - now_ms : 1;
+		return left_ms < (uint64_t)ms ? left_ms : (uint64_t)ms;
+	}
 	return ms == SESSION_LIMIT_NONE ? 0 : (uint64_t)ms;
 }
 
@@ -342,6 +342,11 @@ void session_end(struct session *s, const char *reason)
 
 /* ---- time ---- */
 
+static bool is_expired(const struct session *s)
+{
+	return s->expires_at_ms && worker_now_ms(s->im->worker) >= s->expires_at_ms;
+}
+
 static void on_state_expired(struct timer *timer)
 {
 	struct session *s = (struct session *)((char *)timer - offsetof(struct session, state_timer));
@@ -351,7 +356,7 @@ static void on_state_expired(struct timer *timer)
 		session_fail(s, 503, REASON_TIMEOUT);
 		break;
 	case SESSION_INVITED:
-		session_refuse(s, 408, REASON_TIMEOUT);
+		session_refuse(s, is_expired(s) ? 487 : 408, REASON_TIMEOUT);
 		session_enter(s, SESSION_CANCELLED, "no-answer");
 		sip_client_cancel(s->outgoing);
 		break;

@@ -5,7 +5,6 @@
 #include "actors/session_internal.h"
 
 #include "actors/outgoing.h"
-#include "core/log.h"
 #include "sip/header.h"
 #include "sip/write.h"
 
@@ -87,6 +86,51 @@ static bool attach_b(struct session *s, const struct sip_message *response, stru
 	return msrp_leg_set_peer(s->b.leg, &peer) == 0;
 }
 
+/* The answer speaks of the m= lines of the offer, one for one, and takes the one that we offered (RFC 3264
+ * 6): only then does it also answer A's, whose lines are the same. */
+static bool answers_offer(const struct session *s, const struct sdp *answer, const struct sdp_media *media)
+{
+	const struct sdp_media *offered;
+	struct sip_message invite;
+	struct sdp offer;
+
+	return session_reread_invite(s, &invite) && session_sdp_read_offer(&invite, &offer, &offered) == SDP_ACCEPTED &&
+	       answer->media_count == offer.media_count && media - answer->media == offered - offer.media;
+}
+
+/* Another fork, or B's proxy, answered too (RFC 3261 13.2.2.4): acknowledged and ended at once. */
+static void end_fork(struct session *s, struct sip_client *client, const struct sip_message *response)
+{
+	const struct sip_dialog *b = s->b.dialog;
+	struct side fork = { .session = s };
+	struct sip_dialog_start start = { .call_id = b->call_id, .local = b->local, .remote = b->remote,
+		.local_tag = b->local_tag, .next = b->next, .events = &session_dialog_events, .owner = &s->b };
+	struct sip_client *bye;
+
+	if (sip_dialog_open_client(&fork.dialog, s->im->worker, &start) != 0)
+		return; /* it repeats its 2xx */
+	if (sip_dialog_confirm(fork.dialog, response) == 0) {
+		fork.dialog->local_cseq = s->b.invite_cseq;
+		session_acknowledge(&fork, client, response, s->b.invite_cseq);
+		(void)session_send(&fork, "BYE", SLICE_EMPTY, SLICE_EMPTY, NULL, &bye); /* nobody waits for it */
+	}
+	sip_dialog_close(fork.dialog);
+}
+
+/* A 2xx after the first one: B's own again, whose ACK could not be sent, or another's. */
+static void on_accepted_again(struct session *s, struct sip_client *client, const struct sip_message *response)
+{
+	struct sip_address to;
+
+	if (!s->b.dialog || !s->b.dialog->is_confirmed ||
+	    !sip_address_decode(sip_header_value(response, SIP_HDR_TO), &to))
+		return;
+	if (slice_eq(to.tag, s->b.dialog->remote_tag))
+		session_acknowledge(&s->b, client, response, s->b.invite_cseq);
+	else
+		end_fork(s, client, response);
+}
+
 static void on_accepted(struct session *s, struct sip_client *client, const struct sip_message *response)
 {
 	const struct sdp_media *media;
@@ -102,7 +146,7 @@ static void on_accepted(struct session *s, struct sip_client *client, const stru
 		session_end(s, NULL);
 		return;
 	}
-	if (!attach_b(s, response, &sdp, &media) || !answer_a(s, response, &sdp, media)) {
+	if (!attach_b(s, response, &sdp, &media) || !answers_offer(s, &sdp, media) || !answer_a(s, response, &sdp, media)) {
 		session_refuse(s, 480, REASON_SDP);
 		session_end(s, "session description not acceptable");
 		return;
@@ -148,7 +192,7 @@ static void on_outgoing_response(struct sip_client *client, const struct sip_mes
 	if (s->state == SESSION_INVITED || s->state == SESSION_CANCELLED)
 		on_accepted(s, client, m);
 	else
-		LOG(WARN, s->im->worker, "session", s->actor.id, "second-answer state=%s", session_state_name(s->state));
+		on_accepted_again(s, client, m);
 }
 
 static void on_outgoing_failed(struct sip_client *client, unsigned status, void *arg)

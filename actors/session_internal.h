@@ -38,6 +38,7 @@ struct session {
 	struct sip_server *invite;   /* A's, until its ACK or refusal */
 	struct sip_client *outgoing; /* B's, until it is gone         */
 	bool invite_is_answered, outgoing_is_answered; /* finally */
+	uint64_t expires_at_ms;      /* A's INVITE says until when B may answer; 0: it does not */
 	uint32_t loop;               /* of A's INVITE: what ours must not come back with */
 	char *request;               /* A's INVITE as received, until B answered */
 	size_t request_n;
@@ -51,8 +52,6 @@ struct session {
 };
 
 /* ---- session.c: life and end ---- */
-
-const char *session_state_name(enum session_state state);
 
 /* The only place where a session changes state. */
 void session_enter(struct session *s, enum session_state next, const char *why);

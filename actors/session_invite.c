@@ -222,7 +222,11 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 	struct sip_dialog_start dialog = { .local_tag = sip_server_to_tag(server), .events = &session_dialog_events,
 		.owner = &s->a };
 
+	uint32_t expires;
+
 	s->invite = server;
+	if (sip_seconds_of(invite, SIP_HDR_EXPIRES, &expires))
+		s->expires_at_ms = worker_now_ms(s->im->worker) + SESSION_SECONDS((uint64_t)expires);
 	s->loop = sip_loop_of(s->im->worker, sip_server_flow(server), invite);
 	s->caller = malloc(sizeof(*s->caller));
 	if (!s->caller || !session_keep(&s->request, &s->request_n, invite->wire) ||

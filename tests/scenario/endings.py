@@ -1,8 +1,9 @@
 """How dialogs end when something comes at an awkward moment: BYE only where a dialog was made, and never
 before the ACK of our 2xx (RFC 3261 15)."""
 import asyncio
+import time
 
-from ua import check, same
+from ua import check, same, sdp
 from ua.agent import Dialog
 from world import scenario
 
@@ -71,3 +72,55 @@ async def bye_in_the_early_dialog(world):
     same((await early.request("BYE").final()).status, 200, "BYE in the early dialog")
     same((await outgoing.transaction.final()).status, 487, "INVITE ended by BYE")
     await invitation.server.wait_cancel()
+
+
+@scenario()
+async def invite_expires(world):
+    """An INVITE with Expires that B does not answer in time: 487, and B is cancelled (D1-18)."""
+    alice, bob = await world.pair()
+    outgoing = alice.invite(bob, headers=[("Expires", "1")])
+    invitation = await bob.expect_invite()
+    invitation.ring()
+    started = time.monotonic()
+    same((await outgoing.transaction.final(3)).status, 487, "INVITE that expired")
+    check(0.7 < time.monotonic() - started < 2, "not when it expired")
+    await invitation.server.wait_cancel()
+
+
+@scenario()
+async def second_answer_is_ended(world):
+    """A fork's 2xx after the first one is acknowledged and ended by BYE (RFC 3261 13.2.2.4); the session
+    with the first stays. B's own 2xx again is only acknowledged again."""
+    alice, bob = await world.pair()
+    outgoing = alice.invite(bob)
+    invitation = await bob.expect_invite()
+    accepting = asyncio.ensure_future(invitation.accept())
+    await outgoing.established()
+    await accepting
+    first = invitation.server.last
+    fork = first.copy()
+    fork.put("To", fork.get("To").replace(invitation.server.tag, "another"))
+    dialog = Dialog(bob, invitation.server.flow, invitation.request, fork, False)
+    invitation.server.layer.endpoint.send(fork, invitation.server.flow)
+    await dialog.wait_bye()
+    invitation.server.layer.endpoint.send(first, invitation.server.flow)
+    await asyncio.sleep(0.1)
+    await outgoing.send("still with the first")
+    await invitation.receive()
+    await outgoing.hang_up()
+    await invitation.wait_bye()
+
+
+@scenario()
+async def answer_must_fit_the_offer(world):
+    """An answer with more m= lines than the offer is no answer to it (RFC 3264 6): A gets 480, B an ACK
+    and BYE."""
+    alice, bob = await world.pair()
+    outgoing = alice.invite(bob)
+    invitation = await bob.expect_invite()
+    body = sdp.build(invitation.leg.local, "passive") + b"m=audio 0 RTP/AVP 0\r\n"
+    response = invitation.server.respond(200, "OK", [("Contact", bob.contact)], body, "application/sdp")
+    invitation.dialog = Dialog(bob, invitation.server.flow, invitation.request, response, False)
+    same((await outgoing.transaction.final()).status, 480, "INVITE answered with two m= lines")
+    await invitation.server.wait_ack()
+    await invitation.wait_bye()
