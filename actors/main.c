@@ -1,4 +1,5 @@
 /* imservd: command line, configuration, signals (design.md 8). */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -30,13 +31,27 @@ static void wait_for_end(const sigset_t *handled)
 	}
 }
 
+/* A relative path starts from the directory of the configuration (design.md 13). */
+static int open_log(const struct config *config)
+{
+	struct log_options options = config->log;
+	bool is_file = log_sink_is_file(options.sink);
+
+	if (is_file && !(options.sink = config_path(config, options.sink)))
+		return ENOMEM;
+	int err = log_open(&options);
+	if (is_file)
+		free(options.sink);
+	return err;
+}
+
 static int serve(struct config *config)
 {
 	static struct server *server; /* a start that failed leaves it to the end of the process */
 	sigset_t handled;
 
 	block_signals(&handled);
-	int err = log_open(&config->log);
+	int err = open_log(config);
 	if (err) {
 		fprintf(stderr, "imservd: log.sink %s: %s\n", config->log.sink, strerror(err));
 		return EXIT_RUNTIME;

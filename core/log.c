@@ -39,6 +39,11 @@ struct line {
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
+bool log_sink_is_file(const char *sink)
+{
+	return sink && strcmp(sink, "stderr") != 0 && strcmp(sink, "journald") != 0 && strcmp(sink, "syslog") != 0;
+}
+
 int log_open(const struct log_options *options)
 {
 	logger.format = options->format;

@@ -30,6 +30,9 @@ struct log_site {
 
 extern _Atomic int log_level_now;
 
+/* Is log.sink a path, and no word with a meaning of its own? */
+bool log_sink_is_file(const char *sink);
+
 /* The sink is opened here: 0 or errno. */
 int log_open(const struct log_options *options);
 int log_start(void); /* 0 or errno of pthread_create */

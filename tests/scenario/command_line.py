@@ -119,3 +119,18 @@ async def busy_port(world):
             code, _, err = await imservd(world, "--set", "listen=" + others)
             same(code, 1, "busy %s port" % proto)
             check(str(port) in err, "message does not name the port: %s" % err[-300:])
+
+
+@scenario(modes=("standalone",), once=True)
+async def relative_log_sink(world):
+    """log.sink as a relative path is opened against the directory of the configuration (design 13)."""
+    with tempfile.TemporaryDirectory() as place, socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        config = os.path.join(place, "imserv.yaml")
+        with open(config, "w") as out:
+            out.write("log: {sink: here.log}\nlisten: [{proto: tcp, address: \"127.0.0.1:%d\"}]\n"
+                      % busy.getsockname()[1])
+        same((await imservd(world, "-c", config))[0], 1, "port in use")
+        with open(os.path.join(place, "here.log")) as log:
+            check("cannot-listen" in log.read(), "the log says nothing")

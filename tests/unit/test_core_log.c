@@ -303,6 +303,16 @@ static void a_sink_that_cannot_be_opened(void **state)
 	assert_int_equal(log_open(&options), ENOENT);
 }
 
+static void words_and_paths_of_the_sink(void **state)
+{
+	assert_false(log_sink_is_file(NULL));
+	assert_false(log_sink_is_file("stderr"));
+	assert_false(log_sink_is_file("journald"));
+	assert_false(log_sink_is_file("syslog"));
+	assert_true(log_sink_is_file("imservd.log"));
+	assert_true(log_sink_is_file("/var/log/syslog"));
+}
+
 static int make_file(void **state)
 {
 	int fd = mkstemp(path);
@@ -328,6 +338,7 @@ int main(void)
 		cmocka_unit_test(the_thread_writes_all),
 		cmocka_unit_test(a_stuck_sink_costs_lines_not_time),
 		cmocka_unit_test(a_sink_that_cannot_be_opened),
+		cmocka_unit_test(words_and_paths_of_the_sink),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);
