@@ -413,7 +413,9 @@ static bool store_binding(const struct registration *r, struct user *user, const
 static void write_bindings(struct buffer *out, const struct user *user)
 {
 	for (const struct binding *b = user ? user->bindings : NULL; b; b = b->next) {
-		uint64_t left_ms = b->expires_at_ms - worker_now_ms(user->im->worker);
+		uint64_t now_ms = worker_now_ms(user->im->worker);
+		/* its timer may be due later in this turn */
+		uint64_t left_ms = b->expires_at_ms > now_ms ? b->expires_at_ms - now_ms : 0;
 		buffer_printf(out, "Contact: <%.*s>%.*s;expires=%llu\r\n", (int)b->uri_n, b->text, (int)b->params_n,
 			b->text + b->uri_n, (unsigned long long)((left_ms + 999) / 1000));
 	}
@@ -534,7 +536,9 @@ void user_on_register(struct im *im, struct sip_server *server, const struct sip
 	}
 	if (!sip_uri_is_home(&uri, &im->server->sip.home) ||
 	    !sip_uri_canonical(&out, &uri, &im->server->sip.home) ||
-	    (sip_uri_parse(m->uri, &target) && !sip_uri_is_home(&target, &im->server->sip.home))) {
+	    /* a core names us as its filter criteria do, whatever name that is (TS 24.229 5.4.1.7) */
+	    (im->config->core.mode == MODE_STANDALONE && sip_uri_parse(m->uri, &target) &&
+		    !sip_uri_is_home(&target, &im->server->sip.home))) {
 		sip_server_refuse(server, 404, REASON_TARGET_UNKNOWN);
 		return;
 	}

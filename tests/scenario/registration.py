@@ -82,6 +82,8 @@ async def third_party_register(world):
         REQ("IM-6.2.1-1", "IM-6.2.1-3")
         same(response.get("Expires"), str(expires), "Expires of the 200")
         REQ("IM-6.2.1-4")
+    response = await world.core.third_party_register(bob.uri, 600, request_uri="sip:as.core.invalid;lr")
+    same(response.status, 200, "third-party REGISTER to the name the core has for us")
     response = await world.core.third_party_register(bob.uri, 0)
     same((response.status, response.get("Expires")), (200, "0"), "third-party de-registration")
     same((await alice.pager(bob, "hello")).status, 480, "MESSAGE to de-registered user")

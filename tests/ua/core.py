@@ -52,9 +52,9 @@ class Core:
         self.assert_identity = True
 
     # --- third-party registration (TS 24.229 5.4.1.7) ---
-    async def third_party_register(self, uri, expires, seconds=6):
+    async def third_party_register(self, uri, expires, seconds=6, request_uri=None):
         branch = sip.branch()
-        request = sip.Message("REGISTER", "sip:%s:%d" % self.server)
+        request = sip.Message("REGISTER", request_uri or "sip:%s:%d" % self.server)
         request.add("Via", self.endpoint.via(branch)).add("Max-Forwards", "70")
         request.add("From", "<%s>;tag=%s" % (self.endpoint.uri(), sip.token(5)))
         request.add("To", "<%s>" % uri).add("Call-ID", sip.token(10)).add("CSeq", "1 REGISTER")
