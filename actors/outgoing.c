@@ -145,7 +145,8 @@ struct sip_flow outgoing_flow(const struct im *im, const struct sip_target *targ
 	memcpy(&flow.peer, &target->address,
 		target->address.ss_family == AF_INET6 ? sizeof(flow.peer.v6) : sizeof(flow.peer.v4));
 	for (unsigned i = im->server->sip.listener_count; i-- > 0;)
-		if (im->server->sip.listeners[i].proto == wanted)
+		if (im->server->sip.listeners[i].proto == wanted &&
+		    im->server->sip.listeners[i].bound.ss_family == target->address.ss_family)
 			flow.listener = (uint8_t)i;
 	return flow;
 }

@@ -116,6 +116,8 @@ static void on_refresh(struct side *side, struct sip_server *server, const struc
 		sip_server_refuse(server, 503, REASON_NO_MEMORY);
 		return;
 	}
+	if (s->im->config->core.mode == MODE_STANDALONE) /* he may have come back by another connection */
+		side->dialog->next.flow = *sip_server_flow(server);
 	outgoing_contact(&headers, s->im, sip_server_flow(server), slice_of(side->contact, MINTED_CHARS));
 	buffer_lit(&headers, "Allow: " IM_ALLOW "\r\n");
 	session_timer_answer(&side->timer, m, s->im, &headers);

@@ -124,3 +124,16 @@ async def answer_must_fit_the_offer(world):
     same((await outgoing.transaction.final()).status, 480, "INVITE answered with two m= lines")
     await invitation.server.wait_ack()
     await invitation.wait_bye()
+
+
+@scenario(modes=("standalone",), transports=("tcp",))
+async def bye_follows_a_new_connection(world):
+    """A's connection is lost and A refreshes by a new one: his BYE comes by that, not by the dead one."""
+    sa, sb = await world.session()
+    sa.dialog.flow.transport.abort()
+    await asyncio.sleep(0.1)
+    sa.dialog.flow = await sa.agent.endpoint.flow_to(world.sip_address)
+    update = sa.dialog.request("UPDATE", headers=[("Supported", "timer")])
+    same((await update.final()).status, 200, "UPDATE by the new connection")
+    await sb.hang_up()
+    await sa.wait_bye()

@@ -185,7 +185,8 @@ async def session_interval_too_small(world):
 async def in_dialog_requests(world):
     """Inside a session: a refresh by UPDATE or re-INVITE keeps the media, an unknown dialog is 481."""
     sa, sb = await world.session()
-    offer = sdp.build(sa.leg.local, "actpass", version=1, accept="text/plain message/cpim *")
+    # o= may count up although nothing else is new
+    offer = sdp.build(sa.leg.local, "actpass", version=2, accept="text/plain message/cpim *")
     refresh = sa.dialog.request("INVITE", headers=[
         ("Supported", "timer"), ("Session-Expires", "1800;refresher=uac")], body=offer,
         content_type="application/sdp")
