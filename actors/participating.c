@@ -212,8 +212,12 @@ void im_on_request(struct worker *worker, struct sip_server *server, const struc
 	bool has_to_tag = sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) && to.tag.n > 0;
 
 	if (has_to_tag && m->method != SIP_REGISTER) {
-		if (!sip_dialog_receive(worker, server, m))
+		if (!sip_dialog_find(worker, m))
 			sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
+		else if (is_in_ims(asked.im) && !identity_peer_is_trusted(asked.im, sip_server_flow(server)))
+			sip_server_refuse(server, 403, REASON_PEER_UNTRUSTED);
+		else
+			(void)sip_dialog_receive(worker, server, m); /* there is such a dialog */
 		return;
 	}
 	if (needs_dialog(m->method)) {

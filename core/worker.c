@@ -27,6 +27,12 @@ void worker_use_ring(struct worker *worker, struct ring *ring)
 
 void worker_free(struct worker *worker)
 {
+	struct msg *msg;
+
+	/* on their way when the others stopped; MSG_WORKER_STOP is not from the heap */
+	while ((msg = mailbox_take(&worker->mailbox)))
+		if (msg->kind != MSG_WORKER_STOP)
+			free(msg);
 	if (worker->ring)
 		worker->ring->ops->destroy(worker->ring);
 	worker->ring = NULL;

@@ -87,6 +87,8 @@ int worker_init(struct worker *worker, unsigned index, struct worker_group *grou
 
 /* Takes the ring over: clock, first `now`, random seed. */
 void worker_use_ring(struct worker *worker, struct ring *ring);
+/* Nobody may post any more.  Messages begin with their struct msg and come from malloc(): what is left in
+ * the mailbox is freed. */
 void worker_free(struct worker *worker);
 
 /* One turn: completions, messages, timers, tasks.  Waits only when there is nothing to do and
