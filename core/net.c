@@ -44,6 +44,12 @@ static int bind_patiently(int fd, const struct sockaddr_storage *address)
 	}
 }
 
+static bool is_port_zero(const struct sockaddr_storage *address)
+{
+	return (address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port :
+						 ((const struct sockaddr_in *)address)->sin_port) == 0;
+}
+
 /* [::] must not take the IPv4 port as well: 0.0.0.0 is a listener of its own. */
 static int open_bound(const struct sockaddr_storage *address, int type)
 {
@@ -54,13 +60,18 @@ static int open_bound(const struct sockaddr_storage *address, int type)
 	fd = socket(address->ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	err = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (!err)
+	/* Asked for any port, the kernel would count one that a stranger's SO_REUSEPORT (or for UDP
+	 * SO_REUSEADDR) socket has as free, and share its datagrams: the group is opened afterwards. */
+	bool is_any_port = is_port_zero(address);
+	err = type == SOCK_STREAM ? set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) : 0;
+	if (!err && !is_any_port)
 		err = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (!err && address->ss_family == AF_INET6)
 		err = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 	if (!err)
 		err = bind_patiently(fd, address);
+	if (!err && is_any_port)
+		err = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (err) {
 		close(fd);
 		return err;
