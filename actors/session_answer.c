@@ -51,9 +51,9 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
 		return false;
 	}
-	if (!session_write_sdp(&s->a, answer, media, session_sdp_answer_setup(&offer, offered),
-		    identity_hides_answerer(s->im, response)) ||
-	    msrp_leg_set_peer(s->a.leg, &peer) != 0)
+	struct session_description description = { answer, media, &offer, offered,
+		session_sdp_answer_setup(&offer, offered), identity_hides_answerer(s->im, response) };
+	if (!session_write_sdp(&s->a, &description) || msrp_leg_set_peer(s->a.leg, &peer) != 0)
 		return false;
 	s->a.peer_sdp = session_sdp_hash(&offer);
 	write_answer_headers(s, &headers, &invite, response);
@@ -84,18 +84,6 @@ static bool attach_b(struct session *s, const struct sip_message *response, stru
 	}
 	s->b.peer_sdp = session_sdp_hash(sdp);
 	return msrp_leg_set_peer(s->b.leg, &peer) == 0;
-}
-
-/* The answer speaks of the m= lines of the offer, one for one, and takes the one that we offered (RFC 3264
- * 6): only then does it also answer A's, whose lines are the same. */
-static bool answers_offer(const struct session *s, const struct sdp *answer, const struct sdp_media *media)
-{
-	const struct sdp_media *offered;
-	struct sip_message invite;
-	struct sdp offer;
-
-	return session_reread_invite(s, &invite) && session_sdp_read_offer(&invite, &offer, &offered) == SDP_ACCEPTED &&
-	       answer->media_count == offer.media_count && media - answer->media == offered - offer.media;
 }
 
 /* Another fork, or B's proxy, answered too (RFC 3261 13.2.2.4): acknowledged and ended at once. */
@@ -146,7 +134,7 @@ static void on_accepted(struct session *s, struct sip_client *client, const stru
 		session_end(s, NULL);
 		return;
 	}
-	if (!attach_b(s, response, &sdp, &media) || !answers_offer(s, &sdp, media) || !answer_a(s, response, &sdp, media)) {
+	if (!attach_b(s, response, &sdp, &media) || !answer_a(s, response, &sdp, media)) {
 		session_refuse(s, 480, REASON_SDP);
 		session_end(s, "session description not acceptable");
 		return;

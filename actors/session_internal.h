@@ -97,10 +97,8 @@ void session_cancelled(struct session *s);
 /* A's INVITE again, which the answers to both sides are built from. */
 bool session_reread_invite(const struct session *s, struct sip_message *m);
 int session_open_leg(struct side *side, const struct sip_flow *flow);
-/* `sdp` of the other side as `side` gets it, kept for refreshes; `hides`: its author stays unnamed.  False:
- * too long, or no memory. */
-bool session_write_sdp(struct side *side, const struct sdp *sdp, const struct sdp_media *media,
-	enum sdp_setup setup, bool hides);
+/* What the other side said as `side` gets it, kept for refreshes.  False: too long, or no memory. */
+bool session_write_sdp(struct side *side, const struct session_description *description);
 uint64_t session_sdp_hash(const struct sdp *sdp);
 
 /* ---- session_answer.c: from B's answer to A's ---- */

@@ -43,14 +43,13 @@ int session_open_leg(struct side *side, const struct sip_flow *flow)
 	return msrp_leg_open(&side->leg, side->session->im->worker, &local, &session_leg_events, side);
 }
 
-bool session_write_sdp(struct side *side, const struct sdp *sdp, const struct sdp_media *media,
-	enum sdp_setup setup, bool hides)
+bool session_write_sdp(struct side *side, const struct session_description *description)
 {
 	char text[16384];
 	struct buffer out = buffer_over(text, sizeof(text));
-	struct session_sdp_own own = { side->leg, side->sdp_id, 1, setup, hides };
 
-	return session_sdp_write(&out, sdp, media, &own) && session_keep(&side->sdp, &side->sdp_n, buffer_slice(&out));
+	return session_sdp_write(&out, description, side->leg, side->sdp_id) &&
+	       session_keep(&side->sdp, &side->sdp_n, buffer_slice(&out));
 }
 
 /* From, To, Call-ID of B's dialog; what it says of the caller is the privacy service's decision. */
@@ -119,7 +118,8 @@ static void invite_b(struct session *s, struct slice request_uri, const struct s
 	s->outgoing_flow = outgoing_flow(s->im, target);
 	if (!session_reread_invite(s, &m) || session_sdp_read_offer(&m, &sdp, &media) != SDP_ACCEPTED ||
 	    session_open_leg(&s->b, &s->outgoing_flow) != 0 || open_b_dialog(s, &m, target) != 0 ||
-	    !session_write_sdp(&s->b, &sdp, media, SDP_SETUP_ACTPASS, identity_hides_sender(s->im, s->caller))) {
+	    !session_write_sdp(&s->b, &(struct session_description){ .sdp = &sdp, .media = media,
+		.setup = SDP_SETUP_ACTPASS, .hides = identity_hides_sender(s->im, s->caller) })) {
 		session_fail(s, 503, REASON_POOL_EXHAUSTED);
 		return;
 	}

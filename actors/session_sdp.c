@@ -230,13 +230,13 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 	return peer_address(peer, &path, &out->address) && may_connect(im, &out->address, peer->signalled);
 }
 
-bool session_sdp_write(struct buffer *out, const struct sdp *sdp, const struct sdp_media *media,
-	const struct session_sdp_own *own)
+bool session_sdp_write(struct buffer *out, const struct session_description *d, const struct msrp_leg *leg,
+	uint64_t session_id)
 {
-	struct sdp_own ours = { .session_id = own->session_id, .version = own->version,
-		.address = slice_str(msrp_leg_host(own->leg)), .media = media, .port = msrp_leg_port(own->leg),
-		.path = msrp_leg_uri(own->leg), .setup = own->setup,
-		.is_nameless = own->hides };
+	struct sdp_own ours = { .session_id = session_id, .version = 1, .address = slice_str(msrp_leg_host(leg)),
+		.media = d->media, .offer = d->offer, .offered = d->offered, .port = msrp_leg_port(leg),
+		.path = msrp_leg_uri(leg), .setup = d->setup, .is_nameless = d->hides,
+		.is_alone = !d->offer };
 
-	return sdp_rewrite(out, sdp, &ours);
+	return sdp_rewrite(out, d->sdp, &ours);
 }

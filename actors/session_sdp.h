@@ -43,15 +43,18 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 /* Our answer's or offer's a=setup. */
 enum sdp_setup session_sdp_answer_setup(const struct sdp *offer, const struct sdp_media *media);
 
-struct session_sdp_own {
-	const struct msrp_leg *leg;
-	uint64_t session_id, version;
+/* A description of one side on its way to the other. */
+struct session_description {
+	const struct sdp *sdp;
+	const struct sdp_media *media;     /* the accepted one of `sdp`               */
+	const struct sdp *offer;           /* what it answers; NULL: it is an offer   */
+	const struct sdp_media *offered;   /* the accepted one of `offer`             */
 	enum sdp_setup setup;
-	bool hides; /* nothing that names who wrote it */
+	bool hides;                        /* nothing that names who wrote it         */
 };
-/* `sdp` as it goes to the other side.  False: too long. */
-bool session_sdp_write(struct buffer *out, const struct sdp *sdp, const struct sdp_media *media,
-	const struct session_sdp_own *own);
+/* As it goes out: with our path, o= and c=.  False: too long. */
+bool session_sdp_write(struct buffer *out, const struct session_description *description,
+	const struct msrp_leg *leg, uint64_t session_id);
 
 /* Answers an INVITE whose description was not accepted. */
 void session_sdp_refuse(struct im *im, struct sip_server *server, enum sdp_judgement why);

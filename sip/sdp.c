@@ -454,12 +454,14 @@ bool sdp_rewrite(struct buffer *out, const struct sdp *sdp, const struct sdp_own
 	if (!own->address.n || !is_clean(own->address) || !is_clean(own->proto) ||
 	    !is_clean(own->path) || !is_clean(own->fingerprint))
 		return false;
+	const struct sdp *order = own->offer ? own->offer : sdp;
+	const struct sdp_media *accepted = own->offer ? own->offered : own->media;
 	rewrite_session(out, sdp->attributes, own);
-	for (unsigned i = 0; i < sdp->media_count; i++) {
-		const struct sdp_media *media = &sdp->media[i];
-		if (media == own->media)
-			rewrite_media(out, media, own);
-		else
+	for (unsigned i = 0; i < order->media_count; i++) {
+		const struct sdp_media *media = &order->media[i];
+		if (media == accepted)
+			rewrite_media(out, own->media, own);
+		else if (!own->is_alone)
 			put_media_line(out, media, 0, media->proto);
 	}
 	return !out->overflow;

@@ -83,6 +83,11 @@ struct sdp_own {
 	uint64_t session_id, version; /* o=; one session keeps its id, each change counts up */
 	struct slice address;         /* literal without brackets, for o= and c= */
 	const struct sdp_media *media; /* the accepted one, of the same sdp */
+	/* An answer: the offer that it answers and the media accepted there; its m= lines are the
+	 * offer's, one for one (RFC 3264 6), whatever the far side answered.  NULL: an offer. */
+	const struct sdp *offer;
+	const struct sdp_media *offered;
+	bool is_alone; /* an offer of the accepted media only: the far side is asked for nothing else */
 	uint16_t port;
 	struct slice proto; /* empty: as received */
 	struct slice path;
@@ -96,7 +101,7 @@ struct sdp_own {
  * path, setup and fingerprint.  Of the peer's, a=path, setup, connection, fingerprint and crypto
  * are left out at both levels; every other line is copied as it stands (but see is_nameless), line
  * ends become CRLF.
- * Other m= lines are rejected: port 0, nothing below them (RFC 3264 6).
+ * Other m= lines are rejected, port 0 and nothing below them (RFC 3264 6), or left out (is_alone).
  * False when `out` overflowed or an own text has a CR, LF or NUL.
  */
 bool sdp_rewrite(struct buffer *out, const struct sdp *sdp, const struct sdp_own *own);

@@ -330,12 +330,14 @@ class Agent:
                               content_type=content_type, **more)
 
     def invite(self, peer, setup="actpass", direction=None, headers=(), offer=None, extra=(),
-               accept="text/plain message/cpim *", timer="1800;refresher=uac", **more):
+               accept="text/plain message/cpim *", timer="1800;refresher=uac", edit=None, **more):
         """Send an INVITE with an SDP offer; `.established()` of the result completes the session."""
         session = Session(self, msrp.Leg(self.msrp))
         self.keep_secret(session.leg)
         body = offer if offer is not None else sdp.build(session.leg.local, setup, direction, accept,
                                                           extra=extra)
+        if edit:
+            body = edit(body)
         basic = [("Allow", ALLOW)]
         if timer:
             basic += [("Supported", "timer"), ("Session-Expires", timer)]
