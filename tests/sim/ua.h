@@ -1,0 +1,129 @@
+/*
+ * Clients of the simulated world: SIP over UDP or TCP and MSRP over TCP, on one
+ * ring of their own, sharing no code with the server's sip/ and msrp/.  They
+ * repeat, acknowledge and answer as RFC 3261 and RFC 4975 say, check everything
+ * that the server sends them, and misbehave where a scenario asks for it.
+ *
+ * Owner of all: the host, until the end of the run.
+ */
+#ifndef TESTS_SIM_UA_H
+#define TESTS_SIM_UA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct world;
+struct ring;
+struct ua;
+struct ua_host;
+struct leg;
+
+/* A request of a client and what became of it. */
+struct request {
+	struct request *next;
+	struct ua *ua;
+	struct call *call;       /* NULL: outside dialogs */
+	char method[12], branch[40];
+	char *wire;
+	size_t n;
+	unsigned provisional;    /* the last one, 0: none                               */
+	unsigned status;         /* final; 0: none yet; 408: our timer; 503: no connection */
+	bool is_own_verdict;     /* status is ours, nobody sent it                      */
+	uint64_t repeat_at_us, repeat_us, give_up_at_us; /* 0: not */
+	char *ack;               /* of an INVITE's final answer, for its repetitions    */
+	size_t ack_n;
+};
+
+/* A message, pager or MSRP.  Its octets are known to both ends of the test. */
+struct message {
+	struct message *next;
+	unsigned number;
+	struct call *from;       /* NULL: pager mode */
+	struct request *request; /* pager mode       */
+	char *octets;
+	size_t n;
+	/* ---- the sender ---- */
+	bool is_sent;
+	unsigned chunks, answered;
+	uint16_t *statuses;      /* of each chunk; 0: none yet */
+	bool wants_no_answer;    /* Failure-Report: no */
+	/* ---- the receiver ---- */
+	size_t received;
+	unsigned deliveries;     /* complete ones */
+};
+
+/* One side of a session. */
+struct call {
+	struct call *next;
+	struct ua *ua;
+	struct call *far;        /* the same session at the other client; NULL: not there yet */
+	unsigned number;
+	bool is_caller, is_answered, is_acked, is_over, wants_cancel, wants_bye;
+	bool got_bye;
+	char call_id[64], local[160], remote[160], remote_tag[64], target[256];
+	unsigned cseq;
+	struct request *invite, *cancel, *bye; /* of ours, each or NULL */
+	struct served *served_invite;          /* callee                */
+	uint64_t answer_at_us;   /* 0: not */
+	struct leg *leg;
+};
+
+/* How a client behaves; what is zero is the ordinary way, drawn by the seed where several are. */
+struct manners {
+	unsigned refuse;         /* INVITE: this status instead of 200         */
+	bool never_answers;      /* INVITE: rings for ever                     */
+	bool is_mute;            /* INVITE: not a word                         */
+	bool never_acks;
+	bool never_connects;     /* MSRP, when it should                       */
+	unsigned answers_after_ms;
+	enum { SETUP_BY_SEED, SETUP_ACTIVE, SETUP_PASSIVE } setup;
+	size_t chunk_max;        /* octets; 0: by the seed, for each message   */
+};
+
+struct ua {
+	struct ua *next;
+	struct ua_host *host;
+	char name[32];
+	bool is_tcp;
+	struct manners manners;
+};
+
+struct ua_host *ua_host_new(struct world *w, struct ring *ring);
+void ua_turn(struct ua_host *host);
+/* Nothing accepted was lost. */
+void ua_check(struct ua_host *host);
+/* Everything is closed, without a word. */
+void ua_leave(struct ua_host *host);
+unsigned ua_descriptors(struct ua_host *host);
+void ua_host_free(struct ua_host *host);
+
+/* ---- what a client can do; all return at once ---- */
+
+struct ua *ua_new(struct world *w, const char *name);
+struct request *ua_register(struct ua *ua, unsigned expires_s);
+struct message *ua_pager(struct ua *from, struct ua *to, size_t n);
+struct call *ua_invite(struct ua *from, struct ua *to);
+void ua_cancel(struct call *call);        /* as soon as a provisional answer permits; BYE if it is too late */
+void ua_bye(struct call *call);
+struct message *ua_send(struct call *call, size_t n); /* goes when the session is bound */
+void ua_stop_reading(struct call *call);
+void ua_resume_reading(struct call *call);
+void ua_share_connection(struct call *call, struct call *with); /* before it connects; `call` offers */
+void ua_reset_msrp(struct call *call);    /* its connection, if it has one */
+void ua_reset_sip(struct ua *ua);         /* TCP; it comes back with the next request */
+bool ua_leg_is_bound(const struct call *call);
+bool ua_leg_is_lost(const struct call *call);
+
+/* ---- what a scenario expects; they wait, in virtual time ---- */
+
+struct ua *ua_registered(struct world *w, const char *name); /* a new client, 200 to its REGISTER */
+void expect_status(struct request *request, unsigned status);
+void expect_final(struct request *request);               /* any */
+void expect_bound(struct call *call);                     /* 200, acknowledged; MSRP bound at both ends */
+void expect_refused(struct call *call, unsigned status);
+void expect_delivered(struct call *call);                 /* all that it sent: complete and answered 200 */
+void expect_pager(struct message *message, unsigned status);
+void expect_over(struct call *call);                      /* both sides */
+
+#endif

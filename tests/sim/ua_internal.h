@@ -1,0 +1,163 @@
+/* What the files of the simulated clients share. */
+#ifndef TESTS_SIM_UA_INTERNAL_H
+#define TESTS_SIM_UA_INTERNAL_H
+
+#include <string.h>
+
+#include "core/buffer.h"
+#include "core/ring.h"
+#include "tests/sim/ua.h"
+#include "tests/sim/world.h"
+
+#define UA_HEADERS_MAX 4096 /* headers of any message that is written here */
+#define UA_T1_US       500000
+#define UA_T2_US       4000000
+#define UA_GIVE_UP_US  (64 * UA_T1_US)
+#define UA_RINGING_US  (250ull * 1000 * 1000) /* longer than the server lets anything ring */
+
+/* A TCP connection, or a listener. */
+struct link {
+	struct ua_host *host;
+	struct ua *ua;
+	unsigned slot;
+	int fd;                  /* -1: none */
+	bool is_msrp, is_listener;
+	bool is_connecting, is_connected, is_receiving, is_sending, is_closing;
+	bool is_dead;            /* it ended: nothing goes in or out */
+	bool is_paused;
+	uint64_t read_at_us;     /* 0: as soon as it can */
+	char *in;
+	size_t in_n, in_size, scanned;
+	char *out, *flight;
+	size_t out_n, out_size, flight_n, flight_at;
+	struct sockaddr_storage to;
+};
+
+/* A request of the server and what was answered. */
+struct served {
+	struct served *next;
+	struct ua *ua;
+	struct call *call;
+	char method[12], branch[64];
+	char *head;              /* the lines that every response copies: To is the last, without CRLF */
+	const char *to;          /* its value, with our tag */
+	char *response;
+	size_t response_n;
+	unsigned status;
+	uint64_t repeat_at_us, repeat_us, give_up_at_us; /* a final answer to INVITE, until its ACK */
+};
+
+/* One end of an MSRP session. */
+struct leg {
+	struct leg *next;
+	struct call *call;
+	struct ua *ua;
+	char path[128], remote[256];
+	bool is_active, is_bound, is_lost, is_closed;
+	struct link *link;
+	struct call *shares;     /* with whom the connection is shared, NULL: nobody */
+	unsigned last_number;    /* of the last message that came complete */
+};
+
+struct ua_private {
+	struct ua ua;
+	int udp;                 /* -1: none */
+	bool is_receiving;       /* datagrams */
+	unsigned sending;
+	uint16_t udp_port, msrp_port;
+	struct link *sip, *msrp_listener;
+	unsigned register_cseq;
+};
+
+struct ua_host {
+	struct world *world;
+	struct ring *ring;
+	struct ua *uas;
+	struct link **links;     /* by slot; never moved, freed at the end */
+	unsigned link_count;
+	struct datagram **datagrams;
+	unsigned datagram_count;
+	struct request *requests;
+	struct served *served;
+	struct call *calls;
+	struct leg *legs;
+	struct message *messages, **last_message;
+	unsigned message_count, call_count, names;
+	bool has_left;
+};
+
+static inline struct ua_private *private_of(struct ua *ua)
+{
+	return (struct ua_private *)ua;
+}
+
+static inline struct world *world_of(const struct ua *ua)
+{
+	return ua->host->world;
+}
+
+uint64_t ua_now_us(const struct ua_host *host);
+void ua_name(struct ua_host *host, char *out, size_t n, const char *prefix); /* unlike all others */
+void *ua_alloc(size_t n);                  /* zeroed, or the end */
+char *ua_copy(struct slice text);          /* terminated */
+struct message *ua_message_new(struct ua_host *host, size_t n);
+struct message *ua_message_find(struct ua_host *host, struct slice id); /* `mNUMBER` */
+void ua_message_arrived(struct message *message, size_t at, struct slice octets);
+struct slice ua_line(struct slice *text);  /* cuts the next line off, without its CRLF */
+bool ua_header(struct slice headers, const char *name, struct slice *value);
+
+/* ---- ua_link.c ---- */
+struct link *ua_link_connect(struct ua *ua, const struct sockaddr_storage *to, bool is_msrp);
+struct link *ua_link_listen(struct ua *ua, uint16_t *port);
+void ua_link_write(struct link *link, struct slice octets);
+void ua_link_close(struct link *link);
+void ua_link_read(struct link *link);      /* arms a receive, unless it must not */
+void ua_links_free(struct ua_host *host);
+void ua_udp_open(struct ua *ua);
+void ua_udp_write(struct ua *ua, struct slice octets);
+void ua_wake(struct ua_host *host);        /* its turn comes: something is due or to be sent */
+
+/* ---- what links bring ---- */
+void ua_sip_octets(struct link *link);     /* takes from link->in what is whole */
+void ua_sip_datagram(struct ua *ua, struct slice octets);
+void ua_sip_lost(struct ua *ua);
+void ua_msrp_octets(struct link *link);
+void ua_msrp_connected(struct link *link);
+void ua_msrp_lost(struct link *link);
+
+/* ---- ua_sip.c ---- */
+struct sip_text {
+	struct slice headers, body;
+	bool is_request;
+	unsigned status;
+	struct slice method, uri;
+	struct slice branch, from, to, to_tag, from_tag, call_id, contact, subject;
+	unsigned cseq;
+	struct slice cseq_method;
+};
+void ua_write(struct ua *ua, struct slice octets);
+/* `headers`: From, To, Call-ID, CSeq and more; Via, Contact and lengths are put around them. */
+struct request *ua_request(struct ua *ua, struct call *call, const char *method, const char *branch,
+	struct slice uri, struct slice headers, struct slice body);
+/* An ACK of the INVITE with that branch, kept for repetitions of its answer. */
+void ua_acknowledge(struct request *invite, const char *branch, struct slice uri, struct slice headers);
+void ua_respond(struct served *served, unsigned status, struct slice headers, struct slice body);
+uint64_t ua_sip_due_us(const struct ua_host *host);
+void ua_sip_run(struct ua_host *host);
+void ua_sip_free(struct ua_host *host);
+
+/* ---- ua_call.c ---- */
+void ua_call_response(struct request *request, const struct sip_text *m);
+void ua_call_request(struct served *served, const struct sip_text *m);
+void ua_call_ack(struct ua *ua, const struct sip_text *m);
+void ua_call_failed(struct request *request);
+uint64_t ua_call_due_us(const struct call *call);
+void ua_call_run(struct call *call);
+
+/* ---- ua_msrp.c ---- */
+struct leg *ua_leg_new(struct call *call);
+void ua_leg_begin(struct leg *leg, struct slice path, bool is_active);
+void ua_leg_close(struct leg *leg);
+void ua_leg_send(struct leg *leg);         /* what waits, once it is bound */
+
+#endif
