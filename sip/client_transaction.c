@@ -32,6 +32,7 @@ enum client_state {
 struct sip_client {
 	struct sip_layer *layer;
 	struct sip_client *table_next;
+	struct sip_client *flow_next, **flow_link; /* that fail with their flow; link NULL: not there */
 	const struct sip_client_events *events;
 	void *arg;
 	struct timer repeat; /* A, E             */
@@ -64,6 +65,38 @@ static struct sip_client *find(struct sip_layer *layer, const char *minted, enum
 	return NULL;
 }
 
+/*
+ * A request to a registered contact can be answered by the contact's connection only (design.md 2), so
+ * it fails when that ends: found by the flow, in a table of its own.
+ */
+static struct sip_client **flow_chain_of(struct sip_layer *layer, const struct sip_flow *flow)
+{
+	uint32_t hash = (flow->worker * 31u + flow->slot) * 0x9e3779b1u ^ flow->generation;
+
+	return &layer->flow_table[hash % SIP_FLOW_CHAINS];
+}
+
+static void enter_flow_table(struct sip_client *c)
+{
+	struct sip_client **chain = flow_chain_of(c->layer, &c->flow);
+
+	c->flow_next = *chain;
+	c->flow_link = chain;
+	if (c->flow_next)
+		c->flow_next->flow_link = &c->flow_next;
+	*chain = c;
+}
+
+static void leave_flow_table(struct sip_client *c)
+{
+	if (!c->flow_link)
+		return;
+	*c->flow_link = c->flow_next;
+	if (c->flow_next)
+		c->flow_next->flow_link = c->flow_link;
+	c->flow_link = NULL;
+}
+
 static void client_free(struct sip_client *c)
 {
 	struct sip_layer *layer = c->layer;
@@ -76,6 +109,7 @@ static void client_free(struct sip_client *c)
 	while (*link != c)
 		link = &(*link)->table_next;
 	*link = c->table_next;
+	leave_flow_table(c);
 	worker_disarm(layer->worker, &c->repeat);
 	worker_disarm(layer->worker, &c->life);
 	free(c->request);
@@ -159,15 +193,36 @@ static void on_repeat(struct timer *timer)
 	worker_arm(c->layer->worker, &c->repeat, c->repeat_ms, on_repeat);
 }
 
+/* Never inside the call that sends. */
+static void fail_soon(struct sip_client *c)
+{
+	struct worker *worker = c->layer->worker;
+
+	c->state = CLIENT_FAILING;
+	worker_disarm(worker, &c->repeat);
+	worker_arm(worker, &c->life, FAIL_SOON_MS, on_life_over);
+}
+
 void sip_client_transport_failed(struct sip_layer *layer, struct sip_client_name name)
 {
 	struct sip_client *c = name.generation ? pool_find(&layer->clients, name.slot, name.generation) : NULL;
 
-	if (!c || (c->state != CLIENT_CALLING && c->state != CLIENT_TRYING))
-		return;
-	c->state = CLIENT_FAILING;
-	worker_disarm(layer->worker, &c->repeat);
-	worker_arm(layer->worker, &c->life, FAIL_SOON_MS, on_life_over);
+	if (c && (c->state == CLIENT_CALLING || c->state == CLIENT_TRYING))
+		fail_soon(c);
+}
+
+void sip_clients_flow_lost(struct sip_layer *layer, const struct sip_flow *flow)
+{
+	struct sip_client *c = *flow_chain_of(layer, flow), *next;
+
+	for (; c; c = next) {
+		next = c->flow_next;
+		if (!sip_flow_equal(&c->flow, flow))
+			continue;
+		leave_flow_table(c);
+		if (c->state == CLIENT_CALLING || c->state == CLIENT_TRYING || c->state == CLIENT_PROCEEDING)
+			fail_soon(c);
+	}
 }
 
 static void write_via(struct sip_client *c, const struct sip_flow *flow, struct buffer *out)
@@ -259,12 +314,13 @@ int sip_client_send(struct sip_client **out, struct worker *worker, const struct
 	}
 	client_enter_table(c);
 	*out = c;
-	if (!err) {
-		start(c);
+	if (err) {
+		fail_soon(c);
 		return 0;
 	}
-	c->state = CLIENT_FAILING;
-	worker_arm(worker, &c->life, FAIL_SOON_MS, on_life_over);
+	if (request->target.flow_only && sip_flow_is_stream(&c->flow))
+		enter_flow_table(c);
+	start(c);
 	return 0;
 }
 

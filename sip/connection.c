@@ -29,6 +29,7 @@ struct sip_connection {
 	unsigned bucket;
 	struct sip_client_name *clients; /* of the connect under way */
 	unsigned client_count;
+	uint64_t users[WORKERS_MAX / 64]; /* other workers that sent requests by it */
 };
 
 #define WRITE_STALL_MS 32000 /* design.md 2: 32 s without progress closes it */
@@ -72,9 +73,37 @@ static struct sip_connection **opened_chain(struct sip_layer *layer, const struc
 	return &layer->opened[siphash(&layer->key, slice_of(name, n + 2)) % SIP_OPENED_CHAINS];
 }
 
+void sip_connection_used_by(struct sip_connection *c, unsigned worker)
+{
+	c->users[worker / 64] |= 1ull << (worker % 64);
+}
+
+/* Requests that only this connection can answer need not wait for their timers. */
+static void tell_users(struct sip_connection *c)
+{
+	struct worker *worker = c->layer->worker;
+	struct sip_flow flow;
+
+	if (c->layer->is_stopping)
+		return;
+	sip_connection_flow(c, &flow);
+	sip_clients_flow_lost(c->layer, &flow);
+	for (unsigned i = 0; i < worker->group->count; i++) {
+		if (!(c->users[i / 64] & 1ull << (i % 64)))
+			continue;
+		struct sip_flow_lost *lost = malloc(sizeof(*lost));
+		if (!lost)
+			return; /* they run into timer B or F */
+		*lost = (struct sip_flow_lost){ .msg.kind = MSG_SIP_FLOW_LOST, .flow = flow };
+		worker_post(worker, i, &lost->msg);
+	}
+}
+
 static void connection_free(struct sip_connection *c, bool at_once)
 {
 	struct sip_layer *layer = c->layer;
+
+	tell_users(c);
 
 	if (!c->is_bound)
 		peer_count_leave(c->bucket);

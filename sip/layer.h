@@ -20,6 +20,7 @@ enum {
 	MSG_SIP_HANDLED,                  /* home: the owner's handler returned; brings credit  */
 	MSG_SIP_SEND,                     /* to the worker of a stream flow: struct sip_sending */
 	MSG_SIP_SENT,                     /* home: err 0, or why it was not written             */
+	MSG_SIP_FLOW_LOST,                /* to workers that sent by a stream: it has ended     */
 };
 
 enum { TOKEN_SIP_ACCEPT = TOKEN_SIP_FIRST, TOKEN_SIP_DATAGRAM, TOKEN_SIP_SEND };
@@ -56,6 +57,14 @@ struct sip_sending {
 	char wire[];
 };
 
+/* A stream has ended; from its worker to one that sent requests by it. */
+struct sip_flow_lost {
+	struct msg msg;
+	struct sip_flow flow;
+};
+
+#define SIP_FLOW_CHAINS 8192
+
 struct sip_connection;
 
 struct sip_layer {
@@ -84,6 +93,7 @@ struct sip_layer {
 	struct pool servers, clients;
 	struct sip_server **server_table, **accepted_table, **merged_table;
 	struct sip_client **client_table;
+	struct sip_client **flow_table; /* SIP_FLOW_CHAINS of them */
 	size_t table_size;             /* a power of two; each table has so many chains */
 	char *scratch;                 /* one message of ours, while it is put together */
 	size_t scratch_n;
@@ -156,6 +166,8 @@ void sip_connection_flow(const struct sip_connection *c, struct sip_flow *flow);
 bool sip_connection_is_full(const struct sip_connection *c);
 /* 0 or ENOMEM.  `client` hears when connecting fails. */
 int sip_connection_write(struct sip_connection *c, struct slice wire, struct sip_client_name client);
+/* Another worker sends a request by it and wants to hear of its end. */
+void sip_connection_used_by(struct sip_connection *c, unsigned worker);
 void sip_connection_local(const struct sip_connection *c, struct sockaddr_storage *local);
 void sip_connections_credit_came(struct sip_layer *layer);
 
@@ -169,6 +181,8 @@ void sip_clients_free(struct sip_layer *layer);
 void sip_server_receive(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow);
 void sip_client_receive(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow);
 void sip_client_transport_failed(struct sip_layer *layer, struct sip_client_name client);
+/* The stream of that flow has ended: requests that only it can answer fail with 503. */
+void sip_clients_flow_lost(struct sip_layer *layer, const struct sip_flow *flow);
 void sip_transactions_gauge(struct sip_layer *layer);
 
 /* ---- branch.c ---- */

@@ -36,11 +36,12 @@ int sip_transactions_init(struct sip_layer *layer)
 	layer->accepted_table = calloc(layer->table_size, sizeof(*layer->accepted_table));
 	layer->merged_table = calloc(layer->table_size, sizeof(*layer->merged_table));
 	layer->client_table = calloc(layer->table_size, sizeof(*layer->client_table));
+	layer->flow_table = calloc(SIP_FLOW_CHAINS, sizeof(*layer->flow_table));
 	/* parts of a peer's head come back up to four times: Vias or Route, From and To, target, Call-ID */
 	layer->scratch_n = SIP_SCRATCH_OCTETS + 4 * layer->options->limits.header_bytes +
 		layer->options->body_bytes_max;
 	layer->scratch = malloc(layer->scratch_n);
-	if (!layer->server_table || !layer->accepted_table || !layer->merged_table || !layer->client_table ||
+	if (!layer->server_table || !layer->accepted_table || !layer->merged_table || !layer->client_table || !layer->flow_table ||
 	    !layer->scratch)
 		return ENOMEM;
 	int err = sip_servers_init(layer);
@@ -55,6 +56,7 @@ void sip_transactions_free(struct sip_layer *layer)
 	free(layer->accepted_table);
 	free(layer->merged_table);
 	free(layer->client_table);
+	free(layer->flow_table);
 	free(layer->scratch);
 }
 

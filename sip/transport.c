@@ -471,8 +471,17 @@ static void on_send(struct worker *worker, struct msg *msg)
 	/* the client lives elsewhere: a connect that fails later is its time-out */
 	struct sip_transmission t = { .flow = s->flow, .wire = slice_of(s->wire, s->n), .is_response = s->is_response,
 		.fallback = s->fallback };
+	struct sip_connection *c = sip_connection_find(sip_layer_of(worker), s->flow.slot, s->flow.generation);
 
+	if (c && !s->is_response)
+		sip_connection_used_by(c, msg->from);
 	worker_answer(worker, msg, MSG_SIP_SENT, write_here(sip_layer_of(worker), &t));
+}
+
+static void on_flow_lost(struct worker *worker, struct msg *msg)
+{
+	sip_clients_flow_lost(sip_layer_of(worker), &((struct sip_flow_lost *)msg)->flow);
+	free(msg);
 }
 
 static void on_sent(struct worker *worker, struct msg *msg)
@@ -561,6 +570,7 @@ int sip_transport_init(struct sip_layer *layer)
 	worker->on_message[MSG_SIP_HANDLED] = on_handled;
 	worker->on_message[MSG_SIP_SEND] = on_send;
 	worker->on_message[MSG_SIP_SENT] = on_sent;
+	worker->on_message[MSG_SIP_FLOW_LOST] = on_flow_lost;
 	for (unsigned i = 0; i < layer->options->listener_count; i++)
 		start_receiving(layer, i);
 	return 0;

@@ -144,3 +144,25 @@ async def bye_follows_a_new_connection(world):
     same((await update.final()).status, 200, "UPDATE by the new connection")
     await sb.hang_up()
     await sa.wait_bye()
+
+
+@scenario(modes=("standalone",), transports=("tcp",))
+async def callee_flow_lost_while_ringing(world):
+    """A binding is reached by its flow only (design 2, 4): when that goes after the 180, nobody can answer any
+    more, so the caller gets his final response at once instead of ringing on."""
+    alice, bob = await world.pair()
+    outgoing = alice.invite(bob)
+    invitation = await bob.expect_invite()
+    invitation.ring()
+    await outgoing.transaction.provisional(180)
+    bob.close()
+    response = await asyncio.wait_for(outgoing.transaction.final(), 5)
+    same(response.status, 480, "INVITE whose callee is gone")
+
+
+@scenario(modes=("standalone",), transports=("tcp",))
+async def gone_client_leaves_nothing(world):
+    """B vanishes with all his connections in a session: A's BYE ends it and nothing waits for B's answer."""
+    sa, sb = await world.session()
+    sb.agent.close()
+    await sa.hang_up()
