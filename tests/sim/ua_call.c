@@ -191,7 +191,12 @@ static void on_invite(struct served *served, const struct sip_text *m)
 	struct call *call, *far = ua->host->calls;
 	const struct manners *manners = &ua->manners;
 
-	while (far && !(far->is_caller && m->subject.n > 1 && far->number == (unsigned)atoi(m->subject.p + 1)))
+	uint64_t number;
+
+	/* a Subject of ours is a letter and the call's number */
+	if (!slice_u64(slice_skip(m->subject, 1), UINT32_MAX, &number))
+		far = NULL;
+	while (far && !(far->is_caller && far->number == number))
 		far = far->next;
 	if (!far)
 		world_fail(world_of(ua), "an INVITE that nobody sent");
