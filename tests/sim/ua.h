@@ -50,6 +50,7 @@ struct message {
 	bool wants_no_answer;    /* Failure-Report: no */
 	/* ---- the receiver ---- */
 	size_t received;
+	bool has_gap;            /* a chunk of it was refused for want of memory */
 	unsigned deliveries;     /* complete ones */
 };
 

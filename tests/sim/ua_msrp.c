@@ -268,7 +268,7 @@ static void take_content(struct leg *leg, const struct chunk *chunk)
 		world_fail(w, "message %u came after %u", m->number, leg->last_number);
 	if (chunk->flag == '#' && world_is_strict(w) && !w->is_draining && !m->from->is_over && !leg->call->is_over)
 		world_fail(w, "message %u was aborted by nobody", m->number);
-	if (chunk->flag != '$')
+	if (chunk->flag != '$' || m->has_gap)
 		return;
 	if (m->received != m->n)
 		world_fail(w, "message %u ends after %zu of %zu", m->number, m->received, m->n);
