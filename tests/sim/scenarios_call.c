@@ -19,6 +19,22 @@ SCENARIO(cancel_any_time, "CANCEL before, after and together with the answer: on
 		world_miss(w, "a cancelled INVITE ends with %u", call->invite->status);
 }
 
+SCENARIO(refused, "a refusal and its ACK find each other, whichever worker they come to")
+{
+	struct ua *alice = ua_registered(w, "alice"), *bob = ua_new(w, "bob");
+	struct ua *nobody = ua_new(w, "nobody");
+
+	bob->manners.refuse = 486;
+	expect_status(ua_register(bob, 600), 200);
+	for (unsigned i = 0; i < 3; i++) {
+		expect_refused(ua_invite(alice, bob), 486);
+		expect_refused(ua_invite(alice, nobody), 480);
+	}
+	world_ms(w, 40000); /* timer H is over by then */
+	if (world_counter(w, COUNTER_sip_transaction_timeouts))
+		world_miss(w, "an ACK was not taken for what it is");
+}
+
 SCENARIO(bye_crossing, "both sides end it at about the same time")
 {
 	struct ua *alice = ua_registered(w, "alice"), *bob = ua_registered(w, "bob");

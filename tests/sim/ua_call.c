@@ -27,7 +27,8 @@ static void over(struct call *call)
 {
 	call->is_over = true;
 	call->answer_at_us = 0;
-	if (call->served_invite)
+	/* a refusal is repeated until its ACK; a 200 need not be when the session is over */
+	if (call->served_invite && call->served_invite->status < 300)
 		call->served_invite->repeat_at_us = call->served_invite->give_up_at_us = 0;
 	if (call->leg)
 		ua_leg_close(call->leg);
@@ -253,10 +254,7 @@ static void on_cancel(struct served *served, const struct sip_text *m)
 	if (!s || s->status >= 200)
 		return;
 	ua_respond(s, 487, SLICE_EMPTY, SLICE_EMPTY);
-	uint64_t repeat_at_us = s->repeat_at_us, give_up_at_us = s->give_up_at_us;
 	over(s->call);
-	s->repeat_at_us = repeat_at_us;
-	s->give_up_at_us = give_up_at_us;
 }
 
 static void on_bye(struct served *served, struct call *call)
