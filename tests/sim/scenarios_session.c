@@ -223,3 +223,49 @@ SCENARIO(drain, "the server goes down in the middle")
 		ua_bye(call); /* it may have been set up after that */
 	expect_over(call);
 }
+
+SCENARIO(noise, "clients that talk nonsense disturb nobody", SLOW)
+{
+	struct ua *alice = ua_registered(w, "alice"), *bob = ua_registered(w, "bob");
+	struct ua *mallory = ua_new(w, "mallory");
+	struct call *call;
+	struct message *pager;
+
+	ua_make_noise(mallory, world_chance(w, 50));
+	call = session(alice, bob);
+	if (!call->far) /* there was no memory for it */
+		return;
+	pager = ua_pager(alice, bob, 1 + world_below(w, 1000));
+	for (unsigned i = 0; i < 6; i++) {
+		ua_make_noise(mallory, world_chance(w, 50));
+		if (i % 2)
+			ua_send(call, few_octets(w));
+		else
+			ua_send(call->far, few_octets(w));
+		world_moment(w, 50000);
+	}
+	expect_pager(pager, 200);
+	expect_delivered(call);
+	expect_delivered(call->far);
+	ua_bye(call);
+	expect_over(call);
+}
+
+SCENARIO(garbled_session, "nonsense on a session's connection: it may end, and leaves nothing",
+	.may_lose = true)
+{
+	struct ua *alice = ua_registered(w, "alice"), *bob = ua_registered(w, "bob");
+	struct call *call = session(alice, bob), *victim;
+
+	if (!call->far)
+		return;
+	victim = world_chance(w, 50) ? call : call->far;
+	ua_send(call, some_octets(w));
+	world_moment(w, 50000);
+	ua_garble_msrp(victim);
+	ua_send(call, few_octets(w));
+	ua_send(call->far, few_octets(w));
+	world_ms(w, world_below(w, 20000));
+	ua_bye(call);
+	world_ms(w, 40000);
+}

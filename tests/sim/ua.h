@@ -87,6 +87,7 @@ struct ua {
 	struct ua_host *host;
 	char name[32];
 	bool is_tcp;
+	bool is_noise;           /* what it gets is not looked at */
 	struct manners manners;
 };
 
@@ -113,6 +114,8 @@ void ua_resume_reading(struct call *call);
 void ua_share_connection(struct call *call, struct call *with); /* before it connects; `call` offers */
 void ua_reset_msrp(struct call *call);    /* its connection, if it has one */
 void ua_reset_sip(struct ua *ua);         /* TCP; it comes back with the next request */
+void ua_make_noise(struct ua *ua, bool is_msrp); /* that client is good for nothing else */
+void ua_garble_msrp(struct call *call);   /* nonsense in the middle of what its session sends */
 bool ua_leg_is_bound(const struct call *call);
 bool ua_leg_is_lost(const struct call *call);
 

@@ -25,6 +25,7 @@ struct link {
 	bool is_connecting, is_connected, is_receiving, is_sending, is_closing;
 	bool is_dead;            /* it ended: nothing goes in or out */
 	bool is_paused;
+	bool is_garbled;         /* it said nonsense: what it is told is not looked at */
 	uint64_t read_at_us;     /* 0: as soon as it can */
 	char *in;
 	size_t in_n, in_size, scanned;

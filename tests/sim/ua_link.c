@@ -161,7 +161,7 @@ static void lost(struct link *link)
 	link->is_dead = true;
 	if (link->is_msrp)
 		ua_msrp_lost(link);
-	else
+	else if (!link->ua->is_noise)
 		ua_sip_lost(link->ua);
 	ua_link_close(link);
 }
@@ -205,6 +205,8 @@ static void on_connect(struct link *link, const struct ring_completion *c)
 
 static void take(struct link *link, struct slice octets)
 {
+	if (link->ua->is_noise || link->is_garbled)
+		return;
 	append(&link->in, &link->in_n, &link->in_size, octets);
 	if (link->in_n > IN_MAX)
 		world_fail(link->host->world, "the server sends without end");
@@ -292,7 +294,7 @@ static void on_datagram(struct ua_host *host, const struct ring_completion *c)
 	struct ua_private *p = private_of(ua);
 
 	if (c->block) {
-		if (!host->has_left)
+		if (!host->has_left && !ua->is_noise)
 			ua_sip_datagram(ua, c->data);
 		block_release(c->block);
 	}
