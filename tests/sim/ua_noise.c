@@ -34,8 +34,8 @@ static void put_sip(struct ua *ua, struct buffer *out)
 	buffer_printf(out, "Via: SIP/2.0/%s 127.0.0.1:9;branch=z9hG4bK%s\r\nMax-Forwards: %u\r\n",
 		ua->is_tcp ? "TCP" : "UDP", name, world_below(w, 3));
 	buffer_printf(out, "From: <sip:%s@example.com>;tag=%s\r\n"
-		"To: <sip:nobody%s@example.com>%s%s\r\n", ua->name, name, name, world_chance(w, 30) ? ";tag=" : "",
-		world_chance(w, 50) ? name : "");
+		"To: <sip:nobody%s@example.com>%s%s\r\n", ua->name, name, name,
+		world_chance(w, 30) ? ";tag=" : "", world_chance(w, 50) ? name : "");
 	buffer_printf(out, "Call-ID: %s\r\nCSeq: 1 %s\r\nContact: <sip:%s@127.0.0.1:9>\r\n"
 		"Expires: 60\r\nContent-Type: text/plain\r\nContent-Length: %s\r\n\r\nnoise",
 		name, method, ua->name, length);
