@@ -69,7 +69,9 @@ async def run_one(place, scenario, report, parameters):
         report.skip(scenario.name, parameters, reason)
         return
     except asyncio.TimeoutError:
-        why = "not done within %d s" % scenario.seconds
+        ran = time.monotonic() - started
+        why = ("not done within %d s" % scenario.seconds if ran >= scenario.seconds
+               else "something it waited for did not come (after %.1f s)" % ran)
     except Exception as error:  # a scenario may fail in any way; the run goes on
         why = "%s%s" % ("" if isinstance(error, Failure) else type(error).__name__ + ": ", error)
         if witness.violations:
