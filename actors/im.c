@@ -7,6 +7,50 @@
 #include "actors/session.h"
 #include "actors/user.h"
 
+#define TRANSACTIONS_MAX 2000000 /* 32 s of finished ones at 60 000 requests a second and worker */
+
+static const char *const supported_options[] = { "timer", NULL };
+
+static const struct config *trust_config;
+
+static bool is_trusted(const struct sockaddr *address)
+{
+	return network_list_has(&trust_config->core.trusted, address);
+}
+
+/* `sip:factory@example.com` -> `factory` */
+static struct slice user_part(const char *uri)
+{
+	struct sip_uri parsed;
+
+	return sip_uri_parse(slice_str(uri), &parsed) ? parsed.user : SLICE_EMPTY;
+}
+
+void im_server_init(struct im_server *server, const struct config *config)
+{
+	struct sip_options *sip = &server->sip;
+	struct msrp_options *msrp = &server->msrp;
+
+	trust_config = config;
+	server->config = config;
+	sip->limits = config->limits;
+	sip->t1_ms = config->timers.t1_ms;
+	sip->transactions_max = TRANSACTIONS_MAX;
+	sip->connections_max = IM_CONNECTIONS_MAX;
+	/* twice the policy's limit: what is a little too large still gets the policy's 403, the rest 413 */
+	sip->body_bytes_max = config->limits.max_size_pager > 65536 ? 2 * config->limits.max_size_pager : 131072;
+	sip->store_host = slice_str(config->domain.store_host);
+	sip->factory_user = user_part(config->domain.factory);
+	sip->history_user = slice_str(config->domain.history_user);
+	sip->user_agent = SLICE("IM-serv/OMA1.0 imserv/" IMSERV_VERSION);
+	sip->supported = supported_options;
+	sip->is_trusted = is_trusted;
+	msrp->limits = config->limits;
+	msrp->msrp_transaction_ms = config->timers.msrp_transaction_ms;
+	msrp->legs_max = config->limits.sessions * 2;
+	msrp->is_trusted = is_trusted;
+}
+
 static void on_drain(struct worker *worker, struct msg *msg)
 {
 	free(msg);

@@ -14,6 +14,7 @@
 
 #define IM_FEATURE_TAG "+g.oma.sip-im"
 #define IM_ALLOW       "INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE"
+#define IM_CONNECTIONS_MAX 262144
 #define IM_CANONICAL_MAX 320 /* user@host as sip_uri_canonical() writes it */
 
 /* Kinds of messages between the actors of several workers. */
@@ -47,6 +48,10 @@ static inline struct im *im_of(const struct worker *worker)
 {
 	return worker->im;
 }
+
+/* What the layers below want to know, from the configuration, which must outlive the server.  Before the
+ * listeners are opened; once per process: the trust test has no argument. */
+void im_server_init(struct im_server *server, const struct config *config);
 
 /* On the worker's thread, after the layers below are ready.  0 or ENOMEM. */
 int im_worker_init(struct worker *worker, struct im_server *server);

@@ -20,13 +20,9 @@
 #include "sip/owner.h"
 
 #define HTTP_MAX           16
-#define TRANSACTIONS_MAX   2000000 /* 32 s of finished ones at 60 000 requests a second and worker */
-#define CONNECTIONS_MAX    262144
 #define DESCRIPTORS_SPARE  256     /* listeners, rings, log, HTTP */
 #define BYE_MS             3000    /* after the drain: how long the BYEs may take */
 #define DRAIN_STEP_MS      50
-
-static const char *const supported_options[] = { "timer", NULL };
 
 struct thread {
 	struct server *server;
@@ -50,14 +46,6 @@ struct server {
 	struct counters *counters[WORKERS_MAX];
 };
 
-/* config.h has no way to pass an argument to a trust test; the configuration is one per process. */
-static const struct config *trust_config;
-
-static bool is_trusted(const struct sockaddr *address)
-{
-	return network_list_has(&trust_config->core.trusted, address);
-}
-
 /* ---- one worker ---- */
 
 static int worker_begin(struct server *server, struct worker *worker)
@@ -70,7 +58,7 @@ static int worker_begin(struct server *server, struct worker *worker)
 	if (err)
 		return err;
 	worker_use_ring(worker, ring);
-	if ((err = stream_worker_init(worker, CONNECTIONS_MAX)) ||
+	if ((err = stream_worker_init(worker, IM_CONNECTIONS_MAX)) ||
 	    (err = sip_dialogs_init(worker, server->config->limits.sessions * 2)) ||
 	    (err = im_worker_init(worker, &server->im)))
 		return err;
@@ -192,40 +180,6 @@ static int resolve_next_hop(struct server *server)
 	return 0;
 }
 
-/* `sip:factory@example.com` -> `factory` */
-static struct slice user_part(const char *uri)
-{
-	struct sip_uri parsed;
-
-	return sip_uri_parse(slice_str(uri), &parsed) ? parsed.user : SLICE_EMPTY;
-}
-
-static void fill_options(struct server *server)
-{
-	const struct config *config = server->config;
-	struct sip_options *sip = &server->im.sip;
-	struct msrp_options *msrp = &server->im.msrp;
-
-	trust_config = config;
-	server->im.config = config;
-	sip->limits = config->limits;
-	sip->t1_ms = config->timers.t1_ms;
-	sip->transactions_max = TRANSACTIONS_MAX;
-	sip->connections_max = CONNECTIONS_MAX;
-	/* twice the policy's limit: what is a little too large still gets the policy's 403, the rest 413 */
-	sip->body_bytes_max = config->limits.max_size_pager > 65536 ? 2 * config->limits.max_size_pager : 131072;
-	sip->store_host = slice_str(config->domain.store_host);
-	sip->factory_user = user_part(config->domain.factory);
-	sip->history_user = slice_str(config->domain.history_user);
-	sip->user_agent = SLICE("IM-serv/OMA1.0 imserv/" IMSERV_VERSION);
-	sip->supported = supported_options;
-	sip->is_trusted = is_trusted;
-	msrp->limits = config->limits;
-	msrp->msrp_transaction_ms = config->timers.msrp_transaction_ms;
-	msrp->legs_max = config->limits.sessions * 2;
-	msrp->is_trusted = is_trusted;
-}
-
 static bool is_ready(void *arg)
 {
 	const struct server *server = arg;
@@ -304,7 +258,7 @@ int server_start(struct server **out, struct config *config)
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
 		return errno;
 	raise_descriptors(config);
-	fill_options(server);
+	im_server_init(&server->im, server->config);
 	if ((err = choose_io(server)) || (err = make_workers(server)))
 		return err;
 	minted_init(keys[0], server->group.count);

@@ -27,8 +27,6 @@
 #define CONNECTIONS_MAX 4096
 #define STOP_TURNS_MAX  10000
 
-static const char *const supported_options[] = { "timer", NULL };
-
 /* ---- saying what failed ---- */
 
 /* What holds the MSRP connections. */
@@ -104,39 +102,7 @@ static const struct config *configuration(const struct scenario *scenario)
 	return (known = k)->config;
 }
 
-/* ---- what server.c makes of it; see there ---- */
-
-static const struct config *trust_config;
-
-static bool is_trusted(const struct sockaddr *address)
-{
-	return network_list_has(&trust_config->core.trusted, address);
-}
-
-static void fill_options(struct world *w)
-{
-	const struct config *config = w->config;
-	struct sip_options *sip = &w->im.sip;
-	struct msrp_options *msrp = &w->im.msrp;
-
-	trust_config = config;
-	w->im.config = config;
-	sip->limits = config->limits;
-	sip->t1_ms = config->timers.t1_ms;
-	sip->transactions_max = TRANSACTIONS_MAX;
-	sip->connections_max = CONNECTIONS_MAX;
-	sip->body_bytes_max = config->limits.max_size_pager > 65536 ? 2 * config->limits.max_size_pager : 131072;
-	sip->store_host = slice_str(config->domain.store_host);
-	sip->factory_user = SLICE("factory");
-	sip->history_user = slice_str(config->domain.history_user);
-	sip->user_agent = SLICE("IM-serv/OMA1.0 imserv/simulated");
-	sip->supported = supported_options;
-	sip->is_trusted = is_trusted;
-	msrp->limits = config->limits;
-	msrp->msrp_transaction_ms = config->timers.msrp_transaction_ms;
-	msrp->legs_max = config->limits.sessions * 2;
-	msrp->is_trusted = is_trusted;
-}
+/* ---- the server ---- */
 
 static struct sockaddr_storage loopback(uint16_t port)
 {
@@ -208,7 +174,9 @@ static void start_server(struct world *w)
 
 	for (unsigned i = 0; i < sizeof(keys); i++)
 		keys[i / 16][i % 16] = (uint8_t)sim_random_u64(w->sim);
-	fill_options(w);
+	im_server_init(&w->im, w->config);
+	w->im.sip.transactions_max = TRANSACTIONS_MAX;
+	w->im.sip.connections_max = CONNECTIONS_MAX;
 	minted_init(keys[0], w->group.count);
 	sip_owner_init(keys[1]);
 	peer_count_init(keys[2]);
