@@ -3,6 +3,8 @@
  * below).  They take the value as indexed, folds included, and give slices
  * into it; nothing is allocated or unescaped.  The peer's mistakes are answers
  * (false, SIP_ITEM_BAD, a reason text), never errno.  Any thread.
+ * Vias are read in via.c, addresses and Contacts in address.c, what a message
+ * must have in mandatory.c, all else in header.c.
  */
 #ifndef SIP_HEADER_H
 #define SIP_HEADER_H
