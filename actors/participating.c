@@ -69,6 +69,13 @@ static bool needs_feature_tag(const struct asked *a)
 	return policy == FEATURE_TAG_ALWAYS || (policy == FEATURE_TAG_IMS && is_in_ims(a->im));
 }
 
+/* Requests for nobody here may still leave by core.next_hop, when the sender may use it. */
+static bool may_leave(const struct asked *a)
+{
+	return a->im->server->next_hop.ss_family != 0 && a->im->config->core.authenticate == AUTHENTICATE_NONE &&
+	       address_is_loopback(&sip_server_flow(a->server)->peer.any);
+}
+
 static void refuse_method(const struct asked *a)
 {
 	REFUSED(&a->im->worker->counters, REASON_METHOD_NOT_ALLOWED);
@@ -76,8 +83,19 @@ static void refuse_method(const struct asked *a)
 		.headers = SLICE("Allow: " IM_ALLOW "\r\n") });
 }
 
-static void answer_options(const struct asked *a)
+/* Whoever asks what this server can do is told; about a user only those are told who might call one. */
+static void answer_options(struct asked *a)
 {
+	bool is_about_user = a->target.user.n > 0;
+
+	if (is_about_user && !identity_of_request(a->im, sip_server_flow(a->server), a->m, &a->who)) {
+		sip_server_refuse(a->server, 403, REASON_IDENTITY);
+		return;
+	}
+	if (is_about_user && !is_in_ims(a->im) && !a->target_is_home && !may_leave(a)) {
+		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
+		return;
+	}
 	sip_server_respond(a->server, &(struct sip_reply){ .status = 200,
 		.headers = SLICE("Allow: " IM_ALLOW "\r\nAccept: application/sdp, multipart/mixed, text/plain, message/cpim\r\n"
 				 "Supported: timer\r\n") });
@@ -110,13 +128,6 @@ static bool is_originating(const struct asked *a)
 	if (sip_address_decode(served, &address) && sip_param_find(address.params, "sescase", &value))
 		return slice_case_eq(value, SLICE("orig"));
 	return !a->target_is_home;
-}
-
-/* Requests for nobody here may still leave by core.next_hop, when the sender may use it. */
-static bool may_leave(const struct asked *a)
-{
-	return a->im->server->next_hop.ss_family != 0 && a->im->config->core.authenticate == AUTHENTICATE_NONE &&
-	       address_is_loopback(&sip_server_flow(a->server)->peer.any);
 }
 
 /* Names that are functions or groups, not users (D1-08, D2-04): none of them is built yet. */
