@@ -93,6 +93,10 @@ struct sdp_own {
 	struct slice path;
 	enum sdp_setup setup;     /* NONE: no a=setup at all */
 	struct slice fingerprint; /* "SHA-256 AB:..."; empty: none */
+	/* What the peer may and will take, as far as we decide it too.  p == NULL, 0, UNSAID: as received. */
+	struct slice accept_types, accept_wrapped_types; /* wrapped: empty and not NULL leaves it out */
+	uint64_t max_size;        /* octets; the smaller one of this and the peer's */
+	enum sdp_direction direction;
 	bool is_nameless;         /* privacy: s=-, and no i=, u=, e=, p= (RFC 4566 5.3 to 5.6) */
 };
 
@@ -100,7 +104,8 @@ struct sdp_own {
  * Writes `sdp` with our o=, our c= once at session level, and the accepted m= line with our port,
  * path, setup and fingerprint.  Of the peer's, a=path, setup, connection, fingerprint and crypto
  * are left out at both levels; every other line is copied as it stands (but see is_nameless), line
- * ends become CRLF.
+ * ends become CRLF.  s= and t= are added where the peer forgot them; an answer has the times of its
+ * offer (RFC 3264 6).
  * Other m= lines are rejected, port 0 and nothing below them (RFC 3264 6), or left out (is_alone).
  * False when `out` overflowed or an own text has a CR, LF or NUL.
  */

@@ -168,9 +168,24 @@ static const struct {
 	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "c=IN IP4 192.0.2.9\r\n" T
 	  "m=audio 0 RTP/AVP 0 8\r\nm=message 2855 TCP/MSRP *\r\na=path:msrp://me/x;tcp\r\n"
 	  "m=video 0 RTP/AVP 3\r\nm=message 0 TCP/MSRP *\r\n" },
-	{ "line ends become CRLF", "v=0\no=- 1 1 IN IP4 h\ns=-\nm=message 1 TCP/MSRP *\nc=IN IP4 h\na=x",
+	{ "what the peer forgot is added, in its place", V O "a=x:1\r\nm=message 1 TCP/MSRP * x\r\n" C,
 	  0, SDP_SETUP_NONE, "", "",
-	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "c=IN IP4 192.0.2.9\r\n"
+	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "c=IN IP4 192.0.2.9\r\n" T "a=x:1\r\n"
+	  "m=message 2855 TCP/MSRP *\r\na=path:msrp://me/x;tcp\r\n" },
+	{ "forgotten with nothing behind", V O "m=message 1 TCP/MSRP *\r\n" C,
+	  0, SDP_SETUP_NONE, "", "",
+	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "c=IN IP4 192.0.2.9\r\n" T
+	  "m=message 2855 TCP/MSRP *\r\na=path:msrp://me/x;tcp\r\n" },
+	{ "all lines of the session, in their order",
+	  V O S "i=x\r\nu=x\r\ne=x\r\np=x\r\n" C "b=AS:1\r\nt=1 2\r\nr=7d 1h 0\r\nt=3 4\r\nz=1 1h\r\nk=clear:x\r\n"
+	  "a=own\r\n" M P,
+	  0, SDP_SETUP_NONE, "", "",
+	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "i=x\r\nu=x\r\ne=x\r\np=x\r\nc=IN IP4 192.0.2.9\r\nb=AS:1\r\nt=1 2\r\n"
+	  "r=7d 1h 0\r\nt=3 4\r\nz=1 1h\r\nk=clear:x\r\na=own\r\n"
+	  "m=message 2855 TCP/MSRP *\r\na=path:msrp://me/x;tcp\r\n" },
+	{ "line ends become CRLF", "v=0\no=- 1 1 IN IP4 h\ns=-\nt=0 0\nm=message 1 TCP/MSRP *\nc=IN IP4 h\na=x",
+	  0, SDP_SETUP_NONE, "", "",
+	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "c=IN IP4 192.0.2.9\r\n" T
 	  "m=message 2855 TCP/MSRP *\r\na=x\r\na=path:msrp://me/x;tcp\r\n" },
 };
 
@@ -206,6 +221,40 @@ static void test_rewrite(void **state)
 		assert_false(sdp_rewrite(&out, &sdp, &own));
 		free(tight);
 	}
+}
+
+/* What we decide too: types, the smaller size, the direction; an answer's times are its offer's. */
+static void test_rewrite_decided(void **state)
+{
+	static const char answer[] = V O S C "t=5 6\r\na=sendrecv\r\nm=message 9 TCP/MSRP *\r\na=accept-types:* text/x\r\n"
+		"a=MAX-SIZE: 2000\r\na=accept-wrapped-types:image/x\r\na=SendRecv\r\na=own\r\n" P;
+	static const struct {
+		uint64_t ours;
+		const char *want;
+	} sizes[] = { { 3000, "a=max-size:2000\r\n" }, { 1000, "a=max-size:1000\r\n" }, { 0, "" } };
+	static struct sdp offer, sdp;
+	char memory[1024], want[1024];
+
+	assert_int_equal(sdp_parse(&offer, SLICE(V O S C "t=1 2\r\nr=7d 1h 0\r\n" M P)), SDP_OK);
+	assert_int_equal(sdp_parse(&sdp, SLICE(answer)), SDP_OK);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct buffer out = buffer_over(memory, sizeof(memory));
+		struct sdp_own own = { .address = SLICE("h"), .media = &sdp.media[0], .offer = &offer,
+			.offered = &offer.media[0], .port = 7, .path = SLICE("p"), .max_size = sizes[i].ours,
+			.accept_types = SLICE("text/plain"), .accept_wrapped_types = SLICE(""), .direction = SDP_RECVONLY };
+		assert_true(sdp_rewrite(&out, &sdp, &own));
+		snprintf(want, sizeof(want), V "o=- 0 0 IN IP4 h\r\n" S "c=IN IP4 h\r\nt=1 2\r\nr=7d 1h 0\r\na=sendrecv\r\n"
+			"m=message 7 TCP/MSRP *\r\n%sa=own\r\na=accept-types:text/plain\r\n%sa=recvonly\r\na=path:p\r\n",
+			sizes[i].ours ? "" : "a=MAX-SIZE: 2000\r\n", sizes[i].want);
+		CHECK(slice_eq(buffer_slice(&out), slice_str(want)), "max_size %d: got:\n%.*s\n", (int)sizes[i].ours,
+			SLICE_ARG(buffer_slice(&out)));
+	}
+	/* theirs is no number: ours alone is right */
+	assert_int_equal(sdp_parse(&sdp, SLICE(OK "a=max-size:many\r\n")), SDP_OK);
+	struct buffer out = buffer_over(memory, sizeof(memory));
+	struct sdp_own own = { .address = SLICE("h"), .media = &sdp.media[0], .port = 7, .path = SLICE("p"), .max_size = 9 };
+	assert_true(sdp_rewrite(&out, &sdp, &own));
+	assert_non_null(memmem(out.p, out.n, "*\r\na=max-size:9\r\n", 17));
 }
 
 static void test_rewrite_ipv6_and_injection(void **state)
@@ -254,6 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts), cmocka_unit_test(test_media_limit),
 		cmocka_unit_test(test_index),	 cmocka_unit_test(test_rewrite),
+		cmocka_unit_test(test_rewrite_decided),
 		cmocka_unit_test(test_rewrite_ipv6_and_injection),
 		cmocka_unit_test(test_rewrite_nameless),
 	};
