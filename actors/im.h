@@ -15,6 +15,7 @@
 #define IM_FEATURE_TAG "+g.oma.sip-im"
 #define IM_ALLOW       "INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE"
 #define IM_CONNECTIONS_MAX 262144
+#define IM_ACCEPT_SESSION "application/sdp, multipart/mixed, multipart/alternative, multipart/related"
 #define IM_CANONICAL_MAX 320 /* user@host as sip_uri_canonical() writes it */
 
 /* Kinds of messages between the actors of several workers. */
@@ -60,6 +61,10 @@ void im_worker_free(struct worker *worker);
 /* A request that passed the generic checks: sip_request_handler. */
 void im_on_request(struct worker *worker, struct sip_server *server, const struct sip_message *m);
 
+/* Refuses, counts and logs it; `headers` are whole lines or empty. */
+void im_refuse(struct im *im, struct sip_server *server, unsigned status, enum reason why, struct slice headers);
+/* One Warning line with our name as its agent (RFC 3261 20.43). */
+void im_write_warning(const struct im *im, struct buffer *out, unsigned code, const char *text);
 /* Refuses with a Warning 399 (D1-06). */
 void im_refuse_with_warning(struct im *im, struct sip_server *server, unsigned status, enum reason why,
 	const char *text);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "actors/outgoing.h"
+#include "actors/policy.h"
 #include "actors/user.h"
 #include "core/log.h"
 #include "core/minted.h"
@@ -195,22 +196,6 @@ static void on_pager_message(struct actor *actor, struct msg *msg)
 
 /* ---- checks of the function itself ---- */
 
-static bool type_is_allowed(const struct im *im, const struct sip_message *m)
-{
-	struct slice type = slice_trim(slice_cut(sip_header_value(m, SIP_HDR_CONTENT_TYPE), ';', NULL));
-	const struct text_list *allowed = &im->config->policy.content_types;
-
-	for (unsigned i = 0; i < allowed->count; i++) {
-		struct slice pattern = slice_str(allowed->list[i]);
-		if (slice_eq(pattern, SLICE("*")) || slice_eq(pattern, SLICE("*/*")) || slice_case_eq(pattern, type))
-			return true;
-		if (pattern.n > 2 && !memcmp(pattern.p + pattern.n - 2, "/*", 2) &&
-		    slice_case_starts(type, slice_of(pattern.p, pattern.n - 1)))
-			return true;
-	}
-	return false;
-}
-
 /* D1-18 with the narrowing of design.md 7: the sender's Date counts only together with its Expires and
  * only when it is plausible; otherwise the message began to live when it came. */
 static bool is_expired(const struct im *im, const struct sip_message *m)
@@ -242,7 +227,7 @@ static bool is_acceptable(struct im *im, struct sip_server *server, const struct
 		sip_server_refuse(server, 403, REASON_TOO_LARGE);
 		return false;
 	}
-	if (m->body.n && !type_is_allowed(im, m)) {
+	if (m->body.n && !policy_permits_type(im->config, sip_header_value(m, SIP_HDR_CONTENT_TYPE))) {
 		sip_server_refuse(server, 403, REASON_UNSUPPORTED_BODY);
 		return false;
 	}

@@ -43,16 +43,27 @@ struct sip_target im_next_hop(const struct im *im)
 	return target;
 }
 
+void im_refuse(struct im *im, struct sip_server *server, unsigned status, enum reason why, struct slice headers)
+{
+	REFUSED(&im->worker->counters, why);
+	LOG(WARN, im->worker, "sip", 0, "refused method=%s status=%u reason=%s",
+		sip_method_name(sip_server_method(server)), status, reason_label(why));
+	sip_server_respond(server, &(struct sip_reply){ .status = status, .headers = headers });
+}
+
+void im_write_warning(const struct im *im, struct buffer *out, unsigned code, const char *text)
+{
+	buffer_printf(out, "Warning: %u %s \"%s\"\r\n", code, im->config->domain.home, text);
+}
+
 void im_refuse_with_warning(struct im *im, struct sip_server *server, unsigned status, enum reason why,
 	const char *text)
 {
 	char line[512];
 	struct buffer headers = buffer_over(line, sizeof(line));
 
-	buffer_printf(&headers, "Warning: 399 %s \"%s\"\r\n", im->config->domain.home, text);
-	REFUSED(&im->worker->counters, why);
-	LOG(WARN, im->worker, "sip", 0, "refused status=%u reason=%s warning=\"%s\"", status, reason_label(why), text);
-	sip_server_respond(server, &(struct sip_reply){ .status = status, .headers = buffer_slice(&headers) });
+	im_write_warning(im, &headers, 399, text);
+	im_refuse(im, server, status, why, buffer_slice(&headers));
 }
 
 static bool is_in_ims(const struct im *im)
@@ -69,33 +80,13 @@ static bool needs_feature_tag(const struct asked *a)
 	return policy == FEATURE_TAG_ALWAYS || (policy == FEATURE_TAG_IMS && is_in_ims(a->im));
 }
 
-/* Requests for nobody here may still leave by core.next_hop, when the sender may use it. */
-static bool may_leave(const struct asked *a)
-{
-	return a->im->server->next_hop.ss_family != 0 && a->im->config->core.authenticate == AUTHENTICATE_NONE &&
-	       address_is_loopback(&sip_server_flow(a->server)->peer.any);
-}
-
 static void refuse_method(const struct asked *a)
 {
-	REFUSED(&a->im->worker->counters, REASON_METHOD_NOT_ALLOWED);
-	sip_server_respond(a->server, &(struct sip_reply){ .status = 405,
-		.headers = SLICE("Allow: " IM_ALLOW "\r\n") });
+	im_refuse(a->im, a->server, 405, REASON_METHOD_NOT_ALLOWED, SLICE("Allow: " IM_ALLOW "\r\n"));
 }
 
-/* Whoever asks what this server can do is told; about a user only those are told who might call one. */
-static void answer_options(struct asked *a)
+static void answer_options(const struct asked *a)
 {
-	bool is_about_user = a->target.user.n > 0;
-
-	if (is_about_user && !identity_of_request(a->im, sip_server_flow(a->server), a->m, &a->who)) {
-		sip_server_refuse(a->server, 403, REASON_IDENTITY);
-		return;
-	}
-	if (is_about_user && !is_in_ims(a->im) && !a->target_is_home && !may_leave(a)) {
-		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
-		return;
-	}
 	sip_server_respond(a->server, &(struct sip_reply){ .status = 200,
 		.headers = SLICE("Allow: " IM_ALLOW "\r\nAccept: application/sdp, multipart/mixed, text/plain, message/cpim\r\n"
 				 "Supported: timer\r\n") });
@@ -128,6 +119,13 @@ static bool is_originating(const struct asked *a)
 	if (sip_address_decode(served, &address) && sip_param_find(address.params, "sescase", &value))
 		return slice_case_eq(value, SLICE("orig"));
 	return !a->target_is_home;
+}
+
+/* Requests for nobody here may still leave by core.next_hop, when the sender may use it. */
+static bool may_leave(const struct asked *a)
+{
+	return a->im->server->next_hop.ss_family != 0 && a->im->config->core.authenticate == AUTHENTICATE_NONE &&
+	       address_is_loopback(&sip_server_flow(a->server)->peer.any);
 }
 
 /* Names that are functions or groups, not users (D1-08, D2-04): none of them is built yet. */

@@ -5,6 +5,7 @@
 #include "actors/session_internal.h"
 
 #include "actors/outgoing.h"
+#include "actors/session_body.h"
 #include "sip/header.h"
 #include "sip/write.h"
 
@@ -34,9 +35,12 @@ static void relay_provisional(struct session *s, const struct sip_message *respo
 static bool answer_a(struct session *s, const struct sip_message *response, const struct sdp *answer,
 	const struct sdp_media *media)
 {
-	char headers_text[OUTGOING_HEADERS_MAX];
-	struct buffer headers = buffer_over(headers_text, sizeof(headers_text));
+	char headers_text[OUTGOING_HEADERS_MAX], parts_text[SESSION_BODY_MAX];
+	struct buffer headers = buffer_over(headers_text, sizeof(headers_text)),
+		      parts = buffer_over(parts_text, sizeof(parts_text));
+	bool hides = identity_hides_answerer(s->im, response);
 	const struct sdp_media *offered;
+	struct session_body_sent body;
 	struct sip_message invite;
 	struct sdp offer;
 	struct msrp_peer peer;
@@ -52,19 +56,19 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 		return false;
 	}
 	struct session_description description = { answer, media, &offer, offered,
-		session_sdp_answer_setup(&offer, offered), identity_hides_answerer(s->im, response) };
+		session_sdp_answer_setup(&offer, offered), hides };
 	if (!session_write_sdp(&s->a, &description) || msrp_leg_set_peer(s->a.leg, &peer) != 0)
 		return false;
 	s->a.peer_sdp = session_sdp_hash(&offer);
 	write_answer_headers(s, &headers, &invite, response);
 	s->a.takes_update = sip_items_have(&invite, SIP_HDR_ALLOW, "UPDATE");
 	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
-	outgoing_passed_on(&headers, response, identity_hides_answerer(s->im, response));
-	if (headers.overflow)
+	outgoing_passed_on(&headers, response, hides);
+	if (!session_body_replace(&parts, response, slice_of(s->a.sdp, s->a.sdp_n), hides, &body) || headers.overflow)
 		return false;
 	s->invite_is_answered = true;
 	sip_server_respond(s->invite, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers),
-		.content_type = SLICE("application/sdp"), .body = slice_of(s->a.sdp, s->a.sdp_n) });
+		.content_type = body.content_type, .body = body.body });
 	return true;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "actors/outgoing.h"
+#include "actors/session_body.h"
 #include "actors/user.h"
 #include "core/siphash.h"
 #include "sip/header.h"
@@ -48,7 +49,7 @@ bool session_write_sdp(struct side *side, const struct session_description *desc
 	char text[16384];
 	struct buffer out = buffer_over(text, sizeof(text));
 
-	return session_sdp_write(&out, description, side->leg, side->sdp_id) &&
+	return session_sdp_write(side->session->im, &out, description, side->leg, side->sdp_id) &&
 	       session_keep(&side->sdp, &side->sdp_n, buffer_slice(&out));
 }
 
@@ -109,9 +110,12 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 
 static void invite_b(struct session *s, struct slice request_uri, const struct sip_target *target)
 {
-	char headers_text[OUTGOING_HEADERS_MAX];
-	struct buffer headers = buffer_over(headers_text, sizeof(headers_text));
+	char headers_text[OUTGOING_HEADERS_MAX], parts_text[SESSION_BODY_MAX];
+	struct buffer headers = buffer_over(headers_text, sizeof(headers_text)),
+		      parts = buffer_over(parts_text, sizeof(parts_text));
+	bool hides = identity_hides_sender(s->im, s->caller);
 	const struct sdp_media *media;
+	struct session_body_sent body;
 	struct sip_message m;
 	struct sdp sdp;
 
@@ -119,16 +123,17 @@ static void invite_b(struct session *s, struct slice request_uri, const struct s
 	if (!session_reread_invite(s, &m) || session_sdp_read_offer(&m, &sdp, &media) != SDP_ACCEPTED ||
 	    session_open_leg(&s->b, &s->outgoing_flow) != 0 || open_b_dialog(s, &m, target) != 0 ||
 	    !session_write_sdp(&s->b, &(struct session_description){ .sdp = &sdp, .media = media,
-		.setup = SDP_SETUP_ACTPASS, .hides = identity_hides_sender(s->im, s->caller) })) {
+		.setup = SDP_SETUP_ACTPASS, .hides = hides })) {
 		session_fail(s, 503, REASON_POOL_EXHAUSTED);
 		return;
 	}
 	minted_make(s->im->worker, s->b.contact);
 	write_invite_headers(s, &headers, &m);
+	bool fits = session_body_replace(&parts, &m, slice_of(s->b.sdp, s->b.sdp_n), hides, &body) && !headers.overflow;
 	struct sip_outgoing invite = { .method = SLICE("INVITE"), .uri = request_uri,
-		.headers = buffer_slice(&headers), .content_type = SLICE("application/sdp"),
-		.body = slice_of(s->b.sdp, s->b.sdp_n), .target = *target, .loop = s->loop };
-	if (headers.overflow) {
+		.headers = buffer_slice(&headers), .content_type = body.content_type, .body = body.body,
+		.target = *target, .loop = s->loop };
+	if (!fits) {
 		session_fail(s, 513, REASON_TOO_LARGE);
 		return;
 	}
@@ -267,6 +272,8 @@ static bool is_acceptable(struct im *im, struct sip_server *server, const struct
 		return false;
 	}
 	judgement = session_sdp_read_offer(invite, &sdp, &media);
+	if (judgement == SDP_ACCEPTED)
+		judgement = session_sdp_policy(im, &sdp, media);
 	if (judgement != SDP_ACCEPTED) {
 		session_sdp_refuse(im, server, judgement);
 		return false;

@@ -3,100 +3,44 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "actors/policy.h"
+#include "actors/session_body.h"
 #include "sip/header.h"
 
-/* The application/sdp part of multipart/mixed: RFC 2046 5.1, one level deep, which is all that an
- * INVITE with a resource list or an SDP alone needs. */
-static bool part_of_multipart(struct slice body, struct slice boundary, struct slice *content)
+/* ---- reading ---- */
+
+#define SESSION_SDP_MAX 15360 /* as it goes out: every line end may become longer by one */
+
+static enum sdp_judgement judgement_of_body(enum session_body_verdict verdict)
 {
-	char text[80];
-	struct buffer delimiter = buffer_over(text, sizeof(text));
-	struct slice rest = body;
-
-	buffer_lit(&delimiter, "--");
-	buffer_put(&delimiter, boundary);
-	if (delimiter.overflow || boundary.n == 0)
-		return false;
-	const char *at = memmem(rest.p, rest.n, delimiter.p, delimiter.n);
-	while (at) {
-		struct slice part = slice_skip(rest, (size_t)(at - rest.p) + delimiter.n);
-		if (slice_starts(part, SLICE("--")))
-			return false;
-		const char *end = memmem(part.p, part.n, delimiter.p, delimiter.n);
-		if (!end)
-			return false;
-		rest = slice_of(end, part.n - (size_t)(end - part.p));
-		part = slice_of(part.p, (size_t)(end - part.p));
-		at = end;
-		const char *blank = memmem(part.p, part.n, "\r\n\r\n", 4);
-		if (!blank)
-			continue;
-		struct slice lines = slice_of(part.p, (size_t)(blank - part.p)), line;
-		struct slice inner = slice_of(blank + 4, (size_t)(part.p + part.n - blank - 4));
-		if (inner.n >= 2 && !memcmp(inner.p + inner.n - 2, "\r\n", 2))
-			inner.n -= 2; /* belongs to the delimiter */
-		while (lines.n) {
-			line = slice_cut(lines, '\n', &lines);
-			struct slice value, name = slice_cut(line, ':', &value);
-			if (slice_case_eq(slice_trim(name), SLICE("Content-Type")) &&
-			    sip_content_type_is(slice_trim(value), "application/sdp")) {
-				*content = inner;
-				return true;
-			}
-		}
-	}
-	return false;
-}
-
-static enum sdp_judgement find_sdp(const struct sip_message *m, struct slice *content)
-{
-	struct slice type = sip_header_value(m, SIP_HDR_CONTENT_TYPE), boundary;
-	struct sip_content_type decoded;
-
-	if (m->body.n == 0)
+	switch (verdict) {
+	case BODY_HAS_SDP:
+		break;
+	case BODY_WITHOUT_SDP:
 		return SDP_MISSING;
-	if (!sip_content_type_decode(type, &decoded))
+	case BODY_UNSUPPORTED:
 		return SDP_UNSUPPORTED;
-	if (sip_content_type_is(type, "application/sdp")) {
-		*content = m->body;
-		return SDP_ACCEPTED;
+	case BODY_ENCODED:
+		return SDP_ENCODED;
+	case BODY_MALFORMED:
+		return SDP_MALFORMED;
 	}
-	if (!sip_content_type_is(type, "multipart/mixed"))
-		return SDP_UNSUPPORTED;
-	if (!sip_param_find(decoded.params, "boundary", &boundary))
-		return SDP_MALFORMED;
-	return part_of_multipart(m->body, sip_unquote(boundary), content) ? SDP_ACCEPTED : SDP_MISSING;
-}
-
-enum sdp_judgement session_sdp_read(const struct sip_message *m, struct sdp *sdp, const struct sdp_media **media)
-{
-	struct slice content;
-	struct msrp_path path;
-	bool tls = false;
-	enum sdp_judgement found = find_sdp(m, &content);
-
-	if (found != SDP_ACCEPTED)
-		return found;
-	if (sdp_parse(sdp, content) != SDP_OK)
-		return SDP_MALFORMED;
-	*media = sdp_msrp_media(sdp);
-	if (!*media)
-		return SDP_NO_MSRP;
-	if (sdp_media_is_msrp(*media, &tls) && tls)
-		return SDP_NO_TRANSPORT;
-	if (msrp_path_parse((*media)->path, &path) != MSRP_PATH_OK || path.first.secure)
-		return SDP_BAD_PATH;
 	return SDP_ACCEPTED;
 }
 
-enum sdp_judgement session_sdp_read_offer(const struct sip_message *m, struct sdp *sdp,
-	const struct sdp_media **media)
+static bool is_too_long(struct slice text)
 {
-	enum sdp_judgement judgement = session_sdp_read(m, sdp, media);
+	size_t n = text.n;
 
-	if (judgement != SDP_ACCEPTED)
-		return judgement;
-	switch (sdp_media_direction(sdp, *media)) {
+	for (size_t i = 0; i < text.n && n <= SESSION_SDP_MAX; i++)
+		if (text.p[i] == '\n')
+			n++;
+	return n > SESSION_SDP_MAX;
+}
+
+static enum sdp_judgement judge_direction(const struct sdp *sdp, const struct sdp_media *media)
+{
+	switch (sdp_media_direction(sdp, media)) {
 	case SDP_INACTIVE:
 		return SDP_INACTIVE_;
 	case SDP_RECVONLY:
@@ -109,45 +53,169 @@ enum sdp_judgement session_sdp_read_offer(const struct sip_message *m, struct sd
 	return SDP_ACCEPTED;
 }
 
+/* Can this m= line be the session's? */
+static enum sdp_judgement judge_media(const struct sdp *sdp, const struct sdp_media *media, bool is_initial_offer)
+{
+	struct msrp_path path;
+	bool tls;
+
+	if (media->port == 0 || !slice_case_eq(media->media, SLICE("message")))
+		return SDP_NO_MSRP;
+	if (!sdp_media_is_msrp(media, &tls) || tls)
+		return SDP_NO_TRANSPORT;
+	if (msrp_path_parse(media->path, &path) != MSRP_PATH_OK || path.first.secure != tls)
+		return SDP_BAD_PATH;
+	if (!is_initial_offer)
+		return SDP_ACCEPTED;
+	if (slice_trim(media->accept_types).n == 0) /* RFC 4975 8.6 */
+		return SDP_NO_ACCEPT_TYPES;
+	return judge_direction(sdp, media);
+}
+
+/* The first that can be; else what is wrong with the first that came close. */
+static enum sdp_judgement choose_media(const struct sdp *sdp, bool is_initial_offer, const struct sdp_media **media)
+{
+	enum sdp_judgement nearest = SDP_NO_MSRP;
+
+	for (unsigned i = 0; i < sdp->media_count; i++) {
+		enum sdp_judgement judgement = judge_media(sdp, &sdp->media[i], is_initial_offer);
+		if (judgement == SDP_ACCEPTED) {
+			*media = &sdp->media[i];
+			return SDP_ACCEPTED;
+		}
+		if (nearest == SDP_NO_MSRP)
+			nearest = judgement;
+	}
+	return nearest;
+}
+
+static enum sdp_judgement read_description(const struct sip_message *m, bool is_initial_offer, struct sdp *sdp,
+	const struct sdp_media **media)
+{
+	struct session_body body;
+	enum sdp_judgement judgement = judgement_of_body(session_body_read(m, &body));
+
+	if (judgement != SDP_ACCEPTED)
+		return judgement;
+	if (is_too_long(body.sdp))
+		return SDP_TOO_LONG;
+	enum sdp_verdict verdict = sdp_parse(sdp, body.sdp);
+	if (verdict != SDP_OK)
+		return verdict == SDP_TOO_MANY_MEDIA ? SDP_TOO_MANY : SDP_MALFORMED;
+	return choose_media(sdp, is_initial_offer, media);
+}
+
+enum sdp_judgement session_sdp_read(const struct sip_message *m, struct sdp *sdp, const struct sdp_media **media)
+{
+	return read_description(m, false, sdp, media);
+}
+
+enum sdp_judgement session_sdp_read_offer(const struct sip_message *m, struct sdp *sdp,
+	const struct sdp_media **media)
+{
+	return read_description(m, true, sdp, media);
+}
+
+/* ---- policy ---- */
+
+/* RFC 5547 6: `size:n` among the selectors; a name in quotes may look like one. */
+static struct slice size_of_selector(struct slice selector)
+{
+	bool is_quoted = false, begins = true;
+
+	for (size_t i = 0; i < selector.n; i++) {
+		if (!is_quoted && begins && slice_case_starts(slice_skip(selector, i), SLICE("size:")))
+			return slice_cut(slice_skip(selector, i + 5), ' ', NULL);
+		begins = selector.p[i] == ' ';
+		if (selector.p[i] == '"')
+			is_quoted = !is_quoted;
+	}
+	return SLICE_EMPTY;
+}
+
+/* D1-17: filelength, filesize and the selector's size may all be there, if they agree. */
+static bool announced_size(const struct sdp_media *media, bool *is_announced, uint64_t *size)
+{
+	const struct slice places[] = { media->file_length, media->file_size, size_of_selector(media->file_selector) };
+
+	*is_announced = false;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		uint64_t said;
+		if (!places[i].p)
+			continue;
+		if (!slice_u64(slice_trim(places[i]), UINT64_MAX, &said) || (*is_announced && said != *size))
+			return false;
+		*is_announced = true;
+		*size = said;
+	}
+	return true;
+}
+
+/* What one message may have: a large message or file goes one way, an IM session both. */
+static uint64_t size_limit(const struct im *im, const struct sdp *sdp, const struct sdp_media *media)
+{
+	return sdp_media_direction(sdp, media) == SDP_SENDRECV ? im->config->limits.max_size_1to1 :
+								  im->config->limits.max_size_file;
+}
+
+enum sdp_judgement session_sdp_policy(const struct im *im, const struct sdp *sdp, const struct sdp_media *media)
+{
+	uint64_t size, most = size_limit(im, sdp, media);
+	char text[SESSION_SDP_MAX];
+	struct buffer types = buffer_over(text, sizeof(text));
+	bool is_announced;
+
+	if (!announced_size(media, &is_announced, &size))
+		return SDP_SIZE_UNCLEAR;
+	if (is_announced && most && size > most && sdp_media_direction(sdp, media) == SDP_SENDONLY)
+		return SDP_SIZE_BARRED;
+	if (!policy_permits_every_type(im->config) &&
+	    !policy_permitted_types(im->config, media->accept_types, &types))
+		return SDP_TYPES_BARRED;
+	return SDP_ACCEPTED;
+}
+
+/* ---- refusing ---- */
+
+static const struct refusal {
+	unsigned status;
+	enum reason why;
+	unsigned warning;    /* code; 0: none */
+	const char *text;    /* of the Warning */
+	const char *headers; /* or "" */
+} refusals[] = {
+	[SDP_MISSING] = { 488, REASON_SDP, 304, "An MSRP message stream is needed", "" },
+	[SDP_UNSUPPORTED] = { 415, REASON_UNSUPPORTED_BODY, 0, "",
+		"Accept: " IM_ACCEPT_SESSION "\r\nAccept-Encoding: identity\r\n" },
+	[SDP_ENCODED] = { 415, REASON_UNSUPPORTED_BODY, 0, "",
+		"Accept: " IM_ACCEPT_SESSION "\r\nAccept-Encoding: identity\r\n" },
+	[SDP_MALFORMED] = { 400, REASON_SDP, 0, "", "" },
+	[SDP_TOO_LONG] = { 513, REASON_TOO_LARGE, 0, "", "" },
+	[SDP_TOO_MANY] = { 488, REASON_SDP, 399, "Too many media", "" },
+	[SDP_NO_MSRP] = { 488, REASON_SDP, 304, "An MSRP message stream is needed", "" },
+	[SDP_NO_TRANSPORT] = { 488, REASON_SDP, 302, "The transport of the message stream is not available", "" },
+	[SDP_BAD_PATH] = { 488, REASON_SDP, 399, "The session description is not acceptable", "" },
+	[SDP_NO_ACCEPT_TYPES] = { 488, REASON_SDP, 305, "The message stream names no accept-types", "" },
+	[SDP_INACTIVE_] = { 488, REASON_SDP, 399, "An inactive message stream is not acceptable", "" },
+	[SDP_RECVONLY_] = { 403, REASON_SDP, 0, "", "" },
+	[SDP_SIZE_UNCLEAR] = { 488, REASON_SDP, 399, "The announced sizes contradict each other", "" },
+	[SDP_SIZE_BARRED] = { 403, REASON_TOO_LARGE, 0, "", "" },
+	[SDP_TYPES_BARRED] = { 403, REASON_UNSUPPORTED_BODY, 0, "", "" },
+};
+
 void session_sdp_refuse(struct im *im, struct sip_server *server, enum sdp_judgement why)
 {
-	char text[256];
+	const struct refusal *r = &refusals[why];
+	char text[512];
 	struct buffer headers = buffer_over(text, sizeof(text));
-	const char *warning = "399 %s \"The session description is not acceptable\"";
 
-	switch (why) {
-	case SDP_MALFORMED:
-		sip_server_refuse(server, 400, REASON_SDP);
-		return;
-	case SDP_RECVONLY_:
-		sip_server_refuse(server, 403, REASON_SDP);
-		return;
-	case SDP_UNSUPPORTED:
-		REFUSED(&im->worker->counters, REASON_UNSUPPORTED_BODY);
-		sip_server_respond(server, &(struct sip_reply){ .status = 415,
-			.headers = SLICE("Accept: application/sdp, multipart/mixed\r\n") });
-		return;
-	case SDP_NO_TRANSPORT:
-		warning = "302 %s \"Only TCP/MSRP is available\"";
-		break;
-	case SDP_NO_MSRP:
-	case SDP_MISSING:
-		warning = "304 %s \"An MSRP message stream is needed\"";
-		break;
-	case SDP_INACTIVE_:
-	case SDP_BAD_PATH:
-	case SDP_ACCEPTED:
-		break;
-	}
-	buffer_lit(&headers, "Warning: ");
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	buffer_printf(&headers, warning, im->config->domain.home);
-#pragma GCC diagnostic pop
-	buffer_lit(&headers, "\r\n");
-	REFUSED(&im->worker->counters, REASON_SDP);
-	sip_server_respond(server, &(struct sip_reply){ .status = 488, .headers = buffer_slice(&headers) });
+	buffer_str(&headers, r->headers);
+	if (r->warning)
+		im_write_warning(im, &headers, r->warning, r->text);
+	im_refuse(im, server, r->status, r->why, buffer_slice(&headers));
 }
+
+/* ---- the way to the peer ---- */
 
 /* RFC 6135: the offerer of actpass or of nothing connects; only to `passive` must we connect. */
 enum sdp_setup session_sdp_answer_setup(const struct sdp *offer, const struct sdp_media *media)
@@ -230,13 +298,41 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 	return peer_address(peer, &path, &out->address) && may_connect(im, &out->address, peer->signalled);
 }
 
-bool session_sdp_write(struct buffer *out, const struct session_description *d, const struct msrp_leg *leg,
-	uint64_t session_id)
+/* ---- writing ---- */
+
+/* An answer to sendonly that does not say so itself would be one that sends too (RFC 3264 6.1). */
+static enum sdp_direction direction_of_answer(const struct session_description *d)
 {
+	enum sdp_direction said = sdp_media_direction(d->sdp, d->media);
+
+	if (!d->offer || sdp_media_direction(d->offer, d->offered) != SDP_SENDONLY || said == SDP_INACTIVE)
+		return SDP_UNSAID;
+	return SDP_RECVONLY;
+}
+
+/* False: nothing is left of them. */
+static bool permit(const struct im *im, struct slice said, char *text, struct slice *permitted)
+{
+	struct buffer out = buffer_over(text, SESSION_SDP_MAX);
+
+	*permitted = SLICE_EMPTY;
+	if (!said.p || policy_permits_every_type(im->config))
+		return true;
+	bool is_any_left = policy_permitted_types(im->config, said, &out);
+	*permitted = slice_of(text, is_any_left ? out.n : 0);
+	return is_any_left;
+}
+
+bool session_sdp_write(const struct im *im, struct buffer *out, const struct session_description *d,
+	const struct msrp_leg *leg, uint64_t session_id)
+{
+	char types[SESSION_SDP_MAX], wrapped[SESSION_SDP_MAX];
 	struct sdp_own ours = { .session_id = session_id, .version = 1, .address = slice_str(msrp_leg_host(leg)),
 		.media = d->media, .offer = d->offer, .offered = d->offered, .port = msrp_leg_port(leg),
 		.path = msrp_leg_uri(leg), .setup = d->setup, .is_nameless = d->hides,
-		.is_alone = !d->offer };
+		.is_alone = !d->offer, .direction = direction_of_answer(d),
+		.max_size = d->offer ? size_limit(im, d->offer, d->offered) : size_limit(im, d->sdp, d->media) };
 
-	return sdp_rewrite(out, d->sdp, &ours);
+	(void)permit(im, d->media->accept_wrapped_types, wrapped, &ours.accept_wrapped_types); /* none: left out */
+	return permit(im, d->media->accept_types, types, &ours.accept_types) && sdp_rewrite(out, d->sdp, &ours);
 }

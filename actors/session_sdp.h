@@ -13,22 +13,35 @@
 
 enum sdp_judgement {
 	SDP_ACCEPTED,
-	SDP_MISSING,      /* no application/sdp: 488 (offerless INVITE)         */
-	SDP_UNSUPPORTED,  /* another body: 415                                  */
-	SDP_MALFORMED,    /* 400                                                */
-	SDP_NO_MSRP,      /* no usable m=message: 488, Warning 304              */
-	SDP_NO_TRANSPORT, /* only TLS, which is not served: 488, Warning 302    */
-	SDP_INACTIVE_,    /* a=inactive: 488                                    */
-	SDP_RECVONLY_,    /* 403: only stores accept it (D1-08)                 */
-	SDP_BAD_PATH,     /* a=path that is no path: 488                        */
+	SDP_MISSING,         /* no application/sdp: 488 (offerless INVITE)                  */
+	SDP_UNSUPPORTED,     /* another body: 415                                           */
+	SDP_ENCODED,         /* a Content-Encoding: 415                                     */
+	SDP_MALFORMED,       /* 400                                                         */
+	SDP_TOO_LONG,        /* 513                                                         */
+	SDP_TOO_MANY,        /* m= lines: 488                                               */
+	SDP_NO_MSRP,         /* no m=message in use: 488, Warning 304                       */
+	SDP_NO_TRANSPORT,    /* m=message over what is not served: 488, Warning 302         */
+	SDP_BAD_PATH,        /* a=path missing or no path: 488                              */
+	SDP_NO_ACCEPT_TYPES, /* a=accept-types missing: 488, Warning 305                    */
+	SDP_INACTIVE_,       /* a=inactive: 488                                             */
+	SDP_RECVONLY_,       /* 403: only stores accept it (D1-08)                          */
+	SDP_SIZE_UNCLEAR,    /* announced sizes that differ, or are no numbers: 488 (D1-17) */
+	SDP_SIZE_BARRED,     /* announced, more than the policy permits: 403 (D1-17)        */
+	SDP_TYPES_BARRED,    /* nothing of a=accept-types is permitted by policy: 403       */
 };
 
-/* The description inside a message: application/sdp alone or as a part of multipart/mixed (D1-31). */
+/*
+ * The description inside a message: application/sdp alone or as a part of a multipart (D1-31), and of its
+ * m= lines the first that is an MSRP session we can have (RFC 3264 6: the others are rejected).
+ */
 enum sdp_judgement session_sdp_read(const struct sip_message *m, struct sdp *sdp, const struct sdp_media **media);
 
 /* Additionally the direction of an offer (D1-08). */
 enum sdp_judgement session_sdp_read_offer(const struct sip_message *m, struct sdp *sdp,
 	const struct sdp_media **media);
+
+/* The operator's policy on an offer that was read (6.2.2.1 step 3, 6.2.6.1 step 3): size, then content. */
+enum sdp_judgement session_sdp_policy(const struct im *im, const struct sdp *sdp, const struct sdp_media *media);
 
 /* Where and whether we connect to the peer, given what we said and what it said (design.md 5, set-up). */
 struct session_peer {
@@ -52,8 +65,9 @@ struct session_description {
 	enum sdp_setup setup;
 	bool hides;                        /* nothing that names who wrote it         */
 };
-/* As it goes out: with our path, o= and c=.  False: too long. */
-bool session_sdp_write(struct buffer *out, const struct session_description *description,
+/* As it goes out: with our path, o= and c=, the permitted content types and the smaller max-size.  False:
+ * too long, or no content type is permitted. */
+bool session_sdp_write(const struct im *im, struct buffer *out, const struct session_description *description,
 	const struct msrp_leg *leg, uint64_t session_id);
 
 /* Answers an INVITE whose description was not accepted. */

@@ -16,8 +16,7 @@ void session_timer_refuse(struct im *im, struct sip_server *server)
 	struct buffer headers = buffer_over(text, sizeof(text));
 
 	buffer_printf(&headers, "Min-SE: %llu\r\n", (unsigned long long)im->config->timers.min_se_ms / 1000);
-	REFUSED(&im->worker->counters, REASON_INTERVAL_TOO_BRIEF);
-	sip_server_respond(server, &(struct sip_reply){ .status = 422, .headers = buffer_slice(&headers) });
+	im_refuse(im, server, 422, REASON_INTERVAL_TOO_BRIEF, buffer_slice(&headers));
 }
 
 static void on_refresh_due(struct timer *t)

@@ -21,7 +21,7 @@ import world  # noqa: E402
 from ua import Failure, check  # noqa: E402
 
 THEMES = ("command_line", "operation", "registration", "pager", "session", "endings", "refreshes", "privacy",
-          "workers", "msrp_refusals", "transfer", "limits", "torture", "time_out")
+          "workers", "msrp_refusals", "transfer", "limits", "time_out")
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
 MATRIX = (("standalone", 1, "io_uring", "tcp"), ("standalone", 2, "epoll", "udp"),
