@@ -5,6 +5,7 @@
 
 #include "actors/pager.h"
 #include "actors/session.h"
+#include "actors/store_actor.h"
 #include "actors/user.h"
 
 #define TRANSACTIONS_MAX 2000000 /* 32 s of finished ones at 60 000 requests a second and worker */
@@ -67,6 +68,8 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	im->server = server;
 	im->config = server->config;
 	worker->im = im;
+	if (store_worker_init(worker, server->store) != 0)
+		return ENOMEM;
 	if (users_init(im) != 0 || sessions_init(im) != 0 || pagers_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
 	user_register_handlers(worker);
@@ -83,6 +86,7 @@ void im_worker_free(struct worker *worker)
 	sessions_free(im);
 	pagers_free(im);
 	users_free(im);
+	store_worker_free(im->worker);
 	free(im);
 	worker->im = NULL;
 }

@@ -23,9 +23,11 @@ enum {
 	MSG_USER_FIND = MSG_ACTORS_FIRST, /* to the user's worker */
 	MSG_USER_FOUND,                   /* home again           */
 	MSG_SESSIONS_DRAIN,               /* main: BYE to every session that is left */
+	MSG_STORE_ANSWERED,               /* from the store: struct store_request        */
 };
 
 struct user_table;
+struct store_door;
 
 /* The whole server: made before the workers start, read-only afterwards except the atomics. */
 struct im_server {
@@ -33,6 +35,7 @@ struct im_server {
 	struct sip_options sip;
 	struct msrp_options msrp;
 	struct sockaddr_storage next_hop; /* resolved once; ss_family 0: none */
+	struct store_door *store;
 	atomic_bool is_draining;
 	atomic_uint session_count; /* of all workers: limits.sessions is the server's, not a worker's */
 };

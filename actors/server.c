@@ -12,6 +12,7 @@
 
 #include "actors/http.h"
 #include "actors/listeners.h"
+#include "actors/store_actor.h"
 #include "core/log.h"
 #include "core/minted.h"
 #include "core/peer_count.h"
@@ -43,7 +44,7 @@ struct server {
 	struct http *http[HTTP_MAX];
 	unsigned http_count;
 	atomic_bool is_ready;
-	struct counters *counters[WORKERS_MAX];
+	struct counters *counters[WORKERS_MAX + 1]; /* of the workers, and of the store */
 };
 
 /* ---- one worker ---- */
@@ -99,7 +100,8 @@ static void *run_worker(void *arg)
 	pthread_barrier_wait(&server->begin);
 	while (!t->err && !t->worker->must_stop)
 		worker_turn(t->worker, true);
-	pthread_barrier_wait(&server->begin); /* nobody posts to a worker that is gone */
+	pthread_barrier_wait(&server->begin); /* nobody posts to a worker that is gone, */
+	pthread_barrier_wait(&server->begin); /* not even the store */
 	if (t->worker->im) {
 		sip_worker_stop(t->worker, true);
 		msrp_worker_stop(t->worker, true);
@@ -189,7 +191,7 @@ static bool is_ready(void *arg)
 
 static int open_http(struct server *server)
 {
-	struct http_source source = { (struct counters *const *)server->counters, server->group.count, is_ready,
+	struct http_source source = { (struct counters *const *)server->counters, server->group.count + 1, is_ready,
 		server };
 
 	for (unsigned i = 0; i < server->config->listen.count; i++) {
@@ -245,6 +247,20 @@ static int start_threads(struct server *server)
 	return err;
 }
 
+/* A relative path starts from the directory of the configuration (design.md 13). */
+static int open_store(struct server *server)
+{
+	char *path = config_path(server->config, server->config->store.path);
+
+	if (!path)
+		return ENOMEM;
+	int err = store_actor_start(&server->im.store, path, &server->config->store, &server->group);
+	free(path);
+	if (!err)
+		server->counters[server->group.count] = store_actor_counters(server->im.store);
+	return err;
+}
+
 int server_start(struct server **out, struct config *config)
 {
 	struct server *server = calloc(1, sizeof(*server));
@@ -264,7 +280,7 @@ int server_start(struct server **out, struct config *config)
 	minted_init(keys[0], server->group.count);
 	sip_owner_init(keys[1]);
 	peer_count_init(keys[2]);
-	if ((err = resolve_next_hop(server)) || (err = listeners_open(&server->im, config, server->group.count)) ||
+	if ((err = open_store(server)) || (err = resolve_next_hop(server)) || (err = listeners_open(&server->im, config, server->group.count)) ||
 	    (err = listeners_name_home(&server->im, config)) || (err = open_http(server)) ||
 	    (err = start_threads(server)))
 		return err;
@@ -374,6 +390,8 @@ void server_stop(struct server *server)
 		stop[i].kind = MSG_WORKER_STOP;
 		worker_post_from_outside(&server->group, i, &stop[i]);
 	}
+	pthread_barrier_wait(&server->begin);
+	store_actor_stop(server->im.store);
 	pthread_barrier_wait(&server->begin);
 	for (unsigned i = 0; i < server->group.count; i++)
 		pthread_join(server->threads[i].thread, NULL);

@@ -129,16 +129,6 @@ struct http_options {
 	char *token_file; /* empty: beside the store */
 };
 
-enum store_engine { STORE_SQLITE };
-enum store_synchronous { STORE_FULL, STORE_NORMAL };
-
-struct store_options {
-	enum store_engine engine;
-	char *path;
-	enum store_synchronous synchronous;
-	uint64_t group_commit_us, wal_limit;
-};
-
 struct overload_options {
 	unsigned high_water; /* percent */
 	uint64_t retry_after_ms;

@@ -67,6 +67,16 @@ struct timers_options {
 	uint64_t session_expires_ms, min_se_ms, im_idle_ms, msrp_transaction_ms, client_answer_ms, t1_ms;
 };
 
+enum store_engine { STORE_SQLITE };
+enum store_synchronous { STORE_FULL, STORE_NORMAL };
+
+struct store_options {
+	enum store_engine engine;
+	char *path;
+	enum store_synchronous synchronous;
+	uint64_t group_commit_us, wal_limit;
+};
+
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 

@@ -79,6 +79,7 @@ struct worker {
 	void *sip;
 	void *dialogs;
 	void *msrp;
+	void *store; /* actors/store_actor.c */
 	void *im; /* actors/ */
 };
 

@@ -34,6 +34,7 @@ struct scenario {
 	bool is_calm;                /* no loss and no lack of buffers                     */
 	unsigned blocks;             /* receive blocks of each worker; 0: plenty           */
 	unsigned credit;             /* SIP credit per (source, owner); 0: as built */
+	unsigned store_fails;        /* of 1000 commits */
 };
 
 extern struct scenario *scenarios; /* in no particular order */

@@ -18,6 +18,7 @@
 #include "sip/owner.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim/store_sim.h"
 
 #define SIP_PORT        5060
 #define MSRP_PORT       2855
@@ -180,6 +181,7 @@ static void start_server(struct world *w)
 	minted_init(keys[0], w->group.count);
 	sip_owner_init(keys[1]);
 	peer_count_init(keys[2]);
+	w->im.store = store_sim_new(w->sim, &w->group, &w->config->store, w->scenario->store_fails);
 	for (unsigned i = 0; i < w->group.count; i++)
 		make_worker(w, i);
 	open_listeners(w);
@@ -431,6 +433,7 @@ static void end_server(struct world *w)
 	stop_workers(w);
 	for (unsigned i = 0; i < w->group.count; i++)
 		mailbox_awake(&w->group.workers[i]->mailbox);
+	store_sim_free(w->im.store);
 	for (unsigned i = 0; i < w->group.count; i++)
 		free_worker(w->group.workers[i]);
 	close_listeners(w);

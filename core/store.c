@@ -1,0 +1,421 @@
+#include "core/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/store_internal.h"
+
+#define SCHEMA_VERSION 1
+#define APPLICATION_ID 0x696d7376 /* "imsv" */
+#define BUSY_MS	       1000 /* a backup may hold the lock for a moment; longer fails the group */
+#define REOPEN_MS      1000
+
+static const char schema[] =
+#include "schema.sql.h" /* made of core/schema.sql */
+	;
+
+static const char *const statement_sql[] = {
+#define X(name, sql) sql,
+	STORE_STATEMENTS(X)
+#undef X
+};
+
+int store_errno(int code)
+{
+	switch (code & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+		return 0;
+	case SQLITE_FULL:
+		return ENOSPC;
+	case SQLITE_NOMEM:
+		return ENOMEM;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return EBUSY;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return EUCLEAN;
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+	case SQLITE_READONLY:
+	case SQLITE_CANTOPEN:
+		return EACCES;
+	default:
+		return EIO;
+	}
+}
+
+static const char *name_of(const struct store *store)
+{
+	return store->path ? store->path : ":memory:";
+}
+
+static void say(const struct store *store, const char *event, int err)
+{
+	LOG(ERROR, NULL, "store", 0, "%s path=%s error=\"%s\" cause=\"%s\"", event, name_of(store), strerror(err),
+		store->db ? sqlite3_errmsg(store->db) : "");
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct sqlite3_stmt *store_statement(struct store *store, enum store_statement which)
+{
+	sqlite3_clear_bindings(store->statements[which]);
+	return store->statements[which];
+}
+
+static int step(struct store *store, enum store_statement which)
+{
+	int err = store_errno(sqlite3_step(store->statements[which]));
+
+	sqlite3_reset(store->statements[which]);
+	return err;
+}
+
+/* ---- opening ---- */
+
+static int run_sql(struct store *store, const char *sql)
+{
+	return store_errno(sqlite3_exec(store->db, sql, NULL, NULL, NULL));
+}
+
+/* The first column of the first row as a number. */
+static int ask_number(struct store *store, const char *sql, uint64_t *number)
+{
+	struct sqlite3_stmt *statement;
+	int err = store_errno(sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL));
+
+	if (err)
+		return err;
+	int code = sqlite3_step(statement);
+	if (code == SQLITE_ROW)
+		*number = (uint64_t)sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	return store_errno(code);
+}
+
+static int on_wal(void *arg, struct sqlite3 *db, const char *name, int frames)
+{
+	(void)db, (void)name;
+	((struct store *)arg)->wal_frames = (uint64_t)frames;
+	return SQLITE_OK;
+}
+
+static int set_pragmas(struct store *store)
+{
+	const char *synchronous = store->options->synchronous == STORE_FULL ? "PRAGMA synchronous = FULL" :
+									       "PRAGMA synchronous = NORMAL";
+	int err;
+
+	sqlite3_busy_timeout(store->db, BUSY_MS);
+	if ((err = run_sql(store, "PRAGMA temp_store = MEMORY")) || (err = run_sql(store, "PRAGMA trusted_schema = OFF")) ||
+	    (err = run_sql(store, "PRAGMA journal_mode = WAL")) || (err = run_sql(store, synchronous)) ||
+	    /* after WAL: the hook replaces the automatic checkpoint */
+	    (err = run_sql(store, "PRAGMA wal_autocheckpoint = 0")))
+		return err;
+	sqlite3_wal_hook(store->db, on_wal, store);
+	return ask_number(store, "PRAGMA page_size", &store->page_octets);
+}
+
+static int make_schema(struct store *store)
+{
+	char sql[128];
+	int err;
+
+	snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", APPLICATION_ID,
+		SCHEMA_VERSION);
+	if ((err = run_sql(store, "BEGIN IMMEDIATE")) || (err = run_sql(store, schema)) || (err = run_sql(store, sql)))
+		return err;
+	LOG(INFO, NULL, "store", 0, "made path=%s version=%d", name_of(store), SCHEMA_VERSION);
+	return 0;
+}
+
+static int check_schema(struct store *store)
+{
+	uint64_t version = 0, tables = 0, application = 0;
+	int err;
+
+	if ((err = ask_number(store, "PRAGMA user_version", &version)) ||
+	    (err = ask_number(store, "PRAGMA application_id", &application)) ||
+	    (err = ask_number(store, "SELECT count(*) FROM sqlite_master", &tables)))
+		return err;
+	if (version == 0 && tables == 0)
+		return make_schema(store);
+	if (application != APPLICATION_ID) {
+		LOG(ERROR, NULL, "store", 0, "not-ours path=%s remedy=\"this database is not of imserv: give another "
+			"store.path\"", name_of(store));
+		return EINVAL;
+	}
+	if (version != SCHEMA_VERSION) {
+		LOG(ERROR, NULL, "store", 0, "version-unknown path=%s version=%llu known=%d remedy=\"use the version of "
+			"imserv that wrote it\"", name_of(store), (unsigned long long)version, SCHEMA_VERSION);
+		return EINVAL;
+	}
+	return 0;
+}
+
+static int prepare_all(struct store *store)
+{
+	for (int i = 0; i < STATEMENT_COUNT; i++) {
+		int code = sqlite3_prepare_v3(store->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+			&store->statements[i], NULL);
+		if (code != SQLITE_OK)
+			return store_errno(code);
+	}
+	return 0;
+}
+
+static void close_database(struct store *store)
+{
+	for (int i = 0; i < STATEMENT_COUNT; i++) {
+		sqlite3_finalize(store->statements[i]);
+		store->statements[i] = NULL;
+	}
+	sqlite3_close(store->db);
+	store->db = NULL;
+}
+
+/* A wrong answer later is worse than a start that takes longer. */
+static int check_pages(struct store *store)
+{
+	struct sqlite3_stmt *statement;
+	int err = store_errno(sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &statement, NULL));
+
+	if (err)
+		return err;
+	int code = sqlite3_step(statement);
+	bool is_good = code == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
+	if (code == SQLITE_ROW && !is_good)
+		LOG(ERROR, NULL, "store", 0, "damaged path=%s check=\"%s\"", name_of(store),
+			(const char *)sqlite3_column_text(statement, 0));
+	sqlite3_finalize(statement);
+	return is_good ? 0 : code == SQLITE_ROW ? EUCLEAN : store_errno(code);
+}
+
+static int open_database(struct store *store)
+{
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	int err = store_errno(sqlite3_open_v2(name_of(store), &store->db, flags, NULL));
+
+	if (!err && !(err = check_pages(store)) && !(err = set_pragmas(store)) && !(err = check_schema(store)))
+		err = prepare_all(store);
+	if (!err)
+		return 0;
+	if (err == EUCLEAN)
+		LOG(ERROR, NULL, "store", 0, "damaged path=%s remedy=\"restore a copy, or move the file away: then all "
+			"users and registrations are gone\"", name_of(store));
+	say(store, "cannot-open", err);
+	close_database(store);
+	return err;
+}
+
+/* 0600 before sqlite sees it: the log beside it gets the same mode. */
+static int make_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600), err = 0;
+
+	if (fd < 0)
+		return errno;
+	if (fchmod(fd, 0600) != 0)
+		err = errno;
+	close(fd);
+	return err;
+}
+
+static int lock_file(struct store *store)
+{
+	char path[4096 + 8];
+
+	if (snprintf(path, sizeof(path), "%s.lock", store->path) >= (int)sizeof(path))
+		return ENAMETOOLONG;
+	store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+	if (store->lock < 0)
+		return errno;
+	if (flock(store->lock, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	int err = errno == EWOULDBLOCK ? EBUSY : errno;
+	if (err == EBUSY)
+		LOG(ERROR, NULL, "store", 0, "in-use path=%s remedy=\"another imservd has this database: stop it or give "
+			"another store.path\"", store->path);
+	return err;
+}
+
+static int open_all(struct store *store)
+{
+	int err = 0;
+
+	if (store->path && ((err = lock_file(store)) || (err = make_file(store->path)))) {
+		LOG(ERROR, NULL, "store", 0, "cannot-open path=%s error=\"%s\"", store->path, strerror(err));
+		return err;
+	}
+	return open_database(store);
+}
+
+int store_open(struct store **out, const char *path, const struct store_options *options)
+{
+	struct store *store = calloc(1, sizeof(*store));
+
+	if (!store)
+		return ENOMEM;
+	store->options = options;
+	store->lock = -1;
+	store->end = &store->first;
+	int err = path && !(store->path = strdup(path)) ? ENOMEM : open_all(store);
+	if (err) {
+		store_close(store);
+		return err;
+	}
+	*out = store;
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	close_database(store);
+	if (store->lock >= 0)
+		close(store->lock);
+	free(store->path);
+	free(store);
+}
+
+/* ---- a group ---- */
+
+/* The group is lost; no more of it is executed. */
+static void lose_group(struct store *store, int err)
+{
+	if (store->failed)
+		return;
+	store->failed = err;
+	say(store, "group-failed", err);
+}
+
+static void open_again(struct store *store)
+{
+	uint64_t now = now_ms();
+
+	if (store->tried_at_ms && now - store->tried_at_ms < REOPEN_MS)
+		return;
+	store->tried_at_ms = now;
+	if (open_database(store) == 0)
+		LOG(WARN, NULL, "store", 0, "opened-again path=%s", name_of(store));
+}
+
+void store_begin(struct store *store)
+{
+	assert(!store->first);
+	store->end = &store->first;
+	store->count = 0;
+	store->octets = 0;
+	store->failed = 0;
+	if (!store->db)
+		open_again(store);
+	if (!store->db) {
+		store->failed = EIO;
+		return;
+	}
+	int err = step(store, STATEMENT_BEGIN);
+	if (err)
+		lose_group(store, err);
+}
+
+/* A request that fails harms no other, unless sqlite rolled all of them back (FULL, IOERR, NOMEM). */
+static void execute(struct store *store, struct store_request *request)
+{
+	int err = step(store, STATEMENT_SAVEPOINT), end = 0;
+
+	if (!err)
+		request->msg.err = store_run_request(store, request);
+	if (!err && sqlite3_get_autocommit(store->db))
+		err = request->msg.err ? request->msg.err : EIO;
+	if (!err && request->msg.err && request->msg.err != ENOENT)
+		end = step(store, STATEMENT_ROLLBACK_TO);
+	if (!err && !end)
+		end = step(store, STATEMENT_RELEASE);
+	if (err || end)
+		lose_group(store, err ? err : end);
+}
+
+void store_execute(struct store *store, struct store_request *request)
+{
+	request->next = NULL;
+	*store->end = request;
+	store->end = &request->next;
+	store->count++;
+	store->octets += request->octets;
+	request->msg.err = 0;
+	if (!store->failed)
+		execute(store, request);
+}
+
+bool store_group_has_room(const struct store *store)
+{
+	return !store->failed && store->count < STORE_GROUP_REQUESTS && store->octets < STORE_GROUP_OCTETS;
+}
+
+void store_fail_group(struct store *store, int err)
+{
+	store->failed = err;
+}
+
+/* A passive checkpoint never restarts the log under a busy writer, so it is done here, between groups. */
+static void checkpoint(struct store *store)
+{
+	uint64_t octets = store->wal_frames * store->page_octets;
+
+	if (octets < store->options->wal_limit / 4)
+		return;
+	int code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+	if (code == SQLITE_OK)
+		store->wal_frames = octets = 0;
+	else
+		say(store, "checkpoint-failed", store_errno(code));
+	store->is_full = octets >= store->options->wal_limit;
+}
+
+struct store_request *store_commit(struct store *store)
+{
+	struct store_request *all = store->first;
+
+	if (!store->failed) {
+		int err = step(store, STATEMENT_COMMIT);
+		if (err)
+			lose_group(store, err);
+	}
+	for (struct store_request *r = all; r && store->failed; r = r->next)
+		r->msg.err = store->failed;
+	store->first = NULL;
+	if (store->failed == EBUSY && store->db && sqlite3_get_autocommit(store->db)) {
+		/* somebody else had the lock when it began: nothing is lost but this group */
+	} else if (store->failed && !store->path && store->db) {
+		(void)run_sql(store, "ROLLBACK"); /* closing would forget it all */
+	} else if (store->failed && store->db) { /* never again in place: what sqlite has in memory may be wrong */
+		close_database(store);
+		store->tried_at_ms = 0;
+		open_again(store);
+	} else if (store->db) {
+		checkpoint(store);
+	}
+	return all;
+}
+
+bool store_is_full(const struct store *store)
+{
+	return store->is_full;
+}

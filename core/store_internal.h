@@ -1,0 +1,65 @@
+/* The store as its files share it.  Private to core/store*.c. */
+#ifndef CORE_STORE_INTERNAL_H
+#define CORE_STORE_INTERNAL_H
+
+#include "core/store.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+/* X(name, SQL): prepared once for each opening. */
+#define STORE_STATEMENTS(X)                                                                              \
+	X(BEGIN, "BEGIN IMMEDIATE")                                                                      \
+	X(COMMIT, "COMMIT")                                                                              \
+	X(SAVEPOINT, "SAVEPOINT request")                                                                \
+	X(RELEASE, "RELEASE request")                                                                    \
+	X(ROLLBACK_TO, "ROLLBACK TO request")                                                            \
+	X(USER_PUT, "INSERT INTO user (name, ha1_md5, ha1_sha256) VALUES (?1, ?2, ?3) "                  \
+		    "ON CONFLICT (name) DO UPDATE SET ha1_md5 = ?2, ha1_sha256 = ?3")                    \
+	X(USER_GET, "SELECT name, ha1_md5, ha1_sha256 FROM user WHERE name = ?1")                        \
+	X(USER_DELETE, "DELETE FROM user WHERE name = ?1")                                               \
+	X(USER_LIST, "SELECT name, ha1_md5, ha1_sha256 FROM user WHERE name > ?1 ORDER BY name LIMIT ?2") \
+	X(REGISTRATION_PUT, "INSERT INTO registration (aor, contact, params, path, instance, reg_id, call_id, " \
+		"cseq, q, listener, peer, updated, expires_at) "                                         \
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")                       \
+	X(REGISTRATION_DELETE, "DELETE FROM registration WHERE aor = ?1")                                \
+	X(REGISTRATION_SWEEP, "DELETE FROM registration WHERE id IN "                                    \
+		"(SELECT id FROM registration WHERE expires_at <= ?1 LIMIT ?2)")                         \
+	X(REGISTRATION_LOAD, "SELECT aor, contact, params, path, instance, reg_id, call_id, cseq, q, "   \
+		"listener, peer, updated, expires_at, id FROM registration "                             \
+		"WHERE id > ?1 AND expires_at > ?2 ORDER BY id LIMIT ?3")
+
+enum store_statement {
+#define X(name, sql) STATEMENT_##name,
+	STORE_STATEMENTS(X)
+#undef X
+	STATEMENT_COUNT
+};
+
+struct store {
+	const struct store_options *options;
+	char *path; /* NULL: in memory */
+	int lock;
+	struct sqlite3 *db; /* NULL: a failure closed it, and it could not be opened since */
+	struct sqlite3_stmt *statements[STATEMENT_COUNT];
+	uint64_t tried_at_ms; /* the last attempt to open it again */
+	uint64_t page_octets, wal_frames;
+	bool is_full;
+	/* ---- the group ---- */
+	struct store_request *first, **end;
+	unsigned count;
+	uint64_t octets;
+	int failed; /* the group is lost: why */
+};
+
+/* What sqlite said as an errno; 0 for SQLITE_OK, ROW and DONE. */
+int store_errno(int code);
+
+/* The statement, reset.  Bind and step it; store_done() it before the next use of the same. */
+struct sqlite3_stmt *store_statement(struct store *store, enum store_statement which);
+void store_bind(struct sqlite3_stmt *statement, int at, struct slice text);
+
+/* The work of one kind of request, between its SAVEPOINT and RELEASE: 0 or errno. */
+int store_run_request(struct store *store, struct store_request *request);
+
+#endif
