@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Debian's baresip as a client in standalone mode: it registers, and MESSAGEs go both ways, between two baresips and
+between a baresip and the test user agent.
+
+usage: baresip.py --server PATH [--workers N] [--transport udp|tcp] [--verbose]
+
+Last line `N passed, N failed, N skipped`; exit code 1 when one failed. Without baresip everything is skipped."""
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
+
+from run import Report, end_process, free_port  # noqa: E402
+from ua import Failure, Witness, agent, check, same  # noqa: E402
+from ua.server import Server  # noqa: E402
+
+CASE_SECONDS = 20
+MODULES = "/usr/lib/baresip/modules"
+CONFIG = """module_path %s
+sip_listen 127.0.0.1:0
+module_tmp account.so
+module ctrl_tcp.so
+module_app contact.so
+module_app menu.so
+ctrl_tcp_listen 127.0.0.1:%d
+"""
+
+
+class Baresip:
+    """One baresip, told what to do over its control connection."""
+
+    def __init__(self, name, server, transport, contact):
+        self.name, self.port = name, free_port()
+        self.directory = tempfile.mkdtemp(prefix="imserv-baresip-")
+        self._write("config", CONFIG % (MODULES, self.port))
+        self._write("accounts", '<sip:%s@example.com>;outbound="sip:%s:%d;transport=%s";regint=60;auth_pass=none\n' % (
+            (name,) + server + (transport,)))
+        self._write("contacts", '"peer" <%s>\n' % contact)
+        self.log = os.path.join(self.directory, "log")
+        self.process = self.reader = self.writer = None
+
+    def _write(self, name, text):
+        with open(os.path.join(self.directory, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def printed(self):
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    async def start(self):
+        with open(self.log, "wb") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                "baresip", "-4", "-s", "-f", self.directory, "-t", "60", stdin=asyncio.subprocess.DEVNULL, stdout=log,
+                stderr=log)
+        end = time.monotonic() + 10
+        while not self.writer:
+            try:
+                self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                check(time.monotonic() < end and self.process.returncode is None,
+                      "baresip does not start: %s" % self.printed()[-400:])
+                await asyncio.sleep(0.05)
+        await self.comes("200 OK")
+        return self
+
+    async def comes(self, text, seconds=6):
+        """It says so: the trace has every message that it got."""
+        end = time.monotonic() + seconds
+        while text not in self.printed():
+            check(time.monotonic() < end, "%s did not say %r: %s" % (self.name, text, self.printed()[-400:]))
+            await asyncio.sleep(0.02)
+
+    def message(self, text):
+        """To the one contact that it has."""
+        command = json.dumps({"command": "message", "params": text}).encode()
+        self.writer.write(b"%d:%s," % (len(command), command))
+
+    async def end(self):
+        if self.writer:
+            self.writer.close()
+        if self.process:
+            await end_process(self.process)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Place:
+    def __init__(self, server, transport, witness):
+        self.server, self.transport, self.witness = server, transport, witness
+        self.ended = []
+
+    @property
+    def address(self):
+        return self.server.ready.sip[self.transport]
+
+    async def baresip(self, name, contact):
+        one = Baresip(name, self.address, self.transport, contact)
+        self.ended.append(one)
+        return await one.start()
+
+    async def client(self, name):
+        user = agent.Agent(self.witness, name, self.address, self.transport, feature_tag=False)
+        self.ended.append(user)
+        await user.open()
+        same((await user.register()).status, 200, "REGISTER")
+        return user
+
+    async def end(self):
+        for one in self.ended:
+            if isinstance(one, Baresip):
+                await one.end()
+            else:
+                one.close()
+        self.ended = []
+
+
+async def with_test_agent(place):
+    bob = await place.client("bob")
+    carol = await place.baresip("carol", bob.uri)
+    carol.message("hello bob")
+    got = await bob.expect("MESSAGE")
+    same(got.request.body, b"hello bob", "body")
+    check("sip:carol@example.com" in got.request.get("From"), "From %s" % got.request.get("From"))
+    got.respond(200, "OK")
+    answer = await bob.pager("sip:carol@example.com", "hello carol")
+    same(answer.status, 200, "MESSAGE to baresip")
+    await carol.comes("hello carol")
+
+
+async def two_of_them(place):
+    dave = await place.baresip("dave", "sip:erin@example.com")
+    erin = await place.baresip("erin", "sip:dave@example.com")
+    dave.message("one two three")
+    await erin.comes("one two three")
+    erin.message("four five six")
+    await dave.comes("four five six")
+
+
+CASES = (with_test_agent, two_of_them)
+MATRIX = ((1, "udp"), (4, "tcp"))
+
+
+async def run_server(options, report, workers, transport):
+    parameters = "baresip, %d worker%s, %s" % (workers, "s"[workers < 2:], transport)
+    server = Server(options.server, "standalone", workers, "auto", {})
+    witness = Witness()
+    try:
+        await server.start()
+        for case in CASES:
+            name, started = "%s (%s)" % (case.__name__, parameters), time.monotonic()
+            place = Place(server, transport, witness)
+            witness.reset()
+            try:
+                await asyncio.wait_for(case(place), CASE_SECONDS)
+                if witness.violations:
+                    raise Failure("; ".join(witness.violations[:4]))
+                report.ok(name, time.monotonic() - started)
+            except Exception as error:  # a case may fail in any way; the run goes on
+                report.fail(name, "%s%s" % ("" if isinstance(error, Failure) else type(error).__name__ + ": ", error))
+                for line in witness.trace[-40:] if options.verbose else ():
+                    print("    " + line)
+            finally:
+                await place.end()
+    except Failure as why:
+        report.fail("server (%s)" % parameters, why)
+    finally:
+        code = await server.stop()
+        if code != 0 or server.trouble():
+            report.fail("end (%s)" % parameters, "exit code %s %s" % (code, " | ".join(server.trouble()[:12])))
+
+
+async def run(options):
+    report = Report(options.verbose)
+    if not shutil.which("baresip"):
+        report.skip("baresip", "not installed")
+    else:
+        for workers, transport in MATRIX:
+            if options.workers in (None, workers) and options.transport in (None, transport):
+                await run_server(options, report, workers, transport)
+    print("%d passed, %d failed, %d skipped" % (report.passed, report.failed, report.skipped))
+    return 1 if report.failed or not report.passed + report.skipped else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", required=True)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--transport", choices=("udp", "tcp"))
+    parser.add_argument("--verbose", action="store_true")
+    sys.exit(asyncio.run(run(parser.parse_args())))
+
+
+if __name__ == "__main__":
+    main()
