@@ -215,6 +215,18 @@ static void let_early_go_on(struct msrp_leg *leg)
 	msrp_connection_resume(c, PAUSE_REWOUND);
 }
 
+static void stop_switching(struct msrp_leg *leg);
+
+/* A new path takes the place of the one in use: what was on its way is answered 408, as if the connection had
+ * been lost, so that its sender repeats it. */
+static void leave_bound(struct msrp_leg *leg)
+{
+	if (leg->connection->in.leg == leg)
+		msrp_switch_abort(leg->connection);
+	stop_switching(leg);
+	leg->tell_bound = false;
+}
+
 int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 {
 	struct slice text = slice_trim(peer->path);
@@ -228,6 +240,8 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 	err = keep_path(leg, text);
 	if (err)
 		return err;
+	if (leg->is_bound)
+		leave_bound(leg);
 	if (is_early(leg) && !peer->connect)
 		msrp_todo(leg->connection, TODO_PUMP); /* its first chunk is looked at again */
 	else

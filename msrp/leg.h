@@ -67,7 +67,9 @@ bool msrp_leg_is_bound(const struct msrp_leg *leg);
 
 /*
  * The peer's path from its SDP, copied.  Our chunks carry it whole in To-Path; a connection is bound
- * only if its From-Path is the same.  EINVAL: not a path.  `connect`: we are the active side and
+ * only if its From-Path is the same.  The path of before may be in use: another one takes its place
+ * at once, chunks of both directions without an answer get 408, and on_bound comes again (no on_lost).
+ * EINVAL: not a path.  `connect`: we are the active side and
  * connect to `address` (already permitted by limits.connect_to); on success an empty SEND goes out.
  */
 struct msrp_peer {
