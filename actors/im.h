@@ -16,6 +16,7 @@
 #define IM_ALLOW       "INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE"
 #define IM_CONNECTIONS_MAX 262144
 #define IM_ACCEPT_SESSION "application/sdp, multipart/mixed, multipart/alternative, multipart/related"
+#define IM_SUPPORTED   "timer"
 #define IM_CANONICAL_MAX 320 /* user@host as sip_uri_canonical() writes it */
 
 /* Kinds of messages between the actors of several workers. */

@@ -46,7 +46,7 @@ void session_enter(struct session *s, enum session_state next, const char *why)
 
 	LOG(INFO, worker, "session", s->actor.id, "state=%s from=%s why=%s", session_state_info[next].name,
 		session_state_info[s->state].name, why);
-	if (next == SESSION_ACTIVE && s->state != SESSION_ACTIVE)
+	if (next == SESSION_ACTIVE && s->state == SESSION_BINDING)
 		COUNT(&worker->counters, sessions_started);
 	s->state = next;
 	if (ms)
@@ -82,6 +82,7 @@ struct session *session_make(struct im *im)
 	s->im = im;
 	s->a.session = s->b.session = s;
 	s->a.timer.events = s->b.timer.events = &session_timer_handlers;
+	s->a.sdp_version = s->b.sdp_version = 1;
 	if (actor_open(im->worker, &s->actor, &session_type) != 0) {
 		pool_give(&im->sessions, s);
 		atomic_fetch_sub(&im->server->session_count, 1);
@@ -98,11 +99,8 @@ static void close_side(struct side *side)
 		msrp_leg_close(side->leg);
 	side->leg = NULL;
 	session_timer_stop(&side->timer);
-	if (side->refresh) {
-		sip_client_cancel(side->refresh); /* a re-INVITE that is only being tried would wait for ever */
-		sip_client_forget(side->refresh);
-	}
-	side->refresh = NULL;
+	session_stop_asking(side);
+	session_forget_unacked(side);
 	if (side->dialog)
 		sip_dialog_close(side->dialog);
 	side->dialog = NULL;
@@ -127,6 +125,7 @@ static void session_free(struct session *s)
 
 	assert(!s->invite && !s->outgoing);
 	worker_disarm(im->worker, &s->state_timer);
+	session_drop_change(s);
 	close_side(&s->a);
 	close_side(&s->b);
 	session_free_invitation(s);
@@ -316,6 +315,7 @@ static void release_legs(struct session *s)
 			msrp_leg_close(sides[i]->leg);
 		sides[i]->leg = NULL;
 		session_timer_stop(&sides[i]->timer);
+		worker_disarm(s->im->worker, &sides[i]->again);
 	}
 }
 
@@ -323,6 +323,7 @@ static void release_legs(struct session *s)
 void session_end_with(struct session *s, struct slice headers, const char *why)
 {
 	release_legs(s);
+	session_drop_change(s);
 	send_bye(&s->a, headers);
 	send_bye(&s->b, headers);
 	session_enter(s, SESSION_CLOSING, why);
@@ -421,8 +422,8 @@ void sessions_free(struct im *im)
 		struct session *s = pool_at(&im->sessions, slot);
 		if (!s)
 			continue;
-		s->invite = NULL;
-		s->outgoing = NULL;
+		s->invite = s->a.unacked = s->b.unacked = s->change.server = NULL;
+		s->outgoing = s->a.asked = s->b.asked = NULL;
 		session_free(s);
 	}
 	pool_free(&im->sessions);

@@ -59,7 +59,8 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 		session_sdp_answer_setup(&offer, offered), hides };
 	if (!session_write_sdp(&s->a, &description) || msrp_leg_set_peer(s->a.leg, &peer) != 0)
 		return false;
-	s->a.peer_sdp = session_sdp_hash(&offer);
+	s->a.peer_sdp = sdp_text_hash(&offer);
+	s->a.connects = peer.connect;
 	write_answer_headers(s, &headers, &invite, response);
 	s->a.takes_update = sip_items_have(&invite, SIP_HDR_ALLOW, "UPDATE");
 	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
@@ -86,7 +87,9 @@ static bool attach_b(struct session *s, const struct sip_message *response, stru
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
 		return false;
 	}
-	s->b.peer_sdp = session_sdp_hash(sdp);
+	s->b.peer_sdp = sdp_text_hash(sdp);
+	s->b.connects = peer.connect;
+	s->b.hides = identity_hides_answerer(s->im, response);
 	return msrp_leg_set_peer(s->b.leg, &peer) == 0;
 }
 

@@ -5,11 +5,19 @@
 #ifndef ACTORS_SESSION_INTERNAL_H
 #define ACTORS_SESSION_INTERNAL_H
 
+#include "actors/sdp_text.h"
 #include "actors/session.h"
 #include "actors/session_sdp.h"
 #include "actors/session_timer.h"
 #include "core/minted.h"
 #include "sip/dialog.h"
+
+/* Why we send an INVITE or UPDATE inside a dialog. */
+enum session_asking {
+	ASKING_REFRESH, /* the session timer wants it                            */
+	ASKING_CHANGE,  /* the other side changed its description                */
+	ASKING_BACK,    /* a change that came to nothing after all is taken back */
+};
 
 /* One side of the B2BUA: a is who called, b who was called. */
 struct side {
@@ -22,11 +30,33 @@ struct side {
 	uint64_t peer_sdp;  /* hash of what it last sent, to tell a refresh from a change */
 	char contact[MINTED_CHARS];
 	uint64_t sdp_id;
-	struct sip_client *refresh; /* an UPDATE or re-INVITE of ours that is under way */
-	uint32_t invite_cseq; /* of our last INVITE to this side: its ACK has the same */
+	uint64_t sdp_version; /* of o=: the highest that we sent to this side */
+	uint32_t invite_cseq; /* of the INVITE that made the dialog: its ACK has the same */
 	bool takes_update;  /* its Allow has UPDATE (IM-6.2.3.1-2); else refreshes are re-INVITEs */
+	bool hides;         /* nothing that we pass on may name it (design.md 13) */
+	bool connects;      /* we are the one who made its MSRP connection, or will */
+	/* ---- an INVITE or UPDATE of ours in its dialog ---- */
+	struct sip_client *asked; /* under way; NULL: none */
+	enum session_asking asking;
+	bool asked_by_invite, asked_has_offer;
+	uint32_t asked_cseq;
+	struct timer again; /* after a 491: until then */
+	/* ---- an INVITE of its own that we answered with 2xx, until the ACK ---- */
+	struct sip_server *unacked;
+	bool offered_in_2xx; /* it had no offer, ours is in the 2xx: the answer comes with the ACK */
 	bool is_bound, bye_is_out, has_left;
 	bool bye_waits;     /* a only: for the ACK of our 2xx, session.bye_headers with it */
+};
+
+/* What one side wants changed and the other has not answered yet.  One at a time. */
+struct session_change {
+	struct side *by;           /* NULL: none */
+	struct sip_server *server; /* its INVITE or UPDATE; NULL: answered, or it came with an ACK */
+	char *request;             /* as received */
+	size_t request_n;
+	char *sdp;                 /* as the other side gets it */
+	size_t sdp_n;
+	bool is_cancelled;
 };
 
 struct session {
@@ -46,6 +76,7 @@ struct session {
 	char *callee;                /* canonical; until B answered */
 	size_t callee_n;
 	struct sip_flow outgoing_flow;
+	struct session_change change;
 	char *bye_headers;           /* of a BYE that waits */
 	size_t bye_headers_n;
 	unsigned byes_out;
@@ -99,16 +130,50 @@ bool session_reread_invite(const struct session *s, struct sip_message *m);
 int session_open_leg(struct side *side, const struct sip_flow *flow);
 /* What the other side said as `side` gets it, kept for refreshes.  False: too long, or no memory. */
 bool session_write_sdp(struct side *side, const struct session_description *description);
-uint64_t session_sdp_hash(const struct sdp *sdp);
 
 /* ---- session_answer.c: from B's answer to A's ---- */
 
 extern const struct sip_client_events session_outgoing_events;
 
-/* ---- session_dialog.c: requests in the dialogs, the legs, the session timers ---- */
+/* ---- session_dialog.c: requests in the dialogs, the legs ---- */
 
 extern const struct sip_dialog_events session_dialog_events;
 extern const struct msrp_leg_events session_leg_events;
+
+/* It was answered with 2xx and has not ended. */
+bool session_is_established(const struct session *s);
+static inline struct side *session_other(struct side *side)
+{
+	return side == &side->session->a ? &side->session->b : &side->session->a;
+}
+
+/* ---- session_offer.c: our INVITEs and UPDATEs inside the dialogs ---- */
+
 extern const struct session_timer_events session_timer_handlers;
+
+/* Sends one; its outcome goes to the session timer and, of a change, to session_change_*().  The caller has seen
+ * that none is under way.  False: no memory, nothing was sent. */
+bool session_ask(struct side *side, enum session_asking why, bool by_invite);
+/* The other side has a description that came to nothing: it gets the one before. */
+void session_take_back(struct side *side);
+void session_stop_asking(struct side *side);
+
+/* What the side was told last is `text` from now on; its version counts up where it says something new. */
+bool session_keep_sdp(struct side *side, struct slice text);
+
+/* ---- session_change.c: INVITE and UPDATE of either side inside its dialog ---- */
+
+void session_on_offer(struct side *side, struct sip_server *server, const struct sip_message *m);
+/* What became of our request to the other side. */
+void session_change_accepted(struct side *to, const struct sip_message *response);
+/* `response` NULL: none came, or none that could be passed on. */
+void session_change_refused(struct side *to, unsigned status, const struct sip_message *response);
+/* The session ends: who waits for an answer gets 487. */
+void session_drop_change(struct session *s);
+void session_forget_unacked(struct side *side);
+
+/* What the side says from now on of its MSRP end: its leg may get another path and connection.  False: we may
+ * not connect there, or no memory. */
+bool session_attach(struct side *side, const struct session_peer *said);
 
 #endif

@@ -11,7 +11,6 @@
 #include "actors/outgoing.h"
 #include "actors/session_body.h"
 #include "actors/user.h"
-#include "core/siphash.h"
 #include "sip/header.h"
 
 /* A's INVITE again, to build B's from it. */
@@ -22,18 +21,6 @@ bool session_reread_invite(const struct session *s, struct sip_message *m)
 
 	return sip_message_parse(m, slice_of(s->request, s->request_n), &limits, SIP_DATAGRAM, &used) ==
 	       SIP_PARSE_OK;
-}
-
-/* 64 bits are enough: a peer who aims for a collision only has his own change ignored. */
-uint64_t session_sdp_hash(const struct sdp *sdp)
-{
-	static const struct siphash_key key = { { 0x736470, 0x68617368 } };
-
-	const char *behind = sdp->origin.p + sdp->origin.n;
-
-	/* o= apart: its version may count up although nothing else is new */
-	return siphash(&key, slice_of(sdp->text.p, (size_t)(sdp->origin.p - sdp->text.p))) * 3 ^
-	       siphash(&key, slice_of(behind, sdp->text.n - (size_t)(behind - sdp->text.p)));
 }
 
 int session_open_leg(struct side *side, const struct sip_flow *flow)
@@ -244,6 +231,7 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 		return false;
 	}
 	*s->caller = *start->caller;
+	s->a.hides = identity_hides_sender(s->im, start->caller);
 	minted_make(s->im->worker, s->a.contact);
 	s->a.sdp_id = worker_random_fast(s->im->worker) >> 2;
 	s->b.sdp_id = worker_random_fast(s->im->worker) >> 2;

@@ -327,7 +327,8 @@ bool session_sdp_write(const struct im *im, struct buffer *out, const struct ses
 	const struct msrp_leg *leg, uint64_t session_id)
 {
 	char types[SESSION_SDP_MAX], wrapped[SESSION_SDP_MAX];
-	struct sdp_own ours = { .session_id = session_id, .version = 1, .address = slice_str(msrp_leg_host(leg)),
+	struct sdp_own ours = { .session_id = session_id, .version = d->version ? d->version : 1,
+		.address = slice_str(msrp_leg_host(leg)),
 		.media = d->media, .offer = d->offer, .offered = d->offered, .port = msrp_leg_port(leg),
 		.path = msrp_leg_uri(leg), .setup = d->setup, .is_nameless = d->hides,
 		.is_alone = !d->offer, .direction = direction_of_answer(d),

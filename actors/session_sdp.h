@@ -64,6 +64,7 @@ struct session_description {
 	const struct sdp_media *offered;   /* the accepted one of `offer`             */
 	enum sdp_setup setup;
 	bool hides;                        /* nothing that names who wrote it         */
+	uint64_t version;                  /* of o=; 0: the first                     */
 };
 /* As it goes out: with our path, o= and c=, the permitted content types and the smaller max-size.  False:
  * too long, or no content type is permitted. */

@@ -39,6 +39,7 @@ static void start(struct session_timer *timer)
 	/* RFC 4028 10: BYE min(32 s, a third of the interval) before the end */
 	uint64_t before = ms / 3 < 32000 ? ms / 3 : 32000;
 
+	timer->ends_at_ms = worker_now_ms(timer->worker) + ms;
 	worker_arm(timer->worker, &timer->expiry, timer->we_refresh ? ms : ms - before + 1, on_expiry);
 	if (timer->we_refresh)
 		worker_arm(timer->worker, &timer->refresh, ms / 2, on_refresh_due);
@@ -80,20 +81,51 @@ void session_timer_answer(struct session_timer *timer, const struct sip_message 
 	start(timer);
 }
 
+void session_timer_ask(const struct session_timer *timer, const struct im *im, struct buffer *headers)
+{
+	uint32_t least = (uint32_t)(im->config->timers.min_se_ms / 1000);
+	uint32_t expires = timer->expires_s ? timer->expires_s :
+					      (uint32_t)(im->config->timers.session_expires_ms / 1000);
+
+	if (timer->least_s > least)
+		least = timer->least_s;
+	/* RFC 4028 7.4: a request that is no refresh keeps the refresher; uac is who sends it */
+	buffer_printf(headers, "Session-Expires: %u;refresher=%s\r\nMin-SE: %u\r\n",
+		expires > least ? expires : least, timer->we_refresh || !timer->expires_s ? "uac" : "uas", least);
+}
+
+bool session_timer_raise(struct session_timer *timer, const struct sip_message *response)
+{
+	uint32_t least;
+
+	if (!sip_seconds_of(response, SIP_HDR_MIN_SE, &least) || least <= timer->least_s ||
+	    least <= timer->expires_s)
+		return false;
+	timer->least_s = least;
+	return true;
+}
+
 void session_timer_accepted(struct session_timer *timer, const struct sip_message *response, struct im *im)
 {
 	struct sip_session_expires agreed;
-
 	uint32_t least = (uint32_t)(im->config->timers.min_se_ms / 1000);
 
-	if (!sip_session_expires_decode(sip_header_value(response, SIP_HDR_SESSION_EXPIRES), &agreed)) {
-		if (timer->expires_s && timer->we_refresh) /* he knows no session timer: we go on */
-			start(timer);
-		return;
-	}
 	timer->worker = im->worker;
+	if (!sip_session_expires_decode(sip_header_value(response, SIP_HDR_SESSION_EXPIRES), &agreed)) {
+		agreed.seconds = timer->expires_s ? timer->expires_s :
+						    (uint32_t)(im->config->timers.session_expires_ms / 1000);
+		agreed.refresher = SIP_REFRESHER_UAC;
+	}
 	/* less than the Min-SE that we sent is not his to choose: he would have us refresh without end */
 	timer->expires_s = agreed.seconds > least ? agreed.seconds : least;
 	timer->we_refresh = agreed.refresher != SIP_REFRESHER_UAS; /* uac is us; unsaid: it falls to us */
 	start(timer);
+}
+
+void session_timer_retry(struct session_timer *timer)
+{
+	uint64_t now_ms = worker_now_ms(timer->worker);
+
+	if (timer->we_refresh && timer->ends_at_ms > now_ms + 1)
+		worker_arm(timer->worker, &timer->refresh, (timer->ends_at_ms - now_ms) / 2, on_refresh_due);
 }

@@ -21,7 +21,9 @@ struct session_timer {
 	struct worker *worker;
 	const struct session_timer_events *events;
 	struct timer refresh, expiry;
+	uint64_t ends_at_ms;
 	uint32_t expires_s; /* 0: no session timer on this side */
+	uint32_t least_s;   /* what a 422 of the peer asked for; 0: none came */
 	bool we_refresh;
 };
 
@@ -36,9 +38,18 @@ void session_timer_refuse(struct im *im, struct sip_server *server);
 void session_timer_answer(struct session_timer *timer, const struct sip_message *request, struct im *im,
 	struct buffer *headers);
 
-/* Starts the timer as the peer's 2xx to our request says.  A refresh answered without Session-Expires
- * leaves us the refresher. */
+/* Session-Expires and Min-SE of a request of ours: the interval and the refresher as they are now. */
+void session_timer_ask(const struct session_timer *timer, const struct im *im, struct buffer *headers);
+
+/* A 422 to that: its Min-SE from now on.  False: it asks for nothing more than we said (RFC 4028 7.3). */
+bool session_timer_raise(struct session_timer *timer, const struct sip_message *response);
+
+/* Starts the timer as the peer's 2xx to our request says.  Without Session-Expires he knows no session timer,
+ * and we are the refresher (RFC 4028 7.2, D1-04). */
 void session_timer_accepted(struct session_timer *timer, const struct sip_message *response, struct im *im);
+
+/* A refresh of ours came to nothing, but the dialog lives: it is tried again at half of what is left. */
+void session_timer_retry(struct session_timer *timer);
 
 void session_timer_stop(struct session_timer *timer);
 
