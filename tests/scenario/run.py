@@ -20,7 +20,7 @@ sys.path[:0] = [here, os.path.dirname(here)]
 import world  # noqa: E402
 from ua import Failure, check  # noqa: E402
 
-THEMES = ("command_line", "operation", "registration", "pager", "session", "endings", "refreshes", "privacy",
+THEMES = ("command_line", "operation", "registration", "pager", "session", "endings", "refreshes", "changes", "privacy",
           "workers", "msrp_refusals", "transfer", "limits", "time_out")
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each

@@ -174,7 +174,7 @@ class Core:
             request, request.all("Route")))
         token = (own or {}).get("odi")
         which = self.tokens.get(token)
-        if request.to_tag and request.method != "CANCEL" and which is None:
+        if request.to_tag and which is None:  # a CANCEL has the To tag of its re-INVITE
             if sip.uri_parts(request.uri)[2:4] == self.server:   # from one pass to the other
                 self._forward(request, None, flow)
             else:
