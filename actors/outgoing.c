@@ -1,5 +1,6 @@
 #include "actors/outgoing.h"
 
+#include "actors/header_rules.h"
 #include "core/minted.h"
 #include "sip/header.h"
 #include "sip/owner.h"
@@ -42,7 +43,7 @@ void outgoing_routes(struct buffer *out, const struct im *im, const struct sip_m
 	}
 }
 
-void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
+static void open_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
 {
 	buffer_lit(out, "Contact: <sip:");
 	buffer_put(out, user);
@@ -52,41 +53,84 @@ void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_
 		buffer_lit(out, ";transport=tcp");
 	else if (flow->protocol == SIP_TLS)
 		buffer_lit(out, ";transport=tls");
-	buffer_lit(out, ">;" IM_FEATURE_TAG "\r\n");
+	buffer_lit(out, ">;" IM_FEATURE_TAG);
 }
 
-static void copy_listed(struct buffer *out, const struct sip_message *m, const enum sip_header_id *ids, size_t n)
+void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
 {
-	for (unsigned i = 0; i < m->header_count; i++)
-		for (size_t k = 0; k < n; k++)
-			if (m->headers[i].id == ids[k])
-				sip_copy_header(out, &m->headers[i]);
+	open_contact(out, im, flow, user);
+	buffer_lit(out, "\r\n");
 }
 
-void outgoing_explanation(struct buffer *out, const struct sip_message *response)
+/* RFC 3840: what the other side is, as far as the session can be that through us.  Not what names the device
+ * (+sip.instance, description) or lists what only its own stack can do (methods, extensions, events). */
+static bool is_passed_feature(struct slice name, bool hides)
 {
-	/* Allow, Supported and Contact say what we can, not what the far side can */
-	static const enum sip_header_id passed[] = { SIP_HDR_WARNING, SIP_HDR_RETRY_AFTER, SIP_HDR_REASON,
-		SIP_HDR_ACCEPT, SIP_HDR_ACCEPT_ENCODING, SIP_HDR_ACCEPT_LANGUAGE, SIP_HDR_UNSUPPORTED,
-		SIP_HDR_ERROR_INFO };
+	static const char *const features[] = { "isfocus", "automata", "audio", "video", "text", "application",
+		"data", "control", "class", "duplex", "mobility", "language", "type", "actor" };
+	size_t count = hides ? 2 : sizeof(features) / sizeof(features[0]);
 
-	copy_listed(out, response, passed, sizeof(passed) / sizeof(passed[0]));
+	if (slice_case_eq(name, SLICE(IM_FEATURE_TAG)))
+		return false; /* is there already */
+	if (!hides && slice_case_starts(name, SLICE("+g.")))
+		return true;
+	for (size_t i = 0; i < count; i++)
+		if (slice_case_eq(name, slice_str(features[i])))
+			return true;
+	return false;
+}
+
+void outgoing_contact_like(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user,
+	const struct sip_message *m, bool hides)
+{
+	struct sip_items items = sip_items_of(m, SIP_HDR_CONTACT);
+	struct sip_contact contact;
+	struct sip_param param;
+
+	open_contact(out, im, flow, user);
+	if (sip_contact_next(&items, &contact) == SIP_ITEM_OK && !contact.star) {
+		struct slice params = contact.address.params;
+		while (sip_param_next(&params, &param)) {
+			if (!is_passed_feature(param.name, hides))
+				continue;
+			buffer_char(out, ';');
+			sip_write_text(out, param.name);
+			if (param.has_value) {
+				buffer_char(out, '=');
+				sip_write_text(out, param.value);
+			}
+		}
+	}
+	buffer_lit(out, "\r\n");
+}
+
+void outgoing_copied(struct buffer *out, const struct im *im, const struct sip_message *m, bool sender_hides)
+{
+	header_rules_copy(out, m, im->config->core.mode == MODE_IMS, sender_hides);
 }
 
 void outgoing_passed_on(struct buffer *out, const struct sip_message *m, bool sender_hides)
 {
-	static const enum sip_header_id nameless[] = { SIP_HDR_PRIORITY, SIP_HDR_DATE, SIP_HDR_EXPIRES,
-		SIP_HDR_MIME_VERSION, SIP_HDR_CONTENT_LANGUAGE, SIP_HDR_CONTENT_DISPOSITION,
-		SIP_HDR_CONTENT_ENCODING };
-	static const enum sip_header_id passed[] = { SIP_HDR_SUBJECT, SIP_HDR_PRIORITY, SIP_HDR_DATE,
-		SIP_HDR_EXPIRES, SIP_HDR_ORGANIZATION, SIP_HDR_IN_REPLY_TO, SIP_HDR_CALL_INFO,
-		SIP_HDR_ALERT_INFO, SIP_HDR_MIME_VERSION, SIP_HDR_CONTENT_LANGUAGE, SIP_HDR_CONTENT_DISPOSITION,
-		SIP_HDR_CONTENT_ENCODING, SIP_HDR_OTHER };
+	header_rules_copy(out, m, false, sender_hides);
+}
 
-	if (sender_hides)
-		copy_listed(out, m, nameless, sizeof(nameless) / sizeof(nameless[0]));
-	else
-		copy_listed(out, m, passed, sizeof(passed) / sizeof(passed[0]));
+void outgoing_explanation(struct buffer *out, const struct sip_message *response)
+{
+	header_rules_copy(out, response, false, false);
+}
+
+void outgoing_accept_contact(struct buffer *out, const struct sip_message *m)
+{
+	struct sip_items items = sip_items_of(m, SIP_HDR_ACCEPT_CONTACT);
+	struct slice wish, params;
+
+	buffer_lit(out, "Accept-Contact: *;" IM_FEATURE_TAG ";explicit\r\n");
+	while (sip_items_next(&items, &wish)) {
+		slice_cut(wish, ';', &params);
+		if (!params.p || sip_params_have_feature(slice_of(params.p - 1, params.n + 1), IM_FEATURE_TAG))
+			continue; /* ours says it */
+		sip_write_header(out, "Accept-Contact", wish);
+	}
 }
 
 void outgoing_to_value(struct buffer *out, const struct sip_message *m)

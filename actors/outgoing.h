@@ -19,6 +19,18 @@ void outgoing_routes(struct buffer *out, const struct im *im, const struct sip_m
 /* `Contact: <sip:USER@HOST:PORT;transport=..>;+g.oma.sip-im`, reachable by what goes out on `flow`. */
 void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user);
 
+/* The same, with the feature tags of the Contact in `m` that hold through us too: isfocus, automata, media, what
+ * begins with +g. (6.2.7.1, D1-15).  Of one who hides only the first two. */
+void outgoing_contact_like(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user,
+	const struct sip_message *m, bool hides);
+
+/* Our Accept-Contact (D1-13), then the caller's other preferences. */
+void outgoing_accept_contact(struct buffer *out, const struct sip_message *m);
+
+/* The fields of a request or response that pass through the B2BUA: header_rules.def.  `sender_hides`:
+ * identity_hides_sender() or identity_hides_answerer(). */
+void outgoing_copied(struct buffer *out, const struct im *im, const struct sip_message *m, bool sender_hides);
+
 /* Descriptive headers that a B2BUA passes on as they are: Subject, Priority, Date, ... and those it does
  * not know.  For a sender who hides (identity_hides_*): only those that cannot name him (RFC 3323 4.1). */
 void outgoing_passed_on(struct buffer *out, const struct sip_message *m, bool sender_hides);

@@ -91,7 +91,7 @@ static void on_response(struct sip_client *client, const struct sip_message *m, 
 		return;
 	unsigned status = m->status < 300 ? m->status : final_status(p, m->status);
 	identity_write_of_response(&headers, p->im, m, slice_of(p->recipient, p->recipient_n));
-	outgoing_explanation(&headers, m);
+	outgoing_copied(&headers, p->im, m, identity_hides_answerer(p->im, m));
 	if (status < 300)
 		COUNT(&p->im->worker->counters, pager_messages);
 	else
@@ -133,9 +133,10 @@ static void write_headers(struct pager *p, struct buffer *out, const struct sip_
 	outgoing_to(out, m);
 	buffer_lit(out, "Call-ID: ");
 	outgoing_call_id(out, p->im->worker);
-	buffer_lit(out, "\r\nCSeq: 1 MESSAGE\r\nAccept-Contact: *;" IM_FEATURE_TAG ";explicit\r\n");
+	buffer_lit(out, "\r\nCSeq: 1 MESSAGE\r\n");
+	outgoing_accept_contact(out, m);
 	identity_write(out, p->im, &p->sender, m);
-	outgoing_passed_on(out, m, identity_hides_sender(p->im, &p->sender));
+	outgoing_copied(out, p->im, m, identity_hides_sender(p->im, &p->sender));
 }
 
 static void relay(struct pager *p, struct slice request_uri, const struct sip_target *target)

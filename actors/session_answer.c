@@ -6,23 +6,27 @@
 
 #include "actors/outgoing.h"
 #include "actors/session_body.h"
+#include "core/log.h"
 #include "sip/header.h"
 #include "sip/write.h"
 
 static void write_answer_headers(struct session *s, struct buffer *out, const struct sip_message *invite,
 	const struct sip_message *response)
 {
+	bool hides = identity_hides_answerer(s->im, response);
+
 	sip_copy_headers(out, invite, SIP_HDR_RECORD_ROUTE); /* the route set of A's dialog: RFC 3261 12.1.1 */
-	outgoing_contact(out, s->im, sip_server_flow(s->invite), slice_of(s->a.contact, MINTED_CHARS));
+	outgoing_contact_like(out, s->im, sip_server_flow(s->invite), slice_of(s->a.contact, MINTED_CHARS), response,
+		hides);
 	buffer_lit(out, "Allow: " IM_ALLOW "\r\n");
 	identity_write_of_response(out, s->im, response, slice_of(s->callee, s->callee_n));
+	outgoing_copied(out, s->im, response, hides);
 }
 
 static void relay_provisional(struct session *s, const struct sip_message *response)
 {
-	char text[2048];
+	char text[OUTGOING_HEADERS_MAX];
 	struct buffer headers = buffer_over(text, sizeof(text));
-
 	struct sip_message invite;
 
 	if (s->state != SESSION_INVITED || !session_reread_invite(s, &invite))
@@ -64,7 +68,6 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 	write_answer_headers(s, &headers, &invite, response);
 	s->a.takes_update = sip_items_have(&invite, SIP_HDR_ALLOW, "UPDATE");
 	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
-	outgoing_passed_on(&headers, response, hides);
 	if (!session_body_replace(&parts, response, slice_of(s->a.sdp, s->a.sdp_n), hides, &body) || headers.overflow)
 		return false;
 	s->invite_is_answered = true;
@@ -159,10 +162,12 @@ static void on_refused(struct session *s, const struct sip_message *response)
 		struct buffer headers = buffer_over(text, sizeof(text));
 		struct sip_server *invite = s->invite;
 		unsigned status = outgoing_final_status(response->status);
-		outgoing_explanation(&headers, response);
+		outgoing_copied(&headers, s->im, response, identity_hides_answerer(s->im, response));
 		sip_server_watch(invite, NULL, NULL);
 		session_forget_invite(s);
 		REFUSED(&s->im->worker->counters, REASON_REJECTED);
+		LOG(INFO, s->im->worker, "session", s->actor.id, "refused method=INVITE status=%u reason=%s by=callee", status,
+			reason_label(REASON_REJECTED));
 		sip_server_respond(invite, &(struct sip_reply){ .status = status,
 			.reason = status == response->status ? response->reason : SLICE_EMPTY,
 			.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });

@@ -72,6 +72,7 @@ static const char *refresher_of(const struct session *s, const struct sip_messag
 static void write_invite_headers(struct session *s, struct buffer *out, const struct sip_message *m)
 {
 	const struct timers_options *timers = &s->im->config->timers;
+	bool hides = identity_hides_sender(s->im, s->caller);
 
 	if (s->im->config->core.mode == MODE_IMS)
 		outgoing_routes(out, s->im, m);
@@ -86,13 +87,14 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	buffer_put(out, s->b.dialog->call_id);
 	s->b.invite_cseq = ++s->b.dialog->local_cseq;
 	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", s->b.invite_cseq);
-	outgoing_contact(out, s->im, &s->outgoing_flow, slice_of(s->b.contact, MINTED_CHARS));
+	outgoing_contact_like(out, s->im, &s->outgoing_flow, slice_of(s->b.contact, MINTED_CHARS), m, hides);
 	identity_write(out, s->im, s->caller, m);
-	buffer_lit(out, "Accept-Contact: *;" IM_FEATURE_TAG ";explicit\r\nAllow: " IM_ALLOW "\r\nSupported: timer\r\n");
+	outgoing_accept_contact(out, m);
+	buffer_lit(out, "Allow: " IM_ALLOW "\r\nSupported: timer\r\n");
 	buffer_printf(out, "Session-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
 		(unsigned long long)timers->session_expires_ms / 1000, refresher_of(s, m),
 		(unsigned long long)timers->min_se_ms / 1000);
-	outgoing_passed_on(out, m, identity_hides_sender(s->im, s->caller));
+	outgoing_copied(out, s->im, m, hides);
 }
 
 static void invite_b(struct session *s, struct slice request_uri, const struct sip_target *target)
