@@ -79,6 +79,31 @@ bool identity_of_request(struct im *im, const struct sip_flow *flow, const struc
 	return from_is_anonymous(m) && canonical_of_header(im, m, SIP_HDR_P_PREFERRED_IDENTITY, true, identity);
 }
 
+void identity_of_user(const struct sip_message *m, struct slice user, struct identity *identity)
+{
+	memset(identity, 0, sizeof(*identity));
+	identity->wants_id_privacy = sip_privacy_has(m, "id");
+	identity->is_anonymous = wants_privacy(m) || from_is_anonymous(m);
+	memcpy(identity->canonical, user.p, user.n);
+	identity->canonical_n = user.n;
+}
+
+bool identity_from_is(struct im *im, const struct sip_message *m, struct slice user)
+{
+	struct identity from;
+
+	return from_is_anonymous(m) || (canonical_of_header(im, m, SIP_HDR_FROM, true, &from) &&
+					       slice_eq(slice_of(from.canonical, from.canonical_n), user));
+}
+
+bool identity_registers_itself(struct im *im, const struct sip_message *m, struct slice user)
+{
+	struct identity to;
+
+	return !canonical_of_header(im, m, SIP_HDR_TO, true, &to) ||
+	       slice_eq(slice_of(to.canonical, to.canonical_n), user);
+}
+
 void identity_write(struct buffer *out, const struct im *im, const struct identity *identity,
 	const struct sip_message *m)
 {

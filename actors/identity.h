@@ -18,6 +18,14 @@ struct identity {
 bool identity_of_request(struct im *im, const struct sip_flow *flow, const struct sip_message *m,
 	struct identity *identity);
 
+/* The identity of a request whose sender proved by digest that he is `user` (canonical). */
+void identity_of_user(const struct sip_message *m, struct slice user, struct identity *identity);
+
+/* Does From name that user (canonical), or nobody at all (anonymous)? */
+bool identity_from_is(struct im *im, const struct sip_message *m, struct slice user);
+/* A REGISTER: does To name him?  Also when it names nobody who could be registered here: 404 is for that. */
+bool identity_registers_itself(struct im *im, const struct sip_message *m, struct slice user);
+
 /* Is the peer one of core.trusted? */
 bool identity_peer_is_trusted(const struct im *im, const struct sip_flow *flow);
 

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "core/pool.h"
 #include "msrp/leg.h"
+#include "sip/nonce_count.h"
 #include "sip/transaction.h"
 
 #define IM_FEATURE_TAG "+g.oma.sip-im"
@@ -25,10 +26,13 @@ enum {
 	MSG_USER_FOUND,                   /* home again           */
 	MSG_SESSIONS_DRAIN,               /* main: BYE to every session that is left */
 	MSG_STORE_ANSWERED,               /* from the store: struct store_request        */
+	MSG_USER_QUESTION,                /* to the user's worker: actors/authentication.c */
+	MSG_USER_ANSWERED,                /* home again           */
 };
 
 struct user_table;
 struct store_door;
+struct credentials;
 
 /* The whole server: made before the workers start, read-only afterwards except the atomics. */
 struct im_server {
@@ -46,7 +50,9 @@ struct im {
 	struct im_server *server;
 	const struct config *config;
 	struct user_table *users;
-	struct pool sessions, pagers;
+	struct credentials *credentials;
+	struct nonce_counts nonces;
+	struct pool sessions, pagers, authentications;
 };
 
 static inline struct im *im_of(const struct worker *worker)

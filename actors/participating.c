@@ -6,6 +6,7 @@
  */
 #include "actors/im.h"
 
+#include "actors/authentication.h"
 #include "actors/identity.h"
 #include "actors/pager.h"
 #include "actors/session.h"
@@ -23,6 +24,7 @@ struct asked {
 	char callee[IM_CANONICAL_MAX];
 	size_t callee_n;
 	struct identity who;
+	const struct authentication *found; /* NULL: nothing was looked for */
 };
 
 struct sip_target im_next_hop(const struct im *im)
@@ -121,11 +123,17 @@ static bool is_originating(const struct asked *a)
 	return !a->target_is_home;
 }
 
+static bool is_digest_user(const struct asked *a)
+{
+	return a->found && a->found->user_n > 0;
+}
+
 /* Requests for nobody here may still leave by core.next_hop, when the sender may use it. */
 static bool may_leave(const struct asked *a)
 {
-	return a->im->server->next_hop.ss_family != 0 && a->im->config->core.authenticate == AUTHENTICATE_NONE &&
-	       address_is_loopback(&sip_server_flow(a->server)->peer.any);
+	return a->im->server->next_hop.ss_family != 0 &&
+	       (is_digest_user(a) || (a->im->config->core.authenticate == AUTHENTICATE_NONE &&
+					     address_is_loopback(&sip_server_flow(a->server)->peer.any)));
 }
 
 /* Names that are functions or groups, not users (D1-08, D2-04): none of them is built yet. */
@@ -142,7 +150,7 @@ static bool find_callee(struct asked *a)
 {
 	struct buffer out = buffer_over(a->callee, sizeof(a->callee));
 
-	if (a->target.user.n == 0 || is_reserved(a) ||
+	if (a->target.user.n == 0 || is_reserved(a) || (a->found && a->found->target_is_unknown) ||
 	    !sip_uri_canonical(&out, &a->target, &a->im->server->sip.home))
 		return false;
 	a->callee_n = out.n;
@@ -175,16 +183,37 @@ static void start_function(struct asked *a)
 		.route = leaves ? PAGER_TO_NEXT_HOP : PAGER_TO_USER, .recipient = callee });
 }
 
-static void on_initial_request(struct asked *a)
+/* A digest user speaks for himself alone (design.md 13). */
+static bool is_himself(const struct asked *a)
 {
-	const struct sip_flow *flow = sip_server_flow(a->server);
+	struct slice user = slice_of(a->found->user, a->found->user_n);
 
-	if (is_in_ims(a->im) && !identity_peer_is_trusted(a->im, flow)) {
-		sip_server_refuse(a->server, 403, REASON_PEER_UNTRUSTED);
+	return identity_from_is(a->im, a->m, user) &&
+	       (a->m->method != SIP_REGISTER || identity_registers_itself(a->im, a->m, user));
+}
+
+static bool identify(struct asked *a)
+{
+	if (a->found && a->found->sender_is_unknown)
+		return false;
+	if (!is_digest_user(a))
+		return identity_of_request(a->im, sip_server_flow(a->server), a->m, &a->who);
+	identity_of_user(a->m, slice_of(a->found->user, a->found->user_n), &a->who);
+	return true;
+}
+
+/* The checks from authentication on. */
+static void on_authenticated(struct asked *a)
+{
+	if (is_digest_user(a) && !is_himself(a)) {
+		sip_server_refuse(a->server, 403, REASON_IDENTITY);
 		return;
 	}
 	if (a->m->method == SIP_REGISTER) {
-		user_on_register(a->im, a->server, a->m);
+		if (a->found && a->found->sender_is_unknown)
+			sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
+		else
+			user_on_register(a->im, a->server, a->m);
 		return;
 	}
 	if (a->m->method == SIP_OPTIONS) {
@@ -195,7 +224,7 @@ static void on_initial_request(struct asked *a)
 		sip_server_refuse(a->server, 403, REASON_FEATURE_TAG);
 		return;
 	}
-	if (!identity_of_request(a->im, flow, a->m, &a->who)) {
+	if (!identify(a)) {
 		sip_server_refuse(a->server, 403, REASON_IDENTITY);
 		return;
 	}
@@ -242,5 +271,23 @@ void im_on_request(struct worker *worker, struct sip_server *server, const struc
 		return;
 	}
 	asked.target_is_home = sip_uri_is_home(&asked.target, &asked.im->server->sip.home);
-	on_initial_request(&asked);
+	if (is_in_ims(asked.im) && !identity_peer_is_trusted(asked.im, sip_server_flow(server)))
+		sip_server_refuse(server, 403, REASON_PEER_UNTRUSTED);
+	/* a REGISTER with a To tag too: anybody can take one from a 401 */
+	else if (authentication_is_needed(asked.im))
+		authentication_start(asked.im, server, m);
+	else
+		on_authenticated(&asked);
+}
+
+void im_go_on(struct im *im, struct sip_server *server, const struct sip_message *m, const struct authentication *found)
+{
+	struct asked asked = { .im = im, .server = server, .m = m, .found = found };
+
+	if (!sip_uri_parse(m->uri, &asked.target)) { /* cannot be: it was before it waited */
+		sip_server_refuse(server, 400, REASON_SYNTAX);
+		return;
+	}
+	asked.target_is_home = sip_uri_is_home(&asked.target, &im->server->sip.home);
+	on_authenticated(&asked);
 }

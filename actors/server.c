@@ -18,6 +18,7 @@
 #include "core/peer_count.h"
 #include "core/stream.h"
 #include "sip/dialog.h"
+#include "sip/digest.h"
 #include "sip/owner.h"
 
 #define HTTP_MAX           16
@@ -264,7 +265,7 @@ static int open_store(struct server *server)
 int server_start(struct server **out, struct config *config)
 {
 	struct server *server = calloc(1, sizeof(*server));
-	uint8_t keys[3][16];
+	uint8_t keys[4][16];
 	int err;
 
 	if (!server)
@@ -280,6 +281,10 @@ int server_start(struct server **out, struct config *config)
 	minted_init(keys[0], server->group.count);
 	sip_owner_init(keys[1]);
 	peer_count_init(keys[2]);
+	if ((err = digest_init(keys[3]))) {
+		LOG(ERROR, NULL, "server", 0, "no-digest error=\"OpenSSL offers no SHA-256\"");
+		return err;
+	}
 	if ((err = open_store(server)) || (err = resolve_next_hop(server)) || (err = listeners_open(&server->im, config, server->group.count)) ||
 	    (err = listeners_name_home(&server->im, config)) || (err = open_http(server)) ||
 	    (err = start_threads(server)))

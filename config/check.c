@@ -265,11 +265,10 @@ static void check_core(struct check *c)
 {
 	const struct core_options *core = &c->config->core;
 
-	/* running as if it had been asked for nothing would let everybody in */
-	if (core->authenticate == AUTHENTICATE_DIGEST)
-		FAIL(c, "core", "authenticate", "digest is not built yet: expected none");
-	if (core->users == USERS_PROVISIONED)
-		FAIL(c, "core", "users", "provisioned is not built yet: expected open");
+	if (core->mode == MODE_IMS && core->authenticate == AUTHENTICATE_DIGEST)
+		WARN(c, "core", "authenticate", "digest is not used with core.mode: ims: the core authenticates");
+	if (core->mode == MODE_IMS && core->users == USERS_PROVISIONED)
+		WARN(c, "core", "users", "provisioned is not used with core.mode: ims: the core says who is served");
 	if (core->mode == MODE_IMS)
 		check_trusted(c);
 	check_hop(c);

@@ -63,8 +63,9 @@ struct store_request {
 
 /* ---- users: who may log in (design.md 13, "Users") ---- */
 
-#define STORE_HA1_MD5    16
-#define STORE_HA1_SHA256 32
+/* Two of each: the name without and with its domain (sip/digest.h, struct digest_secret). */
+#define STORE_HA1_MD5    32
+#define STORE_HA1_SHA256 64
 
 struct store_user {
 	char name[STORE_NAME_MAX]; /* canonical, no terminator */

@@ -231,13 +231,16 @@ static const struct {
 	  "test.yaml:1: core.next_hop: transport=tls is not built yet: expected udp or tcp\n" },
 	{ "next hop for nothing", "core: {next_hop: \"sip:a\"}\n",
 	  "test.yaml:1: core.next_hop: warning: not used with core.mode: standalone\n" },
+	{ "digest", "core: {authenticate: digest, users: provisioned}\n", "" },
+	{ "digest opens a listener to the world", "core: {authenticate: digest}\n"
+		"listen: [{proto: udp, address: \"0.0.0.0:0\"}, {proto: msrp, address: \"0.0.0.0:0\"}]\n", "" },
+	{ "digest behind a core", "core: {mode: ims, next_hop: \"sip:a\", authenticate: digest, users: provisioned}\n",
+	  "test.yaml:1: core.authenticate: warning: digest is not used with core.mode: ims: the core authenticates\n"
+	  "test.yaml:1: core.users: warning: provisioned is not used with core.mode: ims: the core says who is "
+	  "served\n" },
 	{ "a role without core", "listen:\n- {proto: udp, address: \"127.0.0.1:0\", role: terminating}\n"
 				 "- {proto: msrp, address: \"127.0.0.1:0\"}\n",
 	  "test.yaml:2: listen[0].role: only with core.mode: ims\n" },
-	{ "digest", "core: {authenticate: digest}\n",
-	  "test.yaml:1: core.authenticate: digest is not built yet: expected none\n" },
-	{ "provisioned", "core: {users: provisioned}\n",
-	  "test.yaml:1: core.users: provisioned is not built yet: expected open\n" },
 	{ "a mode nobody knows is not judged as standalone",
 	  "core: {mode: imss}\nlisten: [{proto: udp, address: \"0.0.0.0:0\"}, "
 	  "{proto: msrp, address: \"0.0.0.0:0\"}]\n",
