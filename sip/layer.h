@@ -132,22 +132,6 @@ void sip_transport_send(struct sip_layer *layer, const struct sip_transmission *
  * connection of this worker, opened if need be (TCP).  0 or errno. */
 int sip_transport_flow_to(struct sip_layer *layer, const struct sip_target *target, struct sip_flow *flow);
 
-void sip_flow_set_peer(struct sip_flow *flow, const struct sockaddr_storage *peer);
-void sip_flow_get_peer(const struct sip_flow *flow, struct sockaddr_storage *peer);
-static inline bool sip_flow_is_stream(const struct sip_flow *flow)
-{
-	return flow->protocol != SIP_UDP;
-}
-
-/* Where an answer to the address of the flow goes (RFC 3261 18.2.2, RFC 3581 4).  UDP: the port that it came
- * from if the Via asks for that by rport, else the Via's.  Streams: the Via's, when theirs is gone. */
-uint16_t sip_answer_port(const struct sip_message *request, const struct sip_flow *flow);
-void sip_port_set(struct sockaddr *address, uint16_t port);
-
-/* Address literal and port of the flow's peer, for received and rport.  `text`: INET6_ADDRSTRLEN. */
-struct sip_source;
-void sip_flow_source(const struct sip_flow *flow, char *text, size_t size, struct slice *host, uint16_t *port);
-
 /* ---- connection.c ---- */
 int sip_connections_init(struct sip_layer *layer);
 void sip_connections_free(struct sip_layer *layer, bool at_once);

@@ -11,29 +11,11 @@
 
 #include "core/options.h"
 #include "core/worker.h"
+#include "sip/flow.h"
 #include "sip/message.h"
 #include "sip/uri.h"
 
 #define SIP_LISTENERS_MAX 32
-
-enum sip_protocol { SIP_UDP, SIP_TCP, SIP_TLS };
-
-/*
- * Where a message came from and where its answer goes.  A plain value: it may be
- * stored and sent to other workers.  UDP: peer and our listener.  Streams: the
- * connection (worker, slot, generation), which may be gone when it is used.
- */
-struct sip_flow {
-	uint8_t protocol;      /* enum sip_protocol */
-	uint8_t listener;      /* index into sip_options.listeners; streams we opened: of the same protocol */
-	uint16_t worker;       /* streams: who owns the write queue */
-	uint32_t slot, generation;
-	union {
-		struct sockaddr any;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-	} peer;
-};
 
 /* A destination of a request: an existing flow (preferred while it lives), or an address.  With
  * `flow_only` nothing else is tried when the flow is gone: the request fails (a registered contact is
@@ -69,19 +51,5 @@ struct sip_options {
 	unsigned listener_count;
 	struct sip_listener listeners[SIP_LISTENERS_MAX];
 };
-
-/* Local address literal of the machine as the peer of `flow` sees it: the listener's, and for a
- * wildcard one the connection's or the route's.  Host without brackets into `host`. */
-void sip_flow_local(struct worker *worker, const struct sip_flow *flow, struct sockaddr_storage *local);
-
-/* `host:port` for Via, Contact and Record-Route of what goes out by this flow or listener. */
-void sip_flow_host_port(struct worker *worker, const struct sip_flow *flow, struct buffer *out);
-
-const char *sip_protocol_name(enum sip_protocol protocol); /* "UDP" */
-
-/* The listener's role, for the ims ports. */
-enum listen_role sip_flow_role(const struct worker *worker, const struct sip_flow *flow);
-
-bool sip_flow_equal(const struct sip_flow *a, const struct sip_flow *b);
 
 #endif
