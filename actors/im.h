@@ -33,6 +33,7 @@ enum {
 struct user_table;
 struct store_door;
 struct credentials;
+struct session_fork;
 
 /* The whole server: made before the workers start, read-only afterwards except the atomics. */
 struct im_server {
@@ -53,6 +54,7 @@ struct im {
 	struct credentials *credentials;
 	struct nonce_counts nonces;
 	struct pool sessions, pagers, authentications;
+	struct session_fork *forks; /* all of them, also those whose session is gone */
 };
 
 static inline struct im *im_of(const struct worker *worker)

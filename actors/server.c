@@ -61,7 +61,7 @@ static int worker_begin(struct server *server, struct worker *worker)
 		return err;
 	worker_use_ring(worker, ring);
 	if ((err = stream_worker_init(worker, IM_CONNECTIONS_MAX)) ||
-	    (err = sip_dialogs_init(worker, server->config->limits.sessions * 2)) ||
+	    (err = sip_dialogs_init(worker, server->config->limits.sessions * 3)) ||
 	    (err = im_worker_init(worker, &server->im)))
 		return err;
 	return 0;

@@ -123,8 +123,9 @@ static void session_free(struct session *s)
 {
 	struct im *im = s->im;
 
-	assert(!s->invite && !s->outgoing);
+	assert(!s->invite);
 	worker_disarm(im->worker, &s->state_timer);
+	session_fork_leave(s);
 	session_drop_change(s);
 	close_side(&s->a);
 	close_side(&s->b);
@@ -145,10 +146,6 @@ static void let_go(struct session *s)
 		sip_server_watch(s->invite, NULL, NULL);
 		s->invite = NULL;
 	}
-	if (s->outgoing && s->outgoing_is_answered) {
-		sip_client_forget(s->outgoing);
-		s->outgoing = NULL;
-	}
 }
 
 void session_free_if_done(struct session *s)
@@ -156,7 +153,7 @@ void session_free_if_done(struct session *s)
 	if (s->state != SESSION_CLOSED)
 		return;
 	let_go(s);
-	if (!s->invite && !s->outgoing && s->byes_out == 0)
+	if (!s->invite && s->byes_out == 0)
 		session_free(s);
 }
 
@@ -214,37 +211,48 @@ void session_fail(struct session *s, unsigned status, enum reason why)
 
 /* ---- the end ---- */
 
-/* One request in a dialog; its events come with `side`. */
-int session_send(struct side *side, const char *method, struct slice headers, struct slice sdp,
-	const struct sip_client_events *events, struct sip_client **client)
+int session_send_in(struct sip_dialog *dialog, const char *method, struct slice headers, struct slice sdp,
+	const struct sip_client_events *events, void *arg, struct sip_client **client)
 {
-	char text[4096];
+	char text[SIP_DIALOG_HEADERS_MAX + 2048];
 	struct buffer out = buffer_over(text, sizeof(text));
 
-	sip_dialog_write(side->dialog, &out, method, 0);
+	sip_dialog_write(dialog, &out, method, 0);
 	buffer_put(&out, headers);
-	struct sip_outgoing request = { .method = slice_str(method), .uri = side->dialog->target,
-		.headers = buffer_slice(&out), .target = side->dialog->next,
+	struct sip_outgoing request = { .method = slice_str(method), .uri = dialog->target,
+		.headers = buffer_slice(&out), .target = dialog->next,
 		.content_type = sdp.n ? SLICE("application/sdp") : SLICE_EMPTY, .body = sdp };
 	if (out.overflow)
 		return ENOMEM;
-	return sip_client_send(client, side->session->im->worker, &request, events, side);
+	return sip_client_send(client, dialog->worker, &request, events, arg);
 }
 
-void session_acknowledge(struct side *side, struct sip_client *client, const struct sip_message *response,
+int session_send(struct side *side, const char *method, struct slice headers, struct slice sdp,
+	const struct sip_client_events *events, struct sip_client **client)
+{
+	return session_send_in(side->dialog, method, headers, sdp, events, side, client);
+}
+
+void session_acknowledge_in(struct sip_dialog *dialog, struct sip_client *client, const struct sip_message *response,
 	uint32_t cseq)
 {
-	char text[4096];
+	char text[SIP_DIALOG_HEADERS_MAX];
 	struct buffer out = buffer_over(text, sizeof(text));
 	struct sip_address to;
 
 	if (!sip_address_decode(sip_header_value(response, SIP_HDR_TO), &to))
 		return;
-	sip_dialog_write(side->dialog, &out, "ACK", cseq);
-	struct sip_outgoing ack = { .method = SLICE("ACK"), .uri = side->dialog->target,
-		.headers = buffer_slice(&out), .target = side->dialog->next };
+	sip_dialog_write(dialog, &out, "ACK", cseq);
+	struct sip_outgoing ack = { .method = SLICE("ACK"), .uri = dialog->target,
+		.headers = buffer_slice(&out), .target = dialog->next };
 	if (!out.overflow)
 		(void)sip_client_ack(client, to.tag, &ack); /* ENOMEM: he repeats his 2xx, we try again */
+}
+
+void session_acknowledge(struct side *side, struct sip_client *client, const struct sip_message *response,
+	uint32_t cseq)
+{
+	session_acknowledge_in(side->dialog, client, response, cseq);
 }
 
 static void on_bye_done(struct sip_client *client, const struct sip_message *m, void *arg);
@@ -359,7 +367,7 @@ static void on_state_expired(struct timer *timer)
 	case SESSION_INVITED:
 		session_refuse(s, is_expired(s) ? 487 : 408, REASON_TIMEOUT);
 		session_enter(s, SESSION_CANCELLED, "no-answer");
-		sip_client_cancel(s->outgoing);
+		session_fork_cancel(s->fork);
 		break;
 	case SESSION_BINDING:
 		REFUSED(&s->im->worker->counters, REASON_MSRP_UNBOUND_TIMEOUT);
@@ -400,7 +408,7 @@ void sessions_drain(struct im *im)
 		case SESSION_INVITED:
 			session_refuse(s, 503, REASON_DRAINING);
 			session_enter(s, SESSION_CANCELLED, "draining");
-			sip_client_cancel(s->outgoing);
+			session_fork_cancel(s->fork);
 			break;
 		case SESSION_BINDING:
 		case SESSION_ACTIVE:
@@ -418,12 +426,13 @@ void sessions_drain(struct im *im)
 /* The process ends: the transactions below were dropped without a word. */
 void sessions_free(struct im *im)
 {
+	session_forks_free(im);
 	for (uint32_t slot = 0; slot < im->sessions.made; slot++) {
 		struct session *s = pool_at(&im->sessions, slot);
 		if (!s)
 			continue;
 		s->invite = s->a.unacked = s->b.unacked = s->change.server = NULL;
-		s->outgoing = s->a.asked = s->b.asked = NULL;
+		s->a.asked = s->b.asked = NULL;
 		session_free(s);
 	}
 	pool_free(&im->sessions);

@@ -23,21 +23,22 @@ static void write_answer_headers(struct session *s, struct buffer *out, const st
 	outgoing_copied(out, s->im, response, hides);
 }
 
-static void relay_provisional(struct session *s, const struct sip_message *response)
+void session_on_ringing(struct session *s, const struct sip_message *response)
 {
 	char text[OUTGOING_HEADERS_MAX];
 	struct buffer headers = buffer_over(text, sizeof(text));
 	struct sip_message invite;
 
-	if (s->state != SESSION_INVITED || !session_reread_invite(s, &invite))
+	if (!session_reread_invite(s, &invite))
 		return;
 	write_answer_headers(s, &headers, &invite, response);
 	sip_server_respond(s->invite, &(struct sip_reply){ .status = response->status, .reason = response->reason,
 		.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
 }
 
-static bool answer_a(struct session *s, const struct sip_message *response, const struct sdp *answer,
-	const struct sdp_media *media)
+/* `described` has the description, `response` all else. */
+static bool answer_a(struct session *s, const struct sip_message *response, const struct sip_message *described,
+	const struct sdp *answer, const struct sdp_media *media)
 {
 	char headers_text[OUTGOING_HEADERS_MAX], parts_text[SESSION_BODY_MAX];
 	struct buffer headers = buffer_over(headers_text, sizeof(headers_text)),
@@ -68,7 +69,7 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 	write_answer_headers(s, &headers, &invite, response);
 	s->a.takes_update = sip_items_have(&invite, SIP_HDR_ALLOW, "UPDATE");
 	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
-	if (!session_body_replace(&parts, response, slice_of(s->a.sdp, s->a.sdp_n), hides, &body) || headers.overflow)
+	if (!session_body_replace(&parts, described, slice_of(s->a.sdp, s->a.sdp_n), hides, &body) || headers.overflow)
 		return false;
 	s->invite_is_answered = true;
 	sip_server_respond(s->invite, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers),
@@ -96,123 +97,56 @@ static bool attach_b(struct session *s, const struct sip_message *response, stru
 	return msrp_leg_set_peer(s->b.leg, &peer) == 0;
 }
 
-/* Another fork, or B's proxy, answered too (RFC 3261 13.2.2.4): acknowledged and ended at once. */
-static void end_fork(struct session *s, struct sip_client *client, const struct sip_message *response)
+/* Where B's description is: in a reliable provisional response, which was acknowledged with it, or in the 2xx. */
+static const struct sip_message *find_description(const struct session_answer *answer, struct sip_message *early)
 {
-	const struct sip_dialog *b = s->b.dialog;
-	struct side fork = { .session = s };
-	struct sip_dialog_start start = { .call_id = b->call_id, .local = b->local, .remote = b->remote,
-		.local_tag = b->local_tag, .next = b->next, .events = &session_dialog_events, .owner = &s->b };
-	struct sip_client *bye;
+	const struct session_early *from = answer->early;
+	size_t used;
 
-	if (sip_dialog_open_client(&fork.dialog, s->im->worker, &start) != 0)
-		return; /* it repeats its 2xx */
-	if (sip_dialog_confirm(fork.dialog, response) == 0) {
-		fork.dialog->local_cseq = s->b.invite_cseq;
-		session_acknowledge(&fork, client, response, s->b.invite_cseq);
-		(void)session_send(&fork, "BYE", SLICE_EMPTY, SLICE_EMPTY, NULL, &bye); /* nobody waits for it */
-	}
-	sip_dialog_close(fork.dialog);
+	if (!from || !from->answer)
+		return answer->response;
+	struct sip_limits limits = { from->answer_n + 1, from->answer_n + 1, 0 };
+	return sip_message_parse(early, slice_of(from->answer, from->answer_n), &limits, SIP_DATAGRAM, &used) ==
+			       SIP_PARSE_OK ? early : answer->response;
 }
 
-/* A 2xx after the first one: B's own again, whose ACK could not be sent, or another's. */
-static void on_accepted_again(struct session *s, struct sip_client *client, const struct sip_message *response)
+void session_on_answer(struct session *s, const struct session_answer *answer)
 {
-	struct sip_address to;
-
-	if (!s->b.dialog || !s->b.dialog->is_confirmed ||
-	    !sip_address_decode(sip_header_value(response, SIP_HDR_TO), &to))
-		return;
-	if (slice_eq(to.tag, s->b.dialog->remote_tag))
-		session_acknowledge(&s->b, client, response, s->b.invite_cseq);
-	else
-		end_fork(s, client, response);
-}
-
-static void on_accepted(struct session *s, struct sip_client *client, const struct sip_message *response)
-{
+	struct sip_message early;
+	const struct sip_message *m = answer->response, *described = find_description(answer, &early);
 	const struct sdp_media *media;
 	struct sdp sdp;
 
-	if (sip_dialog_confirm(s->b.dialog, response) != 0) {
-		session_fail(s, 480, REASON_SYNTAX); /* no Contact or tag: not even an ACK can be sent */
+	if (!answer->is_whole) {
+		session_refuse(s, 480, REASON_SYNTAX);
+		session_end(s, "answer without Contact or tag");
 		return;
 	}
-	session_acknowledge(&s->b, client, response, s->b.invite_cseq);
-	s->b.takes_update = sip_items_have(response, SIP_HDR_ALLOW, "UPDATE");
-	if (s->state == SESSION_CANCELLED) { /* it crossed our CANCEL */
-		session_end(s, NULL);
-		return;
-	}
-	if (!attach_b(s, response, &sdp, &media) || !answer_a(s, response, &sdp, media)) {
+	s->b.takes_update = sip_items_have(m, SIP_HDR_ALLOW, "UPDATE");
+	if (!attach_b(s, described, &sdp, &media) || !answer_a(s, m, described, &sdp, media)) {
 		session_refuse(s, 480, REASON_SDP);
 		session_end(s, "session description not acceptable");
 		return;
 	}
-	session_timer_accepted(&s->b.timer, response, s->im);
+	session_timer_accepted(&s->b.timer, m, s->im);
 	msrp_leg_pair(s->a.leg, s->b.leg);
 	session_free_invitation(s);
 	session_enter(s, SESSION_BINDING, "answered");
 }
 
-static void on_refused(struct session *s, const struct sip_message *response)
+void session_on_failed(struct session *s, const struct session_failure *failure)
 {
-	if (s->state == SESSION_INVITED && s->invite && !s->invite_is_answered) {
-		char text[4096];
-		struct buffer headers = buffer_over(text, sizeof(text));
-		struct sip_server *invite = s->invite;
-		unsigned status = outgoing_final_status(response->status);
-		outgoing_copied(&headers, s->im, response, identity_hides_answerer(s->im, response));
+	struct sip_server *invite = s->invite;
+
+	if (invite && !s->invite_is_answered) {
 		sip_server_watch(invite, NULL, NULL);
 		session_forget_invite(s);
-		REFUSED(&s->im->worker->counters, REASON_REJECTED);
-		LOG(INFO, s->im->worker, "session", s->actor.id, "refused method=INVITE status=%u reason=%s by=callee", status,
-			reason_label(REASON_REJECTED));
-		sip_server_respond(invite, &(struct sip_reply){ .status = status,
-			.reason = status == response->status ? response->reason : SLICE_EMPTY,
-			.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
+		REFUSED(&s->im->worker->counters, failure->why);
+		LOG(INFO, s->im->worker, "session", s->actor.id, "refused method=INVITE status=%u reason=%s by=callee",
+			failure->status, reason_label(failure->why));
+		sip_server_respond(invite, &(struct sip_reply){ .status = failure->status, .reason = failure->phrase,
+			.headers = failure->headers });
 	}
-	session_enter(s, SESSION_CLOSED, "refused");
-}
-
-static void on_outgoing_response(struct sip_client *client, const struct sip_message *m, void *arg)
-{
-	struct session *s = arg;
-
-	if (m->status < 200) {
-		relay_provisional(s, m);
-		return;
-	}
-	s->outgoing_is_answered = true;
-	if (m->status >= 300) {
-		on_refused(s, m);
-		session_free_if_done(s);
-		return;
-	}
-	if (s->state == SESSION_INVITED || s->state == SESSION_CANCELLED)
-		on_accepted(s, client, m);
-	else
-		on_accepted_again(s, client, m);
-}
-
-static void on_outgoing_failed(struct sip_client *client, unsigned status, void *arg)
-{
-	struct session *s = arg;
-
-	/* the contact's flow is gone, or nobody is there: to the caller the user is not available */
-	session_refuse(s, status == 503 ? 480 : status, status == 503 ? REASON_CONNECT_FAILED : REASON_TIMEOUT);
-	s->outgoing_is_answered = true;
-	session_enter(s, SESSION_CLOSED, "no-answer");
+	session_enter(s, s->fork->waiting ? SESSION_CANCELLED : SESSION_CLOSED, "refused");
 	session_free_if_done(s);
 }
-
-static void on_outgoing_gone(struct sip_client *client, void *arg)
-{
-	struct session *s = arg;
-
-	s->outgoing = NULL;
-	session_free_if_done(s);
-}
-
-const struct sip_client_events session_outgoing_events = { on_outgoing_response, on_outgoing_failed,
-	on_outgoing_gone };

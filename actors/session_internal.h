@@ -7,6 +7,7 @@
 
 #include "actors/sdp_text.h"
 #include "actors/session.h"
+#include "actors/session_fork.h"
 #include "actors/session_sdp.h"
 #include "actors/session_timer.h"
 #include "core/minted.h"
@@ -66,8 +67,8 @@ struct session {
 	struct timer state_timer;
 	struct side a, b;
 	struct sip_server *invite;   /* A's, until its ACK or refusal */
-	struct sip_client *outgoing; /* B's, until it is gone         */
-	bool invite_is_answered, outgoing_is_answered; /* finally */
+	struct session_fork *fork;   /* B's, until it is gone         */
+	bool invite_is_answered;     /* finally */
 	uint64_t expires_at_ms;      /* A's INVITE says until when B may answer; 0: it does not */
 	uint32_t loop;               /* of A's INVITE: what ours must not come back with */
 	char *request;               /* A's INVITE as received, until B answered */
@@ -75,7 +76,7 @@ struct session {
 	struct identity *caller;     /* until B answered */
 	char *callee;                /* canonical; until B answered */
 	size_t callee_n;
-	struct sip_flow outgoing_flow;
+	struct sip_flow outgoing_flow; /* of B's INVITE: the one that was answered, before that the first */
 	struct session_change change;
 	char *bye_headers;           /* of a BYE that waits */
 	size_t bye_headers_n;
@@ -112,6 +113,11 @@ void session_end(struct session *s, const char *reason);
  * ENOMEM. */
 int session_send(struct side *side, const char *method, struct slice headers, struct slice sdp,
 	const struct sip_client_events *events, struct sip_client **client);
+/* The same in any dialog of ours; the events come with `arg`. */
+int session_send_in(struct sip_dialog *dialog, const char *method, struct slice headers, struct slice sdp,
+	const struct sip_client_events *events, void *arg, struct sip_client **client);
+void session_acknowledge_in(struct sip_dialog *dialog, struct sip_client *client, const struct sip_message *response,
+	uint32_t cseq);
 /* The ACK of a 2xx that `client`, an INVITE in the dialog of the side with that CSeq, got. */
 void session_acknowledge(struct side *side, struct sip_client *client, const struct sip_message *response,
 	uint32_t cseq);
@@ -127,13 +133,31 @@ void session_on_message(struct actor *actor, struct msg *msg);
 void session_cancelled(struct session *s);
 /* A's INVITE again, which the answers to both sides are built from. */
 bool session_reread_invite(const struct session *s, struct sip_message *m);
+/* One INVITE to B, as the branch says.  0, ENOMEM, or EMSGSIZE: too much of A's has to be in it. */
+int session_send_invite(struct session *s, struct session_branch *branch, const struct sip_client_events *events);
 int session_open_leg(struct side *side, const struct sip_flow *flow);
 /* What the other side said as `side` gets it, kept for refreshes.  False: too long, or no memory. */
 bool session_write_sdp(struct side *side, const struct session_description *description);
 
 /* ---- session_answer.c: from B's answer to A's ---- */
 
-extern const struct sip_client_events session_outgoing_events;
+struct session_answer {
+	const struct sip_message *response; /* the 2xx; it has its ACK, and s->b its dialog */
+	struct session_early *early;        /* that it belongs to; may be NULL */
+	bool is_whole;                      /* else it lacks what a dialog needs */
+};
+/* May free `s`. */
+void session_on_answer(struct session *s, const struct session_answer *answer);
+
+struct session_failure {
+	unsigned status; /* what A is told (D1-19) */
+	enum reason why;
+	struct slice phrase, headers; /* empty: none; whole lines */
+};
+/* Nobody answers any more.  May free `s`. */
+void session_on_failed(struct session *s, const struct session_failure *failure);
+
+void session_on_ringing(struct session *s, const struct sip_message *response);
 
 /* ---- session_dialog.c: requests in the dialogs, the legs ---- */
 

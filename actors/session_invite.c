@@ -31,17 +31,23 @@ int session_open_leg(struct side *side, const struct sip_flow *flow)
 	return msrp_leg_open(&side->leg, side->session->im->worker, &local, &session_leg_events, side);
 }
 
-bool session_write_sdp(struct side *side, const struct session_description *description)
+static int write_sdp(struct side *side, const struct session_description *description)
 {
 	char text[16384];
 	struct buffer out = buffer_over(text, sizeof(text));
 
-	return session_sdp_write(side->session->im, &out, description, side->leg, side->sdp_id) &&
-	       session_keep(&side->sdp, &side->sdp_n, buffer_slice(&out));
+	if (!session_sdp_write(side->session->im, &out, description, side->leg, side->sdp_id))
+		return EMSGSIZE;
+	return session_keep(&side->sdp, &side->sdp_n, buffer_slice(&out)) ? 0 : ENOMEM;
 }
 
-/* From, To, Call-ID of B's dialog; what it says of the caller is the privacy service's decision. */
-static int open_b_dialog(struct session *s, const struct sip_message *m, const struct sip_target *target)
+bool session_write_sdp(struct side *side, const struct session_description *description)
+{
+	return write_sdp(side, description) == 0;
+}
+
+/* From, To, Call-ID of B's dialogs; what it says of the caller is the privacy service's decision. */
+static int open_fork(struct session *s, const struct sip_message *m, struct user_find *found)
 {
 	char from_text[1024], to_text[1024], call_id_text[64], tag[MINTED_CHARS];
 	struct buffer from = buffer_over(from_text, sizeof(from_text)), to = buffer_over(to_text, sizeof(to_text)),
@@ -51,12 +57,13 @@ static int open_b_dialog(struct session *s, const struct sip_message *m, const s
 	outgoing_to_value(&to, m);
 	outgoing_call_id(&call_id, s->im->worker);
 	minted_make(s->im->worker, tag);
-	if (from.overflow || to.overflow)
-		return ENOMEM;
+	if (from.overflow || to.overflow) {
+		free(found);
+		return EMSGSIZE;
+	}
 	struct sip_dialog_start start = { .call_id = buffer_slice(&call_id), .local = buffer_slice(&from),
-		.remote = buffer_slice(&to), .local_tag = slice_of(tag, sizeof(tag)), .next = *target,
-		.events = &session_dialog_events, .owner = &s->b };
-	return sip_dialog_open_client(&s->b.dialog, s->im->worker, &start);
+		.remote = buffer_slice(&to), .local_tag = slice_of(tag, sizeof(tag)) };
+	return session_fork_open(s, &start, found);
 }
 
 /* D1-04: B's client refreshes; the originating side copies the role, and refreshes its inner leg itself. */
@@ -69,68 +76,97 @@ static const char *refresher_of(const struct session *s, const struct sip_messag
 			       wanted.refresher == SIP_REFRESHER_UAC ? "uac" : "uas";
 }
 
-static void write_invite_headers(struct session *s, struct buffer *out, const struct sip_message *m)
+static void write_invite_headers(struct session *s, struct buffer *out, const struct sip_message *m,
+	const struct session_branch *branch)
 {
 	const struct timers_options *timers = &s->im->config->timers;
 	bool hides = identity_hides_sender(s->im, s->caller);
+	const struct sip_dialog *common = s->fork->common;
+	uint64_t expires_s = timers->session_expires_ms / 1000, least_s = timers->min_se_ms / 1000;
+
+	if (branch->session_expires_s) /* RFC 4028 7.3: both as the 422 wanted */
+		expires_s = least_s = branch->session_expires_s;
 
 	if (s->im->config->core.mode == MODE_IMS)
 		outgoing_routes(out, s->im, m);
 	outgoing_max_forwards(out, m);
 	buffer_lit(out, "From: ");
-	buffer_put(out, s->b.dialog->local);
+	buffer_put(out, common->local);
 	buffer_lit(out, ";tag=");
-	buffer_put(out, s->b.dialog->local_tag);
+	buffer_put(out, common->local_tag);
 	buffer_lit(out, "\r\nTo: ");
-	buffer_put(out, s->b.dialog->remote);
+	buffer_put(out, common->remote);
 	buffer_lit(out, "\r\nCall-ID: ");
-	buffer_put(out, s->b.dialog->call_id);
-	s->b.invite_cseq = ++s->b.dialog->local_cseq;
-	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", s->b.invite_cseq);
-	outgoing_contact_like(out, s->im, &s->outgoing_flow, slice_of(s->b.contact, MINTED_CHARS), m, hides);
+	buffer_put(out, common->call_id);
+	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", branch->cseq);
+	outgoing_contact_like(out, s->im, &branch->flow, slice_of(s->b.contact, MINTED_CHARS), m, hides);
 	identity_write(out, s->im, s->caller, m);
 	outgoing_accept_contact(out, m);
-	buffer_lit(out, "Allow: " IM_ALLOW "\r\nSupported: timer\r\n");
+	buffer_lit(out, "Allow: " IM_ALLOW "\r\nSupported: timer, 100rel\r\n");
 	buffer_printf(out, "Session-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
-		(unsigned long long)timers->session_expires_ms / 1000, refresher_of(s, m),
-		(unsigned long long)timers->min_se_ms / 1000);
+		(unsigned long long)expires_s, refresher_of(s, m), (unsigned long long)least_s);
 	outgoing_copied(out, s->im, m, hides);
 }
 
-static void invite_b(struct session *s, struct slice request_uri, const struct sip_target *target)
+int session_send_invite(struct session *s, struct session_branch *branch, const struct sip_client_events *events)
 {
 	char headers_text[OUTGOING_HEADERS_MAX], parts_text[SESSION_BODY_MAX];
 	struct buffer headers = buffer_over(headers_text, sizeof(headers_text)),
 		      parts = buffer_over(parts_text, sizeof(parts_text));
-	bool hides = identity_hides_sender(s->im, s->caller);
-	const struct sdp_media *media;
+	struct sip_target target = session_branch_target(branch);
+	struct slice uri = session_branch_uri(branch);
 	struct session_body_sent body;
 	struct sip_message m;
-	struct sdp sdp;
 
-	s->outgoing_flow = outgoing_flow(s->im, target);
-	if (!session_reread_invite(s, &m) || session_sdp_read_offer(&m, &sdp, &media) != SDP_ACCEPTED ||
-	    session_open_leg(&s->b, &s->outgoing_flow) != 0 || open_b_dialog(s, &m, target) != 0 ||
-	    !session_write_sdp(&s->b, &(struct session_description){ .sdp = &sdp, .media = media,
-		.setup = SDP_SETUP_ACTPASS, .hides = hides })) {
-		session_fail(s, 503, REASON_POOL_EXHAUSTED);
-		return;
-	}
-	minted_make(s->im->worker, s->b.contact);
-	write_invite_headers(s, &headers, &m);
-	bool fits = session_body_replace(&parts, &m, slice_of(s->b.sdp, s->b.sdp_n), hides, &body) && !headers.overflow;
-	struct sip_outgoing invite = { .method = SLICE("INVITE"), .uri = request_uri,
+	if (!session_reread_invite(s, &m))
+		return ENOMEM; /* cannot be: it was read before */
+	branch->flow = outgoing_flow(s->im, &target);
+	write_invite_headers(s, &headers, &m, branch);
+	if (!session_body_replace(&parts, &m, slice_of(s->b.sdp, s->b.sdp_n), identity_hides_sender(s->im, s->caller),
+		    &body) || headers.overflow)
+		return EMSGSIZE;
+	struct sip_outgoing invite = { .method = SLICE("INVITE"), .uri = uri.n ? uri : m.uri,
 		.headers = buffer_slice(&headers), .content_type = body.content_type, .body = body.body,
-		.target = *target, .loop = s->loop };
-	if (!fits) {
+		.target = target, .loop = s->loop };
+	return sip_client_send(&branch->client, s->im->worker, &invite, events, branch);
+}
+
+/* B's leg and offer, and what all his dialogs have in common. */
+static int prepare_b(struct session *s, struct user_find *found)
+{
+	const struct sdp_media *media;
+	struct sip_message m;
+	struct sdp sdp;
+	int err;
+
+	if (!session_reread_invite(s, &m) || session_sdp_read_offer(&m, &sdp, &media) != SDP_ACCEPTED) {
+		free(found);
+		return ENOMEM; /* cannot be: it was read before */
+	}
+	if ((err = open_fork(s, &m, found)))
+		return err;
+	struct sip_target first = session_branch_target(&s->fork->branches[0]);
+	s->outgoing_flow = outgoing_flow(s->im, &first);
+	minted_make(s->im->worker, s->b.contact);
+	if ((err = session_open_leg(&s->b, &s->outgoing_flow)))
+		return err;
+	return write_sdp(&s->b, &(struct session_description){ .sdp = &sdp, .media = media,
+		.setup = SDP_SETUP_ACTPASS, .hides = identity_hides_sender(s->im, s->caller) });
+}
+
+/* Takes `found`; NULL: to core.next_hop. */
+static void invite_b(struct session *s, struct user_find *found)
+{
+	int err = prepare_b(s, found);
+
+	if (!err)
+		err = session_fork_begin(s->fork);
+	if (err == EMSGSIZE)
 		session_fail(s, 513, REASON_TOO_LARGE);
-		return;
-	}
-	if (sip_client_send(&s->outgoing, s->im->worker, &invite, &session_outgoing_events, s) != 0) {
+	else if (err)
 		session_fail(s, 503, REASON_POOL_EXHAUSTED);
-		return;
-	}
-	session_enter(s, SESSION_INVITED, "invite-relayed");
+	else
+		session_enter(s, SESSION_INVITED, "invite-relayed");
 }
 
 void session_on_message(struct actor *actor, struct msg *msg)
@@ -149,12 +185,10 @@ void session_on_message(struct actor *actor, struct msg *msg)
 		session_enter(s, SESSION_CLOSED, "offline");
 		session_free_if_done(s);
 	} else if (s->state == SESSION_LOOKUP && config->core.mode == MODE_IMS) {
-		struct sip_target target = im_next_hop(s->im);
-		struct sip_message m;
-		invite_b(s, session_reread_invite(s, &m) ? m.uri : SLICE_EMPTY, &target);
+		invite_b(s, NULL);
 	} else if (s->state == SESSION_LOOKUP) {
-		struct sip_target target = { .has_flow = true, .flow_only = true, .flow = found->contacts[0].flow };
-		invite_b(s, slice_of(found->contacts[0].uri, found->contacts[0].uri_n), &target);
+		invite_b(s, found);
+		return;
 	}
 	free(found);
 }
@@ -166,7 +200,7 @@ void session_cancelled(struct session *s)
 	session_refuse(s, 487, REASON_REJECTED);
 	if (s->state == SESSION_INVITED) {
 		session_enter(s, SESSION_CANCELLED, "cancelled");
-		sip_client_cancel(s->outgoing);
+		session_fork_cancel(s->fork);
 		return;
 	}
 	if (s->state == SESSION_LOOKUP) {
@@ -243,10 +277,14 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 		dialog.next = (struct sip_target){ .has_flow = true, .flow_only = true,
 			.flow = *sip_server_flow(server) };
 	int err = sip_dialog_open_server(&s->a.dialog, s->im->worker, invite, &dialog);
-	if (err) {
-		session_fail(s, err == EINVAL ? 400 : 503, err == EINVAL ? REASON_SYNTAX : REASON_POOL_EXHAUSTED);
+	if (err == EINVAL)
+		session_fail(s, 400, REASON_SYNTAX);
+	else if (err == EMSGSIZE)
+		session_fail(s, 513, REASON_TOO_LARGE);
+	else if (err)
+		session_fail(s, 503, REASON_POOL_EXHAUSTED);
+	if (err)
 		return false;
-	}
 	return true;
 }
 
@@ -289,8 +327,7 @@ void session_start(struct im *im, struct sip_server *server, const struct sip_me
 		return;
 	sip_server_watch(server, &session_invite_events, s);
 	if (start->route == SESSION_TO_NEXT_HOP) {
-		struct sip_target target = im_next_hop(im);
-		invite_b(s, invite->uri, &target);
+		invite_b(s, NULL);
 		return;
 	}
 	if (user_find(im, start->callee, s->actor.id) != 0) {

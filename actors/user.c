@@ -209,6 +209,7 @@ static void list_contacts(const struct user *user, struct user_find *question)
 		struct user_contact *contact = &question->contacts[i];
 		memcpy(contact->uri, order[i]->text, order[i]->uri_n);
 		contact->uri_n = order[i]->uri_n;
+		contact->q = order[i]->q;
 		contact->flow = order[i]->flow;
 	}
 	question->contact_count = n;

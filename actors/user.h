@@ -26,6 +26,7 @@ void user_on_register(struct im *im, struct sip_server *server, const struct sip
 struct user_contact {
 	char uri[USER_CONTACT_MAX];
 	size_t uri_n;
+	unsigned q; /* thousandths */
 	struct sip_flow flow;
 };
 

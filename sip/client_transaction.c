@@ -29,6 +29,16 @@ enum client_state {
 	CLIENT_FAILING,    /* could not be sent: on_failed(503) in a moment     */
 };
 
+#define ACKS_MAX 16 /* forks whose 2xx may be repeated: beyond that each repetition is told again */
+
+/* The ACK of one 2xx: each fork has a dialog and an ACK of its own (RFC 3261 13.2.2.4). */
+struct client_ack {
+	struct client_ack *next;
+	struct sip_flow flow;
+	uint32_t tag_n, n;
+	char text[]; /* the To tag, then the ACK as sent */
+};
+
 struct sip_client {
 	struct sip_layer *layer;
 	struct sip_client *table_next;
@@ -39,14 +49,12 @@ struct sip_client {
 	struct timer life;   /* B, C, D, F, K, M */
 	struct sip_flow flow;
 	char *request;       /* as sent; for repetitions, and what CANCEL and ACK are made of */
-	char *ack;           /* of a 2xx, as sent */
-	uint32_t request_n, ack_n, ack_tag_n;
-	struct sip_flow ack_flow;
+	struct client_ack *acks;
+	uint32_t request_n;
 	uint32_t repeat_ms, loop;
-	uint8_t method, state;
+	uint8_t method, state, ack_count;
 	bool wants_cancel, is_cancelled;
 	char minted[MINTED_CHARS];
-	char ack_tag[128];
 };
 
 /* ---- the table ---- */
@@ -113,7 +121,11 @@ static void client_free(struct sip_client *c)
 	worker_disarm(layer->worker, &c->repeat);
 	worker_disarm(layer->worker, &c->life);
 	free(c->request);
-	free(c->ack);
+	while (c->acks) {
+		struct client_ack *ack = c->acks;
+		c->acks = ack->next;
+		free(ack);
+	}
 	pool_give(&layer->clients, c);
 	sip_transactions_gauge(layer);
 }
@@ -408,23 +420,44 @@ void sip_client_cancel(struct sip_client *c)
 		send_cancel(c);
 }
 
+static struct client_ack *find_ack(const struct sip_client *c, struct slice tag)
+{
+	for (struct client_ack *ack = c->acks; ack; ack = ack->next)
+		if (slice_eq(slice_of(ack->text, ack->tag_n), tag))
+			return ack;
+	return NULL;
+}
+
+/* For repetitions of that 2xx.  Without memory nothing is kept: the next one is told again. */
+static void keep_ack(struct sip_client *c, struct slice tag, const struct sip_flow *flow, struct slice wire)
+{
+	struct client_ack *ack;
+
+	if (c->ack_count == ACKS_MAX || find_ack(c, tag) || !(ack = malloc(sizeof(*ack) + tag.n + wire.n)))
+		return;
+	*ack = (struct client_ack){ .next = c->acks, .flow = *flow, .tag_n = (uint32_t)tag.n, .n = (uint32_t)wire.n };
+	if (tag.n)
+		memcpy(ack->text, tag.p, tag.n);
+	memcpy(ack->text + tag.n, wire.p, wire.n);
+	c->acks = ack;
+	c->ack_count++;
+}
+
 int sip_client_ack(struct sip_client *c, struct slice to_tag, const struct sip_outgoing *ack)
 {
 	struct sip_layer *layer = c->layer;
 	struct buffer wire = buffer_over(layer->scratch, layer->scratch_n);
 	struct sip_client branch = { .layer = layer };
+	struct sip_flow flow;
 
-	int err = sip_transport_flow_to(layer, &ack->target, &c->ack_flow);
+	int err = sip_transport_flow_to(layer, &ack->target, &flow);
 	if (err)
 		return err;
 	minted_make(layer->worker, branch.minted); /* a transaction of its own (RFC 3261 13.2.2.4) */
-	write_request(&branch, ack, &c->ack_flow, &wire);
+	write_request(&branch, ack, &flow, &wire);
 	assert(!wire.overflow);
-	if (to_tag.n <= sizeof(c->ack_tag) && keep(&c->ack, &c->ack_n, buffer_slice(&wire))) {
-		memcpy(c->ack_tag, to_tag.p, to_tag.n);
-		c->ack_tag_n = (uint32_t)to_tag.n;
-	}
-	transmit(c, &c->ack_flow, buffer_slice(&wire), false);
+	keep_ack(c, to_tag, &flow, buffer_slice(&wire));
+	transmit(c, &flow, buffer_slice(&wire), false);
 	return 0;
 }
 
@@ -471,20 +504,17 @@ static void on_provisional(struct sip_client *c, const struct sip_message *m)
 		(void)tell(c, m); /* nothing follows that would need it alive */
 }
 
-static bool is_acked_tag(const struct sip_client *c, const struct sip_message *m)
-{
-	struct sip_address to;
-
-	return c->ack && sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) &&
-	       slice_eq(to.tag, slice_of(c->ack_tag, c->ack_tag_n));
-}
-
 static void on_accepted(struct sip_client *c, const struct sip_message *m)
 {
+	struct client_ack *ack = NULL;
+	struct sip_address to;
+
 	if (c->state == CLIENT_COMPLETED)
 		return; /* a 2xx after a failure: a fork that we gave up */
-	if (is_acked_tag(c, m)) {
-		transmit(c, &c->ack_flow, slice_of(c->ack, c->ack_n), false);
+	if (sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to))
+		ack = find_ack(c, to.tag);
+	if (ack) {
+		transmit(c, &ack->flow, slice_of(ack->text + ack->tag_n, ack->n), false);
 		return;
 	}
 	stop_repeating(c);

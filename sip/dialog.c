@@ -11,6 +11,8 @@
 
 #define TABLE_SIZE_MIN 1024
 #define ROUTES_MAX     2048
+#define ADDRESS_MAX    1024 /* From and To */
+#define CALL_ID_MAX    1024
 
 struct dialogs {
 	struct pool pool;
@@ -190,18 +192,21 @@ static bool without_tag(struct buffer *out, struct slice value, struct slice *ta
 int sip_dialog_open_server(struct sip_dialog **out, struct worker *worker, const struct sip_message *request,
 	const struct sip_dialog_start *start)
 {
-	char from_text[1024], to_text[1024], routes_text[ROUTES_MAX];
+	char from_text[ADDRESS_MAX], to_text[ADDRESS_MAX], routes_text[ROUTES_MAX];
 	struct buffer from = buffer_over(from_text, sizeof(from_text)), to = buffer_over(to_text, sizeof(to_text)),
 		      routes = buffer_over(routes_text, sizeof(routes_text));
 	struct sip_dialog_start whole = *start;
 	struct slice remote_tag, no_tag, target;
 	struct sip_dialog *dialog;
 
-	if (!without_tag(&from, sip_header_value(request, SIP_HDR_FROM), &remote_tag) ||
-	    !without_tag(&to, sip_header_value(request, SIP_HDR_TO), &no_tag) || !contact_of(request, &target) ||
-	    !write_routes(&routes, request, false))
-		return EINVAL;
 	whole.call_id = sip_header_value(request, SIP_HDR_CALL_ID);
+	bool is_read = without_tag(&from, sip_header_value(request, SIP_HDR_FROM), &remote_tag) &&
+		without_tag(&to, sip_header_value(request, SIP_HDR_TO), &no_tag);
+	/* every request of ours in the dialog has to repeat them: none that could not be written is opened */
+	if (from.overflow || to.overflow || whole.call_id.n > CALL_ID_MAX)
+		return EMSGSIZE;
+	if (!is_read || !contact_of(request, &target) || !write_routes(&routes, request, false))
+		return EINVAL;
 	whole.remote = buffer_slice(&from);
 	whole.local = buffer_slice(&to);
 	int err = sip_dialog_open_client(&dialog, worker, &whole);
@@ -231,6 +236,26 @@ int sip_dialog_confirm(struct sip_dialog *dialog, const struct sip_message *resp
 	    !contact_of(response, &target) || !write_routes(&routes, response, true))
 		return EINVAL;
 	int err = keep_remote(dialog, to.tag, target, buffer_slice(&routes));
+	if (!err)
+		dialog->is_confirmed = true;
+	return err;
+}
+
+int sip_dialog_confirm_anyhow(struct sip_dialog *dialog, const struct sip_message *response, struct slice target)
+{
+	char routes_text[ROUTES_MAX];
+	struct buffer routes = buffer_over(routes_text, sizeof(routes_text));
+	struct sip_address to;
+	int err = sip_dialog_confirm(dialog, response);
+
+	if (err != EINVAL)
+		return err;
+	if (!sip_address_decode(sip_header_value(response, SIP_HDR_TO), &to))
+		return EINVAL;
+	(void)contact_of(response, &target); /* else where the request went */
+	if (!write_routes(&routes, response, true))
+		routes.n = 0;
+	err = keep_remote(dialog, to.tag, target, buffer_slice(&routes));
 	if (!err)
 		dialog->is_confirmed = true;
 	return err;

@@ -11,6 +11,8 @@
 
 #include "sip/transaction.h"
 
+#define SIP_DIALOG_HEADERS_MAX 8192 /* sip_dialog_write() never writes more */
+
 struct sip_dialog;
 
 struct sip_dialog_events {
@@ -34,7 +36,8 @@ struct sip_dialog {
 	struct slice routes;           /* "Route: ...\r\n" lines */
 	struct sip_target next;        /* where our requests go */
 	uint32_t local_cseq, remote_cseq;
-	bool has_remote_cseq, is_confirmed;
+	bool has_remote_cseq;
+	bool is_confirmed;             /* the peer's half is known: early by a provisional response, or answered */
 };
 
 /* Per worker.  0 or ENOMEM. */
@@ -56,14 +59,19 @@ int sip_dialog_open_client(struct sip_dialog **out, struct worker *worker, const
 
 /* For a request that we answer: the peer's half comes from it (From tag, Contact, Record-Route in
  * order).  `start->remote`, `local` and `call_id` are taken from the request.  EINVAL: the request has
- * no usable Contact, or more routes than are kept (400).  A From without tag, of an RFC 2543 peer, is a
+ * no usable Contact, or more routes than are kept (400).  EMSGSIZE: From, To or Call-ID are longer than we
+ * repeat (513).  A From without tag, of an RFC 2543 peer, is a
  * tag too (RFC 3261 12.1.1). */
 int sip_dialog_open_server(struct sip_dialog **out, struct worker *worker, const struct sip_message *request,
 	const struct sip_dialog_start *start);
 
 /* Takes remote tag, target and route set (Record-Route reversed, RFC 3261 12.1.2) from a response to
- * the request that opened it.  0, ENOMEM, or EINVAL: no usable Contact or To tag. */
+ * the request that opened it; again from the 2xx when a provisional one made it early (13.2.2.4).  0, ENOMEM, or EINVAL: no usable Contact or To tag. */
 int sip_dialog_confirm(struct sip_dialog *dialog, const struct sip_message *response);
+
+/* The same of a 2xx that lacks what a dialog needs, for the ACK and the BYE that end it all the same: without
+ * a Contact they go to `target`, without To tag they have none.  0, ENOMEM, or EINVAL: no To at all. */
+int sip_dialog_confirm_anyhow(struct sip_dialog *dialog, const struct sip_message *response, struct slice target);
 
 /* RFC 3261 12.2: a target refresh.  A message without a usable Contact changes nothing. */
 int sip_dialog_refresh_target(struct sip_dialog *dialog, const struct sip_message *m);

@@ -157,7 +157,7 @@ static void make_worker(struct world *w, unsigned index)
 	worker_init(worker, index, &w->group);
 	worker_use_ring(worker, sim_ring_new(w->sim, &options));
 	must(w, stream_worker_init(worker, CONNECTIONS_MAX), "streams");
-	must(w, sip_dialogs_init(worker, w->config->limits.sessions * 2), "dialogs");
+	must(w, sip_dialogs_init(worker, w->config->limits.sessions * 3), "dialogs");
 	must(w, im_worker_init(worker, &w->im), "functions");
 }
 

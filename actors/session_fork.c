@@ -1,0 +1,446 @@
+#include "actors/session_fork.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "actors/outgoing.h"
+#include "actors/session_internal.h"
+#include "core/log.h"
+#include "sip/header.h"
+
+static const struct sip_client_events branch_events;
+
+/* ---- making and unmaking ---- */
+
+int session_fork_open(struct session *s, const struct sip_dialog_start *start, struct user_find *found)
+{
+	unsigned count = found ? found->contact_count : 1;
+	struct session_fork *f = calloc(1, sizeof(*f) + count * sizeof(f->branches[0]));
+
+	if (!f || sip_dialog_open_client(&f->common, s->im->worker, start) != 0) {
+		free(f);
+		free(found);
+		return ENOMEM;
+	}
+	f->im = s->im;
+	f->session = s;
+	f->found = found;
+	f->to_contacts = found != NULL;
+	f->count = count;
+	f->common->local_cseq = 1;
+	for (unsigned i = 0; i < count; i++) {
+		f->branches[i].fork = f;
+		if (found)
+			f->branches[i].flow = found->contacts[i].flow;
+	}
+	f->next = s->im->forks;
+	f->link = &s->im->forks;
+	if (f->next)
+		f->next->link = &f->next;
+	s->im->forks = f;
+	s->fork = f;
+	return 0;
+}
+
+static void fork_free(struct session_fork *f)
+{
+	if (f->session)
+		f->session->fork = NULL;
+	*f->link = f->next;
+	if (f->next)
+		f->next->link = f->link;
+	worker_disarm(f->im->worker, &f->next_group);
+	session_early_forget(f, NULL);
+	sip_dialog_close(f->common);
+	free(f->found);
+	free(f->best.text);
+	free(f);
+}
+
+static bool has_clients(const struct session_fork *f)
+{
+	for (unsigned i = 0; i < f->count; i++)
+		if (f->branches[i].client)
+			return true;
+	return false;
+}
+
+void session_forks_free(struct im *im)
+{
+	while (im->forks)
+		fork_free(im->forks);
+}
+
+struct sip_dialog *session_branch_dialog(struct session_branch *branch, const struct sip_dialog_events *events,
+	void *owner)
+{
+	const struct sip_dialog *common = branch->fork->common;
+	struct sip_dialog_start start = { .call_id = common->call_id, .local = common->local,
+		.remote = common->remote, .local_tag = common->local_tag, .next = session_branch_target(branch),
+		.events = events, .owner = owner };
+	struct sip_dialog *dialog;
+
+	if (sip_dialog_open_client(&dialog, branch->fork->im->worker, &start) != 0)
+		return NULL;
+	dialog->local_cseq = branch->cseq;
+	return dialog;
+}
+
+struct slice session_branch_uri(const struct session_branch *branch)
+{
+	const struct session_fork *f = branch->fork;
+	const struct user_contact *contact = f->found ? &f->found->contacts[branch - f->branches] : NULL;
+
+	return contact ? slice_of(contact->uri, contact->uri_n) : SLICE_EMPTY;
+}
+
+struct sip_target session_branch_target(const struct session_branch *branch)
+{
+	const struct session_fork *f = branch->fork;
+
+	if (!f->to_contacts)
+		return im_next_hop(f->im);
+	return (struct sip_target){ .has_flow = true, .flow_only = true, .flow = branch->flow };
+}
+
+/* ---- which failure A hears ---- */
+
+/* RFC 3261 16.7 step 6, on what D1-19 leaves of the codes; lower is better.  Among the 4xx those that help
+ * A to ask again come first, and those that only say that nobody was there last. */
+static unsigned rank_of(unsigned status, bool is_ours)
+{
+	if (status >= 600)
+		return 0;
+	if (status >= 500)
+		return 5;
+	if (is_ours)
+		return 4;
+	if (status == 408 || status == 480 || status == 481 || status == 482 || status == 487)
+		return 3;
+	return status == 415 || status == 420 || status == 484 ? 1 : 2;
+}
+
+/* `m` NULL: the verdict is ours. */
+static void remember_failure(struct session_fork *f, unsigned status, enum reason why, const struct sip_message *m)
+{
+	char text[OUTGOING_HEADERS_MAX];
+	struct buffer out = buffer_over(text, sizeof(text));
+	unsigned passed_on = outgoing_final_status(status), rank = rank_of(passed_on, !m);
+
+	if (f->best.status && f->best.rank <= rank)
+		return;
+	free(f->best.text);
+	memset(&f->best, 0, sizeof(f->best));
+	f->best.status = passed_on;
+	f->best.rank = rank;
+	f->best.why = why;
+	if (!m)
+		return;
+	if (passed_on == status)
+		buffer_put(&out, m->reason);
+	size_t phrase_n = out.n;
+	outgoing_copied(&out, f->im, m, identity_hides_answerer(f->im, m));
+	if (!out.overflow && session_keep(&f->best.text, &f->best.headers_n, buffer_slice(&out))) {
+		f->best.phrase_n = phrase_n;
+		f->best.headers_n -= phrase_n;
+	}
+}
+
+static void tell_failure(struct session_fork *f)
+{
+	struct slice phrase = slice_of(f->best.text, f->best.phrase_n);
+	struct slice headers = slice_of(f->best.text + f->best.phrase_n, f->best.headers_n);
+
+	session_on_failed(f->session, &(struct session_failure){ .status = f->best.status ? f->best.status : 480,
+		.why = f->best.why, .phrase = f->best.text ? phrase : SLICE_EMPTY,
+		.headers = f->best.text ? headers : SLICE_EMPTY });
+}
+
+/* ---- calling ---- */
+
+static void on_next_group(struct timer *timer);
+
+static unsigned q_of(const struct session_fork *f, unsigned i)
+{
+	return f->found ? f->found->contacts[i].q : 0;
+}
+
+/* All contacts of the next q; false: none of them could be called. */
+static bool begin_group(struct session_fork *f, int *err)
+{
+	unsigned waiting = f->waiting, q = q_of(f, f->begun);
+
+	while (f->begun < f->count && q_of(f, f->begun) == q) {
+		struct session_branch *branch = &f->branches[f->begun++];
+		branch->cseq = f->common->local_cseq;
+		int failed = session_send_invite(f->session, branch, &branch_events);
+		if (failed) {
+			*err = failed;
+			branch->is_answered = true;
+			remember_failure(f, 503, REASON_POOL_EXHAUSTED, NULL);
+		} else {
+			f->waiting++;
+		}
+	}
+	if (f->begun < f->count)
+		worker_arm(f->im->worker, &f->next_group, f->im->config->timers.client_answer_ms, on_next_group);
+	else
+		worker_disarm(f->im->worker, &f->next_group);
+	return f->waiting > waiting;
+}
+
+static bool go_on(struct session_fork *f, int *err)
+{
+	while (f->begun < f->count)
+		if (begin_group(f, err))
+			return true;
+	return false;
+}
+
+int session_fork_begin(struct session_fork *f)
+{
+	int err = ENOMEM;
+
+	return go_on(f, &err) ? 0 : err;
+}
+
+static void on_next_group(struct timer *timer)
+{
+	struct session_fork *f = (struct session_fork *)((char *)timer - offsetof(struct session_fork, next_group));
+	int err;
+
+	LOG(INFO, f->im->worker, "session", f->session->actor.id, "next-contacts begun=%u of=%u", f->begun, f->count);
+	(void)go_on(f, &err); /* those that ring already may still answer */
+}
+
+void session_fork_cancel(struct session_fork *f)
+{
+	f->is_over = true;
+	worker_disarm(f->im->worker, &f->next_group);
+	for (unsigned i = 0; i < f->count; i++)
+		if (f->branches[i].client && !f->branches[i].is_answered)
+			sip_client_cancel(f->branches[i].client);
+}
+
+void session_fork_leave(struct session *s)
+{
+	struct session_fork *f = s->fork;
+
+	if (!f)
+		return;
+	session_fork_cancel(f);
+	f->session = NULL;
+	s->fork = NULL;
+	if (!has_clients(f))
+		fork_free(f);
+}
+
+/* ---- a 2xx ---- */
+
+/* Its dialog, acknowledged.  NULL: no memory; it is repeated and we try again. */
+static struct sip_dialog *acknowledge(struct session_branch *branch, struct sip_client *client,
+	const struct sip_message *m, struct session_early **early, bool *is_whole)
+{
+	struct session_fork *f = branch->fork;
+	struct slice uri = session_branch_uri(branch);
+	struct sip_address to = { 0 };
+
+	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to))
+		return NULL; /* cannot be: the transaction layer read it */
+	*early = session_early_take(f, to.tag);
+	struct sip_dialog *dialog = *early ? (*early)->dialog :
+					     session_branch_dialog(branch, &session_dialog_events, NULL);
+	if (!dialog)
+		return NULL;
+	if (*early)
+		(*early)->dialog = NULL;
+	int err = sip_dialog_confirm(dialog, m);
+	*is_whole = err == 0;
+	if (err == EINVAL) /* nothing to go on with, but it has to end */
+		err = sip_dialog_confirm_anyhow(dialog, m, uri.n ? uri : to.uri);
+	if (err) {
+		sip_dialog_close(dialog);
+		return NULL;
+	}
+	session_acknowledge_in(dialog, client, m, branch->cseq);
+	return dialog;
+}
+
+/* Another one was faster, or nobody wants it any more: acknowledged and ended at once (RFC 3261 13.2.2.4). */
+static void end_stray(struct session_branch *branch, struct sip_client *client, const struct sip_message *m)
+{
+	struct session_fork *f = branch->fork;
+	struct session_early *early = NULL;
+	struct sip_client *bye;
+	bool is_whole;
+	struct sip_dialog *dialog = acknowledge(branch, client, m, &early, &is_whole);
+
+	if (early)
+		session_early_free(early);
+	if (!dialog)
+		return;
+	COUNT(&f->im->worker->counters, session_strays);
+	LOG(INFO, f->im->worker, "session", f->session ? f->session->actor.id : 0, "second-answer-ended");
+	(void)session_send_in(dialog, "BYE", SLICE_EMPTY, SLICE_EMPTY, NULL, NULL, &bye); /* nobody waits for it */
+	sip_dialog_close(dialog);
+}
+
+static bool is_repeated(const struct session *s, const struct sip_message *m)
+{
+	struct sip_address to;
+
+	return s && s->b.dialog && sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) &&
+	       slice_eq(to.tag, s->b.dialog->remote_tag);
+}
+
+static void settle(struct session_branch *branch)
+{
+	if (branch->is_answered)
+		return;
+	branch->is_answered = true;
+	branch->fork->waiting--;
+}
+
+/* Taken back, or refused, and the last one has said so. */
+static void end_if_cancelled(struct session *s)
+{
+	if (!s || s->state != SESSION_CANCELLED || s->fork->waiting)
+		return;
+	session_enter(s, SESSION_CLOSED, "refused");
+	session_free_if_done(s);
+}
+
+static void on_success(struct session_branch *branch, struct sip_client *client, const struct sip_message *m)
+{
+	struct session_fork *f = branch->fork;
+	struct session *s = f->session;
+	struct session_answer answer = { .response = m };
+
+	if (is_repeated(s, m)) { /* its ACK could not be sent, or kept */
+		session_acknowledge(&s->b, client, m, s->b.invite_cseq);
+		return;
+	}
+	if (!s || s->state != SESSION_INVITED || f->is_over) {
+		settle(branch);
+		end_stray(branch, client, m);
+		end_if_cancelled(s);
+		return;
+	}
+	s->b.dialog = acknowledge(branch, client, m, &answer.early, &answer.is_whole);
+	if (s->b.dialog) {
+		s->b.dialog->events = &session_dialog_events;
+		s->b.dialog->owner = &s->b;
+		s->b.invite_cseq = branch->cseq;
+		s->outgoing_flow = branch->flow;
+		settle(branch);
+		session_fork_cancel(f);
+		free(f->found);
+		f->found = NULL;
+		session_on_answer(s, &answer); /* it may be freed */
+	}
+	if (answer.early)
+		session_early_free(answer.early);
+}
+
+/* ---- no 2xx ---- */
+
+static void after_failure(struct session_fork *f)
+{
+	struct session *s = f->session;
+	int err;
+
+	if (!s || s->state != SESSION_INVITED || f->is_over) {
+		end_if_cancelled(s);
+		return;
+	}
+	if (f->best.status >= 600) /* nobody anywhere: RFC 3261 16.7 step 5 */
+		session_fork_cancel(f);
+	else if (f->waiting || go_on(f, &err))
+		return;
+	f->is_over = true;
+	tell_failure(f);
+}
+
+/* RFC 4028 7.3: once more, with the interval that he wants at least. */
+static bool retry_longer(struct session_branch *branch, struct sip_client *client, const struct sip_message *m)
+{
+	struct session_fork *f = branch->fork;
+	uint64_t sent_s = f->im->config->timers.session_expires_ms / 1000;
+	uint32_t least;
+
+	if (m->status != 422 || !f->session || f->session->state != SESSION_INVITED || f->is_over ||
+	    branch->session_expires_s || !sip_seconds_of(m, SIP_HDR_MIN_SE, &least) || least <= sent_s)
+		return false;
+	branch->session_expires_s = least;
+	branch->cseq = ++f->common->local_cseq;
+	if (session_send_invite(f->session, branch, &branch_events) != 0) {
+		branch->client = client;
+		return false;
+	}
+	sip_client_forget(client);
+	return true;
+}
+
+static void on_refused(struct session_branch *branch, struct sip_client *client, const struct sip_message *m)
+{
+	struct session_fork *f = branch->fork;
+
+	if (retry_longer(branch, client, m))
+		return;
+	session_early_forget(f, branch);
+	settle(branch);
+	remember_failure(f, m->status, REASON_REJECTED, m);
+	after_failure(f);
+}
+
+static void on_provisional(struct session_branch *branch, const struct sip_message *m)
+{
+	struct session *s = branch->fork->session;
+
+	if (!s || s->state != SESSION_INVITED || branch->fork->is_over)
+		return;
+	if (sip_items_have(m, SIP_HDR_REQUIRE, "100rel") && !session_early_receive(branch, m))
+		return;
+	if (m->status != 199) /* RFC 6228: the end of one early dialog; A's goes on with the others */
+		session_on_ringing(s, m);
+}
+
+static void on_branch_response(struct sip_client *client, const struct sip_message *m, void *arg)
+{
+	if (m->status < 200)
+		on_provisional(arg, m);
+	else if (m->status < 300)
+		on_success(arg, client, m);
+	else
+		on_refused(arg, client, m);
+}
+
+static void give_up(struct session_branch *branch, unsigned status, enum reason why)
+{
+	struct session_fork *f = branch->fork;
+
+	session_early_forget(f, branch);
+	settle(branch);
+	remember_failure(f, status, why, NULL);
+	after_failure(f);
+}
+
+static void on_branch_failed(struct sip_client *client, unsigned status, void *arg)
+{
+	/* the contact's flow is gone, or nobody is there: to the caller the user is not available */
+	give_up(arg, status == 503 ? 480 : status, status == 503 ? REASON_CONNECT_FAILED : REASON_TIMEOUT);
+}
+
+static void on_branch_gone(struct sip_client *client, void *arg)
+{
+	struct session_branch *branch = arg;
+	struct session_fork *f = branch->fork;
+
+	if (!branch->is_answered) /* a 2xx for which there was no memory, however often it came */
+		give_up(branch, 503, REASON_NO_MEMORY);
+	branch->client = NULL;
+	if (!has_clients(f))
+		fork_free(f);
+}
+
+static const struct sip_client_events branch_events = { on_branch_response, on_branch_failed, on_branch_gone };
