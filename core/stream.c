@@ -18,31 +18,13 @@
 #include "core/pool.h"
 
 #define NO_BUFFERS_PAUSE_MS 3  /* a few turns of a busy worker give blocks back in that time     */
-#define FREE_SMALL_MAX      256
-#define FREE_LARGE_MAX      64 /* 4 MiB per worker stay warm; beyond that malloc() is asked      */
 #define LAST_TURNS_MAX      1000 /* of stream_worker_free(), a millisecond each                  */
 
 enum { TOKEN_RECV = TOKEN_STREAM_FIRST, TOKEN_SEND, TOKEN_CONNECT };
 
-struct stream_buffer {
-	struct stream_buffer *next;
-	size_t start, end; /* what is queued of octets[]                                     */
-	size_t size;       /* of octets[]; tells small, large and exact buffers apart        */
-	char octets[];
-};
-
-#define SMALL_OCTETS (STREAM_BUFFER_SMALL - sizeof(struct stream_buffer))
-#define LARGE_OCTETS (STREAM_BUFFER_LARGE - sizeof(struct stream_buffer))
-
-/* Most recently used first: few hot buffers beat many cold ones (design.md 4). */
-struct free_list {
-	struct stream_buffer *first;
-	unsigned count;
-};
-
 struct streams {
 	struct pool pool;
-	struct free_list small, large;
+	struct send_buffers buffers;
 };
 
 static struct streams *streams_of(const struct worker *worker)
@@ -50,105 +32,14 @@ static struct streams *streams_of(const struct worker *worker)
 	return worker->streams;
 }
 
+static struct send_buffers *buffers_of(const struct stream *stream)
+{
+	return &streams_of(stream->worker)->buffers;
+}
+
 static ring_token token_of(const struct stream *stream, unsigned kind)
 {
 	return ring_token_of(kind, pool_slot(stream), pool_generation(stream));
-}
-
-/* ---- buffers ---- */
-
-static struct stream_buffer *take_free(struct free_list *list)
-{
-	struct stream_buffer *buffer = list->first;
-
-	if (buffer) {
-		list->first = buffer->next;
-		list->count--;
-	}
-	return buffer;
-}
-
-static struct stream_buffer *buffer_take(struct streams *streams, size_t size)
-{
-	struct stream_buffer *buffer = NULL;
-
-	if (size == SMALL_OCTETS)
-		buffer = take_free(&streams->small);
-	else if (size == LARGE_OCTETS)
-		buffer = take_free(&streams->large);
-	if (!buffer)
-		buffer = malloc(sizeof(*buffer) + size);
-	if (!buffer)
-		return NULL;
-	buffer->next = NULL;
-	buffer->start = buffer->end = 0;
-	buffer->size = size;
-	return buffer;
-}
-
-static bool put_free(struct free_list *list, unsigned max, struct stream_buffer *buffer)
-{
-	if (list->count == max)
-		return false;
-	buffer->next = list->first;
-	list->first = buffer;
-	list->count++;
-	return true;
-}
-
-static void buffer_give(struct streams *streams, struct stream_buffer *buffer)
-{
-	if (buffer->size == SMALL_OCTETS && put_free(&streams->small, FREE_SMALL_MAX, buffer))
-		return;
-	if (buffer->size == LARGE_OCTETS && put_free(&streams->large, FREE_LARGE_MAX, buffer))
-		return;
-	free(buffer);
-}
-
-static size_t room_of(const struct stream_buffer *buffer)
-{
-	return buffer ? buffer->size - buffer->end : 0;
-}
-
-static size_t octets_of(const struct stream_buffer *buffer)
-{
-	return buffer->end - buffer->start;
-}
-
-static void append(struct stream *stream, struct stream_buffer *buffer)
-{
-	if (stream->last)
-		stream->last->next = buffer;
-	else
-		stream->first = buffer;
-	stream->last = buffer;
-}
-
-static void drop_first(struct stream *stream)
-{
-	struct stream_buffer *buffer = stream->first;
-
-	stream->first = buffer->next;
-	if (!stream->first)
-		stream->last = NULL;
-	buffer_give(streams_of(stream->worker), buffer);
-}
-
-/* An idle stream holds no buffer; one in flight belongs to the ring. */
-static void drop_queue(struct stream *stream)
-{
-	struct stream_buffer *in_flight = stream->is_sending ? stream->first : NULL;
-	struct stream_buffer *next = in_flight ? in_flight->next : stream->first;
-
-	while (next) {
-		struct stream_buffer *buffer = next;
-		next = buffer->next;
-		buffer_give(streams_of(stream->worker), buffer);
-	}
-	stream->first = stream->last = in_flight;
-	stream->queued = in_flight ? octets_of(in_flight) : 0;
-	if (in_flight)
-		in_flight->next = NULL;
 }
 
 /* ---- the end ---- */
@@ -157,9 +48,9 @@ static void release(struct stream *stream)
 {
 	struct worker *worker = stream->worker;
 
-	assert(!stream->is_sending);
+	assert(!stream->queue.is_in_flight);
 	worker_disarm(worker, &stream->pause_timer);
-	drop_queue(stream);
+	send_queue_drop(&stream->queue, buffers_of(stream));
 	pool_give(&streams_of(worker)->pool, stream);
 	gauge_add(&worker->counters, GAUGE_connections, -1);
 	pool_gauge_set(&worker->counters, POOL_connections, pool_used(&streams_of(worker)->pool));
@@ -168,7 +59,7 @@ static void release(struct stream *stream)
 /* The worker's list of tasks holds a stream as the ring does. */
 static bool is_in_flight(const struct stream *stream)
 {
-	return stream->is_connecting || stream->is_receiving || stream->is_sending ||
+	return stream->is_connecting || stream->is_receiving || stream->queue.is_in_flight ||
 	       stream->flush_task.is_queued;
 }
 
@@ -199,11 +90,11 @@ static void give_up(struct stream *stream)
 
 	stream->has_ended = true;
 	worker_disarm(stream->worker, &stream->pause_timer);
-	drop_queue(stream);
+	send_queue_drop(&stream->queue, buffers_of(stream));
 	cancel_receive(stream);
 	if (stream->is_connecting)
 		ring->ops->cancel(ring, token_of(stream, TOKEN_CONNECT));
-	if (stream->is_sending)
+	if (stream->queue.is_in_flight)
 		ring->ops->cancel(ring, token_of(stream, TOKEN_SEND));
 	release_if_idle(stream);
 }
@@ -324,17 +215,11 @@ static void on_recv(struct worker *worker, const struct ring_completion *c)
 static void send_first(struct stream *stream)
 {
 	struct ring *ring = stream->worker->ring;
-	struct stream_buffer *buffer;
 
-	assert(!stream->is_sending); /* nobody but us starts a send */
-	if (!stream->is_connected || stream->queued == 0)
+	if (!stream->is_connected || stream->queue.octets == 0)
 		return;
-	while (octets_of(stream->first) == 0) /* reserved, nothing committed */
-		drop_first(stream);
-	buffer = stream->first;
-	stream->is_sending = true;
-	ring->ops->send(ring, stream->fd, buffer->octets + buffer->start, octets_of(buffer),
-		token_of(stream, TOKEN_SEND));
+	struct slice octets = send_queue_begin(&stream->queue, buffers_of(stream));
+	ring->ops->send(ring, stream->fd, octets.p, octets.n, token_of(stream, TOKEN_SEND));
 }
 
 static void flush(struct worker *worker, struct worker_task *task)
@@ -350,17 +235,8 @@ static void flush(struct worker *worker, struct worker_task *task)
 /* The ring submits after the turn, so waiting for its end costs nothing. */
 static void flush_later(struct stream *stream)
 {
-	if (stream->queued && !stream->is_sending && stream->is_connected && !stream->has_ended)
+	if (stream->queue.octets && !stream->queue.is_in_flight && stream->is_connected && !stream->has_ended)
 		worker_at_turn_end(stream->worker, &stream->flush_task);
-}
-
-static void take_off(struct stream *stream, size_t n)
-{
-	assert(n <= octets_of(stream->first));
-	stream->first->start += n;
-	stream->queued -= n;
-	if (octets_of(stream->first) == 0)
-		drop_first(stream);
 }
 
 /* Closing: everything is written, or it failed; else the next buffer. */
@@ -368,7 +244,7 @@ static void go_on_closing(struct stream *stream, bool has_failed)
 {
 	if (stream->has_ended)
 		release_if_idle(stream);
-	else if (has_failed || stream->queued == 0)
+	else if (has_failed || stream->queue.octets == 0)
 		give_up(stream);
 	else
 		flush_later(stream);
@@ -384,9 +260,7 @@ static void on_send(struct worker *worker, const struct ring_completion *c)
 		COUNT(&worker->counters, ring_late_completions);
 		return;
 	}
-	stream->is_sending = false;
-	if (c->result > 0)
-		take_off(stream, (size_t)c->result);
+	send_queue_end(&stream->queue, buffers_of(stream), c->result > 0 ? (size_t)c->result : 0);
 	if (stream->is_closing) {
 		go_on_closing(stream, has_failed);
 		return;
@@ -404,117 +278,25 @@ static void on_send(struct worker *worker, const struct ring_completion *c)
 		flush_later(stream);
 }
 
-/* A buffer for the end of the queue with room for `n` contiguous octets. */
-static struct stream_buffer *new_buffer(struct stream *stream, size_t n, bool is_empty)
-{
-	size_t size = is_empty && n <= SMALL_OCTETS ? SMALL_OCTETS : LARGE_OCTETS;
-
-	return buffer_take(streams_of(stream->worker), n > size ? n : size);
-}
-
-/* A chain of buffers for n octets; NULL: no memory. */
-static struct stream_buffer *new_chain(struct stream *stream, size_t n)
-{
-	struct stream_buffer *first = NULL, **end_of_chain = &first;
-	size_t covered = 0;
-
-	while (covered < n) {
-		size_t part = n - covered < LARGE_OCTETS ? n - covered : LARGE_OCTETS;
-		struct stream_buffer *buffer = new_buffer(stream, part, !stream->first && !first);
-		if (!buffer) {
-			while ((buffer = first)) {
-				first = buffer->next;
-				buffer_give(streams_of(stream->worker), buffer);
-			}
-			return NULL;
-		}
-		*end_of_chain = buffer;
-		end_of_chain = &buffer->next;
-		covered += buffer->size;
-	}
-	return first;
-}
-
-/* What began small and grows within a turn moves into a large buffer, so that it is one send after
- * all.  False: no memory. */
-static bool enlarge(struct stream *stream)
-{
-	struct stream_buffer *small = stream->first, *large;
-
-	if (!small || small->next || stream->is_sending || small->size != SMALL_OCTETS)
-		return true;
-	large = buffer_take(streams_of(stream->worker), LARGE_OCTETS);
-	if (!large)
-		return false;
-	large->end = octets_of(small);
-	memcpy(large->octets, small->octets + small->start, large->end);
-	drop_first(stream);
-	append(stream, large);
-	return true;
-}
-
-static size_t put(struct stream_buffer *buffer, struct slice octets)
-{
-	size_t n = octets.n < room_of(buffer) ? octets.n : room_of(buffer);
-
-	if (n)
-		memcpy(buffer->octets + buffer->end, octets.p, n);
-	buffer->end += n;
-	return n;
-}
-
 int stream_write(struct stream *stream, struct slice octets)
 {
-	struct stream_buffer *chain = NULL;
-	size_t room;
-
 	assert(!stream->is_closing);
-	if (octets.n == 0)
-		return 0;
-	if (octets.n > room_of(stream->last) && !enlarge(stream))
-		return ENOMEM;
-	room = room_of(stream->last);
-	if (octets.n > room) {
-		chain = new_chain(stream, octets.n - room);
-		if (!chain)
-			return ENOMEM;
-	}
-	stream->queued += octets.n;
-	if (room)
-		octets = slice_skip(octets, put(stream->last, octets));
-	while (chain) {
-		struct stream_buffer *buffer = chain;
-		chain = buffer->next;
-		buffer->next = NULL;
-		octets = slice_skip(octets, put(buffer, octets));
-		append(stream, buffer);
-	}
-	flush_later(stream);
-	return 0;
+	int err = send_queue_write(&stream->queue, buffers_of(stream), octets);
+
+	if (!err)
+		flush_later(stream);
+	return err;
 }
 
 char *stream_reserve(struct stream *stream, size_t n)
 {
-	struct stream_buffer *buffer;
-
 	assert(!stream->is_closing);
-	if (room_of(stream->last) < n && !enlarge(stream))
-		return NULL;
-	buffer = stream->last;
-	if (!buffer || room_of(buffer) < n) {
-		buffer = new_buffer(stream, n, !stream->first);
-		if (!buffer)
-			return NULL;
-		append(stream, buffer);
-	}
-	return buffer->octets + buffer->end;
+	return send_queue_reserve(&stream->queue, buffers_of(stream), n);
 }
 
 void stream_commit(struct stream *stream, size_t n)
 {
-	assert(stream->last && n <= room_of(stream->last));
-	stream->last->end += n;
-	stream->queued += n;
+	send_queue_commit(&stream->queue, n);
 	flush_later(stream);
 }
 
@@ -615,7 +397,7 @@ void stream_close(struct stream *stream, bool at_once)
 	stream->is_closing = true;
 	stream->events = NULL;
 	stream->owner = NULL;
-	if (at_once || stream->has_ended || stream->queued == 0) {
+	if (at_once || stream->has_ended || stream->queue.octets == 0) {
 		give_up(stream);
 		return;
 	}
@@ -629,7 +411,7 @@ int stream_detach(struct stream *stream)
 	int fd = stream->fd;
 
 	assert(!stream->is_closing);
-	if (stream->queued || is_in_flight(stream))
+	if (stream->queue.octets || is_in_flight(stream))
 		return -EBUSY;
 	release(stream);
 	return fd;
@@ -708,7 +490,6 @@ static void forget_tasks(struct worker *worker)
 void stream_worker_free(struct worker *worker)
 {
 	struct streams *streams = streams_of(worker);
-	struct stream_buffer *buffer;
 
 	if (!streams)
 		return;
@@ -723,8 +504,7 @@ void stream_worker_free(struct worker *worker)
 	for (unsigned i = 0; i < LAST_TURNS_MAX && pool_used(&streams->pool); i++)
 		last_turn(worker);
 	pool_free(&streams->pool);
-	while ((buffer = take_free(&streams->small)) || (buffer = take_free(&streams->large)))
-		free(buffer);
+	send_buffers_free(&streams->buffers);
 	free(streams);
 	worker->streams = NULL;
 }

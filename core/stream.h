@@ -14,10 +14,11 @@
 #define CORE_STREAM_H
 
 #include "core/ring.h"
+#include "core/send_queue.h"
 #include "core/worker.h"
 
-#define STREAM_BUFFER_SMALL (4 * 1024)  /* the first of an empty queue: an idle peer's answer   */
-#define STREAM_BUFFER_LARGE (64 * 1024) /* the following ones: bulk goes out in large sends     */
+#define STREAM_BUFFER_SMALL SEND_BUFFER_SMALL
+#define STREAM_BUFFER_LARGE SEND_BUFFER_LARGE
 #define STREAM_LINGER_MS    5000        /* how long stream_close() tries to write what is queued */
 
 struct stream;
@@ -40,8 +41,6 @@ enum stream_receive {
 	STREAM_MULTISHOT, /* armed once                                      */
 };
 
-struct stream_buffer;
-
 struct stream {
 	const struct stream_events *events;
 	void *owner;             /* the layer above; NULL after stream_close()      */
@@ -49,12 +48,11 @@ struct stream {
 	int fd;
 	struct sockaddr_storage peer;
 	enum stream_receive receive;
-	size_t queued;           /* octets written by the layer, not yet sent       */
 	/* ---- private ---- */
-	struct stream_buffer *first, *last; /* first is in flight while is_sending  */
+	struct send_queue queue; /* written by the layer, not yet sent              */
 	struct worker_task flush_task;
 	struct timer pause_timer; /* after -ENOBUFS, and the linger of a close       */
-	bool is_connecting, is_connected, is_receiving, is_sending, is_closing, is_cancelled, has_ended;
+	bool is_connecting, is_connected, is_receiving, is_closing, is_cancelled, has_ended;
 };
 
 /* Per worker, before it runs: registers the stream's completions.  0 or ENOMEM. */
@@ -81,7 +79,7 @@ void stream_commit(struct stream *stream, size_t n);
 
 static inline size_t stream_queued(const struct stream *stream)
 {
-	return stream->queued;
+	return stream->queue.octets;
 }
 
 /* No events from here on.  What is queued is still written, for STREAM_LINGER_MS at most, unless
