@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/pool.h"
+#include "core/stream_tls.h"
 
 #define NO_BUFFERS_PAUSE_MS 3  /* a few turns of a busy worker give blocks back in that time     */
 #define LAST_TURNS_MAX      1000 /* of stream_worker_free(), a millisecond each                  */
@@ -25,6 +26,7 @@ enum { TOKEN_RECV = TOKEN_STREAM_FIRST, TOKEN_SEND, TOKEN_CONNECT };
 struct streams {
 	struct pool pool;
 	struct send_buffers buffers;
+	char *plain; /* one record at a time; NULL until the first stream with TLS */
 };
 
 static struct streams *streams_of(const struct worker *worker)
@@ -42,14 +44,33 @@ static ring_token token_of(const struct stream *stream, unsigned kind)
 	return ring_token_of(kind, pool_slot(stream), pool_generation(stream));
 }
 
+/* The queue that the socket is written from. */
+static struct send_queue *outgoing(struct stream *stream)
+{
+	return stream->tls ? &stream->tls->out : &stream->queue;
+}
+
+static bool has_to_send(const struct stream *stream)
+{
+	return stream->tls ? stream_tls_has_work(stream->tls) : stream->queue.octets > 0;
+}
+
+size_t stream_queued(const struct stream *stream)
+{
+	return stream->queue.octets + (stream->tls ? stream->tls->out.octets : 0);
+}
+
 /* ---- the end ---- */
 
 static void release(struct stream *stream)
 {
 	struct worker *worker = stream->worker;
 
-	assert(!stream->queue.is_in_flight);
+	assert(!outgoing(stream)->is_in_flight);
 	worker_disarm(worker, &stream->pause_timer);
+	if (stream->tls)
+		stream_tls_free(stream->tls, true);
+	stream->tls = NULL;
 	send_queue_drop(&stream->queue, buffers_of(stream));
 	pool_give(&streams_of(worker)->pool, stream);
 	gauge_add(&worker->counters, GAUGE_connections, -1);
@@ -57,9 +78,9 @@ static void release(struct stream *stream)
 }
 
 /* The worker's list of tasks holds a stream as the ring does. */
-static bool is_in_flight(const struct stream *stream)
+static bool is_in_flight(struct stream *stream)
 {
-	return stream->is_connecting || stream->is_receiving || stream->queue.is_in_flight ||
+	return stream->is_connecting || stream->is_receiving || outgoing(stream)->is_in_flight ||
 	       stream->flush_task.is_queued;
 }
 
@@ -91,10 +112,11 @@ static void give_up(struct stream *stream)
 	stream->has_ended = true;
 	worker_disarm(stream->worker, &stream->pause_timer);
 	send_queue_drop(&stream->queue, buffers_of(stream));
+	send_queue_drop(outgoing(stream), buffers_of(stream));
 	cancel_receive(stream);
 	if (stream->is_connecting)
 		ring->ops->cancel(ring, token_of(stream, TOKEN_CONNECT));
-	if (stream->queue.is_in_flight)
+	if (outgoing(stream)->is_in_flight)
 		ring->ops->cancel(ring, token_of(stream, TOKEN_SEND));
 	release_if_idle(stream);
 }
@@ -104,6 +126,8 @@ static void end(struct stream *stream, int err)
 {
 	assert(!stream->has_ended); /* see find_open() */
 	stream->has_ended = true;
+	if (stream->tls)
+		worker_disarm(stream->worker, &stream->tls->deadline);
 	cancel_receive(stream);
 	stream->events->on_end(stream, err);
 }
@@ -117,6 +141,8 @@ static struct stream *find_open(struct worker *worker, ring_token token)
 	return stream && !stream->is_closing && !stream->has_ended ? stream : NULL;
 }
 
+static void flush_later(struct stream *stream);
+
 /* ---- receiving ---- */
 
 static void start_receive(struct stream *stream)
@@ -124,11 +150,13 @@ static void start_receive(struct stream *stream)
 	struct ring *ring = stream->worker->ring;
 	bool must_wait = !stream->is_connected || stream->is_receiving || stream->has_ended ||
 			 timer_is_armed(&stream->pause_timer); /* also the linger, see below */
+	/* a handshake does not wait for the layer above, and one that failed is read until its alert is out */
+	bool is_own = stream->tls && (!stream->tls->is_ready || stream->tls->has_failed);
 
-	if (must_wait || stream->receive == STREAM_PAUSED)
+	if (must_wait || (stream->receive == STREAM_PAUSED && !is_own))
 		return;
 	stream->is_receiving = true;
-	ring->ops->recv(ring, stream->fd, stream->receive == STREAM_MULTISHOT,
+	ring->ops->recv(ring, stream->fd, stream->receive == STREAM_MULTISHOT && !is_own,
 		token_of(stream, TOKEN_RECV));
 }
 
@@ -148,13 +176,84 @@ void stream_set_receive(struct stream *stream, enum stream_receive receive)
 	start_receive(stream);
 }
 
+static void on_deadline(struct timer *timer)
+{
+	struct stream_tls *t = (struct stream_tls *)((char *)timer - offsetof(struct stream_tls, deadline));
+
+	if (!t->has_failed)
+		stream_tls_refused(t, REASON_TLS_TIMEOUT, "handshake not over in time");
+	end(t->stream, EPROTO);
+}
+
+/* TLS wants no more of it: on_end comes when the alert has been sent. */
+static void fail(struct stream *stream, enum reason why, const char *text)
+{
+	stream_tls_refused(stream->tls, why, text);
+	stream->tls->has_failed = true;
+	if (!has_to_send(stream)) {
+		end(stream, EPROTO);
+		return;
+	}
+	worker_arm(stream->worker, &stream->tls->deadline, STREAM_LINGER_MS, on_deadline);
+	flush_later(stream);
+}
+
+/* One step.  False: nothing more can be read, or the stream is gone. */
+static bool decrypt_some(struct stream *stream)
+{
+	struct stream_tls *t = stream->tls;
+	char *plain = streams_of(stream->worker)->plain;
+	size_t n = 0;
+
+	switch (tls_read(t->tls, plain, TLS_PLAIN_MAX, &n)) {
+	case TLS_MORE:
+		return false;
+	case TLS_READY:
+		stream_tls_ready(t);
+		if (tls_is_client(t->tls))
+			stream->events->on_connected(stream);
+		return true;
+	case TLS_DATA:
+		stream->events->on_data(stream, slice_of(plain, n));
+		return true;
+	case TLS_CLOSED:
+		end(stream, 0);
+		return false;
+	case TLS_BAD:
+		fail(stream, t->is_ready ? REASON_TLS_RECORD : REASON_TLS_HANDSHAKE, tls_error(t->tls));
+		return false;
+	}
+	return false;
+}
+
+static void decrypt(struct stream *stream, struct slice data)
+{
+	struct worker *worker = stream->worker;
+	ring_token token = token_of(stream, TOKEN_RECV);
+
+	if (stream->tls->has_failed)
+		return;
+	tls_feed(stream->tls->tls, data);
+	while (decrypt_some(stream) && find_open(worker, token) && !stream->tls->has_failed)
+		;
+	stream = stream_find(worker, ring_token_slot(token), ring_token_generation(token));
+	if (!stream)
+		return;
+	tls_feed(stream->tls->tls, SLICE_EMPTY); /* of a stream that was closed meanwhile; its block goes home */
+	if (!stream->is_closing)
+		flush_later(stream);
+}
+
 /* All that a peer sends comes through here. */
 static void on_received(struct worker *worker, const struct ring_completion *c)
 {
 	struct stream *stream = find_open(worker, c->token);
 
 	if (stream && c->result > 0) {
-		stream->events->on_data(stream, c->data);
+		if (stream->tls)
+			decrypt(stream, c->data);
+		else
+			stream->events->on_data(stream, c->data);
 		stream = find_open(worker, c->token);
 	}
 	if (c->block)
@@ -212,13 +311,35 @@ static void on_recv(struct worker *worker, const struct ring_completion *c)
 
 /* ---- sending ---- */
 
+/* False: TLS failed, and the stream with it. */
+static bool encrypt(struct stream *stream)
+{
+	int err = stream->tls ? stream_tls_encrypt(stream->tls) : 0;
+
+	if (!err)
+		return true;
+	stream_tls_refused(stream->tls, REASON_TLS_RECORD, tls_error(stream->tls->tls));
+	stream->tls->has_failed = true;
+	if (stream->is_closing)
+		give_up(stream);
+	else
+		end(stream, EPROTO);
+	return false;
+}
+
 static void send_first(struct stream *stream)
 {
 	struct ring *ring = stream->worker->ring;
+	struct send_queue *queue = outgoing(stream);
 
-	if (!stream->is_connected || stream->queue.octets == 0)
+	if (!stream->is_connected || !has_to_send(stream) || !encrypt(stream))
 		return;
-	struct slice octets = send_queue_begin(&stream->queue, buffers_of(stream));
+	if (queue->octets == 0) { /* TLS had nothing to say at its end */
+		if (stream->is_closing)
+			give_up(stream);
+		return;
+	}
+	struct slice octets = send_queue_begin(queue, buffers_of(stream));
 	ring->ops->send(ring, stream->fd, octets.p, octets.n, token_of(stream, TOKEN_SEND));
 }
 
@@ -235,7 +356,7 @@ static void flush(struct worker *worker, struct worker_task *task)
 /* The ring submits after the turn, so waiting for its end costs nothing. */
 static void flush_later(struct stream *stream)
 {
-	if (stream->queue.octets && !stream->queue.is_in_flight && stream->is_connected && !stream->has_ended)
+	if (has_to_send(stream) && !outgoing(stream)->is_in_flight && stream->is_connected && !stream->has_ended)
 		worker_at_turn_end(stream->worker, &stream->flush_task);
 }
 
@@ -244,7 +365,7 @@ static void go_on_closing(struct stream *stream, bool has_failed)
 {
 	if (stream->has_ended)
 		release_if_idle(stream);
-	else if (has_failed || stream->queue.octets == 0)
+	else if (has_failed || !has_to_send(stream))
 		give_up(stream);
 	else
 		flush_later(stream);
@@ -260,7 +381,7 @@ static void on_send(struct worker *worker, const struct ring_completion *c)
 		COUNT(&worker->counters, ring_late_completions);
 		return;
 	}
-	send_queue_end(&stream->queue, buffers_of(stream), c->result > 0 ? (size_t)c->result : 0);
+	send_queue_end(outgoing(stream), buffers_of(stream), c->result > 0 ? (size_t)c->result : 0);
 	if (stream->is_closing) {
 		go_on_closing(stream, has_failed);
 		return;
@@ -269,6 +390,13 @@ static void on_send(struct worker *worker, const struct ring_completion *c)
 		return;
 	if (has_failed) {
 		end(stream, -c->result);
+		return;
+	}
+	if (stream->tls && stream->tls->has_failed) {
+		if (!has_to_send(stream))
+			end(stream, EPROTO);
+		else
+			flush_later(stream);
 		return;
 	}
 	if (c->result > 0)
@@ -356,6 +484,34 @@ struct stream *stream_connect(struct worker *worker, const struct sockaddr_stora
 	return stream;
 }
 
+int stream_secure(struct stream *stream, struct tls *tls, uint64_t handshake_ms)
+{
+	struct streams *streams = streams_of(stream->worker);
+
+	assert(!stream->tls && !stream->is_receiving && stream_queued(stream) == 0);
+	if (!streams->plain && !(streams->plain = malloc(TLS_PLAIN_MAX)))
+		return ENOMEM;
+	stream->tls = stream_tls_make(stream, tls, &streams->buffers);
+	if (!stream->tls)
+		return ENOMEM;
+	stream->tls->handshake_ms = handshake_ms;
+	if (stream->is_connected && !stream->tls->is_ready)
+		worker_arm(stream->worker, &stream->tls->deadline, handshake_ms, on_deadline);
+	start_receive(stream);
+	return 0;
+}
+
+struct tls *stream_tls_of(const struct stream *stream)
+{
+	return stream->tls ? stream->tls->tls : NULL;
+}
+
+static void begin_handshake(struct stream *stream)
+{
+	worker_arm(stream->worker, &stream->tls->deadline, stream->tls->handshake_ms, on_deadline);
+	decrypt(stream, SLICE_EMPTY);
+}
+
 static void on_connect(struct worker *worker, const struct ring_completion *c)
 {
 	struct stream *stream = stream_find(worker, ring_token_slot(c->token),
@@ -376,7 +532,10 @@ static void on_connect(struct worker *worker, const struct ring_completion *c)
 		end(stream, -c->result);
 		return;
 	}
-	stream->events->on_connected(stream);
+	if (stream->tls)
+		begin_handshake(stream);
+	else
+		stream->events->on_connected(stream);
 	stream = find_open(worker, c->token);
 	if (stream) {
 		start_receive(stream);
@@ -397,7 +556,10 @@ void stream_close(struct stream *stream, bool at_once)
 	stream->is_closing = true;
 	stream->events = NULL;
 	stream->owner = NULL;
-	if (at_once || stream->has_ended || stream->queue.octets == 0) {
+	if (stream->tls)
+		worker_disarm(stream->worker, &stream->tls->deadline);
+	/* a handshake that is not over never will be: what is read from here on is forgotten */
+	if (at_once || stream->has_ended || !has_to_send(stream) || (stream->tls && !stream->tls->is_ready)) {
 		give_up(stream);
 		return;
 	}
@@ -411,8 +573,11 @@ int stream_detach(struct stream *stream)
 	int fd = stream->fd;
 
 	assert(!stream->is_closing);
-	if (stream->queue.octets || is_in_flight(stream))
+	if (stream_queued(stream) || is_in_flight(stream) || (stream->tls && tls_has_input(stream->tls->tls)))
 		return -EBUSY;
+	if (stream->tls)
+		stream_tls_free(stream->tls, false);
+	stream->tls = NULL;
 	release(stream);
 	return fd;
 }
@@ -439,6 +604,13 @@ unsigned stream_count(const struct worker *worker)
 	return pool_used(&streams_of(worker)->pool);
 }
 
+static void on_tls_set(struct worker *worker, struct msg *msg)
+{
+	tls_set_drop(worker->tls);
+	worker->tls = ((struct stream_tls_set *)msg)->set;
+	free(msg);
+}
+
 int stream_worker_init(struct worker *worker, unsigned streams_max)
 {
 	struct streams *streams = calloc(1, sizeof(*streams));
@@ -453,6 +625,7 @@ int stream_worker_init(struct worker *worker, unsigned streams_max)
 	worker->on_completion[TOKEN_RECV] = on_recv;
 	worker->on_completion[TOKEN_SEND] = on_send;
 	worker->on_completion[TOKEN_CONNECT] = on_connect;
+	worker->on_message[MSG_TLS_SET] = on_tls_set;
 	return 0;
 }
 
@@ -505,6 +678,7 @@ void stream_worker_free(struct worker *worker)
 		last_turn(worker);
 	pool_free(&streams->pool);
 	send_buffers_free(&streams->buffers);
+	free(streams->plain);
 	free(streams);
 	worker->streams = NULL;
 }

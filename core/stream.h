@@ -22,6 +22,9 @@
 #define STREAM_LINGER_MS    5000        /* how long stream_close() tries to write what is queued */
 
 struct stream;
+struct stream_tls;
+struct tls;
+struct tls_set;
 
 struct stream_events {
 	/* The connect of stream_connect() succeeded. */
@@ -51,6 +54,7 @@ struct stream {
 	/* ---- private ---- */
 	struct send_queue queue; /* written by the layer, not yet sent              */
 	struct worker_task flush_task;
+	struct stream_tls *tls;  /* NULL: octets go as they are                      */
 	struct timer pause_timer; /* after -ENOBUFS, and the linger of a close       */
 	bool is_connecting, is_connected, is_receiving, is_closing, is_cancelled, has_ended;
 };
@@ -65,6 +69,16 @@ struct stream *stream_adopt(struct worker *worker, int fd, const struct stream_e
 struct stream *stream_connect(struct worker *worker, const struct sockaddr_storage *to,
 	const struct stream_events *events, void *owner);
 
+/*
+ * TLS from here on: right after stream_adopt() or stream_connect(), before anything is read or written.
+ * What the layer writes and reads is plaintext; on_connected comes after the handshake.  One that is not
+ * over in `handshake_ms` ends the stream, as does anything else that TLS does not like: counted and logged
+ * here, on_end with EPROTO.  Takes `tls` over on success; ENOMEM.
+ */
+int stream_secure(struct stream *stream, struct tls *tls, uint64_t handshake_ms);
+/* NULL: without TLS. */
+struct tls *stream_tls_of(const struct stream *stream);
+
 /* Takes effect at once for PAUSED in that no further receive is started; what a cancelled multishot
  * still delivers comes as on_data. */
 void stream_set_receive(struct stream *stream, enum stream_receive receive);
@@ -77,17 +91,16 @@ int stream_write(struct stream *stream, struct slice octets);
 char *stream_reserve(struct stream *stream, size_t n);
 void stream_commit(struct stream *stream, size_t n);
 
-static inline size_t stream_queued(const struct stream *stream)
-{
-	return stream->queue.octets;
-}
+/* Ciphertext that waits is counted too. */
+size_t stream_queued(const struct stream *stream);
 
-/* No events from here on.  What is queued is still written, for STREAM_LINGER_MS at most, unless
+/* No events from here on.  What is queued is still written, with TLS and then close_notify, for STREAM_LINGER_MS at most, unless
  * `at_once`; then the descriptor is closed and the memory given back. */
 void stream_close(struct stream *stream, bool at_once);
 
 /* Hand-over to another worker: the descriptor, or -EBUSY while something is queued or in flight (set
- * STREAM_PAUSED first and try again from on_data).  On success the stream is gone. */
+ * STREAM_PAUSED first and try again from on_data).  On success the stream is gone, and what stream_tls_of()
+ * said before is the caller's. */
 int stream_detach(struct stream *stream);
 
 /* The stream's name for flows: worker-local slot and generation, and back. */
@@ -96,5 +109,11 @@ uint32_t stream_generation(const struct stream *stream);
 struct stream *stream_find(struct worker *worker, uint32_t slot, uint32_t generation);
 
 unsigned stream_count(const struct worker *worker);
+
+/* The certificates that new connections of the worker use: worker->tls, replaced by this message. */
+struct stream_tls_set {
+	struct msg msg;      /* MSG_TLS_SET */
+	struct tls_set *set; /* a reference that the worker takes over */
+};
 
 #endif

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/stream.h"
+#include "core/tls.h"
+
 int worker_init(struct worker *worker, unsigned index, struct worker_group *group)
 {
 	memset(worker, 0, sizeof(*worker));
@@ -30,9 +33,14 @@ void worker_free(struct worker *worker)
 	struct msg *msg;
 
 	/* on their way when the others stopped; MSG_WORKER_STOP is not from the heap */
-	while ((msg = mailbox_take(&worker->mailbox)))
+	while ((msg = mailbox_take(&worker->mailbox))) {
+		if (msg->kind == MSG_TLS_SET)
+			tls_set_drop(((struct stream_tls_set *)msg)->set);
 		if (msg->kind != MSG_WORKER_STOP)
 			free(msg);
+	}
+	tls_set_drop(worker->tls);
+	worker->tls = NULL;
 	if (worker->ring)
 		worker->ring->ops->destroy(worker->ring);
 	worker->ring = NULL;

@@ -34,6 +34,7 @@ enum {
 enum {
 	MSG_WORKER_STOP = 1,
 	MSG_CREDIT = 2, /* a message whose only purpose was the credit it brings home */
+	MSG_TLS_SET = 3, /* main: struct stream_tls_set, the certificates were read again */
 	MSG_SIP_FIRST = 16,
 	MSG_MSRP_FIRST = 48,
 	MSG_ACTORS_FIRST = 80,
@@ -41,6 +42,7 @@ enum {
 };
 
 struct worker;
+struct tls_set;
 typedef void (*worker_completion_handler)(struct worker *, const struct ring_completion *);
 typedef void (*worker_message_handler)(struct worker *, struct msg *);
 
@@ -76,6 +78,7 @@ struct worker {
 
 	/* each layer's own per-worker state */
 	void *streams;
+	struct tls_set *tls; /* NULL: no certificates */
 	void *sip;
 	void *dialogs;
 	void *msrp;
