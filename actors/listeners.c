@@ -104,12 +104,23 @@ static void say_failed(const struct listen_options *listen, int err)
 	LOG(ERROR, NULL, "listen", 0, "cannot-listen address=%s error=\"%s\"", listen->address, strerror(err));
 }
 
-static int open_sip(struct im_server *server, const struct listen_options *listen, unsigned workers)
+/* The entry of tls that a listener names: the configuration made sure that it is there. */
+static unsigned tls_entry(const struct config *config, const struct listen_options *listen)
+{
+	unsigned i = 0;
+
+	while (listen->tls && i < config->tls.count && strcmp(config->tls.list[i].name, listen->tls) != 0)
+		i++;
+	return i;
+}
+
+static int open_sip(struct im_server *server, const struct listen_options *listen, unsigned tls, unsigned workers)
 {
 	if (server->sip.listener_count == SIP_LISTENERS_MAX)
 		return E2BIG;
 	struct sip_listener *l = &server->sip.listeners[server->sip.listener_count];
 	l->proto = listen->proto;
+	l->tls = tls;
 	l->role = listen->role;
 	l->bound = listen->bind;
 	if (listen->advertise)
@@ -120,12 +131,13 @@ static int open_sip(struct im_server *server, const struct listen_options *liste
 	return err;
 }
 
-static int open_msrp(struct im_server *server, const struct listen_options *listen, unsigned workers)
+static int open_msrp(struct im_server *server, const struct listen_options *listen, unsigned tls, unsigned workers)
 {
 	if (server->msrp.listener_count == MSRP_LISTENERS_MAX)
 		return E2BIG;
 	struct msrp_listener *l = &server->msrp.listeners[server->msrp.listener_count];
 	l->proto = listen->proto;
+	l->tls = tls;
 	l->bound = listen->bind;
 	l->per_worker_ports = listen->per_worker_ports;
 	if (listen->advertise)
@@ -144,14 +156,12 @@ int listeners_open(struct im_server *server, const struct config *config, unsign
 		switch (listen->proto) {
 		case LISTEN_UDP:
 		case LISTEN_TCP:
-			err = open_sip(server, listen, workers);
+		case LISTEN_TLS:
+			err = open_sip(server, listen, tls_entry(config, listen), workers);
 			break;
 		case LISTEN_MSRP:
-			err = open_msrp(server, listen, workers);
-			break;
-		case LISTEN_TLS:
-		case LISTEN_MSRPS: /* the configuration refuses them until they are built */
-			err = ENOTSUP;
+		case LISTEN_MSRPS:
+			err = open_msrp(server, listen, tls_entry(config, listen), workers);
 			break;
 		case LISTEN_HTTP:
 			break;

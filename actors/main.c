@@ -19,7 +19,7 @@ static void block_signals(sigset_t *handled)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
-static void wait_for_end(const sigset_t *handled)
+static void wait_for_end(struct server *server, const sigset_t *handled)
 {
 	for (;;) {
 		int which = 0;
@@ -27,7 +27,7 @@ static void wait_for_end(const sigset_t *handled)
 			continue;
 		if (which != SIGHUP)
 			return;
-		LOG(WARN, NULL, "config", 0, "reload-refused reason=\"not built yet: restart to change the configuration\"");
+		server_reload(server);
 	}
 }
 
@@ -60,7 +60,7 @@ static int serve(struct config *config)
 		return EXIT_RUNTIME;
 	server_print_ready(server, stderr);
 	(void)log_start(); /* without its thread, lines are written at once */
-	wait_for_end(&handled);
+	wait_for_end(server, &handled);
 	server_drain(server);
 	server_stop(server);
 	LOG(INFO, NULL, "server", 0, "stopped");

@@ -182,7 +182,8 @@ unsigned outgoing_final_status(unsigned status)
 struct sip_flow outgoing_flow(const struct im *im, const struct sip_target *target)
 {
 	struct sip_flow flow = { .protocol = (uint8_t)target->protocol };
-	enum listen_proto wanted = target->protocol == SIP_UDP ? LISTEN_UDP : LISTEN_TCP;
+	enum listen_proto wanted = target->protocol == SIP_UDP ? LISTEN_UDP :
+		target->protocol == SIP_TCP ? LISTEN_TCP : LISTEN_TLS;
 
 	if (target->has_flow)
 		return target->flow;

@@ -29,7 +29,7 @@ struct asked {
 
 struct sip_target im_next_hop(const struct im *im)
 {
-	struct sip_target target = { .address = im->server->next_hop };
+	struct sip_target target = { .address = im->server->next_hop, .name = im->config->core.hop.host };
 
 	switch (im->config->core.hop.transport) {
 	case NEXT_HOP_UDP:

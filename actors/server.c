@@ -13,6 +13,7 @@
 #include "actors/http.h"
 #include "actors/listeners.h"
 #include "actors/store_actor.h"
+#include "config/tls_files.h"
 #include "core/log.h"
 #include "core/minted.h"
 #include "core/peer_count.h"
@@ -46,6 +47,7 @@ struct server {
 	unsigned http_count;
 	atomic_bool is_ready;
 	struct counters *counters[WORKERS_MAX + 1]; /* of the workers, and of the store */
+	struct tls_set *tls; /* what workers got last; NULL: no certificates */
 };
 
 /* ---- one worker ---- */
@@ -60,6 +62,8 @@ static int worker_begin(struct server *server, struct worker *worker)
 	if (err)
 		return err;
 	worker_use_ring(worker, ring);
+	if (server->tls)
+		worker->tls = tls_set_share(server->tls);
 	if ((err = stream_worker_init(worker, IM_CONNECTIONS_MAX)) ||
 	    (err = sip_dialogs_init(worker, server->config->limits.sessions * 3)) ||
 	    (err = im_worker_init(worker, &server->im)))
@@ -114,6 +118,60 @@ static void *run_worker(void *arg)
 	}
 	worker_free(t->worker);
 	return NULL;
+}
+
+/* ---- certificates ---- */
+
+struct complaints {
+	unsigned count;
+	char first[500];
+};
+
+static void on_complaint(void *arg, unsigned entry, const char *key, const char *text)
+{
+	struct complaints *c = arg;
+
+	if (c->count++ == 0)
+		snprintf(c->first, sizeof(c->first), "tls[%u].%s: %s", entry, key, text);
+}
+
+/* 0, or an errno after saying on the log what is wrong. */
+static int read_certificates(struct server *server, struct tls_set **set)
+{
+	struct complaints complaints = { 0 };
+	int err = config_tls_open(set, server->config, on_complaint, &complaints);
+
+	if (err)
+		LOG(ERROR, NULL, "tls", 0, "certificates-refused error=\"%s\" more=%u",
+			complaints.count ? complaints.first : strerror(err), complaints.count ? complaints.count - 1 : 0);
+	return err;
+}
+
+void server_reload(struct server *server)
+{
+	struct stream_tls_set *news[WORKERS_MAX];
+	struct tls_set *set;
+	unsigned i;
+
+	LOG(WARN, NULL, "config", 0, "reload only=certificates reason=\"other keys take a restart\"");
+	if (read_certificates(server, &set) != 0 || !set)
+		return;
+	for (i = 0; i < server->group.count && (news[i] = calloc(1, sizeof(*news[i]))); i++)
+		*news[i] = (struct stream_tls_set){ .msg.kind = MSG_TLS_SET, .set = tls_set_share(set) };
+	if (i < server->group.count) { /* all of the workers or none */
+		LOG(ERROR, NULL, "tls", 0, "certificates-refused error=\"%s\" more=0", strerror(ENOMEM));
+		while (i-- > 0) {
+			tls_set_drop(set);
+			free(news[i]);
+		}
+		tls_set_drop(set);
+		return;
+	}
+	for (i = 0; i < server->group.count; i++)
+		worker_post_from_outside(&server->group, i, &news[i]->msg);
+	tls_set_drop(server->tls);
+	server->tls = set;
+	LOG(INFO, NULL, "tls", 0, "certificates-read entries=%u", server->config->tls.count);
 }
 
 /* ---- start ---- */
@@ -285,7 +343,8 @@ int server_start(struct server **out, struct config *config)
 		LOG(ERROR, NULL, "server", 0, "no-digest error=\"OpenSSL offers no SHA-256\"");
 		return err;
 	}
-	if ((err = open_store(server)) || (err = resolve_next_hop(server)) || (err = listeners_open(&server->im, config, server->group.count)) ||
+	if ((err = open_store(server)) || (err = read_certificates(server, &server->tls)) || (err = resolve_next_hop(server)) ||
+	    (err = listeners_open(&server->im, config, server->group.count)) ||
 	    (err = listeners_name_home(&server->im, config)) || (err = open_http(server)) ||
 	    (err = start_threads(server)))
 		return err;
@@ -319,12 +378,14 @@ void server_print_ready(const struct server *server, FILE *out)
 	for (unsigned i = 0; i < server->im.sip.listener_count; i++) {
 		const struct sip_listener *l = &server->im.sip.listeners[i];
 		buffer_str(&line, i ? "" : " sip=");
-		put_entry(&line, &is_first, l->proto == LISTEN_UDP ? "udp:" : "tcp:", &l->bound, l->role);
+		put_entry(&line, &is_first, l->proto == LISTEN_UDP ? "udp:" : l->proto == LISTEN_TCP ? "tcp:" : "tls:",
+			&l->bound, l->role);
 	}
 	is_first = true;
 	for (unsigned i = 0; i < server->im.msrp.listener_count; i++) {
+		const struct msrp_listener *l = &server->im.msrp.listeners[i];
 		buffer_str(&line, i ? "" : " msrp=");
-		put_entry(&line, &is_first, "tcp:", &server->im.msrp.listeners[i].bound, ROLE_BOTH);
+		put_entry(&line, &is_first, l->proto == LISTEN_MSRP ? "tcp:" : "tls:", &l->bound, ROLE_BOTH);
 	}
 	is_first = true;
 	for (unsigned i = 0; i < server->http_count; i++) {
@@ -403,6 +464,7 @@ void server_stop(struct server *server)
 	listeners_close(&server->im, server->group.count);
 	for (unsigned i = 0; i < server->group.count; i++)
 		free(server->threads[i].worker);
+	tls_set_drop(server->tls);
 	for (unsigned i = 0; i < server->im.sip.home.literal_count; i++)
 		free((char *)server->im.sip.home.literals[i].host.p);
 	free((void *)server->im.sip.home.literals);

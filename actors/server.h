@@ -18,6 +18,10 @@ int server_start(struct server **out, struct config *config);
 /* The line that tools wait for (design.md 8), with the real ports. */
 void server_print_ready(const struct server *server, FILE *out);
 
+/* SIGHUP: certificates and keys are read again, for connections that begin from now on.  What is wrong with
+ * them goes to the log, and all stay as they were. */
+void server_reload(struct server *server);
+
 /* No new work; returns when nothing is left, or when runtime.drain is over and the sessions that were
  * left got their BYE, or at once when a second SIGTERM or SIGINT comes. */
 void server_drain(struct server *server);

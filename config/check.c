@@ -1,10 +1,12 @@
 #include "config/check.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/address.h"
+#include "config/tls_files.h"
 
 struct check {
 	struct config *config;
@@ -105,8 +107,6 @@ static void check_tls_name(struct check *c, const struct entry *e)
 
 	if (!is_secured(e->options->proto))
 		return;
-	entry_fail(c, e, "proto", "%s is not built yet: expected udp, tcp, msrp or http",
-		   e->options->proto == LISTEN_TLS ? "tls" : "msrps");
 	if (!name) {
 		if (!is_given(e, "tls"))
 			entry_fail(c, e, "tls", "missing: expected the name of an entry of tls");
@@ -186,10 +186,40 @@ static void check_listen(struct check *c)
 	if (!list || list->kind != NODE_LIST)
 		return;
 	if (!has_sip)
-		config_error(c->errors, list->place, "listen", "no SIP listener: expected udp or tcp");
+		config_error(c->errors, list->place, "listen", "no SIP listener: expected udp, tcp or tls");
 	if (!has_msrp)
 		config_warning(c->errors, list->place, "listen",
 			       "no MSRP listener: sessions need one");
+}
+
+static struct config_place tls_place(const struct check *c, unsigned index, const char *key)
+{
+	const struct node *list = node_entry(c->root, SLICE("tls"));
+	const struct node *n = list ? list->first : NULL;
+
+	while (n && index--)
+		n = n->next;
+	const struct node *value = n ? node_entry(n, slice_str(key)) : NULL;
+	return value ? value->place : n ? n->place : c->root->place;
+}
+
+static void on_tls_complaint(void *arg, unsigned entry, const char *key, const char *text)
+{
+	struct check *c = arg;
+	char path[32];
+
+	snprintf(path, sizeof(path), "tls[%u].%s", entry, key);
+	config_error(c->errors, tls_place(c, entry, key), path, "%s", text);
+}
+
+/* Read once to say now what would fail at the start. */
+static void check_tls_files(struct check *c)
+{
+	struct tls_set *set = NULL;
+
+	if (config_tls_open(&set, c->config, on_tls_complaint, c) == ENOMEM)
+		c->errors->out_of_memory = true;
+	tls_set_drop(set);
 }
 
 static void check_tls(struct check *c)
@@ -205,6 +235,10 @@ static void check_tls(struct check *c)
 		if (min && strcmp(min, "1.2") != 0 && strcmp(min, "1.3") != 0) {
 			snprintf(path, sizeof(path), "tls[%u].min", i);
 			config_error(c->errors, n->place, path, "\"%s\": expected 1.2 or 1.3", min);
+		}
+		if (tls->list[i].client_auth != TLS_CLIENT_NONE && !tls->list[i].ca) {
+			snprintf(path, sizeof(path), "tls[%u].client_auth", i);
+			config_error(c->errors, n->place, path, "expected none, or a ca to verify clients by");
 		}
 		for (unsigned j = 0; j < i; j++) {
 			if (!tls->list[i].name || !tls->list[j].name ||
@@ -237,6 +271,14 @@ static void check_trusted(struct check *c)
 		WARN(c, "core", "trusted", "empty: no peer's identity counts, every request gets 403");
 }
 
+static bool has_ca(const struct check *c)
+{
+	for (unsigned i = 0; i < c->config->tls.count; i++)
+		if (c->config->tls.list[i].ca)
+			return true;
+	return false;
+}
+
 static void check_hop(struct check *c)
 {
 	struct core_options *core = &c->config->core;
@@ -255,8 +297,8 @@ static void check_hop(struct check *c)
 	core->hop.host = strndup(host.p, host.n);
 	if (!core->hop.host)
 		c->errors->out_of_memory = true;
-	if (core->hop.transport == NEXT_HOP_TLS)
-		FAIL(c, "core", "next_hop", "transport=tls is not built yet: expected udp or tcp");
+	if (core->hop.transport == NEXT_HOP_TLS && !has_ca(c))
+		FAIL(c, "core", "next_hop", "transport=tls: expected an entry of tls with ca, to verify it by");
 	if (core->mode == MODE_STANDALONE)
 		WARN(c, "core", "next_hop", "not used with core.mode: standalone");
 }
@@ -308,6 +350,7 @@ void config_check(struct config *config, const struct node *root, bool insecure,
 
 	check_listen(&c);
 	check_tls(&c);
+	check_tls_files(&c);
 	check_core(&c);
 	check_order(&c);
 	resolve_auto(config);

@@ -104,6 +104,10 @@ static int on_server_name(SSL *ssl, int *alert, void *arg);
 static bool load(struct opening *o, SSL_CTX *ctx, const struct tls_options *options)
 {
 	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+	if (!options->cert || !options->key) {
+		o->err = EINVAL; /* the schema has said so */
+		return false;
+	}
 	bool has_cert = SSL_CTX_use_certificate_chain_file(ctx, options->cert) == 1;
 	if (!has_cert)
 		complain(o, "cert", options->cert);

@@ -29,7 +29,8 @@ struct msrp_leg_events {
 };
 
 struct msrp_listener {
-	enum listen_proto proto;        /* LISTEN_MSRP (LISTEN_MSRPS: not built yet) */
+	enum listen_proto proto;        /* LISTEN_MSRP or LISTEN_MSRPS */
+	unsigned tls;                   /* LISTEN_MSRPS: entry of worker->tls */
 	struct sockaddr_storage bound;  /* the real port; per_worker_ports: worker i has port + i */
 	char advertise[256];            /* host for our URIs; empty: the bound address, and for a
 	                                 * wildcard the local address given to msrp_leg_open() */

@@ -4,9 +4,11 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "core/log.h"
 #include "core/peer_count.h"
+#include "core/tls.h"
 #include "sip/layer.h"
 
 #define FIRST_MESSAGE_MS  32000 /* a connection that never says anything valid               */
@@ -24,6 +26,7 @@ struct sip_connection {
 	struct timer stall;        /* first message, then any that does not get whole */
 	struct timer write_stall;
 	uint8_t protocol, listener;
+	const char *name;          /* TLS that we opened: who the peer must be */
 	bool is_bound;             /* a valid message came, or we opened it */
 	bool is_outgoing, is_connected, is_waiting, is_paused_for_writing;
 	unsigned bucket;
@@ -431,6 +434,17 @@ static bool has_room(struct sip_layer *layer, const struct sockaddr_storage *pee
 	return peer_count_enter(peer, max, bucket);
 }
 
+/* TLS of a new stream.  False: no memory, or nothing to verify the peer by. */
+static bool secure(struct sip_connection *c, struct tls *tls)
+{
+	const struct limits_options *limits = &c->layer->options->limits;
+
+	if (tls && stream_secure(c->stream, tls, limits->unbound_ms) == 0)
+		return true;
+	tls_free(tls);
+	return false;
+}
+
 void sip_connection_accepted(struct sip_layer *layer, unsigned listener, int fd)
 {
 	struct ring *ring = layer->worker->ring;
@@ -453,11 +467,16 @@ void sip_connection_accepted(struct sip_layer *layer, unsigned listener, int fd)
 		ring->ops->close(ring, fd);
 		return;
 	}
+	const struct sip_listener *l = &layer->options->listeners[listener];
 	c->stream = stream;
-	c->protocol = SIP_TCP;
+	c->protocol = l->proto == LISTEN_TLS ? SIP_TLS : SIP_TCP;
 	c->listener = (uint8_t)listener;
 	c->bucket = bucket;
 	c->is_connected = true;
+	if (c->protocol == SIP_TLS && !secure(c, tls_accept(layer->worker->tls, l->tls, TLS_SIP))) {
+		give_up(c, REASON_NO_MEMORY, true);
+		return;
+	}
 	COUNT(&layer->worker->counters, sip_connections_accepted);
 	worker_arm(layer->worker, &c->stall, FIRST_MESSAGE_MS, on_stall);
 	stream_set_receive(stream, STREAM_MULTISHOT);
@@ -472,44 +491,72 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
 	return sip_flow_equal(&fa, &fb);
 }
 
-static struct sip_connection *connection_open(struct sip_layer *layer, const struct sockaddr_storage *address)
+/* The name that a server must prove with its certificate. */
+static struct tls *client_tls(struct sip_layer *layer, const struct sip_target *target)
 {
-	struct sip_connection *c = connection_make(layer), **chain = opened_chain(layer, address);
+	struct sip_flow flow = { .protocol = SIP_TLS };
+	char text[INET6_ADDRSTRLEN];
+	struct slice host;
+	uint16_t port;
+
+	sip_flow_set_peer(&flow, &target->address);
+	sip_flow_source(&flow, text, sizeof(text), &host, &port);
+	return layer->worker->tls ? tls_connect(layer->worker->tls, TLS_SIP, target->name ? target->name : text) : NULL;
+}
+
+static struct sip_connection *connection_open(struct sip_layer *layer, const struct sip_target *target)
+{
+	struct sip_connection *c = connection_make(layer), **chain = opened_chain(layer, &target->address);
+	enum listen_proto proto = target->protocol == SIP_TLS ? LISTEN_TLS : LISTEN_TCP;
 
 	if (!c)
 		return NULL;
-	c->stream = stream_connect(layer->worker, address, &events, c);
+	c->stream = stream_connect(layer->worker, &target->address, &events, c);
 	if (!c->stream) {
 		connection_unmake(c);
 		return NULL;
 	}
-	c->protocol = SIP_TCP;
+	if (target->protocol == SIP_TLS && !secure(c, client_tls(layer, target))) {
+		LOG(WARN, layer->worker, "sip", 0, "cannot-connect reason=%s error=\"no tls entry with ca, or no memory\"",
+			reason_label(REASON_CONNECT_FAILED));
+		REFUSED(&layer->worker->counters, REASON_CONNECT_FAILED);
+		stream_close(c->stream, true);
+		connection_unmake(c);
+		return NULL;
+	}
+	c->protocol = (uint8_t)target->protocol;
+	c->name = target->name;
 	c->is_outgoing = c->is_bound = true;
 	c->opened_next = *chain;
 	*chain = c;
 	for (unsigned i = layer->options->listener_count; i-- > 0;)
-		if (layer->options->listeners[i].proto == LISTEN_TCP)
+		if (layer->options->listeners[i].proto == proto)
 			c->listener = (uint8_t)i;
 	COUNT(&layer->worker->counters, sip_connections_opened);
 	return c;
 }
 
-static struct sip_connection *find_opened(struct sip_layer *layer, const struct sockaddr_storage *address)
+static bool same_name(const char *a, const char *b)
 {
-	for (struct sip_connection *c = *opened_chain(layer, address); c; c = c->opened_next)
-		if (same_address(&c->stream->peer, address))
+	return a == b || (a && b && strcasecmp(a, b) == 0);
+}
+
+static struct sip_connection *find_opened(struct sip_layer *layer, const struct sip_target *target)
+{
+	for (struct sip_connection *c = *opened_chain(layer, &target->address); c; c = c->opened_next)
+		if (c->protocol == target->protocol && same_address(&c->stream->peer, &target->address) &&
+		    (c->protocol != SIP_TLS || same_name(c->name, target->name)))
 			return c;
 	return NULL;
 }
 
-struct sip_connection *sip_connection_to(struct sip_layer *layer, enum sip_protocol protocol,
-	const struct sockaddr_storage *address)
+struct sip_connection *sip_connection_to(struct sip_layer *layer, const struct sip_target *target)
 {
-	if (protocol != SIP_TCP || layer->is_stopping)
+	if (target->protocol == SIP_UDP || layer->is_stopping)
 		return NULL;
-	struct sip_connection *c = find_opened(layer, address);
+	struct sip_connection *c = find_opened(layer, target);
 	if (!c)
-		return connection_open(layer, address);
+		return connection_open(layer, target);
 	bind_connection(c);
 	return c;
 }
@@ -517,18 +564,19 @@ struct sip_connection *sip_connection_to(struct sip_layer *layer, enum sip_proto
 struct sip_connection *sip_connection_to_answer(struct sip_layer *layer, enum sip_protocol protocol,
 	const struct sockaddr_storage *address)
 {
+	struct sip_target target = { .protocol = protocol, .address = *address };
 	unsigned bucket;
 
-	if (protocol != SIP_TCP || layer->is_stopping)
+	if (protocol == SIP_UDP || layer->is_stopping)
 		return NULL;
-	struct sip_connection *c = find_opened(layer, address);
+	struct sip_connection *c = find_opened(layer, &target);
 	if (c)
 		return c;
 	if (!has_room(layer, address, &bucket)) {
 		REFUSED(&layer->worker->counters, REASON_CONNECTION_LIMIT);
 		return NULL;
 	}
-	c = connection_open(layer, address);
+	c = connection_open(layer, &target);
 	if (!c) {
 		peer_count_leave(bucket);
 		return NULL;

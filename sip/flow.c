@@ -52,7 +52,7 @@ uint16_t sip_answer_port(const struct sip_message *request, const struct sip_flo
 
 	if (!sip_flow_is_stream(flow) && (!is_readable || via.has_rport))
 		return ntohs(v6->sin6_family == AF_INET6 ? v6->sin6_port : flow->peer.v4.sin_port);
-	return is_readable && via.port ? via.port : 5060;
+	return is_readable && via.port ? via.port : flow->protocol == SIP_TLS ? 5061 : 5060;
 }
 
 bool sip_flow_equal(const struct sip_flow *a, const struct sip_flow *b)

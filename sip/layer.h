@@ -138,8 +138,7 @@ void sip_connections_free(struct sip_layer *layer, bool at_once);
 void sip_connection_accepted(struct sip_layer *layer, unsigned listener, int fd);
 struct sip_connection *sip_connection_find(struct sip_layer *layer, uint32_t slot, uint32_t generation);
 /* An open connection of this worker to that address, or a new one.  NULL: none to be had. */
-struct sip_connection *sip_connection_to(struct sip_layer *layer, enum sip_protocol protocol,
-	const struct sockaddr_storage *address);
+struct sip_connection *sip_connection_to(struct sip_layer *layer, const struct sip_target *target);
 /* The same for a response whose own connection is gone.  Its peer chose the port: until it says something
  * valid, or we have a request for it, it counts against limits.conns_per_ip and has FIRST_MESSAGE_MS. */
 struct sip_connection *sip_connection_to_answer(struct sip_layer *layer, enum sip_protocol protocol,

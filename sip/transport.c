@@ -409,7 +409,7 @@ int sip_transport_flow_to(struct sip_layer *layer, const struct sip_target *targ
 		sip_flow_set_peer(flow, &target->address);
 		return 0;
 	}
-	struct sip_connection *c = sip_connection_to(layer, target->protocol, &target->address);
+	struct sip_connection *c = sip_connection_to(layer, target);
 	if (!c)
 		return ECONNREFUSED;
 	sip_connection_flow(c, flow);

@@ -1,5 +1,5 @@
 /*
- * SIP over UDP and TCP on a worker's ring (RFC 3261 18): listeners, flows,
+ * SIP over UDP, TCP and TLS on a worker's ring (RFC 3261 18): listeners, flows,
  * framing, and the way of a message to the worker that owns it (design.md 2,
  * "Receiving is not owning").  Whatever arrives is posted to its owner, who
  * gives it to the transaction layer.
@@ -25,12 +25,15 @@ struct sip_target {
 	struct sip_flow flow;
 	enum sip_protocol protocol;       /* without a flow */
 	struct sockaddr_storage address;
+	const char *name;                 /* TLS: whose certificate it must be, NULL: the address's; of
+	                                   * the configuration */
 };
 
 struct sip_listener {
 	enum listen_proto proto;
 	enum listen_role role;
 	struct sockaddr_storage bound;    /* the real port */
+	unsigned tls;                     /* LISTEN_TLS: entry of worker->tls */
 	char advertise[256];              /* host for Via and Contact; empty: bound address */
 	int fds[WORKERS_MAX];             /* worker i's socket */
 };
