@@ -110,8 +110,9 @@ async def hangup_signal_keeps_running(world):
 async def ready_line(world):
     """The ready line names every listener with its real port (design 8)."""
     ready = world.server.ready
-    same(sorted(ready.sip), ["tcp", "udp"], "SIP listeners")
-    same(sorted(ready.msrp), ["tcp"], "MSRP listeners")
+    tls = ["tls"] if world.transport == "tls" else []
+    same(sorted(ready.sip), ["tcp"] + tls + ["udp"], "SIP listeners")
+    same(sorted(ready.msrp), ["tcp"] + tls, "MSRP listeners")
     for host, port in list(ready.sip.values()) + list(ready.msrp.values()) + [ready.http]:
         check(host == "127.0.0.1" and port > 0, "%s:%d" % (host, port))
     same(len([x for x in world.server.lines if re.match("^imservd ready", x)]), 1, "ready lines")

@@ -2,9 +2,9 @@
 """Runs the scenarios against a server over real sockets.
 
 usage: run.py --server PATH [--mode ims|standalone] [--workers N] [--io io_uring|epoll]
-              [--transport udp|tcp] [--match TEXT] [--list] [--verbose]
+              [--transport udp|tcp|tls] [--match TEXT] [--list] [--verbose]
 
-Without restrictions a matrix in which every scenario meets each mode, 1, 2 and 4 workers, UDP and TCP,
+Without restrictions a matrix in which every scenario meets each mode, 1, 2 and 4 workers, UDP, TCP and TLS,
 io_uring and epoll, but not their full product. Prints `ok NAME (params)`, `FAIL NAME (params): why` or
 `skip NAME (params): why`, at the end `N passed, N failed, N skipped`; exit code 1 when one failed."""
 import argparse
@@ -26,8 +26,8 @@ THEMES = ("command_line", "operation", "registration", "pager", "session", "endi
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
 MATRIX = (("standalone", 1, "io_uring", "tcp"), ("standalone", 2, "epoll", "udp"),
-          ("standalone", 4, "io_uring", "udp"), ("ims", 1, "epoll", "udp"),
-          ("ims", 2, "io_uring", "udp"), ("ims", 4, "epoll", "tcp"))
+          ("standalone", 4, "io_uring", "tls"), ("ims", 1, "epoll", "udp"),
+          ("ims", 2, "io_uring", "tls"), ("ims", 4, "epoll", "tcp"))
 
 
 class Report:
@@ -149,7 +149,8 @@ async def warm_up(place):
 
 def fits(scenario, combination):
     mode, workers, _, transport = combination
-    return (mode in scenario.modes and transport in scenario.transports
+    is_for_tls = transport == "tls" and "tcp" in scenario.transports
+    return (mode in scenario.modes and (is_for_tls or transport in scenario.transports)
             and workers >= scenario.least_workers)
 
 
@@ -184,7 +185,8 @@ async def run(options):
             await run_on(options.server, combination, tuned, world.TUNED, report, ", short timers")
     for combination in matrix:
         for s in pick(combination, lambda s: s.own is not None):
-            await run_on(options.server, combination, [s], dict(world.BASE, **s.own), report)
+            await run_on(options.server, combination, [s],
+                               dict(world.BASE, **(s.own() if callable(s.own) else s.own)), report)
     print("%d passed, %d failed, %d skipped" % (report.passed, report.failed, report.skipped))
     return 1 if report.failed or not report.passed else 0
 
@@ -196,7 +198,7 @@ def main():
     parser.add_argument("--mode", choices=("ims", "standalone"))
     parser.add_argument("--workers", type=int)
     parser.add_argument("--io", choices=("io_uring", "uring", "epoll"))
-    parser.add_argument("--transport", choices=("udp", "tcp"))
+    parser.add_argument("--transport", choices=("udp", "tcp", "tls"))
     parser.add_argument("--match", default="")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--verbose", action="store_true")

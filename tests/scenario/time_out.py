@@ -140,7 +140,7 @@ async def invite_unanswered(world):
     final = await outgoing.transaction.final(12)
     check(final.status in (408, 480), "INVITE to a silent client got %s" % final)
     check(4 < elapsed(started) < 10, "after %.1f s" % elapsed(started))
-    check(world.transport == "tcp" or invitation.server.repeated >= 4,
+    check(world.transport != "udp" or invitation.server.repeated >= 4,
           "%d retransmissions" % invitation.server.repeated)
 
 
@@ -185,7 +185,7 @@ async def transactions_are_forgotten(world):
     await sa.hang_up()
     await sb.wait_bye()
     during = (await world.server.metrics()).sum("imserv_sip_transactions") or 0
-    check(world.transport == "tcp" or during > before, "transactions are not counted: %d" % during)
+    check(world.transport != "udp" or during > before, "transactions are not counted: %d" % during)
     end, now = time.monotonic() + 15, during
     while now > before and time.monotonic() < end:
         await asyncio.sleep(0.3)

@@ -2,9 +2,9 @@
 and the register of scenarios."""
 import asyncio
 
-from ua import Failure, Witness, agent, check, sip, transport
+from ua import Failure, Witness, agent, certificates, check, sip, transport
 from ua.core import Core
-from ua.server import Server
+from ua.server import LISTEN_TLS, Server
 
 SCENARIOS = []
 DOMAIN = "example.com"
@@ -33,8 +33,8 @@ class Scenario:
 
 def scenario(modes=("standalone", "ims"), transports=("udp", "tcp"), tuned=False, own=None, once=False,
              seconds=20, settle=True, least_workers=1):
-    """Registers a scenario. `tuned`: on the server with short timers; `own`: settings of a server of
-    its own; `once`: once per mode and run; `settle`: afterwards the gauges must be back."""
+    """Registers a scenario; what is for tcp is for tls too. `tuned`: on the server with short timers; `own`:
+    settings of a server of its own, or a function that makes them; `once`: once per mode and run; `settle`: afterwards the gauges must be back."""
     def register(function):
         SCENARIOS.append(Scenario(function, modes, transports, tuned, own, once, seconds, settle,
                                   least_workers))
@@ -50,6 +50,9 @@ class World:
         self.core = None
         self.server_path = server_path
         self.settings = dict(BASE if settings is None else settings)
+        if transport_name == "tls":
+            self.settings.setdefault("listen", LISTEN_TLS)
+            self.settings.setdefault("tls", "[%s]" % certificates.settings())
         self.server = None
         self.agents = []
         self.sockets = []
@@ -177,7 +180,7 @@ class World:
         now = {name: metrics.sum(name) or 0 for name in (
             "imserv_sessions", "imserv_msrp_legs", "imserv_connections")}
         now["descriptors"] = self.server.descriptors()
-        if self.ims and self.transport == "tcp":
+        if self.ims and self.transport != "udp":
             for name in ("imserv_connections", "descriptors"):
                 now[name] -= self.core.server_flows()
         return now
@@ -224,7 +227,7 @@ class Raw:
         while True:
             get = asyncio.ensure_future(self.queue.get())
             waits = {get}
-            if self.transport == "tcp":
+            if self.transport != "udp":
                 waits.add(self.flow.closed)
             await asyncio.wait(waits, timeout=max(0.001, end - loop.time()),
                                return_when=asyncio.FIRST_COMPLETED)
@@ -236,7 +239,7 @@ class Raw:
                     return response.status
                 continue
             get.cancel()
-            if self.transport == "tcp" and self.flow.closed.done():
+            if self.transport != "udp" and self.flow.closed.done():
                 return 0
             raise Failure("no answer within %.1f s" % seconds)
 

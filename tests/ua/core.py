@@ -68,7 +68,7 @@ class Core:
                 sip.check_response(response, request, self.witness)
                 return response
             except asyncio.TimeoutError:
-                check(not self.endpoint.transport == "tcp", "no answer to third-party REGISTER")
+                check(self.endpoint.transport == "udp", "no answer to third-party REGISTER")
         check(False, "no answer to third-party REGISTER")
 
     # --- routing ---

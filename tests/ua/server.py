@@ -15,6 +15,9 @@ TROUBLE = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime er
 
 LISTEN = ('[{proto: udp, address: "127.0.0.1:0"}, {proto: tcp, address: "127.0.0.1:0"}, '
           '{proto: msrp, address: "127.0.0.1:0"}, {proto: http, address: "127.0.0.1:0"}]')
+# the same and TLS with the certificate `main`
+LISTEN_TLS = LISTEN.replace("{proto: http", '{proto: tls, address: "127.0.0.1:0", tls: main}, '
+                            '{proto: msrps, address: "127.0.0.1:0", tls: main}, {proto: http')
 
 
 def host_port(text):
@@ -183,6 +186,17 @@ class Server:
         """What sanitizers or assertions printed."""
         found = [i for i, line in enumerate(self.lines) if TROUBLE.search(line)]
         return self.lines[found[0]:found[0] + 25] if found else []
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    async def logged(self, text, seconds=5):
+        """Waits for a line of the log with this text."""
+        end = asyncio.get_running_loop().time() + seconds
+        while not any(text in line for line in self.lines):
+            if asyncio.get_running_loop().time() > end:
+                raise Failure("%r is not in the log: %s" % (text, self.tail(5)))
+            await asyncio.sleep(0.01)
 
     def rss(self):
         """Resident anonymous memory in octets: pages of the program file do not count. Always 0 with the

@@ -1,8 +1,8 @@
-"""SIP over UDP and TCP on asyncio (RFC 3261 18): an Endpoint owns the sockets of one SIP element."""
+"""SIP over UDP, TCP and TLS on asyncio (RFC 3261 18): an Endpoint owns the sockets of one SIP element."""
 import asyncio
 import random
 
-from . import sip
+from . import certificates, sip
 
 CONNECT_SECONDS = 5
 DATAGRAM_MAX = 65507
@@ -98,6 +98,8 @@ class Endpoint:
 
     def __init__(self, name, witness, transport="udp", host="127.0.0.1"):
         self.name, self.witness, self.transport, self.host = name, witness, transport, host
+        self.tls_name = None     # TLS: the server that we ask for; its address without
+        self.client_context = self.server_context = None
         self.on_message = lambda message, flow: None
         self.flows = []
         self.sockets = []
@@ -111,9 +113,20 @@ class Endpoint:
             await self._socket()
             self.port = self.sockets[0].get_extra_info("sockname")[1]
         else:
-            self.server = await loop.create_server(lambda: TcpFlow(self), self.host, 0)
+            self.server = await loop.create_server(lambda: TcpFlow(self), self.host, 0,
+                                                   ssl=self._contexts()[1])
             self.port = self.server.sockets[0].getsockname()[1]
         return self
+
+    def _contexts(self):
+        """(client, server) for TLS: our own or the usual ones."""
+        if self.transport != "tls":
+            return None, None
+        if self.client_context is None:
+            self.client_context = certificates.client_context()
+        if self.server_context is None:
+            self.server_context = certificates.server_context(certificates.authority().issue("peer"))
+        return self.client_context, self.server_context
 
     async def _socket(self):
         loop = asyncio.get_running_loop()
@@ -134,7 +147,7 @@ class Endpoint:
         return "SIP/2.0/%s %s;branch=%s" % (self.transport.upper(), self.sent_by, branch)
 
     def uri(self, user=None, extra=""):
-        tail = ";transport=tcp" if self.transport == "tcp" else ""
+        tail = ";transport=" + self.transport if self.transport != "udp" else ""
         return "sip:%s%s%s%s" % (user + "@" if user else "", self.sent_by, tail, extra)
 
     async def flow_to(self, peer):
@@ -146,9 +159,15 @@ class Endpoint:
                 return flow
         loop = asyncio.get_running_loop()
         _, flow = await asyncio.wait_for(
-            loop.create_connection(lambda: TcpFlow(self), *peer, local_addr=(self.host, 0)),
+            loop.create_connection(lambda: TcpFlow(self), *peer, local_addr=(self.host, 0), **self._tls(peer)),
             CONNECT_SECONDS)
         return flow
+
+    def _tls(self, peer):
+        if self.transport != "tls":
+            return {}
+        return {"ssl": self._contexts()[0], "server_hostname": self.tls_name or peer[0],
+                "ssl_handshake_timeout": CONNECT_SECONDS}
 
     def send_datagram(self, data, peer):
         if len(data) > DATAGRAM_MAX:

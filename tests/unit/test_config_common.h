@@ -3,6 +3,7 @@
 #define TESTS_UNIT_TEST_CONFIG_COMMON_H
 
 #include "tests/unit/test.h"
+#include "tests/unit/tls_pem.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -14,12 +15,16 @@ static char config_directory[] = "/tmp/imserv-config-XXXXXX";
 
 static inline int config_enter(void **state)
 {
-	return mkdtemp(config_directory) && chdir(config_directory) == 0 ? 0 : -1;
+	if (!mkdtemp(config_directory) || chdir(config_directory) != 0)
+		return -1;
+	tls_pems_write();
+	return 0;
 }
 
 static inline int config_leave(void **state)
 {
 	unlink("test.yaml");
+	tls_pems_remove();
 	return chdir("/") == 0 && rmdir(config_directory) == 0 ? 0 : -1;
 }
 

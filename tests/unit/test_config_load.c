@@ -160,7 +160,7 @@ static const struct {
 	  "test.yaml:3: listen[0].address: \"localhost:5060\": expected an IP address and port such as "
 	  "127.0.0.1:5060 or [::1]:5060\n" },
 	{ "no SIP", "listen: [{proto: msrp, address: \"127.0.0.1:0\"}]\n",
-	  "test.yaml:1: listen: no SIP listener: expected udp or tcp\n" },
+	  "test.yaml:1: listen: no SIP listener: expected udp, tcp or tls\n" },
 	{ "no MSRP", "listen: [{proto: udp, address: \"127.0.0.1:0\"}]\n",
 	  "test.yaml:1: listen: warning: no MSRP listener: sessions need one\n" },
 	{ "taken", "listen:\n- {proto: tcp, address: \"127.0.0.1:5060\"}\n"
@@ -178,25 +178,33 @@ static const struct {
 	  "test.yaml:3: listen[1].role: only for udp, tcp and tls\n"
 	  "test.yaml:3: listen[1].tls: only for tls and msrps\n"
 	  "test.yaml:4: listen[2].advertise: not for http\n" },
-	{ "TLS is not built",
+	{ "names of certificates",
 	  "listen:\n- {proto: udp, address: \"127.0.0.1:0\"}\n"
 	  "- {proto: tls, address: \"127.0.0.1:5061\", tls: a}\n"
 	  "- {proto: msrps, address: \"127.0.0.1:2856\"}\n"
 	  "- {proto: msrp, address: \"127.0.0.1:2855\"}\n"
-	  "tls: [{name: b, cert: c, key: k}]\n",
-	  "test.yaml:6: tls[0].name: warning: not yet in effect\n"
-	  "test.yaml:6: tls[0].cert: warning: not yet in effect\n"
-	  "test.yaml:6: tls[0].key: warning: not yet in effect\n"
-	  "test.yaml:3: listen[1].proto: tls is not built yet: expected udp, tcp, msrp or http\n"
+	  "- {proto: tls, address: \"127.0.0.1:5062\", tls: b}\n"
+	  "tls: [{name: b, cert: main.pem, key: main.key}]\n",
 	  "test.yaml:3: listen[1].tls: \"a\": expected the name of an entry of tls\n"
-	  "test.yaml:4: listen[2].proto: msrps is not built yet: expected udp, tcp, msrp or http\n"
 	  "test.yaml:4: listen[2].tls: missing: expected the name of an entry of tls\n" },
-	{ "TLS version", "tls: [{name: a, cert: c, key: k, min: 1.1}]\n",
-	  "test.yaml:1: tls[0].name: warning: not yet in effect\n"
-	  "test.yaml:1: tls[0].cert: warning: not yet in effect\n"
-	  "test.yaml:1: tls[0].key: warning: not yet in effect\n"
-	  "test.yaml:1: tls[0].min: warning: not yet in effect\n"
+	{ "TLS alone", "listen:\n- {proto: tls, address: \"127.0.0.1:5061\", tls: a}\n"
+		       "- {proto: msrps, address: \"127.0.0.1:2856\", tls: a}\n"
+		       "tls: [{name: a, cert: main.pem, key: main.key}]\n", "" },
+	{ "TLS version", "tls: [{name: a, cert: main.pem, key: main.key, min: 1.1}]\n",
 	  "test.yaml:1: tls[0].min: \"1.1\": expected 1.2 or 1.3\n" },
+	{ "clients to verify by nothing", "tls: [{name: a, cert: main.pem, key: main.key, client_auth: optional}]\n",
+	  "test.yaml:1: tls[0].client_auth: expected none, or a ca to verify clients by\n" },
+	{ "files of certificates, all at once",
+	  "tls:\n- {name: a, cert: nothing.pem, key: main.key}\n- name: b\n  cert: main.pem\n  key: other.key\n"
+	  "  ca: main.key\n- {name: c, cert: test.yaml, key: nothing.key, ca: ca.pem}\n- {name: d, cert: main.pem}\n"
+	  "- {name: d, cert: main.pem, key: main.key}\n",
+	  "test.yaml:8: tls[3].key: missing: expected in every entry\n"
+	  "test.yaml:9: tls[4].name: \"d\" is the name of tls[3] too\n"
+	  "test.yaml:2: tls[0].cert: \"nothing.pem\": No such file or directory\n"
+	  "test.yaml:5: tls[1].key: \"other.key\": key values mismatch\n"
+	  "test.yaml:6: tls[1].ca: \"main.key\": no certificate or crl found\n"
+	  "test.yaml:7: tls[2].cert: \"test.yaml\": no start line\n"
+	  "test.yaml:7: tls[2].key: \"nothing.key\": No such file or directory\n" },
 	{ "loopback only",
 	  "listen:\n- {proto: udp, address: \"0.0.0.0:5060\"}\n- {proto: msrp, address: \"[::]:2855\"}\n"
 	  "- {proto: http, address: \"192.0.2.1:9090\"}\n- {proto: tcp, address: \"[::1]:5060\"}\n"
@@ -228,7 +236,9 @@ static const struct {
 	  "403\n" },
 	{ "standalone that trusts all is exempting all", "core: {trusted: [\"0.0.0.0/0\"]}\n", "" },
 	{ "TLS to the next hop", "core: {mode: ims, next_hop: \"sip:a;transport=tls\"}\n",
-	  "test.yaml:1: core.next_hop: transport=tls is not built yet: expected udp or tcp\n" },
+	  "test.yaml:1: core.next_hop: transport=tls: expected an entry of tls with ca, to verify it by\n" },
+	{ "TLS to the next hop, verified", "core: {mode: ims, next_hop: \"sip:a;transport=tls\"}\n"
+		"tls: [{name: a, cert: main.pem, key: main.key, ca: ca.pem}]\n", "" },
 	{ "next hop for nothing", "core: {next_hop: \"sip:a\"}\n",
 	  "test.yaml:1: core.next_hop: warning: not used with core.mode: standalone\n" },
 	{ "digest", "core: {authenticate: digest, users: provisioned}\n", "" },

@@ -14,8 +14,8 @@ static const struct {
 	  "- {proto: msrp, address: \"[::1]:2855\", per_worker_ports: true}\n"
 	  "- {proto: http, address: \"127.0.0.1:9090\", serve: [xcap]}\n"
 	  "- {proto: http, address: \"127.0.0.1:9091\", serve: []}\n" },
-	{ "certificates", "tls: [{name: a, cert: a.pem, key: \"/k\", ca: c, min: \"1.3\", client_auth: "
-			  "required}, {name: b, cert: b.pem, key: k}]\n" },
+	{ "certificates", "tls: [{name: a, cert: main.pem, key: ./main.key, ca: ca.pem, min: \"1.3\", client_auth: "
+			  "required}, {name: b, cert: other.pem, key: other.key}]\n" },
 	{ "texts that need quoting",
 	  "domain: {groups: [\"a\\\"b\\\\c: #d\", \"- x\", \"\xc3\xa4*\", \"null\", \"5\"]}\n"
 	  "log: {trace_dir: \"C:\\\\ {}\", sink: \"# no comment\"}\n" },
