@@ -33,6 +33,7 @@ struct flood_options {
 	uint32_t size, chunk; /* octets; chunk 0: one chunk */
 	double rate;          /* messages a second of all sessions; 0: closed loop */
 	double duration_s, warmup_s, drain_s, setup_timeout_s;
+	bool is_churn;        /* the workload */
 	bool connections_shared, answers_passive, json, quiet;
 	pid_t server_pid; /* 0: not measured */
 };

@@ -51,8 +51,40 @@ static void text_latency(const char *name, const struct histogram *h)
 	printf(" max %.1f us  mean %.1f us\n", (double)h->max / 1e3, histogram_mean(h) / 1e3);
 }
 
+static void text_errors(const struct flood_report *r)
+{
+	for (int i = 0; i < FLOOD_ERRORS_N; i++) {
+		const char *example = r->error_example[i];
+		if (r->errors[i])
+			printf("ERROR          %llu %s%s%s%s\n", (unsigned long long)r->errors[i],
+			       error_info[i].text, example[0] ? " (first: " : "", example,
+			       example[0] ? ")" : "");
+	}
+	if (!report_errors(r))
+		printf("lost           nothing\n");
+}
+
+static void churn_text(const struct flood_report *r, const struct flood_options *o)
+{
+	printf("pairs          %u, each with one session at a time\n", o->sessions);
+	printf("achieved       %.0f sessions/s set up, used for one message and released\n",
+	       per_second(r, (double)r->arrived));
+	text_latency("INVITE to bound", &r->arrival);
+	if (r->has_server)
+		printf("server         %.1f us CPU per session, %.0f %% of a CPU, %llu KiB\n",
+		       us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s) * 100,
+		       (unsigned long long)r->server_memory_kib);
+	printf("imflood        %.1f us CPU per session, %.0f %% of a CPU\n",
+	       us_per_message(r, r->own_cpu_s), per_second(r, r->own_cpu_s) * 100);
+	text_errors(r);
+}
+
 void report_text(const struct flood_report *r, const struct flood_options *o)
 {
+	if (o->is_churn) {
+		churn_text(r, o);
+		return;
+	}
 	printf("sessions       %u of %u up in %.2f s\n", r->sessions_up, o->sessions, r->setup_s);
 	if (o->rate > 0)
 		printf("offered        %.0f msg/s of %u octets, open loop\n",
@@ -72,15 +104,7 @@ void report_text(const struct flood_report *r, const struct flood_options *o)
 		       (unsigned long long)r->server_memory_kib, r->memory_per_session);
 	printf("imflood        %.2f us CPU per message, %.0f %% of a CPU\n",
 	       us_per_message(r, r->own_cpu_s), per_second(r, r->own_cpu_s) * 100);
-	for (int i = 0; i < FLOOD_ERRORS_N; i++) {
-		const char *example = r->error_example[i];
-		if (r->errors[i])
-			printf("ERROR          %llu %s%s%s%s\n", (unsigned long long)r->errors[i],
-			       error_info[i].text, example[0] ? " (first: " : "", example,
-			       example[0] ? ")" : "");
-	}
-	if (!report_errors(r))
-		printf("lost           nothing\n");
+	text_errors(r);
 }
 
 static void json_latency(const char *name, const struct histogram *h)
@@ -96,8 +120,8 @@ static void json_latency(const char *name, const struct histogram *h)
 /* The names are ours, so nothing needs escaping; examples are left to the text report. */
 void report_json(const struct flood_report *r, const struct flood_options *o)
 {
-	printf("{\"workload\":\"session\",\"sessions\":%u,\"sessions_up\":%u,\"setup_s\":%.3f",
-	       o->sessions, r->sessions_up, r->setup_s);
+	printf("{\"workload\":\"%s\",\"sessions\":%u,\"sessions_up\":%u,\"setup_s\":%.3f",
+	       o->is_churn ? "churn" : "session", o->sessions, r->sessions_up, r->setup_s);
 	printf(",\"outstanding\":%u,\"size\":%u,\"chunk\":%u,\"open_loop\":%s", o->outstanding,
 	       o->size, o->chunk, o->rate > 0 ? "true" : "false");
 	printf(",\"measured_s\":%.3f,\"offered_per_s\":%.1f,\"achieved_per_s\":%.1f,\"confirmed_"

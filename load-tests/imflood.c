@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "load-tests/address.h"
+#include "load-tests/churn_flood.h"
 #include "load-tests/flood_options.h"
 #include "load-tests/flood_report.h"
 #include "load-tests/session_flood.h"
@@ -16,6 +17,12 @@ static const char help[] =
 	"  Sets up N one-to-one IM sessions and lets A send messages to B in each.\n"
 	"  Every message is counted once at B and its answer once at A.  Exit status:\n"
 	"  0 nothing was lost, 1 something was or went wrong, 2 usage.\n"
+	"\n"
+	"imflood churn --target URI [options]\n"
+	"  N pairs of users set a session up, send one message, hang up, and begin again,\n"
+	"  without pause. Told are sessions a second, CPU of the server for one, and how\n"
+	"  long one took from INVITE to both legs bound. --sessions is N; --outstanding,\n"
+	"  --rate, --chunk, --drain and modes without SIP do not apply.\n"
 	"\n"
 	"  --target URI         sip:HOST:PORT[;transport=udp|tcp]; for a relay or\n"
 	"                       forwarder msrp:HOST:PORT (HOST is an address)\n"
@@ -267,6 +274,10 @@ static bool consistent(struct flood_options *o)
 		fprintf(stderr, "imflood: --size and --chunk make more than 16 million chunks\n");
 		return false;
 	}
+	if (o->is_churn && (o->mode == MODE_RELAY || o->mode == MODE_FORWARDER || o->rate > 0 || o->chunk)) {
+		fprintf(stderr, "imflood: churn needs SIP and knows no --rate or --chunk\n");
+		return false;
+	}
 	if (!o->locals_n) {
 		struct slice loopback =
 			o->target.ss_family == AF_INET6 ? SLICE("::1") : SLICE("127.0.0.1");
@@ -318,9 +329,10 @@ int main(int argc, char **argv)
 		fputs(help, stdout);
 		return 0;
 	}
-	if (argc < 2 || strcmp(argv[1], "session") != 0) {
+	o.is_churn = argc >= 2 && strcmp(argv[1], "churn") == 0;
+	if (argc < 2 || (strcmp(argv[1], "session") != 0 && !o.is_churn)) {
 		fprintf(stderr,
-			"imflood: unknown workload \"%s\"; known: session (imflood --help)\n",
+			"imflood: unknown workload \"%s\"; known: session, churn (imflood --help)\n",
 			argc < 2 ? "" : argv[1]);
 		return 2;
 	}
@@ -333,7 +345,7 @@ int main(int argc, char **argv)
 	}
 	if (!consistent(&o) || !raise_descriptors(&o))
 		return 2;
-	int err = session_flood_run(&o, &report);
+	int err = o.is_churn ? churn_flood_run(&o, &report) : session_flood_run(&o, &report);
 	if (err) {
 		fprintf(stderr, "imflood: %s\n", strerror(err));
 		return 1;

@@ -423,6 +423,20 @@ void msrp_bind(struct msrp_endpoint *e, struct msrp_connection *c)
 	msrp_control_put(c, b.p, b.n);
 }
 
+void msrp_disconnect(struct msrp_endpoint *e)
+{
+	struct msrp_connection *c = e->connection;
+
+	e->connection = NULL;
+	if (!c || c->source.fd < 0)
+		return;
+	loop_remove(c->network->loop, &c->source);
+	c->last_endpoint = c->receiving = NULL;
+	free(c->carry); /* the rest is small and goes with the network */
+	c->carry = NULL;
+	c->carry_n = 0;
+}
+
 /* ---- the network ---- */
 
 int msrp_network_open(struct msrp_network *n, struct event_loop *loop, struct prng *prng,

@@ -132,6 +132,9 @@ struct msrp_connection *msrp_connect(struct msrp_network *n, const struct sockad
 /* Sends the empty SEND that binds the session (RFC 4975 section 5.4); on_bound() follows. */
 void msrp_bind(struct msrp_endpoint *e, struct msrp_connection *c);
 
+/* Closes the connection of an endpoint that needs it no more and shares it with nobody. */
+void msrp_disconnect(struct msrp_endpoint *e);
+
 /* next() has something for this endpoint; it is asked in msrp_flush(). */
 void msrp_want_send(struct msrp_endpoint *e);
 

@@ -161,6 +161,8 @@ static void on_call_released(void *user, uint32_t index)
 	if (p->state == PAIR_SETUP)
 		s->on_failed(s, p);
 	p->state = PAIR_OVER;
+	if (s->on_over)
+		s->on_over(s, p);
 }
 
 static void on_call_error(void *user, enum flood_error error, const char *what)

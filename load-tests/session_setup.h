@@ -21,6 +21,7 @@ struct session_setup {
 	void (*on_failed)(struct session_setup *s,
 			  struct pair *p); /* the error is reported; the pair is not over yet */
 	void (*on_answered)(struct session_setup *s, struct pair *p);
+	void (*on_over)(struct session_setup *s, struct pair *p); /* its BYE was answered; may be NULL */
 	/* ---- own ---- */
 	struct sip_calls calls;
 	struct sockaddr_storage msrp_bound; /* where we listen for the server's connections */

@@ -88,20 +88,21 @@ static void put_request(struct sip_calls *s, struct buffer *b, uint32_t index, c
 			unsigned cseq)
 {
 	char host[ADDRESS_TEXT_MAX];
+	uint32_t cycle = s->calls[index].cycle;
 
 	address_print(&s->client.flows[flow_index(s, index)]->local, host);
 	/* The ACK of a 2xx is a transaction of its own (RFC 3261 13.2.2.4), hence the method in the
 	 * branch. */
 	buffer_printf(b,
 		      "%s %s SIP/2.0\r\nVia: SIP/2.0/%s "
-		      "%s;branch=z9hG4bK%.8s%c%06x%u%c;rport\r\nMax-Forwards: 70\r\n",
-		      method, uri, s->options->tcp ? "TCP" : "UDP", host, s->run, kind, index, cseq,
+		      "%s;branch=z9hG4bK%.8s%c%06x.%u.%u%c;rport\r\nMax-Forwards: 70\r\n",
+		      method, uri, s->options->tcp ? "TCP" : "UDP", host, s->run, kind, index, cycle, cseq,
 		      method[0] == 'A' ? 'a' : 'r');
 	buffer_printf(b,
-		      "From: <sip:%s@%s>;tag=%.8s%c%06x\r\nTo: %s\r\nCall-ID: "
-		      "%.8s-%c%06x@imflood\r\nCSeq: %u %s\r\n",
-		      from_user, s->domain, s->run, kind, index, to, s->run, kind, index, cseq,
-		      method);
+		      "From: <sip:%s@%s>;tag=%.8s%c%06x.%u\r\nTo: %s\r\nCall-ID: "
+		      "%.8s-%c%06x.%u@imflood\r\nCSeq: %u %s\r\n",
+		      from_user, s->domain, s->run, kind, index, cycle, to, s->run, kind, index, cycle,
+		      cseq, method);
 }
 
 static void put_contact(struct sip_calls *s, struct buffer *b, uint32_t index, char role)
@@ -310,30 +311,38 @@ static void on_bye_response(struct sip_calls *s, struct sip_call *call, unsigned
 	s->handlers->on_released(s->user, index_of(s, call));
 }
 
-/* "RUN-KIND INDEX@imflood"; NULL: not a Call-ID of this run. */
-static struct sip_call *call_of(struct sip_calls *s, struct slice call_id, char *kind)
+/* "RUN-KIND INDEX.CYCLE@imflood"; NULL: not a Call-ID of this run.  *is_late: of a call before. */
+static struct sip_call *call_of(struct sip_calls *s, struct slice call_id, char *kind, bool *is_late)
 {
 	char text[8];
 	char *end;
+	uint64_t cycle;
 
-	if (call_id.n < 16 || memcmp(call_id.p, s->run, 8) != 0 || call_id.p[8] != '-')
+	if (call_id.n < 17 || memcmp(call_id.p, s->run, 8) != 0 || call_id.p[8] != '-' ||
+	    !slice_u64(slice_cut(slice_skip(call_id, 17), '@', NULL), UINT32_MAX, &cycle))
 		return NULL;
 	memcpy(text, call_id.p + 10, 6);
 	text[6] = 0;
 	unsigned long index = strtoul(text, &end, 16);
 	*kind = call_id.p[9];
-	return *end || index >= s->options->sessions ? NULL : &s->calls[index];
+	if (*end || index >= s->options->sessions)
+		return NULL;
+	*is_late = *kind == KIND_CALL && cycle != s->calls[index].cycle;
+	return &s->calls[index];
 }
 
 static void on_response(struct sip_calls *s, const struct sip_text *m)
 {
 	char kind;
-	struct sip_call *call = call_of(s, sip_text_header(m, "Call-ID", 'i', 0), &kind);
+	bool is_late = false;
+	struct sip_call *call = call_of(s, sip_text_header(m, "Call-ID", 'i', 0), &kind, &is_late);
 	struct slice method;
 
 	(void)slice_cut(sip_text_header(m, "CSeq", 0, 0), ' ', &method);
 	if (!call)
 		s->handlers->on_error(s->user, FLOOD_SIP_SYNTAX, "a response to nothing we sent");
+	else if (is_late)
+		return; /* repeated */
 	else if (kind != KIND_CALL)
 		on_register_response(s, call, kind, m->status);
 	else if (slice_eq(slice_trim(method), SLICE("BYE")))
@@ -354,6 +363,16 @@ static void respond(struct sip_flow *flow, struct sip_calls *s, const struct sip
 	put_body(&b, SLICE_EMPTY);
 	if (!b.overflow)
 		sip_client_respond(flow, buffer_slice(&b));
+}
+
+static uint64_t dialog_of(const struct sip_text *m)
+{
+	struct slice id = sip_text_header(m, "Call-ID", 'i', 0);
+	uint64_t hash = 1469598103934665603u; /* FNV-1a */
+
+	for (size_t i = 0; i < id.n; i++)
+		hash = (hash ^ (uint8_t)id.p[i]) * 1099511628211u;
+	return hash;
 }
 
 /* B answers at once; the same 200 again if the INVITE is repeated. */
@@ -382,6 +401,7 @@ static void on_invite(struct sip_calls *s, struct sip_flow *flow, struct sip_cal
 		respond(flow, s, m, "488 Not Acceptable Here");
 		return;
 	}
+	call->b_dialog = dialog_of(m);
 	sip_text_response(&b, m, "200 OK", slice_of(s->run, 8));
 	put_contact(s, &b, index, 'b');
 	buffer_lit(&b, "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE\r\n");
@@ -406,9 +426,16 @@ static void on_ack(struct sip_call *call)
 static void on_bye(struct sip_calls *s, struct sip_flow *flow, struct sip_call *call,
 		   const struct sip_text *m)
 {
+	char kind;
+	bool is_late = false;
+
 	respond(flow, s, m, "200 OK");
 	if (call->state == CALL_RELEASING || call->state == CALL_OVER)
 		return; /* the other leg's end of our own BYE */
+	if (!call_of(s, sip_text_header(m, "Call-ID", 'i', 0), &kind, &is_late))
+		is_late = call->b_dialog != dialog_of(m); /* B's dialog: the server named it */
+	if (is_late)
+		return;
 	s->handlers->on_error(s->user, FLOOD_RELEASED, "BYE");
 	call_over(s, call);
 	s->handlers->on_released(s->user, index_of(s, call));
@@ -470,10 +497,17 @@ void sip_call_start(struct sip_calls *s, uint32_t index)
 {
 	struct sip_call *call = &s->calls[index];
 
-	assert(call->state == CALL_IDLE);
-	call->state = CALL_REGISTERING;
+	assert(call->state == CALL_IDLE || call->state == CALL_OVER);
 	time_call(s, call);
 	call->until_ns = s->loop->now_ns + CALL_NS;
+	if (call->a_registered && call->b_registered) {
+		call->cycle++;
+		call->b_dialog = 0;
+		call->state = CALL_INVITING;
+		send_invite(s, index);
+		return;
+	}
+	call->state = CALL_REGISTERING;
 	send_register(s, index, 'a');
 	send_register(s, index, 'b');
 }

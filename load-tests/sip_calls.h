@@ -23,6 +23,8 @@ struct sip_call {
 	enum sip_call_state state;
 	bool a_registered, b_registered;
 	bool is_timed;
+	uint32_t cycle;       /* how many calls there were before between these two users       */
+	uint64_t b_dialog;    /* hash of the Call-ID of B's: requests of the call before may be late */
 	struct sip_call *timed_next,
 		**timed_at; /* list of calls with something to repeat or to give up */
 	uint64_t repeat_ns, interval_ns, until_ns;
@@ -61,6 +63,7 @@ struct sip_calls {
 int sip_calls_open(struct sip_calls *s, struct prng *prng);
 void sip_calls_close(struct sip_calls *s);
 
+/* The first call of an index, or another one when the last is over: its users are registered then. */
 void sip_call_start(struct sip_calls *s, uint32_t index);
 /* False: there is no answered call to be released. */
 bool sip_call_release(struct sip_calls *s, uint32_t index);

@@ -120,9 +120,9 @@ def say(right, text):
     print("%-4s %s" % ("ok" if right else "FAIL", text))
 
 
-async def imflood(program, *options):
+async def imflood(program, *options, workload="session"):
     """Exit code and report of one short run."""
-    command = [program, "session", "--json", "--quiet", "--duration", "0.3", "--warmup", "0"]
+    command = [program, workload, "--json", "--quiet", "--duration", "0.3", "--warmup", "0"]
     process = await asyncio.create_subprocess_exec(*command, *options,
                                                    stdout=asyncio.subprocess.PIPE)
     try:
@@ -163,10 +163,24 @@ async def check_sessions(program, *options):
     return right
 
 
+async def check_churn(program):
+    """Sessions one after the other between the same users, with datagrams lost."""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Proxy, ("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    code, errors, report = await imflood(program, "--target", "sip:127.0.0.1:%d" % port, "--sessions", "10",
+                                         "--duration", "2", workload="churn")
+    transport.close()
+    right = code == 0 and not errors and report["workload"] == "churn" and report["achieved_per_s"] > 3
+    say(right, "churn over a lossy proxy: %.0f sessions/s, reported %s" % (report["achieved_per_s"], sorted(errors)))
+    return right
+
+
 async def main():
     results = [await check_fault(sys.argv[1], *row) for row in FAULTS]
     for options in ((), ("--answer", "passive"), ("--answer", "passive", "--connections-shared")):
         results.append(await check_sessions(sys.argv[1], *options))
+    results.append(await check_churn(sys.argv[1]))
     print("%d passed, %d failed" % (results.count(True), results.count(False)))
     sys.exit(0 if all(results) else 1)
 
