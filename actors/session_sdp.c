@@ -160,7 +160,7 @@ static uint64_t size_limit(const struct im *im, const struct sdp *sdp, const str
 
 enum sdp_judgement session_sdp_policy(const struct im *im, const struct sdp *sdp, const struct sdp_media *media)
 {
-	uint64_t size, most = size_limit(im, sdp, media);
+	uint64_t size = 0, most = size_limit(im, sdp, media);
 	char text[SESSION_SDP_MAX];
 	struct buffer types = buffer_over(text, sizeof(text));
 	bool is_announced;
