@@ -12,8 +12,10 @@
 #include "actors/session.h"
 #include "actors/user.h"
 #include "core/log.h"
+#include "core/minted.h"
 #include "sip/dialog.h"
 #include "sip/header.h"
+#include "sip/owner.h"
 
 struct asked {
 	struct im *im;
@@ -87,11 +89,22 @@ static void refuse_method(const struct asked *a)
 	im_refuse(a->im, a->server, 405, REASON_METHOD_NOT_ALLOWED, SLICE("Allow: " IM_ALLOW "\r\n"));
 }
 
+/* RFC 3261 11.2: what the B2BUA at that address can do, whoever stands behind it. */
 static void answer_options(const struct asked *a)
 {
-	sip_server_respond(a->server, &(struct sip_reply){ .status = 200,
-		.headers = SLICE("Allow: " IM_ALLOW "\r\nAccept: application/sdp, multipart/mixed, text/plain, message/cpim\r\n"
-				 "Supported: timer\r\n") });
+	char text[1024];
+	struct buffer headers = buffer_over(text, sizeof(text));
+
+	if (!is_in_ims(a->im) && !a->target_is_home) {
+		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
+		return;
+	}
+	buffer_lit(&headers, "Allow: " IM_ALLOW "\r\nAccept: " IM_ACCEPT_SESSION ", text/plain, message/cpim\r\n"
+		"Accept-Encoding: identity\r\nAccept-Language: en\r\nSupported: ");
+	for (const char *const *tag = a->im->server->sip.supported; *tag; tag++)
+		buffer_printf(&headers, tag == a->im->server->sip.supported ? "%s" : ", %s", *tag);
+	buffer_lit(&headers, "\r\n");
+	sip_server_respond(a->server, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers) });
 }
 
 /* ims: is this port, or what the core's Route says, the originating or the terminating side?
@@ -136,45 +149,68 @@ static bool may_leave(const struct asked *a)
 					     address_is_loopback(&sip_server_flow(a->server)->peer.any)));
 }
 
-/* Names that are functions or groups, not users (D1-08, D2-04): none of them is built yet. */
-static bool is_reserved(const struct asked *a)
+/* What is addressed, when it is no user: functions, groups and sessions (D1-08, D2-04), of which none is built
+ * yet, so that there is none of that name (D1-33). */
+enum addressed { A_USER, A_FACTORY, A_CONFERENCE, A_FUNCTION };
+
+static enum addressed addressed_by(const struct asked *a, struct slice user)
 {
 	const struct sip_options *sip = &a->im->server->sip;
 
-	return slice_eq(a->target.user, sip->factory_user) || slice_case_eq(a->target.user, sip->history_user) ||
-	       slice_case_eq(a->target.user, SLICE("Deferred")) ||
-	       (sip->store_host.n && sip_host_equal(a->target.host, sip->store_host));
+	if (slice_eq(user, sip->factory_user))
+		return A_FACTORY;
+	if (sip_name_is_group(user, sip) || minted_worker(user) >= 0)
+		return A_CONFERENCE;
+	return sip_name_is_function(user, sip) || (sip->store_host.n && sip_host_equal(a->target.host, sip->store_host)) ?
+		       A_FUNCTION :
+		       A_USER;
 }
 
 static bool find_callee(struct asked *a)
 {
 	struct buffer out = buffer_over(a->callee, sizeof(a->callee));
 
-	if (a->target.user.n == 0 || is_reserved(a) || (a->found && a->found->target_is_unknown) ||
-	    !sip_uri_canonical(&out, &a->target, &a->im->server->sip.home))
+	if (a->target.user.n == 0 || !sip_uri_canonical(&out, &a->target, &a->im->server->sip.home))
 		return false;
 	a->callee_n = out.n;
-	return true;
+	return addressed_by(a, sip_canonical_user(buffer_slice(&out))) == A_USER;
+}
+
+static void refuse_target(const struct asked *a)
+{
+	switch (addressed_by(a, sip_canonical_user(slice_of(a->callee, a->callee_n)))) {
+	case A_FACTORY:
+		im_refuse_with_warning(a->im, a->server, 404, REASON_TARGET_UNKNOWN, "Conference-factory URI does not exist");
+		break;
+	case A_CONFERENCE:
+		im_refuse_with_warning(a->im, a->server, 404, REASON_TARGET_UNKNOWN, "Conference URI does not exist");
+		break;
+	case A_USER:
+	case A_FUNCTION:
+		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
+		break;
+	}
 }
 
 static void start_function(struct asked *a)
 {
 	bool leaves = is_in_ims(a->im) ? is_originating(a) : !a->target_is_home;
 
+	/* a MESSAGE has its own order (6.2.4.1) */
+	if (a->m->method == SIP_INVITE && a->who.wants_id_privacy && !a->im->config->policy.allow_anonymity) {
+		sip_server_refuse(a->server, 403, REASON_IDENTITY);
+		return;
+	}
 	if (leaves && !is_in_ims(a->im) && !may_leave(a)) {
 		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
 		return;
 	}
 	if (!leaves && (!a->target_is_home || !find_callee(a))) {
-		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
+		refuse_target(a);
 		return;
 	}
 	struct slice callee = slice_of(a->callee, a->callee_n);
 	if (a->m->method == SIP_INVITE) {
-		if (a->who.wants_id_privacy && !a->im->config->policy.allow_anonymity) {
-			sip_server_refuse(a->server, 403, REASON_IDENTITY);
-			return;
-		}
 		session_start(a->im, a->server, a->m, &(struct session_start){ .caller = &a->who,
 			.route = leaves ? SESSION_TO_NEXT_HOP : SESSION_TO_USER, .callee = callee });
 		return;

@@ -48,7 +48,7 @@ static bool matches(struct slice pattern, struct slice text)
 	return p == pattern.n;
 }
 
-static bool is_group(struct slice user, const struct sip_options *options)
+bool sip_name_is_group(struct slice user, const struct sip_options *options)
 {
 	for (unsigned i = 0; i < options->group_pattern_count; i++)
 		if (matches(options->group_patterns[i], user))
@@ -64,14 +64,14 @@ static bool canonical_of(struct slice text, const struct sip_options *options, s
 }
 
 /* Names of functions, not of users. */
-static bool is_function(struct slice user, const struct sip_options *options)
+bool sip_name_is_function(struct slice user, const struct sip_options *options)
 {
 	return slice_eq(user, options->factory_user) || slice_case_eq(user, options->history_user) ||
 	       slice_case_eq(user, SLICE("Deferred"));
 }
 
 /* With escapes decoded, so that one name has one owner however it is written. */
-static struct slice user_of(struct slice canonical)
+struct slice sip_canonical_user(struct slice canonical)
 {
 	const char *at = canonical.n ? memrchr(canonical.p, '@', canonical.n) : NULL;
 
@@ -89,10 +89,10 @@ static bool name_of(const struct sip_message *m, const struct sip_uri *uri, cons
 		       canonical_of(to.uri, options, out);
 	if (!sip_uri_is_home(uri, &options->home) || !sip_uri_canonical(out, uri, &options->home))
 		return false;
-	struct slice user = user_of(buffer_slice(out));
-	if ((m->method == SIP_PUBLISH || m->method == SIP_SUBSCRIBE) && !is_function(user, options))
+	struct slice user = sip_canonical_user(buffer_slice(out));
+	if ((m->method == SIP_PUBLISH || m->method == SIP_SUBSCRIBE) && !sip_name_is_function(user, options))
 		return true;
-	return is_group(user, options);
+	return sip_name_is_group(user, options);
 }
 
 static unsigned owner_of_request(const struct sip_message *m, const struct sip_options *options, unsigned workers)

@@ -18,6 +18,12 @@ void sip_owner_init(const uint8_t key[16]);
 /* Worker 0 .. workers - 1, by rules 1 to 4; -1: a response whose branch was not minted here. */
 int sip_owner_of(const struct sip_message *m, const struct sip_options *options, unsigned workers);
 
+/* Is the user part, escapes decoded, a name of domain.groups or that of a function (factory, history, Deferred)? */
+bool sip_name_is_group(struct slice user, const struct sip_options *options);
+bool sip_name_is_function(struct slice user, const struct sip_options *options);
+/* The user part of a canonical URI; empty when it has none. */
+struct slice sip_canonical_user(struct slice canonical);
+
 /* Of a user or group by its canonical URI (rule 3). */
 unsigned sip_owner_of_name(struct slice canonical, unsigned workers);
 

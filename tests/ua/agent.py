@@ -330,7 +330,8 @@ class Agent:
                               content_type=content_type, **more)
 
     def invite(self, peer, setup="actpass", direction=None, headers=(), offer=None, extra=(),
-               accept="text/plain message/cpim *", timer="1800;refresher=uac", edit=None, **more):
+               accept="text/plain message/cpim *", timer="1800;refresher=uac", edit=None,
+               content_type="application/sdp", **more):
         """Send an INVITE with an SDP offer; `.established()` of the result completes the session."""
         session = Session(self, msrp.Leg(self.msrp))
         self.keep_secret(session.leg)
@@ -342,7 +343,7 @@ class Agent:
         if timer:
             basic += [("Supported", "timer"), ("Session-Expires", timer)]
         request = self.build("INVITE", getattr(peer, "uri", peer), headers=basic + list(headers),
-                             body=body, content_type="application/sdp", **more)
+                             body=body, content_type=content_type, **more)
         session.transaction = self.start(request)
         session.transaction.on_success = session.answered
         return session
