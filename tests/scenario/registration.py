@@ -79,9 +79,9 @@ async def third_party_register(world):
     for expires in (600, 1800):
         response = await world.core.third_party_register(bob.uri, expires)
         same(response.status, 200, "third-party REGISTER")
-        REQ("IM-6.2.1-1", "IM-6.2.1-3")
+        REQ("IM-6.2.1-1", "IM-6.2.1-3", "CR002-5.3-1", "CR002-5.3-2", "IM-C-3")
         same(response.get("Expires"), str(expires), "Expires of the 200")
-        REQ("IM-6.2.1-4")
+        REQ("IM-6.2.1-4", "CR002-5.3-3")
     response = await world.core.third_party_register(bob.uri, 600, request_uri="sip:as.core.invalid;lr")
     same(response.status, 200, "third-party REGISTER to the name the core has for us")
     response = await world.core.third_party_register(bob.uri, 0)

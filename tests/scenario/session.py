@@ -27,6 +27,7 @@ async def im_session(world):
             got = await sa.receive()
             same(bytes(got.body), b"answer %d" % i, "text at A")
             same(got.content_type, "text/plain", "Content-Type")
+        REQ("IM-4.3.2-1")
         first, second = (sa, sb) if ender == "a" else (sb, sa)
         await first.hang_up()
         REQ("IM-6.2.3.7-1")
