@@ -12,7 +12,7 @@
 
 #define TRANSACTIONS_MAX 2000000 /* 32 s of finished ones at 60 000 requests a second and worker */
 
-static const char *const supported_options[] = { "timer", NULL };
+static const char *const supported_options[] = { "path", "outbound", "pref", "timer", NULL };
 
 static const struct config *trust_config;
 
@@ -48,6 +48,7 @@ void im_server_init(struct im_server *server, const struct config *config)
 	sip->user_agent = SLICE("IM-serv/OMA1.0 imserv/" IMSERV_VERSION);
 	sip->supported = supported_options;
 	sip->is_trusted = is_trusted;
+	sip->on_flow_lost = users_on_flow_lost;
 	msrp->limits = config->limits;
 	msrp->msrp_transaction_ms = config->timers.msrp_transaction_ms;
 	msrp->legs_max = config->limits.sessions * 2;

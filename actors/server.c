@@ -13,6 +13,7 @@
 #include "actors/http.h"
 #include "actors/listeners.h"
 #include "actors/store_actor.h"
+#include "actors/user.h"
 #include "config/tls_files.h"
 #include "core/log.h"
 #include "core/minted.h"
@@ -98,6 +99,7 @@ static void *run_worker(void *arg)
 		pin(t->worker->index);
 	t->err = worker_begin(server, t->worker);
 	pthread_barrier_wait(&server->begin);
+	pthread_barrier_wait(&server->begin); /* main gives the tables what the store has */
 	if (!t->err)
 		t->err = sip_worker_init(t->worker, &server->im.sip, im_on_request);
 	if (!t->err)
@@ -285,6 +287,15 @@ static int make_workers(struct server *server)
 	return 0;
 }
 
+/* While the workers wait: nobody asks for a user before all are there. */
+static int load_users(struct server *server)
+{
+	for (unsigned i = 0; i < server->group.count; i++)
+		if (server->threads[i].err)
+			return 0; /* what follows says it */
+	return users_load(&server->group, server->im.store);
+}
+
 static int start_threads(struct server *server)
 {
 	int err = 0;
@@ -296,6 +307,8 @@ static int start_threads(struct server *server)
 			return err;
 		server->threads[i].runs = true;
 	}
+	pthread_barrier_wait(&server->begin);
+	err = load_users(server);
 	pthread_barrier_wait(&server->begin);
 	pthread_barrier_wait(&server->begin);
 	for (unsigned i = 0; i < server->group.count; i++)

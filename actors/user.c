@@ -2,49 +2,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
-#include "core/log.h"
-#include "core/siphash.h"
-#include "sip/header.h"
+#include "actors/user_internal.h"
 #include "sip/owner.h"
-#include "sip/write.h"
-
-struct user;
-
-struct binding {
-	struct user *user;
-	struct binding *next;
-	struct timer expiry;
-	struct sip_flow flow;
-	unsigned q;
-	uint64_t expires_at_ms, updated; /* updated: order of registration */
-	uint64_t call_id_hash;
-	uint32_t cseq;
-	uint16_t uri_n, params_n;
-	char text[]; /* Contact URI, then its parameters for the 200: q and feature tags */
-};
-
-#define PARAMS_MAX 192
-
-struct user {
-	struct im *im;
-	struct user *hash_next;
-	struct binding *bindings;
-	unsigned binding_count;
-	/* ims: what the core's last third-party REGISTER said */
-	struct timer core_expiry;
-	bool is_core_registered;
-	uint16_t canonical_n;
-	char canonical[];
-};
-
-struct user_table {
-	struct siphash_key key;
-	struct user **table;
-	size_t table_size;
-	unsigned count;
-	uint64_t updates;
-};
 
 #define TABLE_SIZE 65536
 
@@ -54,6 +15,7 @@ int users_init(struct im *im)
 
 	if (!users)
 		return ENOMEM;
+	users->worker = im->worker;
 	users->table_size = TABLE_SIZE;
 	users->table = calloc(users->table_size, sizeof(*users->table));
 	if (!users->table) {
@@ -65,22 +27,29 @@ int users_init(struct im *im)
 	return 0;
 }
 
+uint64_t user_unix_s(void)
+{
+	return (uint64_t)time(NULL);
+}
+
+/* ---- the table ---- */
+
 static struct user **bucket_of(struct user_table *users, struct slice canonical)
 {
 	return &users->table[siphash(&users->key, canonical) & (users->table_size - 1)];
 }
 
-static struct user *find(struct user_table *users, struct slice canonical)
+struct user *user_of(struct im *im, struct slice canonical)
 {
-	for (struct user *user = *bucket_of(users, canonical); user; user = user->hash_next)
-		if (slice_eq(slice_of(user->canonical, user->canonical_n), canonical))
+	for (struct user *user = *bucket_of(im->users, canonical); user; user = user->hash_next)
+		if (slice_eq(user_name(user), canonical))
 			return user;
 	return NULL;
 }
 
-static struct user *find_or_make(struct im *im, struct slice canonical)
+struct user *user_find_or_make(struct im *im, struct slice canonical)
 {
-	struct user *user = find(im->users, canonical);
+	struct user *user = user_of(im, canonical);
 
 	if (user || !(user = calloc(1, sizeof(*user) + canonical.n)))
 		return user;
@@ -94,28 +63,42 @@ static struct user *find_or_make(struct im *im, struct slice canonical)
 	return user;
 }
 
-static bool is_empty(const struct user *user)
-{
-	return !user->bindings && !user->is_core_registered;
-}
-
-static struct slice uri_of(const struct binding *b)
-{
-	return slice_of(b->text, b->uri_n);
-}
-
-static void forget_if_empty(struct user *user)
+void user_forget_if_empty(struct user *user)
 {
 	struct im *im = user->im;
 
-	if (!is_empty(user))
+	if (user->bindings || user->is_core_registered || user->registrations)
 		return;
-	struct user **link = bucket_of(im->users, slice_of(user->canonical, user->canonical_n));
+	struct user **link = bucket_of(im->users, user_name(user));
 	while (*link != user)
 		link = &(*link)->hash_next;
 	*link = user->hash_next;
 	im->users->count--;
 	free(user);
+}
+
+unsigned users_count(const struct im *im)
+{
+	return im->users->count;
+}
+
+/* ---- bindings ---- */
+
+static struct binding **flow_chain(struct user_table *users, const struct sip_flow *flow)
+{
+	uint32_t name[3] = { flow->worker, flow->slot, flow->generation };
+
+	return &users->flows[siphash(&users->key, slice_of((char *)name, sizeof(name))) % USER_FLOW_CHAINS];
+}
+
+static void unlink_flow(struct binding *b)
+{
+	if (b->flow.protocol == SIP_UDP || !b->is_reachable)
+		return;
+	struct binding **link = flow_chain(b->user->im->users, &b->flow);
+	while (*link != b)
+		link = &(*link)->flow_next;
+	*link = b->flow_next;
 }
 
 static void count_bindings(struct im *im, int by)
@@ -125,7 +108,58 @@ static void count_bindings(struct im *im, int by)
 	pool_gauge_set(counters, POOL_registrations, counters->pools[POOL_registrations] + by);
 }
 
-static void drop_binding(struct binding *binding)
+static void on_binding_expired(struct timer *timer)
+{
+	struct binding *binding = (struct binding *)((char *)timer - offsetof(struct binding, expiry));
+	struct user *user = binding->user;
+
+	LOG(INFO, user->im->worker, "user", 0, "binding-expired user=%.*s contact=%.*s", SLICE_ARG(user_name(user)),
+		SLICE_ARG(binding_uri(binding)));
+	user_store_sweep_soon(user->im);
+	binding_drop(binding);
+	user_forget_if_empty(user);
+}
+
+struct binding *binding_make(const struct binding_text *text)
+{
+	const struct slice pieces[] = { text->uri, text->params, text->path, text->instance };
+	size_t n = 0;
+
+	for (unsigned i = 0; i < 4; i++)
+		n += pieces[i].n;
+	struct binding *b = calloc(1, sizeof(*b) + n);
+	if (!b)
+		return NULL;
+	struct buffer out = buffer_over(b->text, n);
+	for (unsigned i = 0; i < 4; i++)
+		buffer_put(&out, pieces[i]);
+	b->uri_n = (uint16_t)text->uri.n;
+	b->params_n = (uint16_t)text->params.n;
+	b->path_n = (uint16_t)text->path.n;
+	b->instance_n = (uint16_t)text->instance.n;
+	return b;
+}
+
+void binding_add(struct user *user, struct binding *b)
+{
+	struct im *im = user->im;
+	uint64_t now_ms = worker_now_ms(im->worker);
+
+	b->user = user;
+	b->next = user->bindings;
+	user->bindings = b;
+	user->binding_count++;
+	count_bindings(im, 1);
+	worker_arm(im->worker, &b->expiry, b->expires_at_ms > now_ms ? b->expires_at_ms - now_ms : 0, on_binding_expired);
+	if (b->flow.protocol == SIP_UDP || !b->is_reachable)
+		return;
+	struct binding **chain = flow_chain(im->users, &b->flow);
+	b->flow_next = *chain;
+	*chain = b;
+	sip_flow_watch(im->worker, &b->flow);
+}
+
+void binding_drop(struct binding *binding)
 {
 	struct user *user = binding->user;
 	struct binding **link = &user->bindings;
@@ -134,9 +168,47 @@ static void drop_binding(struct binding *binding)
 		link = &(*link)->next;
 	*link = binding->next;
 	user->binding_count--;
+	unlink_flow(binding);
 	worker_disarm(user->im->worker, &binding->expiry);
 	count_bindings(user->im, -1);
 	free(binding);
+}
+
+void users_on_flow_lost(struct worker *worker, const struct sip_flow *flow)
+{
+	struct im *im = im_of(worker);
+	struct binding **link = flow_chain(im->users, flow), *b;
+
+	while ((b = *link)) {
+		if (!sip_flow_equal(&b->flow, flow)) {
+			link = &b->flow_next;
+			continue;
+		}
+		*link = b->flow_next;
+		b->is_reachable = false;
+		LOG(INFO, worker, "user", 0, "binding-unreachable user=%.*s contact=%.*s why=flow-lost",
+			SLICE_ARG(user_name(b->user)), SLICE_ARG(binding_uri(b)));
+	}
+}
+
+/* ---- what a core says ---- */
+
+static void on_core_expired(struct timer *timer)
+{
+	struct user *user = (struct user *)((char *)timer - offsetof(struct user, core_expiry));
+
+	user->is_core_registered = false;
+	user_store_sweep_soon(user->im);
+	user_forget_if_empty(user);
+}
+
+void user_core_registered(struct user *user, uint32_t expires_s)
+{
+	user->is_core_registered = expires_s > 0;
+	if (expires_s)
+		worker_arm(user->im->worker, &user->core_expiry, (uint64_t)expires_s * 1000, on_core_expired);
+	else
+		worker_disarm(user->im->worker, &user->core_expiry);
 }
 
 void users_free(struct im *im)
@@ -145,39 +217,17 @@ void users_free(struct im *im)
 		struct user *user;
 		while ((user = im->users->table[i])) {
 			im->users->table[i] = user->hash_next;
+			registrations_free(user);
 			while (user->bindings)
-				drop_binding(user->bindings);
+				binding_drop(user->bindings);
 			worker_disarm(im->worker, &user->core_expiry);
 			free(user);
 		}
 	}
+	user_store_free(im);
 	free(im->users->table);
 	free(im->users);
 	im->users = NULL;
-}
-
-unsigned users_count(const struct im *im)
-{
-	return im->users->count;
-}
-
-static void on_binding_expired(struct timer *timer)
-{
-	struct binding *binding = (struct binding *)((char *)timer - offsetof(struct binding, expiry));
-	struct user *user = binding->user;
-
-	LOG(INFO, user->im->worker, "user", 0, "binding-expired user=%.*s contact=%.*s", (int)user->canonical_n,
-		user->canonical, SLICE_ARG(uri_of(binding)));
-	drop_binding(binding);
-	forget_if_empty(user);
-}
-
-static void on_core_expired(struct timer *timer)
-{
-	struct user *user = (struct user *)((char *)timer - offsetof(struct user, core_expiry));
-
-	user->is_core_registered = false;
-	forget_if_empty(user);
 }
 
 /* ---- questions of other actors ---- */
@@ -194,12 +244,24 @@ static bool is_better(const struct binding *a, const struct binding *b)
 	return a->q != b->q ? a->q > b->q : a->updated > b->updated;
 }
 
+/* RFC 5626 6: of several flows to one instance only one is used, the one registered last. */
+static bool has_newer_flow(const struct user *user, const struct binding *of)
+{
+	for (const struct binding *b = user->bindings; b && of->reg_id; b = b->next)
+		if (b != of && b->is_reachable && b->reg_id && b->updated > of->updated &&
+		    slice_eq(binding_instance(b), binding_instance(of)))
+			return true;
+	return false;
+}
+
 static void list_contacts(const struct user *user, struct user_find *question)
 {
 	const struct binding *order[USER_BINDINGS_MAX];
 	unsigned n = 0;
 
 	for (const struct binding *b = user->bindings; b; b = b->next) {
+		if (!b->is_reachable || has_newer_flow(user, b))
+			continue;
 		unsigned at = n++;
 		for (; at > 0 && is_better(b, order[at - 1]); at--)
 			order[at] = order[at - 1];
@@ -210,6 +272,8 @@ static void list_contacts(const struct user *user, struct user_find *question)
 		memcpy(contact->uri, order[i]->text, order[i]->uri_n);
 		contact->uri_n = order[i]->uri_n;
 		contact->q = order[i]->q;
+		memcpy(contact->path, binding_path(order[i]).p, order[i]->path_n);
+		contact->path_n = order[i]->path_n;
 		contact->flow = order[i]->flow;
 	}
 	question->contact_count = n;
@@ -219,7 +283,7 @@ static void on_find(struct worker *worker, struct msg *msg)
 {
 	struct user_find *question = (struct user_find *)msg;
 	struct im *im = im_of(worker);
-	struct user *user = find(im->users, slice_of(question->canonical, question->canonical_n));
+	struct user *user = user_of(im, slice_of(question->canonical, question->canonical_n));
 
 	question->contact_count = 0;
 	question->is_registered = false;
@@ -250,306 +314,4 @@ void user_register_handlers(struct worker *worker)
 {
 	worker->on_message[MSG_USER_FIND] = on_find;
 	worker->on_message[MSG_USER_FOUND] = on_found_without_asker;
-}
-
-/* ---- REGISTER ---- */
-
-struct registration {
-	struct im *im;
-	struct sip_server *server;
-	const struct sip_message *m;
-	struct slice canonical;
-	bool has_expires;
-	uint32_t expires;
-	uint64_t call_id_hash;
-	uint32_t cseq;
-};
-
-/* What a Contact asks for: its own expires, else the header's, else the default. */
-static uint32_t expires_of(const struct registration *r, const struct sip_contact *contact)
-{
-	uint32_t s = contact->has_expires ? contact->expires :
-		     r->has_expires	  ? r->expires :
-					    REGISTER_EXPIRES_DEFAULT_S;
-
-	return s > REGISTER_EXPIRES_MAX_S ? REGISTER_EXPIRES_MAX_S : s;
-}
-
-static struct binding *binding_of(struct user *user, struct slice uri)
-{
-	struct sip_uri wanted, have;
-
-	if (!sip_uri_parse(uri, &wanted))
-		return NULL;
-	for (struct binding *b = user->bindings; b; b = b->next)
-		if (sip_uri_parse(uri_of(b), &have) && sip_uri_equal(&wanted, &have))
-			return b;
-	return NULL;
-}
-
-/* RFC 3261 10.3 step 7: a request older than what is stored for its Call-ID must not take effect. */
-static bool is_outdated(const struct registration *r, const struct binding *b)
-{
-	return b->call_id_hash == r->call_id_hash && r->cseq <= b->cseq;
-}
-
-enum contacts_verdict { CONTACTS_OK, CONTACTS_BAD, CONTACTS_BRIEF, CONTACTS_OUTDATED };
-
-/* Nothing is changed before all Contacts were found good. */
-static enum contacts_verdict check_contacts(const struct registration *r, struct user *user)
-{
-	struct sip_items items = sip_items_of(r->m, SIP_HDR_CONTACT);
-	struct sip_contact contact;
-	enum sip_item item;
-	for (const struct binding *b = user ? user->bindings : NULL; b; b = b->next)
-		if (is_outdated(r, b) && sip_header_first(r->m, SIP_HDR_CONTACT))
-			return CONTACTS_OUTDATED;
-	while ((item = sip_contact_next(&items, &contact)) != SIP_ITEM_END) {
-		if (item == SIP_ITEM_BAD)
-			return CONTACTS_BAD;
-		if (contact.star) {
-			if (!r->has_expires || r->expires != 0)
-				return CONTACTS_BAD;
-			continue;
-		}
-		struct sip_uri uri;
-		uint32_t expires = expires_of(r, &contact);
-		if (contact.address.uri.n > USER_CONTACT_MAX || !sip_uri_parse(contact.address.uri, &uri) ||
-		    uri.scheme == SIP_SCHEME_OTHER || uri.scheme == SIP_SCHEME_TEL)
-			return CONTACTS_BAD;
-		if (expires > 0 && expires < REGISTER_EXPIRES_MIN_S)
-			return CONTACTS_BRIEF;
-	}
-	return CONTACTS_OK;
-}
-
-/* Without expires, which the 200 says anew.  What is too long to repeat is left out: the client knows its
- * own parameters. */
-static void write_params(struct buffer *out, struct slice params)
-{
-	struct sip_param param;
-
-	while (sip_param_next(&params, &param)) {
-		size_t before = out->n;
-		if (slice_case_eq(param.name, SLICE("expires")))
-			continue;
-		buffer_char(out, ';');
-		sip_write_text(out, param.name);
-		if (param.has_value) {
-			buffer_char(out, '=');
-			sip_write_text(out, param.value);
-		}
-		if (out->overflow) {
-			out->n = before;
-			return;
-		}
-	}
-}
-
-static struct binding *make_binding(struct user *user, const struct sip_contact *contact)
-{
-	char text[PARAMS_MAX];
-	struct buffer params = buffer_over(text, sizeof(text));
-	struct slice uri = contact->address.uri;
-
-	write_params(&params, contact->address.params);
-	struct binding *b = calloc(1, sizeof(*b) + uri.n + params.n);
-	if (!b)
-		return NULL;
-	memcpy(b->text, uri.p, uri.n);
-	memcpy(b->text + uri.n, params.p, params.n);
-	b->uri_n = (uint16_t)uri.n;
-	b->params_n = (uint16_t)params.n;
-	b->user = user;
-	b->next = user->bindings;
-	user->bindings = b;
-	user->binding_count++;
-	count_bindings(user->im, 1);
-	return b;
-}
-
-/* A phone that comes back from a new address each time must not lock itself out: the binding that was
- * refreshed longest ago makes room. */
-static void drop_oldest(struct user *user, const struct binding *except)
-{
-	struct binding *oldest = NULL;
-
-	for (struct binding *b = user->bindings; b; b = b->next)
-		if (b != except && (!oldest || b->updated < oldest->updated))
-			oldest = b;
-	LOG(INFO, user->im->worker, "user", 0, "binding-replaced user=%.*s contact=%.*s", (int)user->canonical_n,
-		user->canonical, SLICE_ARG(uri_of(oldest)));
-	drop_binding(oldest);
-}
-
-/* False: no memory; what was there stays. */
-static bool store_binding(const struct registration *r, struct user *user, const struct sip_contact *contact)
-{
-	struct im *im = r->im;
-	struct binding *old = binding_of(user, contact->address.uri), *b;
-	uint32_t expires = expires_of(r, contact);
-
-	if (expires == 0) {
-		if (old)
-			drop_binding(old);
-		return true;
-	}
-	b = make_binding(user, contact);
-	if (!b)
-		return false;
-	if (old)
-		drop_binding(old);
-	else if (user->binding_count > USER_BINDINGS_MAX)
-		drop_oldest(user, b);
-	b->flow = *sip_server_flow(r->server);
-	b->q = contact->q;
-	b->call_id_hash = r->call_id_hash;
-	b->cseq = r->cseq;
-	b->updated = ++im->users->updates;
-	b->expires_at_ms = worker_now_ms(im->worker) + (uint64_t)expires * 1000;
-	worker_arm(im->worker, &b->expiry, (uint64_t)expires * 1000, on_binding_expired);
-	return true;
-}
-
-static void write_bindings(struct buffer *out, const struct user *user)
-{
-	for (const struct binding *b = user ? user->bindings : NULL; b; b = b->next) {
-		uint64_t now_ms = worker_now_ms(user->im->worker);
-		/* its timer may be due later in this turn */
-		uint64_t left_ms = b->expires_at_ms > now_ms ? b->expires_at_ms - now_ms : 0;
-		buffer_printf(out, "Contact: <%.*s>%.*s;expires=%llu\r\n", (int)b->uri_n, b->text, (int)b->params_n,
-			b->text + b->uri_n, (unsigned long long)((left_ms + 999) / 1000));
-	}
-}
-
-static void answer_registration(const struct registration *r, const struct user *user)
-{
-	char text[USER_BINDINGS_MAX * (USER_CONTACT_MAX + 256)];
-	struct buffer out = buffer_over(text, sizeof(text));
-
-	write_bindings(&out, user);
-	sip_server_respond(r->server, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&out) });
-}
-
-static void refuse_brief(const struct registration *r)
-{
-	REFUSED(&r->im->worker->counters, REASON_INTERVAL_TOO_BRIEF);
-	sip_server_respond(r->server, &(struct sip_reply){ .status = 423, .headers = SLICE("Min-Expires: 60\r\n") });
-}
-
-static bool apply_contacts(const struct registration *r, struct user *user)
-{
-	struct sip_items items = sip_items_of(r->m, SIP_HDR_CONTACT);
-	struct sip_contact contact;
-
-	while (sip_contact_next(&items, &contact) == SIP_ITEM_OK) {
-		if (!contact.star && !store_binding(r, user, &contact))
-			return false;
-		while (contact.star && user->bindings)
-			drop_binding(user->bindings);
-	}
-	return true;
-}
-
-static void register_client(const struct registration *r)
-{
-	struct user *user = find(r->im->users, r->canonical);
-
-	switch (check_contacts(r, user)) {
-	case CONTACTS_BAD:
-		sip_server_refuse(r->server, 400, REASON_SYNTAX);
-		return;
-	case CONTACTS_BRIEF:
-		refuse_brief(r);
-		return;
-	case CONTACTS_OUTDATED: /* RFC 3261 10.3 step 7: the update fails */
-		sip_server_refuse(r->server, 500, REASON_CSEQ);
-		return;
-	case CONTACTS_OK:
-		break;
-	}
-	if (!sip_header_first(r->m, SIP_HDR_CONTACT)) { /* a query */
-		answer_registration(r, user);
-		return;
-	}
-	if (!user && !(user = find_or_make(r->im, r->canonical))) {
-		sip_server_refuse(r->server, 503, REASON_NO_MEMORY);
-		return;
-	}
-	if (!apply_contacts(r, user)) {
-		sip_server_refuse(r->server, 503, REASON_NO_MEMORY);
-		forget_if_empty(user);
-		return;
-	}
-	COUNT(&r->im->worker->counters, sip_registrations);
-	answer_registration(r, user);
-	forget_if_empty(user);
-}
-
-/* 6.2.1: the core reports that a user registered (Expires 0: de-registered). */
-static void register_by_core(const struct registration *r)
-{
-	if (!r->has_expires && sip_header_first(r->m, SIP_HDR_EXPIRES)) { /* D1-28 */
-		sip_server_refuse(r->server, 400, REASON_SYNTAX);
-		return;
-	}
-	struct sip_items items = sip_items_of(r->m, SIP_HDR_CONTACT);
-	struct sip_contact contact = { 0 };
-	uint32_t expires = r->has_expires ? r->expires : REGISTER_EXPIRES_DEFAULT_S;
-	char text[1024];
-	struct buffer out = buffer_over(text, sizeof(text));
-
-	if (sip_contact_next(&items, &contact) == SIP_ITEM_OK && contact.has_expires)
-		expires = contact.expires;
-	struct user *user = expires ? find_or_make(r->im, r->canonical) : find(r->im->users, r->canonical);
-	if (expires && !user) {
-		sip_server_refuse(r->server, 503, REASON_NO_MEMORY);
-		return;
-	}
-	if (user) {
-		user->is_core_registered = expires > 0;
-		if (expires)
-			worker_arm(r->im->worker, &user->core_expiry, (uint64_t)expires * 1000, on_core_expired);
-		else
-			worker_disarm(r->im->worker, &user->core_expiry);
-		forget_if_empty(user);
-	}
-	COUNT(&r->im->worker->counters, sip_registrations);
-	sip_copy_headers(&out, r->m, SIP_HDR_CONTACT);
-	if (out.overflow)
-		out = buffer_over(text, sizeof(text));
-	buffer_printf(&out, "Expires: %u\r\n", expires);
-	sip_server_respond(r->server, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&out) });
-}
-
-void user_on_register(struct im *im, struct sip_server *server, const struct sip_message *m)
-{
-	char canonical[IM_CANONICAL_MAX];
-	struct buffer out = buffer_over(canonical, sizeof(canonical));
-	struct registration r = { .im = im, .server = server, .m = m };
-	struct sip_address to;
-	struct sip_uri uri, target;
-	struct slice method;
-
-	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) || !sip_uri_parse(to.uri, &uri)) {
-		sip_server_refuse(server, 400, REASON_SYNTAX);
-		return;
-	}
-	if (!sip_uri_is_home(&uri, &im->server->sip.home) ||
-	    !sip_uri_canonical(&out, &uri, &im->server->sip.home) ||
-	    /* a core names us as its filter criteria do, whatever name that is (TS 24.229 5.4.1.7) */
-	    (im->config->core.mode == MODE_STANDALONE && sip_uri_parse(m->uri, &target) &&
-		    !sip_uri_is_home(&target, &im->server->sip.home))) {
-		sip_server_refuse(server, 404, REASON_TARGET_UNKNOWN);
-		return;
-	}
-	r.canonical = buffer_slice(&out);
-	r.has_expires = sip_seconds_of(m, SIP_HDR_EXPIRES, &r.expires);
-	r.call_id_hash = siphash(&im->users->key, sip_header_value(m, SIP_HDR_CALL_ID));
-	if (!sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &r.cseq, &method))
-		r.cseq = 0;
-	if (im->config->core.mode == MODE_IMS)
-		register_by_core(&r);
-	else
-		register_client(&r);
 }

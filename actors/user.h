@@ -11,6 +11,7 @@
 
 #define USER_BINDINGS_MAX 8
 #define USER_CONTACT_MAX  512
+#define USER_PATH_MAX     512
 
 #define REGISTER_EXPIRES_DEFAULT_S 3600
 #define REGISTER_EXPIRES_MIN_S     60
@@ -20,6 +21,13 @@ int users_init(struct im *im);
 void users_free(struct im *im);
 void user_register_handlers(struct worker *worker);
 
+struct store_door;
+/* At the start, while all workers wait: what the store has.  0 or errno, after a line on the log. */
+int users_load(struct worker_group *group, struct store_door *door);
+
+/* A stream has ended: its bindings cannot be reached (sip_options.on_flow_lost). */
+void users_on_flow_lost(struct worker *worker, const struct sip_flow *flow);
+
 /* A REGISTER on the worker that owns its To URI; answers it. */
 void user_on_register(struct im *im, struct sip_server *server, const struct sip_message *m);
 
@@ -27,6 +35,8 @@ struct user_contact {
 	char uri[USER_CONTACT_MAX];
 	size_t uri_n;
 	unsigned q; /* thousandths */
+	char path[USER_PATH_MAX]; /* RFC 3327: values for Route, in their order; mostly empty */
+	size_t path_n;
 	struct sip_flow flow;
 };
 

@@ -56,6 +56,7 @@ struct store_request {
 	uint32_t octets; /* what it brings to the disk, about: set by the sender of large ones, else 0 */
 	/* On the asking worker; takes the request over. */
 	void (*on_answer)(struct worker *, struct store_request *);
+	void *asker; /* the sender's own */
 	/* ---- the store's ---- */
 	struct store_request *next;
 	sem_t *waiting; /* of a thread that is no worker */

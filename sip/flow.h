@@ -43,6 +43,10 @@ const char *sip_protocol_name(enum sip_protocol protocol); /* "UDP" */
 /* The listener's role, for the ims ports. */
 enum listen_role sip_flow_role(const struct worker *worker, const struct sip_flow *flow);
 
+/* sip_options.on_flow_lost will be called on this worker when the stream ends, also when it is gone already;
+ * never inside this call.  Nothing for UDP. */
+void sip_flow_watch(struct worker *worker, const struct sip_flow *flow);
+
 bool sip_flow_equal(const struct sip_flow *a, const struct sip_flow *b);
 
 void sip_flow_set_peer(struct sip_flow *flow, const struct sockaddr_storage *peer);

@@ -21,6 +21,7 @@ enum {
 	MSG_SIP_SEND,                     /* to the worker of a stream flow: struct sip_sending */
 	MSG_SIP_SENT,                     /* home: err 0, or why it was not written             */
 	MSG_SIP_FLOW_LOST,                /* to workers that sent by a stream: it has ended     */
+	MSG_SIP_FLOW_WATCH,               /* to the worker of a stream: tell me of its end      */
 };
 
 enum { TOKEN_SIP_ACCEPT = TOKEN_SIP_FIRST, TOKEN_SIP_DATAGRAM, TOKEN_SIP_SEND };

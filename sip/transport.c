@@ -344,7 +344,41 @@ static void on_send(struct worker *worker, struct msg *msg)
 
 static void on_flow_lost(struct worker *worker, struct msg *msg)
 {
-	sip_clients_flow_lost(sip_layer_of(worker), &((struct sip_flow_lost *)msg)->flow);
+	const struct sip_flow *flow = &((struct sip_flow_lost *)msg)->flow;
+	struct sip_layer *layer = sip_layer_of(worker);
+
+	sip_clients_flow_lost(layer, flow);
+	if (layer->options->on_flow_lost)
+		layer->options->on_flow_lost(worker, flow);
+	free(msg);
+}
+
+void sip_flow_watch(struct worker *worker, const struct sip_flow *flow)
+{
+	struct sip_flow_lost *watch;
+
+	if (!sip_flow_is_stream(flow))
+		return;
+	if (!(watch = malloc(sizeof(*watch)))) {
+		/* its end will be seen by the next request that is sent by it */
+		REFUSED(&worker->counters, REASON_NO_MEMORY);
+		return;
+	}
+	*watch = (struct sip_flow_lost){ .msg.kind = MSG_SIP_FLOW_WATCH, .flow = *flow };
+	worker_post(worker, flow->worker, &watch->msg);
+}
+
+/* The same message says at once, or a copy of it later, that the stream has ended. */
+static void on_flow_watch(struct worker *worker, struct msg *msg)
+{
+	const struct sip_flow *flow = &((struct sip_flow_lost *)msg)->flow;
+	struct sip_connection *c = sip_connection_find(sip_layer_of(worker), flow->slot, flow->generation);
+
+	if (!c) {
+		worker_answer(worker, msg, MSG_SIP_FLOW_LOST, 0);
+		return;
+	}
+	sip_connection_used_by(c, msg->from);
 	free(msg);
 }
 
@@ -435,6 +469,7 @@ int sip_transport_init(struct sip_layer *layer)
 	worker->on_message[MSG_SIP_SEND] = on_send;
 	worker->on_message[MSG_SIP_SENT] = on_sent;
 	worker->on_message[MSG_SIP_FLOW_LOST] = on_flow_lost;
+	worker->on_message[MSG_SIP_FLOW_WATCH] = on_flow_watch;
 	for (unsigned i = 0; i < layer->options->listener_count; i++)
 		start_receiving(layer, i);
 	return 0;

@@ -51,6 +51,8 @@ struct sip_options {
 	struct slice user_agent;          /* "IM-serv/OMA1.0 imserv/VERSION": User-Agent and Server */
 	const char *const *supported;     /* option tags we accept in Require, NULL-terminated */
 	bool (*is_trusted)(const struct sockaddr *); /* core.trusted: exempt from conns_per_ip */
+	/* A stream that was watched, or by which requests were sent, has ended; may be NULL. */
+	void (*on_flow_lost)(struct worker *, const struct sip_flow *);
 	unsigned listener_count;
 	struct sip_listener listeners[SIP_LISTENERS_MAX];
 };
