@@ -1,3 +1,4 @@
+#include "core/minted.h"
 #include "sip/layer.h"
 #include "sip/write.h"
 
@@ -35,11 +36,26 @@ static void collect_unsupported(struct sip_layer *layer, const struct sip_messag
 	}
 }
 
+/* A tag of ours: whoever is behind that dialog may know the method, or the extension that it requires. */
+static bool is_in_dialog(const struct sip_message *m)
+{
+	struct sip_address to;
+
+	return sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) && minted_worker(to.tag) >= 0;
+}
+
+/* INVITE and what belongs to it are answered here, the others by the far side (design.md 4). */
+static bool is_passed_on(const struct sip_message *m)
+{
+	return m->method != SIP_INVITE && m->method != SIP_UPDATE && m->method != SIP_PRACK && m->method != SIP_BYE &&
+	       m->method != SIP_OPTIONS && m->method != SIP_REGISTER && is_in_dialog(m);
+}
+
 static bool check_required(struct sip_layer *layer, const struct sip_message *m, struct sip_check *check)
 {
 	struct buffer out = buffer_over(check->headers, sizeof(check->headers) - 2);
 
-	if (m->method == SIP_CANCEL || m->method == SIP_ACK)
+	if (m->method == SIP_CANCEL || m->method == SIP_ACK || is_passed_on(m))
 		return false;
 	collect_unsupported(layer, m, SIP_HDR_REQUIRE, &out);
 	collect_unsupported(layer, m, SIP_HDR_PROXY_REQUIRE, &out);
@@ -50,7 +66,6 @@ static bool check_required(struct sip_layer *layer, const struct sip_message *m,
 	check->headers_n = out.n;
 	return refuse(check, 420, REASON_REQUIRE);
 }
-
 
 void sip_check_request(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
 	struct sip_check *check)
@@ -69,7 +84,7 @@ void sip_check_request(struct sip_layer *layer, const struct sip_message *m, con
 	/* the first that refuses ends the list */
 	(void)((sip_max_forwards(m) == 0 && refuse(check, 483, REASON_MAX_FORWARDS)) ||
 	       (sip_branch_is_loop(layer, m, flow) && refuse(check, 482, REASON_LOOP)) ||
-	       (m->method == SIP_METHOD_OTHER && refuse(check, 501, REASON_METHOD_UNKNOWN)) ||
+	       (m->method == SIP_METHOD_OTHER && !is_in_dialog(m) && refuse(check, 501, REASON_METHOD_UNKNOWN)) ||
 	       (uri.scheme == SIP_SCHEME_OTHER && refuse(check, 416, REASON_SCHEME)) ||
 	       check_required(layer, m, check));
 }

@@ -7,6 +7,7 @@
 #include "core/pool.h"
 #include "core/siphash.h"
 #include "sip/header.h"
+#include "sip/uri.h"
 #include "sip/write.h"
 
 #define TABLE_SIZE_MIN 1024
@@ -139,6 +140,20 @@ static bool contact_of(const struct sip_message *m, struct slice *uri)
 	return true;
 }
 
+/* The first route, when it is no loose router (RFC 3261 12.2.1.1). */
+static struct slice strict_of(struct slice routes)
+{
+	struct slice value;
+	struct sip_address address;
+	struct sip_uri uri;
+
+	slice_cut(slice_cut(routes, '\n', NULL), ':', &value);
+	if (!routes.n || !sip_address_decode(slice_trim(value), &address) || !sip_uri_parse(address.uri, &uri) ||
+	    sip_uri_param(&uri, "lr", NULL))
+		return SLICE_EMPTY;
+	return address.uri;
+}
+
 static int keep_remote(struct sip_dialog *dialog, struct slice tag, struct slice target, struct slice routes)
 {
 	struct slice fields[] = { tag, target, routes };
@@ -157,6 +172,7 @@ static int keep_remote(struct sip_dialog *dialog, struct slice tag, struct slice
 	dialog->remote_tag = fields[0];
 	dialog->target = fields[1];
 	dialog->routes = fields[2];
+	dialog->strict = strict_of(dialog->routes);
 	return 0;
 }
 
@@ -320,11 +336,31 @@ bool sip_dialog_receive(struct worker *worker, struct sip_server *server, const 
 	return true;
 }
 
+struct slice sip_dialog_uri(const struct sip_dialog *dialog)
+{
+	return dialog->strict.n ? dialog->strict : dialog->target;
+}
+
+static void write_route_set(const struct sip_dialog *dialog, struct buffer *out)
+{
+	struct slice others;
+
+	if (!dialog->strict.n) {
+		buffer_put(out, dialog->routes);
+		return;
+	}
+	slice_cut(dialog->routes, '\n', &others);
+	buffer_put(out, others);
+	buffer_lit(out, "Route: <");
+	buffer_put(out, dialog->target);
+	buffer_lit(out, ">\r\n");
+}
+
 void sip_dialog_write(struct sip_dialog *dialog, struct buffer *out, const char *method, uint32_t cseq)
 {
 	if (cseq == 0)
 		cseq = ++dialog->local_cseq;
-	buffer_put(out, dialog->routes);
+	write_route_set(dialog, out);
 	buffer_lit(out, "Max-Forwards: 70\r\nFrom: ");
 	buffer_put(out, dialog->local);
 	buffer_lit(out, ";tag=");

@@ -32,8 +32,9 @@ struct sip_dialog {
 	struct slice local_tag;
 	struct slice remote_tag;       /* empty while a dialog of ours is not yet confirmed */
 	char *remote_text;             /* remote tag, target and routes: change with responses */
-	struct slice target;           /* the peer's Contact URI: the Request-URI of our requests */
+	struct slice target;           /* the peer's Contact URI */
 	struct slice routes;           /* "Route: ...\r\n" lines */
+	struct slice strict;           /* URI of the first route when that is a strict router's, else empty */
 	struct sip_target next;        /* where our requests go */
 	uint32_t local_cseq, remote_cseq;
 	bool has_remote_cseq;
@@ -84,6 +85,10 @@ struct sip_dialog *sip_dialog_find(struct worker *worker, const struct sip_messa
 /* Finds the dialog, checks the CSeq (500 when it is lower, RFC 3261 12.2.2) and hands the request to
  * its owner.  False: there is no such dialog; nothing was answered. */
 bool sip_dialog_receive(struct worker *worker, struct sip_server *server, const struct sip_message *request);
+
+/* The Request-URI of requests in the dialog: the peer's Contact, or the first route when that has no lr; then
+ * the Contact is the last Route (RFC 3261 12.2.1.1). */
+struct slice sip_dialog_uri(const struct sip_dialog *dialog);
 
 /* Route, Max-Forwards, From, To, Call-ID and CSeq of a request in the dialog; `cseq` 0: the next one. */
 void sip_dialog_write(struct sip_dialog *dialog, struct buffer *out, const char *method, uint32_t cseq);

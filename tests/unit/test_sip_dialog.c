@@ -141,6 +141,29 @@ static void test_client_dialog_writes(void **state)
 	world_end(&world);
 }
 
+/* 12.2.1.1: a first route without lr is a strict router's: the Request-URI, and the target goes last. */
+static void test_strict_router(void **state)
+{
+	struct sip_message update;
+
+	start();
+	open_server(INVITE("Contact: <sip:bob@10.0.0.1>\r\n", "Record-Route: <sip:p1;x>, <sip:p2;lr>\r\n"));
+	assert_true(slice_eq(sip_dialog_uri(dialog), SLICE("sip:p1;x")));
+	assert_int_equal(strncmp(written("BYE", 0), "Route: <sip:p2;lr>\r\nRoute: <sip:bob@10.0.0.1>\r\nMax", 50), 0);
+	update = parse("UPDATE sip:x SIP/2.0\r\nContact: <sip:bob@10.0.0.2>\r\n\r\n");
+	assert_int_equal(sip_dialog_refresh_target(dialog, &update), 0); /* the route set stays */
+	assert_true(slice_eq(sip_dialog_uri(dialog), SLICE("sip:p1;x")));
+	assert_int_equal(strncmp(written("BYE", 0), "Route: <sip:p2;lr>\r\nRoute: <sip:bob@10.0.0.2>\r\nMax", 50), 0);
+	sip_dialog_close(dialog);
+	open_server(INVITE("Contact: <sip:bob@10.0.0.1>\r\n", "Record-Route: <sip:p1>\r\n"));
+	assert_int_equal(strncmp(written("BYE", 0), "Route: <sip:bob@10.0.0.1>\r\nMax", 30), 0);
+	sip_dialog_close(dialog);
+	open_server(INVITE("Contact: <sip:bob@10.0.0.1>\r\n", "Record-Route: <sip:p1;lr=on>, <sip:p2>\r\n"));
+	assert_true(slice_eq(sip_dialog_uri(dialog), SLICE("sip:bob@10.0.0.1")));
+	sip_dialog_close(dialog);
+	world_end(&world);
+}
+
 static void test_what_makes_no_dialog(void **state)
 {
 	static const char *const answers[] = { "Contact: <sip:b@c>\r\n", "To: <sip:b@c>;tag=t\r\n",
@@ -350,6 +373,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_server_dialog_writes),
 		cmocka_unit_test(test_client_dialog_writes),
+		cmocka_unit_test(test_strict_router),
 		cmocka_unit_test(test_what_makes_no_dialog),
 		cmocka_unit_test(test_requests_find_their_dialog),
 		cmocka_unit_test(test_a_peer_without_tag),
