@@ -43,9 +43,9 @@ void outgoing_routes(struct buffer *out, const struct im *im, const struct sip_m
 	}
 }
 
-static void open_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
+void outgoing_contact_uri(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
 {
-	buffer_lit(out, "Contact: <sip:");
+	buffer_lit(out, "sip:");
 	buffer_put(out, user);
 	buffer_char(out, '@');
 	sip_flow_host_port(im->worker, flow, out);
@@ -53,6 +53,12 @@ static void open_contact(struct buffer *out, const struct im *im, const struct s
 		buffer_lit(out, ";transport=tcp");
 	else if (flow->protocol == SIP_TLS)
 		buffer_lit(out, ";transport=tls");
+}
+
+static void open_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
+{
+	buffer_lit(out, "Contact: <");
+	outgoing_contact_uri(out, im, flow, user);
 	buffer_lit(out, ">;" IM_FEATURE_TAG);
 }
 

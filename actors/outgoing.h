@@ -19,6 +19,9 @@ void outgoing_routes(struct buffer *out, const struct im *im, const struct sip_m
 /* `Contact: <sip:USER@HOST:PORT;transport=..>;+g.oma.sip-im`, reachable by what goes out on `flow`. */
 void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user);
 
+/* Only its URI. */
+void outgoing_contact_uri(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user);
+
 /* The same, with the feature tags of the Contact in `m` that hold through us too: isfocus, automata, media, what
  * begins with +g. (6.2.7.1, D1-15).  Of one who hides only the first two. */
 void outgoing_contact_like(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user,

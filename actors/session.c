@@ -127,6 +127,7 @@ static void session_free(struct session *s)
 	worker_disarm(im->worker, &s->state_timer);
 	session_fork_leave(s);
 	session_drop_change(s);
+	session_drop_relays(s, false);
 	close_side(&s->a);
 	close_side(&s->b);
 	session_free_invitation(s);
@@ -219,7 +220,7 @@ int session_send_in(struct sip_dialog *dialog, const char *method, struct slice 
 
 	sip_dialog_write(dialog, &out, method, 0);
 	buffer_put(&out, headers);
-	struct sip_outgoing request = { .method = slice_str(method), .uri = dialog->target,
+	struct sip_outgoing request = { .method = slice_str(method), .uri = sip_dialog_uri(dialog),
 		.headers = buffer_slice(&out), .target = dialog->next,
 		.content_type = sdp.n ? SLICE("application/sdp") : SLICE_EMPTY, .body = sdp };
 	if (out.overflow)
@@ -243,7 +244,7 @@ void session_acknowledge_in(struct sip_dialog *dialog, struct sip_client *client
 	if (!sip_address_decode(sip_header_value(response, SIP_HDR_TO), &to))
 		return;
 	sip_dialog_write(dialog, &out, "ACK", cseq);
-	struct sip_outgoing ack = { .method = SLICE("ACK"), .uri = dialog->target,
+	struct sip_outgoing ack = { .method = SLICE("ACK"), .uri = sip_dialog_uri(dialog),
 		.headers = buffer_slice(&out), .target = dialog->next };
 	if (!out.overflow)
 		(void)sip_client_ack(client, to.tag, &ack); /* ENOMEM: he repeats his 2xx, we try again */
@@ -280,7 +281,14 @@ static void send_bye(struct side *side, struct slice headers)
 static void close_if_nobody_left(struct session *s, const char *why)
 {
 	if (s->byes_out == 0 && !s->a.bye_waits && s->state == SESSION_CLOSING)
-		session_enter(s, SESSION_CLOSED, why);
+		session_enter(s, session_has_subscriptions(s) ? SESSION_SUBSCRIBED : SESSION_CLOSED, why);
+	session_free_if_done(s);
+}
+
+void session_close_if_idle(struct session *s)
+{
+	if (s->state == SESSION_SUBSCRIBED && !s->relays && !session_has_subscriptions(s))
+		session_enter(s, SESSION_CLOSED, "unsubscribed");
 	session_free_if_done(s);
 }
 
@@ -379,6 +387,7 @@ static void on_state_expired(struct timer *timer)
 		break;
 	case SESSION_CANCELLED: /* timers of both transactions are shorter: they end by themselves */
 	case SESSION_CLOSING:
+	case SESSION_SUBSCRIBED:
 		session_enter(s, SESSION_CLOSED, "gave-up");
 		session_free_if_done(s);
 		break;
@@ -415,6 +424,10 @@ void sessions_drain(struct im *im)
 		case SESSION_DETACHED:
 			session_end(s, "server is stopping");
 			break;
+		case SESSION_SUBSCRIBED: /* who subscribed will see that we are gone */
+			session_enter(s, SESSION_CLOSED, "draining");
+			session_free_if_done(s);
+			break;
 		case SESSION_CANCELLED:
 		case SESSION_CLOSING:
 		case SESSION_CLOSED:
@@ -433,6 +446,7 @@ void sessions_free(struct im *im)
 			continue;
 		s->invite = s->a.unacked = s->b.unacked = s->change.server = NULL;
 		s->a.asked = s->b.asked = NULL;
+		session_drop_relays(s, true);
 		session_free(s);
 	}
 	pool_free(&im->sessions);

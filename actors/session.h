@@ -23,6 +23,7 @@ enum { SESSION_LIMIT_NONE = -1, SESSION_LIMIT_UNBOUND = -2, SESSION_LIMIT_REATTA
 	X(ACTIVE, SESSION_LIMIT_NONE, "chunks flow; the SIP session timer guards")                            \
 	X(DETACHED, SESSION_LIMIT_REATTACH, "a leg is lost; without a new one the session ends")              \
 	X(CLOSING, SESSION_SECONDS(40), "BYE sent, waiting for its answer (timer F) and for the ACK of a 2xx") \
+	X(SUBSCRIBED, SESSION_SECONDS(300), "the session is over; subscriptions in its dialogs are not")        \
 	X(CLOSED, SESSION_LIMIT_NONE, "nothing left but to be freed")
 
 enum session_state {

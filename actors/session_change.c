@@ -54,7 +54,7 @@ static enum sdp_setup answer_setup(const struct side *side, const struct sdp *of
 
 /* ---- answering ---- */
 
-static void answer_busy(struct im *im, struct sip_server *server)
+void session_answer_busy(struct im *im, struct sip_server *server)
 {
 	char text[64];
 	struct buffer headers = buffer_over(text, sizeof(text));
@@ -416,7 +416,7 @@ static bool is_glare(struct side *side, struct sip_server *server, const struct 
 		bool was_invite = sip_server_method(s->change.server) == SIP_INVITE;
 		if (!has_offer && was_invite)
 			return false;
-		answer_busy(s->im, server);
+		session_answer_busy(s->im, server);
 		return true;
 	}
 	bool collides = (side->asked && side->asked_has_offer) || side->offered_in_2xx;
@@ -437,7 +437,7 @@ void session_on_offer(struct side *side, struct sip_server *server, const struct
 		return;
 	}
 	if (s->state == SESSION_LOOKUP || s->state == SESSION_INVITED) {
-		answer_busy(s->im, server); /* the INVITE that made the dialog has no answer yet */
+		session_answer_busy(s->im, server); /* the INVITE that made the dialog has no answer yet */
 		return;
 	}
 	if (!session_is_established(s)) {

@@ -41,6 +41,7 @@ static void on_leg_lost(struct msrp_leg *leg, enum reason why, void *arg)
 	case SESSION_INVITED:
 	case SESSION_CANCELLED:
 	case SESSION_CLOSING:
+	case SESSION_SUBSCRIBED:
 	case SESSION_CLOSED:
 		break;
 	}
@@ -92,17 +93,19 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 		sip_server_respond(server, &(struct sip_reply){ .status = 200,
 			.headers = SLICE("Allow: " IM_ALLOW "\r\nAccept: application/sdp\r\nSupported: " IM_SUPPORTED "\r\n") });
 		break;
-	case SIP_ACK:
-	case SIP_CANCEL:
-	case SIP_REGISTER:
 	case SIP_MESSAGE:
 	case SIP_SUBSCRIBE:
 	case SIP_NOTIFY:
 	case SIP_PUBLISH:
 	case SIP_REFER:
-	case SIP_PRACK:
 	case SIP_INFO:
 	case SIP_METHOD_OTHER:
+		session_relay(owner, server, m);
+		break;
+	case SIP_ACK:
+	case SIP_CANCEL:
+	case SIP_REGISTER:
+	case SIP_PRACK:
 		REFUSED(&dialog->worker->counters, REASON_METHOD_NOT_ALLOWED);
 		sip_server_respond(server, &(struct sip_reply){ .status = 405,
 			.headers = SLICE("Allow: " IM_ALLOW "\r\n") });

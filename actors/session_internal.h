@@ -49,6 +49,9 @@ struct side {
 	bool bye_waits;     /* a only: for the ACK of our 2xx, session.bye_headers with it */
 };
 
+struct relay;
+struct subscription;
+
 /* What one side wants changed and the other has not answered yet.  One at a time. */
 struct session_change {
 	struct side *by;           /* NULL: none */
@@ -78,6 +81,8 @@ struct session {
 	size_t callee_n;
 	struct sip_flow outgoing_flow; /* of B's INVITE: the one that was answered, before that the first */
 	struct session_change change;
+	struct relay *relays;        /* requests of other methods under way */
+	struct subscription *subscriptions; /* in its dialogs */
 	char *bye_headers;           /* of a BYE that waits */
 	size_t bye_headers_n;
 	unsigned byes_out;
@@ -103,6 +108,9 @@ void session_forget_invite(struct session *s);
 void session_invite_is_over(struct session *s);
 /* Nothing was set up on the other side (or that is over): refused and gone. */
 void session_fail(struct session *s, unsigned status, enum reason why);
+
+/* Ended, and nothing is left that anybody waits for: closed.  May free `s`. */
+void session_close_if_idle(struct session *s);
 
 /* BYE to whoever is still in the session; `headers` are whole lines (a Reason) or empty. */
 void session_end_with(struct session *s, struct slice headers, const char *why);
@@ -187,6 +195,8 @@ bool session_keep_sdp(struct side *side, struct slice text);
 
 /* ---- session_change.c: INVITE and UPDATE of either side inside its dialog ---- */
 
+/* 500 with Retry-After: something before it has no answer yet (RFC 3261 14.2, RFC 3311 5.2). */
+void session_answer_busy(struct im *im, struct sip_server *server);
 void session_on_offer(struct side *side, struct sip_server *server, const struct sip_message *m);
 /* What became of our request to the other side. */
 void session_change_accepted(struct side *to, const struct sip_message *response);
@@ -199,5 +209,12 @@ void session_forget_unacked(struct side *side);
 /* What the side says from now on of its MSRP end: its leg may get another path and connection.  False: we may
  * not connect there, or no memory. */
 bool session_attach(struct side *side, const struct session_peer *said);
+
+/* ---- session_relay.c: requests of all other methods ---- */
+
+void session_relay(struct side *from, struct sip_server *server, const struct sip_message *m);
+bool session_has_subscriptions(struct session *s);
+/* What waits is answered 481, unless the process ends and the transactions went before. */
+void session_drop_relays(struct session *s, bool transactions_are_gone);
 
 #endif
