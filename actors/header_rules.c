@@ -62,6 +62,7 @@ void header_rules_copy(struct buffer *out, const struct sip_message *m, bool is_
 	struct header_passage passage = { place_of(m), is_ims, sender_hides };
 
 	for (unsigned i = 0; i < m->header_count; i++)
-		if (header_rules_pass(&m->headers[i], &passage))
+		/* a name that is none ("To\x01") harms nobody here, but might behind us */
+		if (header_rules_pass(&m->headers[i], &passage) && sip_is_token(m->headers[i].name))
 			sip_copy_header(out, &m->headers[i]);
 }

@@ -90,9 +90,14 @@ bool sip_address_decode(struct slice value, struct sip_address *address)
 	if (!is_uri(address->uri))
 		return false;
 	address->params = params = sip_skip_lws(s);
-	while (sip_param_next(&params, &param))
-		if (!address->tag.p && slice_case_eq(param.name, SLICE("tag")))
-			address->tag = param.value;
+	while (sip_param_next(&params, &param)) {
+		if (address->tag.p || !slice_case_eq(param.name, SLICE("tag")))
+			continue;
+		address->tag = param.value;
+		/* it is compared and repeated as it stands: in quotes it could hold anything */
+		if (!param.value.n || param.value.p[0] == '"')
+			return false;
+	}
 	return params.n == 0;
 }
 

@@ -134,7 +134,11 @@ static bool contact_of(const struct sip_message *m, struct slice *uri)
 	struct sip_items items = sip_items_of(m, SIP_HDR_CONTACT);
 	struct sip_contact contact;
 
-	if (sip_contact_next(&items, &contact) != SIP_ITEM_OK || contact.star || contact.address.uri.n == 0)
+	struct sip_uri parsed;
+
+	/* it becomes a Request-URI, in which headers may not stand (RFC 3261 12.1.1, 19.1.1) */
+	if (sip_contact_next(&items, &contact) != SIP_ITEM_OK || contact.star ||
+	    !sip_uri_parse(contact.address.uri, &parsed) || parsed.scheme == SIP_SCHEME_OTHER || parsed.headers.n)
 		return false;
 	*uri = contact.address.uri;
 	return true;

@@ -99,6 +99,9 @@ static const struct {
 	{ "<sip:a@h>;;tag=1", "bad" },
 	{ "<sip:a@h>;tag=", "bad" },
 	{ "<sip:a@h>;x=\"y", "bad" },
+	{ "<sip:a@h>;tag", "bad" },
+	{ "<sip:a@h>;tag=\"x\r\n y\"", "bad" },
+	{ "<sip:a@h>;tag=a;tag=b", "|sip:a@h|;tag=a;tag=b|a" },
 	{ "<>", "bad" },
 	{ "<a@h>", "bad" },
 	{ "<sip:>", "bad" },
@@ -356,10 +359,50 @@ static void test_request_check(void **state)
 		{ VIA FROM TO CALL_ID "CSeq: 1 message\r\n", "CSeq Method Mismatch" },
 		{ ALL "Max-Forwards: 256\r\n", "Bad Max-Forwards" },
 		{ ALL "Contact: <sip:a@h>;;\r\n", "Bad Contact" },
+		{ VIA FROM TO "Call-ID: a\x01\r\n" CSEQ, "Bad Call-ID" },
+		{ VIA FROM TO CALL_ID "CSeq: 2147483647 MESSAGE\r\n", "fine" },
+		{ VIA FROM TO CALL_ID "CSeq: 2147483648 MESSAGE\r\n", "Bad CSeq" },
+		{ ALL "Session-Expires: x\r\n", "fine" }, /* of an INVITE or UPDATE it would count */
+		{ ALL "Session-Expires: 90\r\nx: 90\r\n", "Two Session-Expires Headers" },
+		{ ALL "Min-SE: 90\r\nMin-SE: 90\r\n", "Two Min-SE Headers" },
+		{ ALL "Date: x\r\nDate: x\r\n", "Two Date Headers" },
+		{ ALL "Content-Disposition: x\r\nContent-Disposition: x\r\n", "Two Content-Disposition Headers" },
+		{ ALL "RAck: 1 1 X\r\nRAck: 1 1 X\r\n", "Two RAck Headers" },
+		{ ALL "Replaces: x\r\nReplaces: y\r\n", "Two Replaces Headers" },
+		{ ALL "Refer-To: <sip:a@h>\r\nr: <sip:a@h>\r\n", "Two Refer-To Headers" },
+		{ ALL "Require: a,b, c\r\nRequire: d\r\n", "fine" },
+		{ ALL "Require: a\r\nRequire: \"d\"\r\n", "Bad Require" },
+		{ ALL "Proxy-Require: a b\r\n", "Bad Require" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *got = sip_request_check(message_of(rows[i].headers));
+		CHECK(!strcmp(got ? got : "fine", rows[i].want), "%s: got %s\n", rows[i].headers, got);
+	}
+}
+
+static void test_readable_session_timer(void **state)
+{
+	static const struct {
+		const char *headers, *want;
+	} rows[] = {
+		{ "Session-Expires: 1800;refresher=uas\r\nMin-SE: 90;x=y\r\n", "fine" },
+		{ "x: 99999999999999999999\r\n", "fine" }, /* only a very long time */
+		{ "x: -1\r\n", "Bad Session-Expires" },
+		{ "x: 90;;\r\n", "Bad Session-Expires" },
+		{ "x:\r\n", "Bad Session-Expires" },
+		{ "Min-SE: x\r\n", "Bad Session-Expires" },
+		{ "Min-SE: 90 s\r\n", "Bad Session-Expires" },
+	};
+	char wire[1024];
+	struct sip_message m;
+	size_t used;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		snprintf(wire, sizeof(wire), "UPDATE sip:b@h SIP/2.0\r\n" VIA FROM TO CALL_ID "CSeq: 1 UPDATE\r\n%s\r\n",
+			rows[i].headers);
+		assert_int_equal(sip_message_parse(&m, slice_str(wire), &limits, SIP_DATAGRAM, &used), SIP_PARSE_OK);
+		const char *got = sip_request_check(&m);
 		CHECK(!strcmp(got ? got : "fine", rows[i].want), "%s: got %s\n", rows[i].headers, got);
 	}
 }
@@ -389,7 +432,7 @@ static void test_cut_values(void **state)
 {
 	static const char *const values[] = {
 		"SIP / 2.0 / UDP [::1] : 5060 ; rport = 1 ; branch = \"a\\\"b\" , SIP/2.0/UDP h",
-		"\"A\\\\ \\\"\" <sip:a@h;x=y?z=1> ; tag = \"t\" ; q = 0.5 ; expires = 9",
+		"\"A\\\\ \\\"\" <sip:a@h;x=y?z=1> ; z = \"t\" ; tag = t ; q = 0.5 ; expires = 9",
 		"multipart / mixed ; boundary = \"a\\\"b\"",
 		"1800 ; refresher = uac",
 	};
@@ -431,7 +474,7 @@ int main(void)
 		cmocka_unit_test(test_numbers),      cmocka_unit_test(test_content_type),
 		cmocka_unit_test(test_feature_tag),  cmocka_unit_test(test_privacy),
 		cmocka_unit_test(test_request_check), cmocka_unit_test(test_cut_values),
-		cmocka_unit_test(test_absent_values),
+		cmocka_unit_test(test_absent_values), cmocka_unit_test(test_readable_session_timer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
