@@ -163,25 +163,25 @@ static bool parse_request_line(struct parse *x, struct slice line)
 }
 
 /* SIP-Version SP Status-Code SP Reason-Phrase, the last blank optional. */
-static bool parse_status_line(struct sip_message *m, struct slice line)
+static void parse_status_line(struct sip_message *m, struct slice line)
 {
 	struct slice rest = slice_skip(line, sizeof(version));
 	uint64_t status;
 
-	if (!slice_case_starts(line, slice_str(version)) || line.p[sizeof(version) - 1] != ' ')
-		return false;
 	struct slice code = slice_cut(rest, ' ', &m->reason);
-	if (code.n != 3 || !slice_u64(code, 699, &status) || status < 100)
-		return false;
-	m->status = (unsigned)status;
-	return true;
+	if (!slice_case_starts(line, slice_str(version)) || line.p[sizeof(version) - 1] != ' ' || code.n != 3 ||
+	    !slice_u64(code, 699, &status) || status < 100)
+		wrong(m, "Bad Status Line"); /* where it ends can be known all the same */
+	else
+		m->status = (unsigned)status;
 }
 
 static bool parse_start_line(struct parse *x, struct slice line)
 {
-	if (slice_case_starts(line, SLICE("SIP/")) && line.n > sizeof(version))
-		return parse_status_line(x->m, line);
-	return parse_request_line(x, line);
+	if (!slice_case_starts(line, SLICE("SIP/")) || line.n <= sizeof(version))
+		return parse_request_line(x, line);
+	parse_status_line(x->m, line);
+	return true;
 }
 
 /* Without these there is no answer. */

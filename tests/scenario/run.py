@@ -22,7 +22,7 @@ from ua import Failure, check  # noqa: E402
 
 THEMES = ("command_line", "operation", "registration", "pager", "session", "endings", "refreshes", "changes", "privacy",
           "session_headers", "session_checks", "session_sdp", "passes",
-          "workers", "msrp_refusals", "transfer", "limits", "time_out")
+          "workers", "msrp_refusals", "transfer", "limits", "time_out", "hostile", "torture")
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
 MATRIX = (("standalone", 1, "io_uring", "tcp"), ("standalone", 2, "epoll", "udp"),
