@@ -12,6 +12,7 @@
 #include "sip/layer.h"
 
 #define FIRST_MESSAGE_MS  32000 /* a connection that never says anything valid               */
+#define LOST_MS           500   /* from octets that are not SIP to the close                  */
 #define WAITING_MAX       64    /* clients told when a connect fails; others run into timer B, F */
 
 struct sip_connection {
@@ -29,6 +30,8 @@ struct sip_connection {
 	const char *name;          /* TLS that we opened: who the peer must be */
 	bool is_bound;             /* a valid message came, or we opened it */
 	bool is_outgoing, is_connected, is_waiting, is_paused_for_writing;
+	bool is_partial;           /* the beginning of a message came */
+	bool is_lost;              /* framing is gone: what comes is not looked at */
 	unsigned bucket;
 	struct sip_client_name *clients; /* of the connect under way */
 	unsigned client_count;
@@ -140,6 +143,24 @@ static void give_up(struct sip_connection *c, enum reason why, bool at_once)
 	connection_free(c, at_once);
 }
 
+static void on_lost_over(struct timer *timer)
+{
+	connection_free((struct sip_connection *)((char *)timer - offsetof(struct sip_connection, stall)), false);
+}
+
+/* What comes from now on has no meaning, but the messages before it have: their owners may still be at them,
+ * and closing on octets that nobody read would take the answers from the peer (RFC 1122 4.2.2.13). */
+static void lose_stream(struct sip_connection *c, enum reason why)
+{
+	LOG(WARN, c->layer->worker, "sip", 0, "stream-lost reason=%s", reason_label(why));
+	REFUSED(&c->layer->worker->counters, why);
+	c->is_lost = true;
+	free(c->held);
+	c->held = NULL;
+	c->held_n = c->held_size = 0;
+	worker_arm(c->layer->worker, &c->stall, LOST_MS, on_lost_over);
+}
+
 static void on_stall(struct timer *timer)
 {
 	struct sip_connection *c = (struct sip_connection *)((char *)timer - offsetof(struct sip_connection, stall));
@@ -185,9 +206,15 @@ static unsigned status_of(enum sip_verdict verdict, enum reason *why)
 	return 0;
 }
 
+static void whole_came(struct sip_connection *c)
+{
+	c->is_partial = false;
+	worker_disarm(c->layer->worker, &c->stall);
+}
+
 static void wait_for_credit(struct sip_connection *c)
 {
-	worker_disarm(c->layer->worker, &c->stall); /* the message is whole: the owner is slow, not the peer */
+	whole_came(c); /* the owner is slow, not the peer */
 	stream_set_receive(c->stream, STREAM_PAUSED);
 	if (c->is_waiting)
 		return;
@@ -199,7 +226,7 @@ static void wait_for_credit(struct sip_connection *c)
 
 enum eaten { EATEN_ALL, EATEN_WAIT, EATEN_GONE };
 
-/* Takes whole messages off `in`; *left is what remains.  GONE: the connection was closed. */
+/* Takes whole messages off `in`; *left is what remains.  GONE: the connection was closed, or the stream lost. */
 static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *left)
 {
 	struct sip_layer *layer = c->layer;
@@ -234,7 +261,7 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 			if (!sip_connection_find(layer, slot, generation))
 				return EATEN_GONE;
 			bind_connection(c);
-			worker_disarm(layer->worker, &c->stall);
+			whole_came(c);
 			break;
 		case SIP_PARSE_BAD_400:
 		case SIP_PARSE_TOO_LARGE_413:
@@ -249,9 +276,11 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 			if (m.framed && verdict != SIP_PARSE_TOO_LARGE_413) { /* its body is not read */
 				if (!status)
 					REFUSED(&layer->worker->counters, why);
+				if (c->is_bound)
+					whole_came(c);
 				break;
 			}
-			give_up(c, why, false); /* the stream is lost: the answer still goes out */
+			lose_stream(c, why);
 			return EATEN_GONE;
 		}
 		}
@@ -314,14 +343,21 @@ static void eat_all(struct sip_connection *c, struct slice in)
 		wait_for_credit(c);
 		return;
 	}
-	if (left.n && !timer_is_armed(&c->stall))
-		worker_arm(c->layer->worker, &c->stall, c->layer->options->limits.chunk_stall_ms, on_stall);
+	if (left.n && !c->is_partial) { /* once for each message, so that its octets may not drip */
+		uint64_t ms = c->layer->options->limits.chunk_stall_ms;
+		c->is_partial = true;
+		if (!c->is_bound && ms > FIRST_MESSAGE_MS)
+			ms = FIRST_MESSAGE_MS;
+		worker_arm(c->layer->worker, &c->stall, ms, on_stall);
+	}
 }
 
 static void on_data(struct stream *stream, struct slice data)
 {
 	struct sip_connection *c = stream->owner;
 
+	if (c->is_lost)
+		return;
 	if (c->held_n == 0) {
 		eat_all(c, data);
 		return;
@@ -544,7 +580,7 @@ static bool same_name(const char *a, const char *b)
 static struct sip_connection *find_opened(struct sip_layer *layer, const struct sip_target *target)
 {
 	for (struct sip_connection *c = *opened_chain(layer, &target->address); c; c = c->opened_next)
-		if (c->protocol == target->protocol && same_address(&c->stream->peer, &target->address) &&
+		if (!c->is_lost && c->protocol == target->protocol && same_address(&c->stream->peer, &target->address) &&
 		    (c->protocol != SIP_TLS || same_name(c->name, target->name)))
 			return c;
 	return NULL;

@@ -489,6 +489,7 @@ static void test_server_longest_head(void **state)
 	}
 	ask_with_long_via(peer, 1024 * 1024 - 1);
 	expect(&world, peer, "SIP/2.0 513");
+	advance_far(&world, 501);
 	WAIT_FOR(&world, peer->is_closed);
 	world_end(&world);
 }
