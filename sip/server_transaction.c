@@ -48,12 +48,25 @@ struct sip_server {
 
 /* ---- the tables ---- */
 
+#define KEY_PART_MAX 256 /* of each text in a key, of which there are at most five */
+
 struct key {
 	uint64_t hash;
 	struct slice text;
 };
 
-/* RFC 3261 17.2.3: branch, sent-by and method; without the cookie (RFC 2543) the fields that it names. */
+/* What is long is named by its hash, so that the key has a bound. */
+static void put_part(struct buffer *out, const struct sip_layer *layer, struct slice part)
+{
+	if (part.n <= KEY_PART_MAX)
+		buffer_put(out, part);
+	else
+		buffer_printf(out, "#%zu:%016llx", part.n, (unsigned long long)siphash(&layer->key, part));
+}
+
+/* RFC 3261 17.2.3: branch, sent-by and method; without the cookie (RFC 2543) the fields that it names.  And
+ * the Call-ID, which says which worker has the transaction: two calls whose client does not mint branches
+ * (RFC 4475 3.3.12) are two calls wherever they arrive. */
 static bool write_key(struct sip_layer *layer, const struct sip_message *m, enum sip_method method, struct buffer *out,
 	struct key *key)
 {
@@ -61,24 +74,24 @@ static bool write_key(struct sip_layer *layer, const struct sip_message *m, enum
 
 	if (!sip_via_decode(sip_header_value(m, SIP_HDR_VIA), &via, NULL))
 		return false;
-	buffer_put(out, via.host);
+	put_part(out, layer, via.host);
 	buffer_printf(out, ":%u %u ", via.port, (unsigned)method);
+	put_part(out, layer, sip_header_value(m, SIP_HDR_CALL_ID));
+	buffer_char(out, ' ');
 	/* the cookie alone names nothing (RFC 4475 3.2.1) */
 	if (slice_starts(via.branch, SLICE(SIP_BRANCH_COOKIE)) && via.branch.n > sizeof(SIP_BRANCH_COOKIE) - 1) {
-		buffer_put(out, via.branch);
+		put_part(out, layer, via.branch);
 	} else {
 		struct sip_address from;
 		uint32_t number = 0;
 		struct slice ignored;
 		(void)sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &number, &ignored); /* 0 will do */
 		if (sip_address_decode(sip_header_value(m, SIP_HDR_FROM), &from))
-			buffer_put(out, from.tag);
+			put_part(out, layer, from.tag);
 		buffer_printf(out, " %u ", number);
-		buffer_put(out, sip_header_value(m, SIP_HDR_CALL_ID));
+		put_part(out, layer, m->uri);
 		buffer_char(out, ' ');
-		buffer_put(out, m->uri);
-		buffer_char(out, ' ');
-		buffer_put(out, via.whole);
+		put_part(out, layer, via.whole);
 	}
 	key->text = buffer_slice(out);
 	key->hash = siphash(&layer->key, key->text);
