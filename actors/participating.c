@@ -252,7 +252,8 @@ static void on_authenticated(struct asked *a)
 			user_on_register(a->im, a->server, a->m);
 		return;
 	}
-	if (a->m->method == SIP_OPTIONS) {
+	/* whoever asks what this server can do is told; about a user, who might call one */
+	if (a->m->method == SIP_OPTIONS && a->target.user.n == 0) {
 		answer_options(a);
 		return;
 	}
@@ -262,6 +263,10 @@ static void on_authenticated(struct asked *a)
 	}
 	if (!identify(a)) {
 		sip_server_refuse(a->server, 403, REASON_IDENTITY);
+		return;
+	}
+	if (a->m->method == SIP_OPTIONS) {
+		answer_options(a);
 		return;
 	}
 	start_function(a);

@@ -422,7 +422,9 @@ void user_on_register(struct im *im, struct sip_server *server, const struct sip
 	struct sip_address to;
 	struct sip_uri uri, target;
 
-	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) || !sip_uri_parse(to.uri, &uri)) {
+	/* an address of record is a SIP URI (RFC 3261 10.2); cores may name numbers */
+	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) || !sip_uri_parse(to.uri, &uri) ||
+	    uri.scheme == SIP_SCHEME_OTHER) {
 		sip_server_refuse(server, 400, REASON_SYNTAX);
 		return;
 	}

@@ -75,7 +75,8 @@ void sip_check_request(struct sip_layer *layer, const struct sip_message *m, con
 	memset(check, 0, offsetof(struct sip_check, headers));
 	check->headers_n = 0;
 	check->phrase = sip_request_check(m);
-	if (!check->phrase && !sip_uri_parse(m->uri, &uri))
+	/* headers may stand in a URI for a person to call, not in one that is being called (RFC 3261 19.1.1) */
+	if (!check->phrase && (!sip_uri_parse(m->uri, &uri) || uri.headers.n))
 		check->phrase = "Bad Request-URI";
 	if (check->phrase) {
 		(void)refuse(check, 400, REASON_SYNTAX);
