@@ -160,11 +160,16 @@ async def number_is_a_name(world):
 @scenario()
 async def options_tell_what_is_possible(world):
     """OPTIONS to the server, its domain and a user of it: 200 with Allow, Accept, Accept-Encoding,
-    Accept-Language and Supported (RFC 3261 11.2), without feature tag and identity."""
+    Accept-Language and Supported (RFC 3261 11.2), without feature tag. About a user only somebody is told
+    (design 4: identity 403)."""
     alice, bob = await world.pair()
     raw = await world.raw()
-    for uri in ("sip:%s:%d" % world.sip_address, "sip:" + DOMAIN, bob.uri):
-        same(await raw.ask(world.request("OPTIONS", raw, uri, sender="sip:x@elsewhere.invalid")), 200, uri)
+    stranger = "sip:x@elsewhere.invalid"
+    same(await raw.ask(world.request("OPTIONS", raw, bob.uri, sender=stranger)), 403, "a stranger about bob")
+    asserted = [("P-Asserted-Identity", "<%s>" % alice.uri)]
+    for uri, sender, headers in (("sip:%s:%d" % world.sip_address, stranger, ()), ("sip:" + DOMAIN, stranger, ()),
+                                 (bob.uri, alice.uri, asserted)):
+        same(await raw.ask(world.request("OPTIONS", raw, uri, sender=sender, headers=headers)), 200, uri)
         answer = raw.last
         for method in ("INVITE", "ACK", "BYE", "CANCEL", "MESSAGE", "OPTIONS"):
             check(method in answer.list("Allow"), "Allow %s" % answer.all("Allow"))
