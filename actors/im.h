@@ -14,10 +14,10 @@
 #include "sip/transaction.h"
 
 #define IM_FEATURE_TAG "+g.oma.sip-im"
-#define IM_ALLOW       "INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE"
+#define IM_ALLOW       "INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE, PRACK"
 #define IM_CONNECTIONS_MAX 262144
 #define IM_ACCEPT_SESSION "application/sdp, multipart/mixed, multipart/alternative, multipart/related"
-#define IM_SUPPORTED   "timer"
+#define IM_SUPPORTED   "timer, 100rel"
 #define IM_CANONICAL_MAX 320 /* user@host as sip_uri_canonical() writes it */
 
 /* Kinds of messages between the actors of several workers. */

@@ -33,7 +33,7 @@ void session_on_ringing(struct session *s, const struct sip_message *response)
 		return;
 	write_answer_headers(s, &headers, &invite, response);
 	sip_server_respond(s->invite, &(struct sip_reply){ .status = response->status, .reason = response->reason,
-		.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
+		.is_reliable = s->wants_reliable, .headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
 }
 
 /* `described` has the description, `response` all else. */

@@ -93,6 +93,9 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 		sip_server_respond(server, &(struct sip_reply){ .status = 200,
 			.headers = SLICE("Allow: " IM_ALLOW "\r\nAccept: application/sdp\r\nSupported: " IM_SUPPORTED "\r\n") });
 		break;
+	case SIP_PRACK:
+		sip_server_prack(dialog->worker, server, m);
+		break;
 	case SIP_MESSAGE:
 	case SIP_SUBSCRIBE:
 	case SIP_NOTIFY:
@@ -105,7 +108,6 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 	case SIP_ACK:
 	case SIP_CANCEL:
 	case SIP_REGISTER:
-	case SIP_PRACK:
 		REFUSED(&dialog->worker->counters, REASON_METHOD_NOT_ALLOWED);
 		sip_server_respond(server, &(struct sip_reply){ .status = 405,
 			.headers = SLICE("Allow: " IM_ALLOW "\r\n") });

@@ -112,7 +112,7 @@ static unsigned rank_of(unsigned status, bool is_ours)
 	if (status >= 600)
 		return 0;
 	if (status >= 500)
-		return 5;
+		return status == 503 ? 6 : 5;
 	if (is_ours)
 		return 4;
 	if (status == 408 || status == 480 || status == 481 || status == 482 || status == 487)

@@ -72,6 +72,7 @@ struct session {
 	struct sip_server *invite;   /* A's, until its ACK or refusal */
 	struct session_fork *fork;   /* B's, until it is gone         */
 	bool invite_is_answered;     /* finally */
+	bool wants_reliable;         /* A's provisional responses are for PRACK: Require 100rel (D1-34) */
 	uint64_t expires_at_ms;      /* A's INVITE says until when B may answer; 0: it does not */
 	uint32_t loop;               /* of A's INVITE: what ours must not come back with */
 	char *request;               /* A's INVITE as received, until B answered */

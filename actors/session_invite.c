@@ -102,7 +102,7 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	outgoing_contact_like(out, s->im, &branch->flow, slice_of(s->b.contact, MINTED_CHARS), m, hides);
 	identity_write(out, s->im, s->caller, m);
 	outgoing_accept_contact(out, m);
-	buffer_lit(out, "Allow: " IM_ALLOW "\r\nSupported: timer, 100rel\r\n");
+	buffer_lit(out, "Allow: " IM_ALLOW "\r\nSupported: " IM_SUPPORTED "\r\n");
 	buffer_printf(out, "Session-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
 		(unsigned long long)expires_s, refresher_of(s, m), (unsigned long long)least_s);
 	outgoing_copied(out, s->im, m, hides);
@@ -243,8 +243,18 @@ static void on_invite_gone(struct sip_server *server, void *arg)
 	session_free_if_done(s);
 }
 
+/* RFC 3262 3: who does not acknowledge what he asked for is not there. */
+static void on_invite_unpracked(struct sip_server *server, void *arg)
+{
+	struct session *s = arg;
+
+	session_refuse(s, 504, REASON_NO_PRACK);
+	session_enter(s, SESSION_CANCELLED, "no-prack");
+	session_fork_cancel(s->fork);
+}
+
 const struct sip_server_events session_invite_events = { on_invite_cancelled, on_invite_acked, on_invite_unacked,
-	on_invite_gone };
+	on_invite_gone, on_invite_unpracked };
 
 /* ---- taking it ---- */
 
@@ -257,6 +267,7 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 	uint32_t expires;
 
 	s->invite = server;
+	s->wants_reliable = sip_items_have(invite, SIP_HDR_REQUIRE, "100rel");
 	if (sip_seconds_of(invite, SIP_HDR_EXPIRES, &expires))
 		s->expires_at_ms = worker_now_ms(s->im->worker) + SESSION_SECONDS((uint64_t)expires);
 	s->loop = sip_loop_of(s->im->worker, sip_server_flow(server), invite);

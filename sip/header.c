@@ -122,6 +122,20 @@ bool sip_cseq_decode(struct slice value, uint32_t *number, struct slice *method)
 	return true;
 }
 
+bool sip_rack_decode(struct slice value, struct sip_rack *rack)
+{
+	struct slice s = slice_trim(value);
+	size_t n = 0;
+	uint64_t rseq;
+
+	while (n < s.n && !sip_is_lws(s.p[n]))
+		n++;
+	if (!n || !slice_u64(slice_of(s.p, n), UINT32_MAX, &rseq) || rseq == 0)
+		return false;
+	rack->rseq = (uint32_t)rseq;
+	return sip_cseq_decode(sip_skip_lws(slice_skip(s, n)), &rack->cseq, &rack->method);
+}
+
 bool sip_number_decode(struct slice value, uint64_t max, uint64_t *number)
 {
 	struct slice s = slice_trim(value), rest;

@@ -94,6 +94,13 @@ enum sip_item sip_contact_next(struct sip_items *items, struct sip_contact *cont
 /* RFC 3261 8.1.1.5: *number below 2^31. */
 bool sip_cseq_decode(struct slice value, uint32_t *number, struct slice *method);
 
+/* RFC 3262 7.2: which response a PRACK acknowledges. */
+struct sip_rack {
+	uint32_t rseq, cseq;
+	struct slice method;
+};
+bool sip_rack_decode(struct slice value, struct sip_rack *rack);
+
 /* delta-seconds and other decimals; parameters and a comment may follow (Min-SE, Retry-After). */
 bool sip_number_decode(struct slice value, uint64_t max, uint64_t *number);
 /* Expires, Min-Expires, ...: false when absent or malformed; above 2^32-1 counts as 2^32-1. */

@@ -92,7 +92,7 @@ struct sip_layer {
 
 	/* ---- transactions ---- */
 	struct pool servers, clients;
-	struct sip_server **server_table, **accepted_table, **merged_table;
+	struct sip_server **server_table, **tag_table, **merged_table;
 	struct sip_client **client_table;
 	struct sip_client **flow_table; /* SIP_FLOW_CHAINS of them */
 	size_t table_size;             /* a power of two; each table has so many chains */

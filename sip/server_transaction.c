@@ -13,38 +13,9 @@
 #include <stdlib.h>
 
 #include "core/log.h"
-#include "sip/layer.h"
 #include "sip/owner.h"
+#include "sip/server_internal.h"
 #include "sip/write.h"
-
-enum server_state {
-	SERVER_TRYING,     /* not answered at all (non-INVITE)                */
-	SERVER_PROCEEDING, /* answered provisionally                          */
-	SERVER_COMPLETED,  /* answered finally; repeats (INVITE: until ACK)   */
-	SERVER_CONFIRMED,  /* INVITE: the ACK of a failure came; timer I      */
-	SERVER_ACCEPTED,   /* INVITE: answered with 2xx; timer L              */
-};
-
-struct sip_server {
-	struct sip_layer *layer;
-	struct sip_server *key_next, *accepted_next, *merged_next;
-	const struct sip_server_events *events;
-	void *arg;
-	struct timer repeat;       /* G, and the repetition of a 2xx */
-	struct timer life;         /* H, I, J, L                     */
-	uint64_t key_hash, merged_hash, started_us;
-	char *text;                /* key, then the skeleton, then (final) the response */
-	uint32_t key_n, skeleton_n, response_n;
-	uint32_t cseq;
-	uint32_t repeat_ms;
-	struct sip_flow flow;
-	uint16_t answer_port;      /* RFC 3261 18.2.2: UDP, and streams when theirs is gone */
-	uint16_t status;
-	uint8_t method, state;
-	bool is_merged_known, is_accepted_known, is_acked, had_to_tag;
-	uint8_t to_tag_n;
-	char to_tag[MINTED_CHARS]; /* ours; the request's own one is in the skeleton */
-};
 
 /* ---- the tables ---- */
 
@@ -111,11 +82,11 @@ static uint64_t tag_hash(struct sip_layer *layer, struct slice tag)
 	return siphash(&layer->key, tag);
 }
 
-static struct sip_server *find_accepted(struct sip_layer *layer, struct slice tag, uint32_t cseq)
+struct sip_server *server_find_by_tag(struct sip_layer *layer, struct slice tag, uint32_t cseq)
 {
 	size_t chain = tag_hash(layer, tag) & (layer->table_size - 1);
 
-	for (struct sip_server *s = layer->accepted_table[chain]; s; s = s->accepted_next)
+	for (struct sip_server *s = layer->tag_table[chain]; s; s = s->tag_next)
 		if (s->cseq == cseq && slice_eq(slice_of(s->to_tag, s->to_tag_n), tag))
 			return s;
 	return NULL;
@@ -160,18 +131,19 @@ static void server_free(struct sip_server *s)
 	UNLINK(layer->server_table, s->key_hash, key_next, s);
 	if (s->is_merged_known)
 		UNLINK(layer->merged_table, s->merged_hash, merged_next, s);
-	if (s->is_accepted_known)
-		UNLINK(layer->accepted_table, tag_hash(layer, slice_of(s->to_tag, s->to_tag_n)), accepted_next, s);
+	if (s->is_tag_known)
+		UNLINK(layer->tag_table, tag_hash(layer, slice_of(s->to_tag, s->to_tag_n)), tag_next, s);
 	worker_disarm(layer->worker, &s->repeat);
 	worker_disarm(layer->worker, &s->life);
 	free(s->text);
+	server_reliable_free(s);
 	pool_give(&layer->servers, s);
 	sip_transactions_gauge(layer);
 }
 
 /* ---- answering ---- */
 
-static void transmit(struct sip_server *s, struct slice wire)
+void server_transmit(struct sip_server *s, struct slice wire)
 {
 	struct sip_transmission t = { .flow = s->flow, .wire = wire, .is_response = true };
 
@@ -194,12 +166,12 @@ static void repeat_response(struct sip_server *s)
 	if (s->response_n == 0)
 		return;
 	COUNT(&s->layer->worker->counters, sip_tx_retransmissions);
-	transmit(s, stored_response(s));
+	server_transmit(s, stored_response(s));
 }
 
 /* Keeps the response for repetitions; the skeleton only while another response may follow.  Without
  * memory nothing is kept: the client repeats, and is answered by silence until its timer ends. */
-static void store_response(struct sip_server *s, struct slice wire, bool is_final)
+void server_store_response(struct sip_server *s, struct slice wire, bool is_final)
 {
 	uint32_t kept = s->key_n + (is_final ? 0 : s->skeleton_n);
 	char *text = malloc(kept + wire.n);
@@ -214,13 +186,14 @@ static void store_response(struct sip_server *s, struct slice wire, bool is_fina
 	s->response_n = (uint32_t)wire.n;
 }
 
-static struct slice compose(struct sip_server *s, const struct sip_reply *reply)
+struct slice server_compose(struct sip_server *s, const struct sip_reply *reply, struct slice more)
 {
 	struct buffer out = buffer_over(s->layer->scratch, s->layer->scratch_n);
 
 	sip_write_status_line(&out, reply->status, reply->reason);
 	buffer_put(&out, slice_of(s->text + s->key_n, s->skeleton_n));
 	sip_write_header(&out, "Server", s->layer->options->user_agent);
+	buffer_put(&out, more);
 	buffer_put(&out, reply->headers);
 	sip_write_end(&out, reply->content_type, reply->body);
 	assert(!out.overflow); /* all parts are bounded by their callers */
@@ -238,6 +211,10 @@ static void on_life_over(struct timer *timer)
 	struct sip_layer *layer = s->layer;
 	uint32_t slot = pool_slot(s), generation = pool_generation(s);
 
+	if (s->state == SERVER_PROCEEDING) {
+		server_reliable_timed_out(s);
+		return;
+	}
 	if (s->state == SERVER_ACCEPTED && !s->is_acked) {
 		REFUSED(&layer->worker->counters, REASON_TIMEOUT);
 		if (s->events && s->events->on_unacked)
@@ -254,26 +231,42 @@ static void on_repeat(struct timer *timer)
 	struct sip_server *s = (struct sip_server *)((char *)timer - offsetof(struct sip_server, repeat));
 
 	repeat_response(s);
-	s->repeat_ms = s->repeat_ms * 2 < SIP_T2_MS ? s->repeat_ms * 2 : SIP_T2_MS;
+	s->repeat_ms *= 2;
+	if (s->repeat_ms > SIP_T2_MS && s->state != SERVER_PROCEEDING) /* RFC 3262 3: those double without end */
+		s->repeat_ms = SIP_T2_MS;
 	worker_arm(s->layer->worker, &s->repeat, s->repeat_ms, on_repeat);
 }
 
-static void begin_repeating(struct sip_server *s)
+void server_begin_repeating(struct sip_server *s)
 {
 	s->repeat_ms = (uint32_t)t1(s);
 	worker_arm(s->layer->worker, &s->repeat, s->repeat_ms, on_repeat);
 }
 
-static void accept_invite(struct sip_server *s)
+void server_wait(struct sip_server *s, uint64_t ms)
+{
+	worker_arm(s->layer->worker, &s->life, ms, on_life_over);
+}
+
+void server_enter_tag_table(struct sip_server *s)
 {
 	struct sip_layer *layer = s->layer;
 	size_t chain = tag_hash(layer, slice_of(s->to_tag, s->to_tag_n)) & (layer->table_size - 1);
 
+	if (s->is_tag_known)
+		return;
+	s->tag_next = layer->tag_table[chain];
+	layer->tag_table[chain] = s;
+	s->is_tag_known = true;
+}
+
+static void accept_invite(struct sip_server *s)
+{
+	struct sip_layer *layer = s->layer;
+
 	s->state = SERVER_ACCEPTED;
-	s->accepted_next = layer->accepted_table[chain];
-	layer->accepted_table[chain] = s;
-	s->is_accepted_known = true;
-	begin_repeating(s); /* whatever the transport: RFC 3261 13.3.1.4 */
+	server_enter_tag_table(s);
+	server_begin_repeating(s); /* whatever the transport: RFC 3261 13.3.1.4 */
 	worker_arm(layer->worker, &s->life, 64 * t1(s), on_life_over);
 }
 
@@ -290,7 +283,7 @@ static void complete(struct sip_server *s, unsigned status)
 	s->state = SERVER_COMPLETED;
 	if (s->method == SIP_INVITE) {
 		if (!is_stream)
-			begin_repeating(s);
+			server_begin_repeating(s);
 		worker_arm(layer->worker, &s->life, 64 * t1(s), on_life_over);
 	} else if (is_stream) { /* timer J is zero: nothing is repeated on a stream */
 		server_free(s);
@@ -304,11 +297,18 @@ void sip_server_respond(struct sip_server *s, const struct sip_reply *reply)
 	bool is_final = reply->status >= 200;
 
 	assert(s->state == SERVER_TRYING || s->state == SERVER_PROCEEDING);
-	struct slice wire = compose(s, reply);
+	if (reply->is_reliable) {
+		assert(reply->status > 100 && !is_final);
+		server_respond_reliably(s, reply);
+		return;
+	}
+	if (is_final)
+		server_reliable_is_over(s);
+	struct slice wire = server_compose(s, reply, SLICE_EMPTY);
 	s->status = (uint16_t)reply->status;
-	transmit(s, wire);
+	server_transmit(s, wire);
 	if (s->method == SIP_INVITE || !sip_flow_is_stream(&s->flow) || !is_final)
-		store_response(s, wire, is_final);
+		server_store_response(s, wire, is_final);
 	if (is_final)
 		complete(s, reply->status);
 	else
@@ -450,7 +450,7 @@ static void receive_ack(struct sip_layer *layer, const struct sip_message *m, st
 
 	if (!s && sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) &&
 	    sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &cseq, &method))
-		s = find_accepted(layer, to.tag, cseq);
+		s = server_find_by_tag(layer, to.tag, cseq);
 	if (!s) {
 		REFUSED(&layer->worker->counters, REASON_DIALOG_UNKNOWN); /* an ACK is never answered */
 		return;

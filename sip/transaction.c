@@ -33,7 +33,7 @@ int sip_transactions_init(struct sip_layer *layer)
 	while (layer->table_size < layer->options->transactions_max && layer->table_size < TABLE_SIZE_MAX)
 		layer->table_size *= 2;
 	layer->server_table = calloc(layer->table_size, sizeof(*layer->server_table));
-	layer->accepted_table = calloc(layer->table_size, sizeof(*layer->accepted_table));
+	layer->tag_table = calloc(layer->table_size, sizeof(*layer->tag_table));
 	layer->merged_table = calloc(layer->table_size, sizeof(*layer->merged_table));
 	layer->client_table = calloc(layer->table_size, sizeof(*layer->client_table));
 	layer->flow_table = calloc(SIP_FLOW_CHAINS, sizeof(*layer->flow_table));
@@ -41,7 +41,7 @@ int sip_transactions_init(struct sip_layer *layer)
 	layer->scratch_n = SIP_SCRATCH_OCTETS + 4 * layer->options->limits.header_bytes +
 		layer->options->body_bytes_max;
 	layer->scratch = malloc(layer->scratch_n);
-	if (!layer->server_table || !layer->accepted_table || !layer->merged_table || !layer->client_table || !layer->flow_table ||
+	if (!layer->server_table || !layer->tag_table || !layer->merged_table || !layer->client_table || !layer->flow_table ||
 	    !layer->scratch)
 		return ENOMEM;
 	int err = sip_servers_init(layer);
@@ -53,7 +53,7 @@ void sip_transactions_free(struct sip_layer *layer)
 	sip_servers_free(layer);
 	sip_clients_free(layer);
 	free(layer->server_table);
-	free(layer->accepted_table);
+	free(layer->tag_table);
 	free(layer->merged_table);
 	free(layer->client_table);
 	free(layer->flow_table);

@@ -38,6 +38,7 @@ struct sip_server_events {
 	void (*on_acked)(struct sip_server *, const struct sip_message *ack, void *arg); /* of our 2xx */
 	void (*on_unacked)(struct sip_server *, void *arg); /* 64*T1 without ACK of our 2xx: send BYE */
 	void (*on_gone)(struct sip_server *, void *arg);    /* freed after this; the pointer is dead */
+	void (*on_unpracked)(struct sip_server *, void *arg); /* 64*T1 without PRACK: answer 5xx (RFC 3262 3) */
 };
 
 /* The watcher changes with every call; NULL events: nobody watches. */
@@ -59,6 +60,8 @@ struct slice sip_server_to_tag(struct sip_server *server);
  */
 struct sip_reply {
 	unsigned status;
+	bool is_reliable;          /* 101 to 199 to an INVITE outside dialogs: until its PRACK (RFC 3262), one at a
+	                            * time, while one waits the newest takes the place of those before; no body */
 	struct slice reason;       /* empty: the table's */
 	struct slice headers;
 	struct slice content_type; /* empty: no body */
@@ -68,6 +71,10 @@ void sip_server_respond(struct sip_server *server, const struct sip_reply *reply
 
 /* Shorthand without headers and body; counts `why` and logs it unless it is 0 (status below 300). */
 void sip_server_refuse(struct sip_server *server, unsigned status, enum reason why);
+
+/* A PRACK in a dialog, whose CSeq was checked: answers it, 200 or 481, and what it acknowledges is repeated
+ * no more. */
+void sip_server_prack(struct worker *worker, struct sip_server *prack, const struct sip_message *m);
 
 /* ---- requests of ours ---- */
 

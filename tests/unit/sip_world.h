@@ -745,7 +745,7 @@ static inline void world_end(struct world *w)
 		assert_null(layer->waiting_for_credit);
 		for (size_t j = 0; j < layer->table_size; j++) {
 			assert_null(layer->server_table[j]);
-			assert_null(layer->accepted_table[j]);
+			assert_null(layer->tag_table[j]);
 			assert_null(layer->merged_table[j]);
 			assert_null(layer->client_table[j]);
 		}
