@@ -16,6 +16,7 @@
 struct authentication {
 	char user[IM_CANONICAL_MAX]; /* canonical; user_n 0: no digest user */
 	size_t user_n;
+	bool is_by_flow;        /* flow_owner.c found him, or (user_n 0) nobody: no digest user */
 	bool target_is_unknown; /* users: provisioned, and the Request-URI names none of them */
 	bool sender_is_unknown; /* the same of From (REGISTER: To), without digest */
 };

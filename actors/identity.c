@@ -34,7 +34,7 @@ static bool canonical_of_header(struct im *im, const struct sip_message *m, enum
 	return false;
 }
 
-static bool from_is_anonymous(const struct sip_message *m)
+bool identity_from_is_anonymous(const struct sip_message *m)
 {
 	struct sip_address from;
 	struct sip_uri uri;
@@ -66,7 +66,7 @@ bool identity_of_request(struct im *im, const struct sip_flow *flow, const struc
 {
 	memset(identity, 0, sizeof(*identity));
 	identity->wants_id_privacy = sip_privacy_has(m, "id");
-	identity->is_anonymous = wants_privacy(m) || from_is_anonymous(m);
+	identity->is_anonymous = wants_privacy(m) || identity_from_is_anonymous(m);
 	if (im->config->core.mode == MODE_IMS) {
 		if (identity_peer_is_trusted(im, flow) &&
 		    canonical_of_header(im, m, SIP_HDR_P_ASSERTED_IDENTITY, false, identity))
@@ -76,14 +76,14 @@ bool identity_of_request(struct im *im, const struct sip_flow *flow, const struc
 	}
 	if (canonical_of_header(im, m, SIP_HDR_FROM, true, identity))
 		return true;
-	return from_is_anonymous(m) && canonical_of_header(im, m, SIP_HDR_P_PREFERRED_IDENTITY, true, identity);
+	return identity_from_is_anonymous(m) && canonical_of_header(im, m, SIP_HDR_P_PREFERRED_IDENTITY, true, identity);
 }
 
 void identity_of_user(const struct sip_message *m, struct slice user, struct identity *identity)
 {
 	memset(identity, 0, sizeof(*identity));
 	identity->wants_id_privacy = sip_privacy_has(m, "id");
-	identity->is_anonymous = wants_privacy(m) || from_is_anonymous(m);
+	identity->is_anonymous = wants_privacy(m) || identity_from_is_anonymous(m);
 	memcpy(identity->canonical, user.p, user.n);
 	identity->canonical_n = user.n;
 }
@@ -92,7 +92,7 @@ bool identity_from_is(struct im *im, const struct sip_message *m, struct slice u
 {
 	struct identity from;
 
-	return from_is_anonymous(m) || (canonical_of_header(im, m, SIP_HDR_FROM, true, &from) &&
+	return identity_from_is_anonymous(m) || (canonical_of_header(im, m, SIP_HDR_FROM, true, &from) &&
 					       slice_eq(slice_of(from.canonical, from.canonical_n), user));
 }
 

@@ -26,6 +26,9 @@ bool identity_from_is(struct im *im, const struct sip_message *m, struct slice u
 /* A REGISTER: does To name him?  Also when it names nobody who could be registered here: 404 is for that. */
 bool identity_registers_itself(struct im *im, const struct sip_message *m, struct slice user);
 
+/* From says nobody: anonymous@..., or any user of anonymous.invalid (RFC 3323 4.1.1.3). */
+bool identity_from_is_anonymous(const struct sip_message *m);
+
 /* Is the peer one of core.trusted? */
 bool identity_peer_is_trusted(const struct im *im, const struct sip_flow *flow);
 

@@ -5,6 +5,7 @@
 
 #include "actors/authentication.h"
 #include "actors/credentials.h"
+#include "actors/flow_owner.h"
 #include "actors/pager.h"
 #include "actors/session.h"
 #include "actors/store_actor.h"
@@ -74,7 +75,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	if (store_worker_init(worker, server->store) != 0)
 		return ENOMEM;
 	if (users_init(im) != 0 || sessions_init(im) != 0 || pagers_init(im) != 0 ||
-	    credentials_init(im) != 0 || authentications_init(im) != 0)
+	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
 	user_register_handlers(worker);
 	worker->on_message[MSG_SESSIONS_DRAIN] = on_drain;
@@ -89,6 +90,7 @@ void im_worker_free(struct worker *worker)
 		return;
 	sessions_free(im);
 	pagers_free(im);
+	flow_owners_free(im);
 	authentications_free(im);
 	credentials_free(im);
 	users_free(im);

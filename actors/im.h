@@ -28,6 +28,8 @@ enum {
 	MSG_STORE_ANSWERED,               /* from the store: struct store_request        */
 	MSG_USER_QUESTION,                /* to the user's worker: actors/authentication.c */
 	MSG_USER_ANSWERED,                /* home again           */
+	MSG_FLOW_FIND,                    /* to each worker in turn: actors/flow_owner.c */
+	MSG_FLOW_FOUND,                   /* home again           */
 };
 
 struct user_table;
@@ -53,7 +55,7 @@ struct im {
 	struct user_table *users;
 	struct credentials *credentials;
 	struct nonce_counts nonces;
-	struct pool sessions, pagers, authentications;
+	struct pool sessions, pagers, authentications, flow_questions;
 	struct session_fork *forks; /* all of them, also those whose session is gone */
 };
 

@@ -7,6 +7,7 @@
 #include "actors/im.h"
 
 #include "actors/authentication.h"
+#include "actors/flow_owner.h"
 #include "actors/identity.h"
 #include "actors/pager.h"
 #include "actors/session.h"
@@ -138,7 +139,7 @@ static bool is_originating(const struct asked *a)
 
 static bool is_digest_user(const struct asked *a)
 {
-	return a->found && a->found->user_n > 0;
+	return a->found && a->found->user_n > 0 && !a->found->is_by_flow;
 }
 
 /* Requests for nobody here may still leave by core.next_hop, when the sender may use it. */
@@ -232,7 +233,7 @@ static bool identify(struct asked *a)
 {
 	if (a->found && a->found->sender_is_unknown)
 		return false;
-	if (!is_digest_user(a))
+	if (!a->found || a->found->user_n == 0)
 		return identity_of_request(a->im, sip_server_flow(a->server), a->m, &a->who);
 	identity_of_user(a->m, slice_of(a->found->user, a->found->user_n), &a->who);
 	return true;
@@ -262,7 +263,10 @@ static void on_authenticated(struct asked *a)
 		return;
 	}
 	if (!identify(a)) {
-		sip_server_refuse(a->server, 403, REASON_IDENTITY);
+		if (flow_owner_is_worth_asking(a->im, a->m, a->found))
+			flow_owner_ask(a->im, a->server, a->m);
+		else
+			sip_server_refuse(a->server, 403, REASON_IDENTITY);
 		return;
 	}
 	if (a->m->method == SIP_OPTIONS) {

@@ -84,16 +84,25 @@ unsigned users_count(const struct im *im)
 
 /* ---- bindings ---- */
 
+/* What makes two flows one: sip_flow_equal(). */
 static struct binding **flow_chain(struct user_table *users, const struct sip_flow *flow)
 {
-	uint32_t name[3] = { flow->worker, flow->slot, flow->generation };
+	uint32_t name[6] = { flow->worker, flow->slot, flow->generation };
 
+	if (flow->protocol == SIP_UDP) {
+		memset(name, 0, sizeof(name));
+		name[0] = 1u << 16 | (flow->peer.any.sa_family == AF_INET6 ? flow->peer.v6.sin6_port : flow->peer.v4.sin_port);
+		if (flow->peer.any.sa_family == AF_INET6)
+			memcpy(name + 1, &flow->peer.v6.sin6_addr, 16);
+		else
+			memcpy(name + 1, &flow->peer.v4.sin_addr, 4);
+	}
 	return &users->flows[siphash(&users->key, slice_of((char *)name, sizeof(name))) % USER_FLOW_CHAINS];
 }
 
 static void unlink_flow(struct binding *b)
 {
-	if (b->flow.protocol == SIP_UDP || !b->is_reachable)
+	if (!b->is_reachable)
 		return;
 	struct binding **link = flow_chain(b->user->im->users, &b->flow);
 	while (*link != b)
@@ -151,12 +160,28 @@ void binding_add(struct user *user, struct binding *b)
 	user->binding_count++;
 	count_bindings(im, 1);
 	worker_arm(im->worker, &b->expiry, b->expires_at_ms > now_ms ? b->expires_at_ms - now_ms : 0, on_binding_expired);
-	if (b->flow.protocol == SIP_UDP || !b->is_reachable)
+	if (!b->is_reachable)
 		return;
 	struct binding **chain = flow_chain(im->users, &b->flow);
 	b->flow_next = *chain;
 	*chain = b;
-	sip_flow_watch(im->worker, &b->flow);
+	if (b->flow.protocol != SIP_UDP)
+		sip_flow_watch(im->worker, &b->flow);
+}
+
+unsigned users_of_flow(struct im *im, const struct sip_flow *flow, struct slice *canonical)
+{
+	const struct user *first = NULL;
+
+	for (const struct binding *b = *flow_chain(im->users, flow); b; b = b->flow_next) {
+		if (b->user == first || !sip_flow_equal(&b->flow, flow))
+			continue;
+		if (first)
+			return 2;
+		first = b->user;
+		*canonical = user_name(first);
+	}
+	return first ? 1 : 0;
 }
 
 void binding_drop(struct binding *binding)

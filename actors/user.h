@@ -58,6 +58,9 @@ struct user_find {
 /* ENOMEM: nothing was sent. */
 int user_find(struct im *im, struct slice canonical, actor_id asker);
 
+/* How many users of this worker registered by that flow: 0, 1 with its name, or 2 for more. */
+unsigned users_of_flow(struct im *im, const struct sip_flow *flow, struct slice *canonical);
+
 unsigned users_count(const struct im *im);
 
 #endif

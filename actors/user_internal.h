@@ -18,7 +18,7 @@ struct registration;
 struct binding {
 	struct user *user;
 	struct binding *next;
-	struct binding *flow_next; /* streams: of one chain of user_table.flows */
+	struct binding *flow_next; /* of one chain of user_table.flows */
 	struct timer expiry;
 	struct sip_flow flow;
 	bool is_reachable;         /* its flow lives, as far as we know */

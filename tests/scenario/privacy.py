@@ -146,3 +146,38 @@ async def foreign_from_is_no_identity(world):
                                       body=b"x", content_type="text/plain"))
     (await bob.expect("MESSAGE")).respond(200, "OK")
     same((await sending.final()).status, 200, "MESSAGE to the literal address")
+
+
+ANONYMOUS = ("From", '"Anonymous" <sip:anonymous@anonymous.invalid>;tag=an')
+
+
+@scenario(modes=("standalone",))
+async def anonymous_by_flow(world):
+    """Standalone without digest: an anonymous From is who P-Preferred-Identity says, else the one user who
+    registered by the flow that the request came by; nobody or several are nobody: 403 (design 13)."""
+    alice, bob = await world.pair()
+    stranger = await world.client("mallory", register=False)
+    for how in ([], [("P-Preferred-Identity", "<%s>" % alice.uri)], [("P-Preferred-Identity", "<sip:x@else.invalid>")]):
+        got = await delivered(alice, bob, headers=[ANONYMOUS] + how)
+        check(alice.name not in got.encode().decode(), "%s is named with %s" % (alice.name, how))
+        outgoing = alice.invite(bob, headers=[ANONYMOUS] + how)
+        invitation = await bob.expect_invite()
+        check(alice.name not in invitation.request.encode().decode(), "the caller is named")
+        accepting = asyncio.ensure_future(invitation.accept())
+        await outgoing.established()
+        await accepting
+        await outgoing.hang_up()
+        await invitation.wait_bye()
+    same((await stranger.pager(bob, "x", headers=[ANONYMOUS])).status, 403, "MESSAGE by an unknown flow")
+    same((await stranger.invite(bob, headers=[ANONYMOUS]).transaction.final()).status, 403, "INVITE by an unknown flow")
+    REQ("IM-5.2-9")
+    for uri, expires in (("sip:second%s@%s" % (alice.name, DOMAIN), "600"), ("sip:second%s@%s" % (alice.name, DOMAIN), "0")):
+        request = alice.build("REGISTER", "sip:" + DOMAIN, headers=[("From", "<%s>;tag=2" % uri), ("Expires", expires)])
+        request.put("To", "<%s>" % uri)
+        same((await alice.start(request).final()).status, 200, "REGISTER of a second user by that flow")
+        if expires == "600":
+            same((await alice.pager(bob, "x", headers=[ANONYMOUS])).status, 403, "MESSAGE by a shared flow")
+    await delivered(alice, bob, headers=[ANONYMOUS])
+    same((await alice.register(0)).status, 200, "de-registration")
+    same((await alice.pager(bob, "x", headers=[ANONYMOUS])).status, 403, "MESSAGE after de-registration")
+    await bob.quiet(0.05)

@@ -176,6 +176,8 @@ async def options_tell_what_is_possible(world):
         for name, value in (("Accept", "application/sdp"), ("Accept", "multipart/mixed"),
                             ("Accept-Encoding", "identity"), ("Accept-Language", "en"), ("Supported", "timer")):
             check(value in answer.list(name), "%s %s" % (name, answer.all(name)))
+    same(await raw.ask(world.request("OPTIONS", raw, bob.uri, sender="sip:x@elsewhere.invalid")), 403,
+         "about a user, by nobody")
     if not world.ims:
         same(await raw.ask(world.request("OPTIONS", raw, "sip:x@elsewhere.invalid")), 404, "foreign domain")
     await bob.quiet(0.05)
