@@ -242,9 +242,9 @@ static void put_dialog_headers(struct buffer *out, const struct relay *r, const 
 			break;
 		case SIP_HDR_MIN_EXPIRES:
 		case SIP_HDR_EXPIRES:
-			if (m->is_request)
-				break; /* passes anyway */
-			/* fall through */
+			if (!m->is_request) /* a request's passes anyway */
+				sip_copy_header(out, header);
+			break;
 		case SIP_HDR_SUBSCRIPTION_STATE:
 		case SIP_HDR_REFER_SUB:
 		case SIP_HDR_SIP_ETAG:

@@ -116,7 +116,7 @@ async def busy_port(world):
             others = LISTEN.replace('{proto: %s, address: "127.0.0.1:0"}' % proto,
                                     '{proto: %s, address: "127.0.0.1:%d"}' % (proto, port))
             check(str(port) in others, "listen list %s" % others)
-            code, _, err = await imservd(world, "--set", "listen=" + others)
+            code, _, err = await imservd(world, "--set", "listen=" + others, "--set", "store.path=busy.db")
             same(code, 1, "busy %s port" % proto)
             check(str(port) in err, "message does not name the port: %s" % err[-300:])
 

@@ -88,13 +88,14 @@ static void test_depth(void **state)
 {
 	static struct sip_message m;
 	struct session_body body;
-	char text[8192], nested[4096], next[4096];
+	char text[16384], nested[4096], next[8192];
 
 	strcpy(nested, SDP);
 	char type[64] = "application/sdp";
 	for (unsigned depth = 1; depth <= SESSION_BODY_DEPTH + 1; depth++) {
 		char headers[128];
 		snprintf(next, sizeof(next), "--d%u\r\nContent-Type: %s\r\n\r\n%s\r\n--d%u--\r\n", depth, type, nested, depth);
+		assert_true(strlen(next) < sizeof(nested));
 		strcpy(nested, next);
 		sprintf(type, "multipart/mixed;boundary=d%u", depth);
 		sprintf(headers, "Content-Type: %s\r\n", type);
