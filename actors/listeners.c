@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "actors/session_sdp.h"
 #include "core/log.h"
 #include "core/net.h"
 
@@ -171,6 +172,7 @@ int listeners_open(struct im_server *server, const struct config *config, unsign
 			return err;
 		}
 	}
+	session_sdp_serve(&server->msrp);
 	return 0;
 }
 

@@ -52,7 +52,7 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 	struct sockaddr_storage from = { 0 };
 
 	if (!session_reread_invite(s, &invite) || session_sdp_read_offer(&invite, &offer, &offered) != SDP_ACCEPTED ||
-	    session_open_leg(&s->a, sip_server_flow(s->invite)) != 0)
+	    session_open_leg(&s->a, sip_server_flow(s->invite), session_sdp_is_secure(offered)) != 0)
 		return false;
 	memcpy(&from, &sip_server_flow(s->invite)->peer, sizeof(sip_server_flow(s->invite)->peer));
 	struct session_peer caller = { &offer, offered, false, &from };

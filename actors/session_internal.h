@@ -144,7 +144,7 @@ void session_cancelled(struct session *s);
 bool session_reread_invite(const struct session *s, struct sip_message *m);
 /* One INVITE to B, as the branch says.  0, ENOMEM, or EMSGSIZE: too much of A's has to be in it. */
 int session_send_invite(struct session *s, struct session_branch *branch, const struct sip_client_events *events);
-int session_open_leg(struct side *side, const struct sip_flow *flow);
+int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure);
 /* What the other side said as `side` gets it, kept for refreshes.  False: too long, or no memory. */
 bool session_write_sdp(struct side *side, const struct session_description *description);
 

@@ -23,12 +23,13 @@ bool session_reread_invite(const struct session *s, struct sip_message *m)
 	       SIP_PARSE_OK;
 }
 
-int session_open_leg(struct side *side, const struct sip_flow *flow)
+int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure)
 {
 	struct sockaddr_storage local;
 
 	sip_flow_local(side->session->im->worker, flow, &local);
-	return msrp_leg_open(&side->leg, side->session->im->worker, &local, &session_leg_events, side);
+	return msrp_leg_open(&side->leg, side->session->im->worker, &local, is_secure, &session_leg_events,
+		side);
 }
 
 static int write_sdp(struct side *side, const struct session_description *description)
@@ -148,7 +149,7 @@ static int prepare_b(struct session *s, struct user_find *found)
 	struct sip_target first = session_branch_target(&s->fork->branches[0]);
 	s->outgoing_flow = outgoing_flow(s->im, &first);
 	minted_make(s->im->worker, s->b.contact);
-	if ((err = session_open_leg(&s->b, &s->outgoing_flow)))
+	if ((err = session_open_leg(&s->b, &s->outgoing_flow, session_sdp_is_secure(media))))
 		return err;
 	return write_sdp(&s->b, &(struct session_description){ .sdp = &sdp, .media = media,
 		.setup = SDP_SETUP_ACTPASS, .hides = identity_hides_sender(s->im, s->caller) });

@@ -11,6 +11,16 @@
 
 #define SESSION_SDP_MAX 15360 /* as it goes out: every line end may become longer by one */
 
+/* The listeners are those of the process, as its configuration is. */
+static bool serves_tcp = true, serves_tls;
+
+void session_sdp_serve(const struct msrp_options *options)
+{
+	serves_tcp = serves_tls = false;
+	for (unsigned i = 0; i < options->listener_count; i++)
+		*(options->listeners[i].proto == LISTEN_MSRPS ? &serves_tls : &serves_tcp) = true;
+}
+
 static enum sdp_judgement judgement_of_body(enum session_body_verdict verdict)
 {
 	switch (verdict) {
@@ -61,7 +71,7 @@ static enum sdp_judgement judge_media(const struct sdp *sdp, const struct sdp_me
 
 	if (media->port == 0 || !slice_case_eq(media->media, SLICE("message")))
 		return SDP_NO_MSRP;
-	if (!sdp_media_is_msrp(media, &tls) || tls)
+	if (!sdp_media_is_msrp(media, &tls) || !(tls ? serves_tls : serves_tcp))
 		return SDP_NO_TRANSPORT;
 	if (msrp_path_parse(media->path, &path) != MSRP_PATH_OK || path.first.secure != tls)
 		return SDP_BAD_PATH;
@@ -217,6 +227,13 @@ void session_sdp_refuse(struct im *im, struct sip_server *server, enum sdp_judge
 
 /* ---- the way to the peer ---- */
 
+bool session_sdp_is_secure(const struct sdp_media *media)
+{
+	bool is_secure = false;
+
+	return sdp_media_is_msrp(media, &is_secure) && is_secure;
+}
+
 /* RFC 6135: the offerer of actpass or of nothing connects; only to `passive` must we connect. */
 enum sdp_setup session_sdp_answer_setup(const struct sdp *offer, const struct sdp_media *media)
 {
@@ -289,6 +306,8 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 
 	memset(out, 0, sizeof(*out));
 	out->path = peer->media->path;
+	if (session_sdp_is_secure(peer->media))
+		out->fingerprint = sdp_media_fingerprint(peer->sdp, peer->media);
 	if (msrp_path_parse(out->path, &path) != MSRP_PATH_OK)
 		return false;
 	/* an answer without setup or passive: we connect; an offer: only if it says passive */
@@ -330,7 +349,8 @@ bool session_sdp_write(const struct im *im, struct buffer *out, const struct ses
 	struct sdp_own ours = { .session_id = session_id, .version = d->version ? d->version : 1,
 		.address = slice_str(msrp_leg_host(leg)),
 		.media = d->media, .offer = d->offer, .offered = d->offered, .port = msrp_leg_port(leg),
-		.path = msrp_leg_uri(leg), .setup = d->setup, .is_nameless = d->hides,
+		.proto = msrp_leg_is_secure(leg) ? SLICE("TCP/TLS/MSRP") : SLICE("TCP/MSRP"),
+		.path = msrp_leg_uri(leg), .fingerprint = msrp_leg_fingerprint(leg), .setup = d->setup, .is_nameless = d->hides,
 		.is_alone = !d->offer, .direction = direction_of_answer(d),
 		.max_size = d->offer ? size_limit(im, d->offer, d->offered) : size_limit(im, d->sdp, d->media) };
 

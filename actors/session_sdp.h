@@ -34,6 +34,9 @@ enum sdp_judgement {
  * The description inside a message: application/sdp alone or as a part of a multipart (D1-31), and of its
  * m= lines the first that is an MSRP session we can have (RFC 3264 6: the others are rejected).
  */
+/* Which transports there are listeners for, before the workers start; until then: TCP/MSRP alone. */
+void session_sdp_serve(const struct msrp_options *options);
+
 enum sdp_judgement session_sdp_read(const struct sip_message *m, struct sdp *sdp, const struct sdp_media **media);
 
 /* Additionally the direction of an offer (D1-08). */
@@ -52,6 +55,9 @@ struct session_peer {
 };
 /* False: we would have to connect to an address that we may not. */
 bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msrp_peer *out);
+
+/* Its path begins with msrps, and so must ours on that side. */
+bool session_sdp_is_secure(const struct sdp_media *media);
 
 /* Our answer's or offer's a=setup. */
 enum sdp_setup session_sdp_answer_setup(const struct sdp *offer, const struct sdp_media *media);

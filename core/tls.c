@@ -16,7 +16,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#define FINGERPRINT_CHARS (8 + 3 * EVP_MAX_MD_SIZE)
+#define FINGERPRINT_CHARS (8 + 3 * 32)
 
 struct tls_entry {
 	SSL_CTX *server[TLS_USES];
@@ -186,16 +186,19 @@ static SSL_CTX *client_make(struct opening *o, const struct tls_options *options
 	return ctx;
 }
 
+/* `AB:CD:...` */
+static void print_digest(char *text, const uint8_t *digest, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		text += sprintf(text, i ? ":%02X" : "%02X", digest[i]);
+}
+
 static void write_fingerprint(struct tls_entry *entry)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-	char *to = entry->fingerprint + sprintf(entry->fingerprint, "SHA-256 ");
+	uint8_t digest[32];
 
-	if (X509_digest(SSL_CTX_get0_certificate(entry->server[0]), EVP_sha256(), digest, &n) != 1)
-		n = 0;
-	for (unsigned i = 0; i < n; i++)
-		to += sprintf(to, i ? ":%02X" : "%02X", digest[i]);
+	if (X509_digest(SSL_CTX_get0_certificate(entry->server[0]), EVP_sha256(), digest, NULL) == 1)
+		print_digest(entry->fingerprint + sprintf(entry->fingerprint, "SHA-256 "), digest, sizeof(digest));
 	ERR_clear_error();
 }
 
@@ -571,35 +574,31 @@ const char *tls_error(const struct tls *tls)
 	return tls->error;
 }
 
-static const EVP_MD *digest_of(struct slice name)
+void tls_peer_certificate(const struct tls *tls, struct tls_certificate *certificate)
 {
-	static const struct { const char *name; const EVP_MD *(*digest)(void); } known[] = {
-		{ "sha-1", EVP_sha1 }, { "sha-224", EVP_sha224 }, { "sha-256", EVP_sha256 },
-		{ "sha-384", EVP_sha384 }, { "sha-512", EVP_sha512 },
-	};
+	X509 *shown = SSL_get1_peer_certificate(tls->ssl);
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (slice_case_eq(name, slice_str(known[i].name)))
-			return known[i].digest();
-	return NULL;
+	*certificate = (struct tls_certificate){ .is_tls = true };
+	certificate->is_shown = shown && X509_digest(shown, EVP_sha1(), certificate->sha1, NULL) == 1 &&
+				X509_digest(shown, EVP_sha256(), certificate->sha256, NULL) == 1;
+	X509_free(shown);
+	ERR_clear_error();
 }
 
-bool tls_peer_has_fingerprint(const struct tls *tls, struct slice fingerprint)
+bool tls_certificate_is(const struct tls_certificate *certificate, struct slice fingerprint)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	char text[3 * EVP_MAX_MD_SIZE + 1] = "";
 	struct slice octets, name = slice_cut(slice_trim(fingerprint), ' ', &octets);
-	const EVP_MD *md = digest_of(name);
-	X509 *certificate = md ? SSL_get1_peer_certificate(tls->ssl) : NULL;
-	unsigned n = 0;
+	char text[3 * sizeof(certificate->sha256) + 1];
 
-	if (!certificate)
+	if (!certificate->is_shown)
 		return false;
-	bool is_known = X509_digest(certificate, md, digest, &n) == 1;
-	X509_free(certificate);
-	for (unsigned i = 0; is_known && i < n; i++)
-		sprintf(text + (i ? 3 * i - 1 : 0), i ? ":%02X" : "%02X", digest[i]);
-	return is_known && slice_case_eq(slice_trim(octets), slice_str(text));
+	if (slice_case_eq(name, SLICE("sha-256")))
+		print_digest(text, certificate->sha256, sizeof(certificate->sha256));
+	else if (slice_case_eq(name, SLICE("sha-1")))
+		print_digest(text, certificate->sha1, sizeof(certificate->sha1));
+	else
+		return false;
+	return slice_case_eq(slice_trim(octets), slice_str(text));
 }
 
 bool tls_peer_is_verified(const struct tls *tls)

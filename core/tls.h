@@ -49,8 +49,8 @@ bool tls_set_can_verify(const struct tls_set *set);
 struct tls *tls_accept(struct tls_set *set, unsigned entry, enum tls_use use);
 
 /* As client.  SIP: the server's certificate must be of the `ca` of the first entry that has one, and bear
- * `name`, a host name or an address literal (RFC 5922 7.2).  MSRP: its chain is judged afterwards by
- * tls_peer_is_verified() or tls_peer_has_fingerprint().  We show the certificate of that entry (of the
+ * `name`, a host name or an address literal (RFC 5922 7.2).  MSRP: it is judged afterwards by
+ * tls_peer_is_verified() or tls_certificate_is().  We show the certificate of that entry (of the
  * first, where none has a `ca`).  NULL: no memory, or there is nothing to verify by. */
 struct tls *tls_connect(struct tls_set *set, enum tls_use use, const char *name);
 void tls_free(struct tls *tls); /* NULL is allowed */
@@ -85,8 +85,15 @@ bool tls_is_resumed(const struct tls *tls);
 const char *tls_version(const struct tls *tls); /* "TLSv1.3" */
 const char *tls_error(const struct tls *tls);
 
-/* What an a=fingerprint says (RFC 8122 5, SHA-1 and SHA-2) is the certificate that the peer has shown. */
-bool tls_peer_has_fingerprint(const struct tls *tls, struct slice fingerprint);
+/* What is remembered of a peer's certificate: a plain value, which may be sent to other workers. */
+struct tls_certificate {
+	bool is_tls, is_shown;
+	uint8_t sha1[20], sha256[32];
+};
+
+void tls_peer_certificate(const struct tls *tls, struct tls_certificate *certificate);
+/* It has been shown and is the one that an a=fingerprint names by SHA-1 or SHA-256 (RFC 8122 5). */
+bool tls_certificate_is(const struct tls_certificate *certificate, struct slice fingerprint);
 /* The peer has shown a certificate of the `ca`, with the name given to tls_connect(). */
 bool tls_peer_is_verified(const struct tls *tls);
 

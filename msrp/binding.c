@@ -88,6 +88,29 @@ static enum msrp_binding wait_for_peer(struct msrp_connection *c, struct msrp_le
 	return BINDING_LATER;
 }
 
+/* design.md 2: TLS where that was agreed, and the certificate that the peer's SDP announced. */
+static bool has_certificate(const struct msrp_connection *c, const struct msrp_leg *leg)
+{
+	struct tls_certificate certificate;
+
+	if (!leg->is_secure)
+		return true;
+	msrp_connection_certificate(c, &certificate);
+	return certificate.is_tls &&
+		(!leg->fingerprint || tls_certificate_is(&certificate, slice_str(leg->fingerprint)));
+}
+
+static enum msrp_binding refuse_certificate(struct msrp_connection *c, struct msrp_leg *leg)
+{
+	if (leg->connection == c) /* it was early */
+		msrp_connection_unbind(c, leg);
+	if (!carries_nothing(c) || c->proxy) /* others have their sessions on it */
+		return refuse(c, 403, REASON_TLS_CERTIFICATE);
+	msrp_connection_answer(c, 403);
+	msrp_connection_lose(c, REASON_TLS_CERTIFICATE);
+	return BINDING_REFUSED;
+}
+
 static enum msrp_binding bind_leg(struct msrp_connection *c, struct msrp_leg *leg)
 {
 	if (!leg->peer_path)
@@ -99,6 +122,8 @@ static enum msrp_binding bind_leg(struct msrp_connection *c, struct msrp_leg *le
 	}
 	if (leg->connection && leg->connection != c)
 		return refuse(c, 506, REASON_MSRP_SECOND_CONNECTION);
+	if (!leg->is_bound && !has_certificate(c, leg))
+		return refuse_certificate(c, leg);
 	if (!leg->is_bound)
 		msrp_connection_bind(c, leg);
 	return BINDING_LEG;

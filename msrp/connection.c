@@ -70,7 +70,15 @@ static void uncount_address(struct msrp_connection *c)
 	c->is_counted = false;
 }
 
-struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, int fd,
+/* TLS of a new stream; the handshake's deadline is that of the binding. */
+static int secure(struct msrp_connection *c, struct tls *tls, uint64_t until_ms)
+{
+	uint64_t now_ms = worker_now_ms(c->endpoint->worker);
+
+	return stream_secure(c->stream, tls, until_ms > now_ms ? until_ms - now_ms : 1);
+}
+
+struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, int fd, struct tls *tls,
 	uint64_t unbound_at_ms)
 {
 	struct worker *worker = endpoint->worker;
@@ -84,6 +92,12 @@ struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, in
 		pool_give(&endpoint->connections, c);
 		return NULL;
 	}
+	if (tls && secure(c, tls, unbound_at_ms) != 0) {
+		(void)stream_detach(c->stream); /* nothing was begun on it: the descriptor is the caller's again */
+		uncount_address(c);
+		pool_give(&endpoint->connections, c);
+		return NULL;
+	}
 	c->unbound_at_ms = unbound_at_ms;
 	worker_arm(worker, &c->timer, unbound_at_ms > now_ms ? unbound_at_ms - now_ms : 1,
 		   on_timer);
@@ -91,8 +105,22 @@ struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, in
 	return c;
 }
 
+static bool secure_client(struct msrp_connection *c, struct slice host)
+{
+	struct worker *worker = c->endpoint->worker;
+	char name[256] = "";
+
+	memcpy(name, host.p, host.n < sizeof(name) ? host.n : sizeof(name) - 1);
+	struct tls *tls = worker->tls ? tls_connect(worker->tls, TLS_MSRP, name) : NULL;
+	if (tls && secure(c, tls, c->unbound_at_ms) == 0)
+		return true;
+	tls_free(tls);
+	REFUSED(&worker->counters, REASON_NO_MEMORY); /* there are certificates: there is a listener with one */
+	return false;
+}
+
 struct msrp_connection *msrp_connection_open(struct msrp_leg *leg,
-	const struct sockaddr_storage *to)
+	const struct sockaddr_storage *to, struct slice host)
 {
 	struct msrp_endpoint *endpoint = leg->endpoint;
 	struct worker *worker = endpoint->worker;
@@ -101,15 +129,28 @@ struct msrp_connection *msrp_connection_open(struct msrp_leg *leg,
 	if (!c)
 		return NULL;
 	c->stream = stream_connect(worker, to, &stream_events, c);
-	if (!c->stream) {
+	c->unbound_at_ms = worker_now_ms(worker) + endpoint->options->limits.unbound_ms;
+	if (!c->stream || (leg->is_secure && !secure_client(c, host))) {
+		if (c->stream)
+			stream_close(c->stream, true);
 		pool_give(&endpoint->connections, c);
 		return NULL;
 	}
 	c->is_connecting = true;
-	c->unbound_at_ms = worker_now_ms(worker) + endpoint->options->limits.unbound_ms;
 	worker_arm(worker, &c->timer, endpoint->options->limits.unbound_ms, on_timer);
 	msrp_connection_join(c, leg);
 	return c;
+}
+
+void msrp_connection_certificate(const struct msrp_connection *c, struct tls_certificate *certificate)
+{
+	const struct tls *tls = c->stream ? stream_tls_of(c->stream) : NULL;
+
+	*certificate = (struct tls_certificate){ 0 };
+	if (tls)
+		tls_peer_certificate(tls, certificate);
+	else if (c->proxy)
+		*certificate = *msrp_proxy_certificate(c);
 }
 
 /* ---- sessions on it ---- */
@@ -391,6 +432,18 @@ void msrp_connection_receive(struct msrp_connection *c, struct slice octets)
 
 /* ---- events of the stream ---- */
 
+/* RFC 4975 14.4, RFC 8122 6.2: whom we connected to is who its fingerprint says, or an authority. */
+static bool is_announced(const struct stream *stream, const struct msrp_leg *leg)
+{
+	const struct tls *tls = stream_tls_of(stream);
+	struct tls_certificate certificate;
+
+	if (!tls || !leg->fingerprint)
+		return !tls || tls_peer_is_verified(tls);
+	tls_peer_certificate(tls, &certificate);
+	return tls_certificate_is(&certificate, slice_str(leg->fingerprint));
+}
+
 static void on_connected(struct stream *stream)
 {
 	struct msrp_connection *c = stream->owner;
@@ -399,6 +452,10 @@ static void on_connected(struct stream *stream)
 	c->is_connecting = false;
 	if (c->is_lost || !leg)
 		return;
+	if (!is_announced(stream, leg)) {
+		msrp_connection_lose(c, REASON_TLS_CERTIFICATE);
+		return;
+	}
 	msrp_connection_bind(c, leg);
 	msrp_leg_write_empty_send(leg);
 }
@@ -429,6 +486,8 @@ static void on_end(struct stream *stream, int err)
 
 	if (c->is_connecting)
 		msrp_connection_lose(c, REASON_CONNECT_FAILED);
+	else if (err == EPROTO) /* counted where it was seen */
+		msrp_connection_lose(c, REASON_PEER_CLOSED);
 	else
 		msrp_connection_lose(c, err == 0 ? REASON_PEER_CLOSED : REASON_SEND_FAILED);
 }

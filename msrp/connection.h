@@ -9,16 +9,21 @@
 #ifndef MSRP_CONNECTION_H
 #define MSRP_CONNECTION_H
 
+#include "core/tls.h"
 #include "msrp/endpoint.h"
 
-/* An accepted or handed over descriptor.  NULL: pool exhausted, or one too many of its address that names
- * no session (limits.conns_per_ip); `fd` is the caller's. */
-struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, int fd,
+/* An accepted or handed over descriptor, with TLS or NULL.  NULL: pool exhausted, or one too many of its address that names
+ * no session (limits.conns_per_ip); `fd` and `tls` are the caller's. */
+struct msrp_connection *msrp_connection_adopt(struct msrp_endpoint *endpoint, int fd, struct tls *tls,
 	uint64_t unbound_at_ms);
 
-/* Connects for a leg, which is bound when that succeeds.  NULL: no descriptor, pool exhausted. */
+/* Connects for a leg, which is bound when that succeeds; with TLS if the leg is secure, to `host`.  NULL: no
+ * descriptor, pool exhausted. */
 struct msrp_connection *msrp_connection_open(struct msrp_leg *leg,
-	const struct sockaddr_storage *to);
+	const struct sockaddr_storage *to, struct slice host);
+
+/* The certificate that the peer has shown; all false without TLS. */
+void msrp_connection_certificate(const struct msrp_connection *c, struct tls_certificate *certificate);
 
 /* Without stream. */
 struct msrp_connection *msrp_connection_make_proxy(struct msrp_endpoint *endpoint,

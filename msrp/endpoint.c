@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "core/tls.h"
 #include "msrp/connection.h"
 #include "msrp/foreign.h"
 #include "msrp/leg_internal.h"
@@ -104,7 +105,7 @@ static void accept_on(struct msrp_endpoint *endpoint, unsigned listener)
 static void accept_on_all(struct msrp_endpoint *endpoint)
 {
 	for (unsigned i = 0; i < endpoint->options->listener_count; i++) {
-		if (!endpoint->accepts[i] && endpoint->options->listeners[i].proto == LISTEN_MSRP)
+		if (!endpoint->accepts[i])
 			accept_on(endpoint, i);
 	}
 }
@@ -115,16 +116,22 @@ static void on_accept_pause_over(struct timer *timer)
 		offsetof(struct msrp_endpoint, accept_timer)));
 }
 
-static void on_accepted(struct msrp_endpoint *endpoint, int fd)
+static void on_accepted(struct msrp_endpoint *endpoint, const struct msrp_listener *listener, int fd)
 {
 	struct worker *worker = endpoint->worker;
 	uint64_t unbound_ms = endpoint->options->limits.unbound_ms;
+	bool is_secure = listener->proto == LISTEN_MSRPS;
+	struct tls *tls = is_secure ? tls_accept(worker->tls, listener->tls, TLS_MSRP) : NULL;
 
-	if (endpoint->is_stopping ||
-		!msrp_connection_adopt(endpoint, fd, worker_now_ms(worker) + unbound_ms))
+	if (is_secure && !tls)
+		REFUSED(&worker->counters, REASON_NO_MEMORY);
+	if (endpoint->is_stopping || (is_secure && !tls) ||
+		!msrp_connection_adopt(endpoint, fd, tls, worker_now_ms(worker) + unbound_ms)) {
+		tls_free(tls);
 		worker->ring->ops->close(worker->ring, fd);
-	else
-		COUNT(&worker->counters, msrp_connections_accepted);
+		return;
+	}
+	COUNT(&worker->counters, msrp_connections_accepted);
 }
 
 static void on_accept(struct worker *worker, const struct ring_completion *completion)
@@ -137,7 +144,8 @@ static void on_accept(struct worker *worker, const struct ring_completion *compl
 		return;
 	}
 	if (completion->result >= 0)
-		on_accepted(endpoint, completion->result);
+		on_accepted(endpoint, &endpoint->options->listeners[ring_token_slot(completion->token)],
+			completion->result);
 	if (completion->more)
 		return;
 	endpoint->accepts[ring_token_slot(completion->token)] = false;

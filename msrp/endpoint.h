@@ -123,7 +123,9 @@ struct msrp_leg {
 	struct msrp_connection *early;      /* came before the peer's path was known       */
 	LIST_ENTRY(msrp_leg) on_connection;
 	TAILQ_ENTRY(msrp_leg) event_link;
-	bool is_bound, has_event, tell_bound, tell_lost;
+	bool is_secure, is_bound, has_event, tell_bound, tell_lost;
+	const struct msrp_listener *listener;
+	char *fingerprint;      /* heap: the peer's, secure legs; NULL: it said none       */
 	enum reason lost_why;
 	uint16_t port;
 	char *uri, *host;       /* heap, one allocation: host with its terminator, then URI */

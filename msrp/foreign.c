@@ -29,6 +29,8 @@ struct octets_msg {
 	bool has_legs;           /* HOME_CREDIT: the proxy carries a session               */
 	enum reason why;         /* PROXY_LOST                                             */
 	int fd;                  /* CONNECTION_MOVED                                       */
+	struct tls *tls;         /* CONNECTION_MOVED: or NULL                              */
+	struct tls_certificate certificate; /* PROXY_INPUT                                 */
 	uint64_t unbound_at_ms;  /* CONNECTION_MOVED                                       */
 	uint64_t end;            /* HOME_OUTPUT: written when the home has sent that many  */
 	TAILQ_ENTRY(octets_msg) link;
@@ -51,6 +53,7 @@ struct msrp_foreign_home {
 
 struct msrp_proxy {
 	struct name home;
+	struct tls_certificate certificate; /* of the peer */
 	struct msrp_connection *next_of_bucket;
 	struct octets_msg *out;  /* what this turn has written                              */
 	size_t queued;           /* octets that the home has not written yet                */
@@ -86,6 +89,7 @@ int msrp_foreign_hand_over(struct msrp_connection *c)
 
 	if (!m)
 		return ENOMEM;
+	m->tls = stream_tls_of(c->stream);
 	fd = stream_detach(c->stream);
 	if (fd < 0) {
 		free(m);
@@ -108,11 +112,12 @@ static void on_connection_moved(struct worker *worker, struct msg *msg)
 	struct msrp_connection *c = NULL;
 
 	if (endpoint && !endpoint->is_stopping)
-		c = msrp_connection_adopt(endpoint, m->fd, m->unbound_at_ms);
+		c = msrp_connection_adopt(endpoint, m->fd, m->tls, m->unbound_at_ms);
 	if (c) {
 		c->was_handed_over = true;
 		msrp_connection_receive(c, slice_of(m->octets, m->n));
 	} else {
+		tls_free(m->tls);
 		worker->ring->ops->close(worker->ring, m->fd);
 	}
 	free(m);
@@ -201,6 +206,7 @@ int msrp_foreign_send(struct msrp_connection *c, unsigned owner, struct slice oc
 		return ENOMEM;
 	memcpy(m->octets, octets.p, octets.n);
 	m->n = octets.n;
+	msrp_connection_certificate(c, &m->certificate);
 	c->foreign->owners[owner].under_way++;
 	worker_post(c->endpoint->worker, owner, &m->msg);
 	take_credit(c, owner, octets.n);
@@ -266,7 +272,9 @@ void msrp_foreign_on_written(struct msrp_connection *c)
 
 	if (!c->foreign)
 		return;
-	uint64_t written = c->foreign->queued_ever - stream_queued(c->stream);
+	/* ciphertext is longer than what was written: then too little is told until all of it is sent */
+	size_t queued = stream_queued(c->stream);
+	uint64_t written = c->foreign->queued_ever > queued ? c->foreign->queued_ever - queued : 0;
 	while ((m = TAILQ_FIRST(&c->foreign->outputs)) && m->end <= written) {
 		TAILQ_REMOVE(&c->foreign->outputs, m, link);
 		worker_answer(c->endpoint->worker, &m->msg, MSRP_PROXY_WRITTEN, 0);
@@ -312,6 +320,11 @@ static struct msrp_connection *find_proxy(struct msrp_endpoint *endpoint, struct
 	return c;
 }
 
+const struct tls_certificate *msrp_proxy_certificate(const struct msrp_connection *c)
+{
+	return &c->proxy->certificate;
+}
+
 static struct msrp_connection *open_proxy(struct msrp_endpoint *endpoint, struct name home)
 {
 	struct msrp_connection **bucket = bucket_of(endpoint, home), *c;
@@ -339,8 +352,10 @@ static void on_proxy_input(struct worker *worker, struct msg *msg)
 
 	if (endpoint && !(c = find_proxy(endpoint, m->home)))
 		c = open_proxy(endpoint, m->home);
-	if (c)
+	if (c) {
+		c->proxy->certificate = m->certificate;
 		msrp_connection_receive(c, slice_of(m->octets, m->n));
+	}
 	m->has_legs = c && c->leg_count > 0;
 	worker_answer(worker, msg, MSRP_HOME_CREDIT, c && !c->is_lost ? 0 : ENOTCONN);
 }

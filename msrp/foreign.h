@@ -26,6 +26,9 @@ void msrp_foreign_init(struct worker *worker);
  * must be asked again when something was written; or ENOMEM. */
 int msrp_foreign_hand_over(struct msrp_connection *c);
 
+/* Of a proxy: what its peer has shown to the worker that has the descriptor. */
+const struct tls_certificate *msrp_proxy_certificate(const struct msrp_connection *c);
+
 /* ENOMEM: nothing was sent. */
 int msrp_foreign_send(struct msrp_connection *c, unsigned owner, struct slice octets);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/tls.h"
 #include "msrp/binding.h"
 #include "msrp/connection.h"
 #include "msrp/leg_internal.h"
@@ -44,15 +45,20 @@ static void write_address(struct buffer *b, const struct sockaddr_storage *addre
 
 /* The listener of the family that our peer already reached us by, else the first. */
 static const struct msrp_listener *listener_for(const struct msrp_options *options,
-	const struct sockaddr_storage *local)
+	const struct sockaddr_storage *local, bool is_secure)
 {
-	for (unsigned i = 0; local && i < options->listener_count; i++) {
+	const struct msrp_listener *first = NULL;
+
+	for (unsigned i = 0; i < options->listener_count; i++) {
 		const struct msrp_listener *listener = &options->listeners[i];
-		if (listener->proto == LISTEN_MSRP &&
-			listener->bound.ss_family == local->ss_family)
+		if (listener->proto != (is_secure ? LISTEN_MSRPS : LISTEN_MSRP))
+			continue;
+		if (local && listener->bound.ss_family == local->ss_family)
 			return listener;
+		if (!first)
+			first = listener;
 	}
-	return options->listener_count ? &options->listeners[0] : NULL;
+	return first;
 }
 
 static void write_host(struct buffer *b, const struct msrp_listener *listener,
@@ -67,17 +73,17 @@ static void write_host(struct buffer *b, const struct msrp_listener *listener,
 }
 
 /* msrp_binding knows that the session-id and ";tcp" are the last of it. */
-static void write_uri(struct buffer *b, struct worker *worker, struct slice host, uint16_t port)
+static void write_uri(struct buffer *b, const struct msrp_leg *leg, struct slice host)
 {
 	bool is_ipv6 = memchr(host.p, ':', host.n) != NULL;
 	char session_id[MINTED_CHARS];
 
-	minted_make(worker, session_id);
-	buffer_lit(b, "msrp://");
+	minted_make(leg->endpoint->worker, session_id);
+	buffer_str(b, leg->is_secure ? "msrps://" : "msrp://");
 	buffer_str(b, is_ipv6 ? "[" : "");
 	buffer_put(b, host);
 	buffer_str(b, is_ipv6 ? "]:" : ":");
-	buffer_u64(b, port);
+	buffer_u64(b, leg->port);
 	buffer_char(b, '/');
 	buffer_put(b, slice_of(session_id, MINTED_CHARS));
 	buffer_lit(b, ";tcp");
@@ -86,18 +92,19 @@ static void write_uri(struct buffer *b, struct worker *worker, struct slice host
 static int make_uri(struct msrp_leg *leg, const struct sockaddr_storage *local)
 {
 	struct worker *worker = leg->endpoint->worker;
-	const struct msrp_listener *listener = listener_for(leg->endpoint->options, local);
+	const struct msrp_listener *listener = listener_for(leg->endpoint->options, local, leg->is_secure);
 	char host_text[256], uri_text[URI_MAX];
 	struct buffer host = buffer_over(host_text, sizeof(host_text));
 	struct buffer uri = buffer_over(uri_text, sizeof(uri_text));
 
 	if (!listener)
 		return EADDRNOTAVAIL;
+	leg->listener = listener;
 	write_host(&host, listener, local);
 	leg->port = port_of(&listener->bound);
 	if (listener->per_worker_ports)
 		leg->port = (uint16_t)(leg->port + worker->index);
-	write_uri(&uri, worker, buffer_slice(&host), leg->port);
+	write_uri(&uri, leg, buffer_slice(&host));
 	assert(!host.overflow && !uri.overflow); /* msrp_listener.advertise bounds it */
 	leg->host = malloc(host.n + 1 + uri.n);
 	if (!leg->host)
@@ -121,8 +128,8 @@ static void count_legs(struct msrp_endpoint *endpoint)
 }
 
 int msrp_leg_open(struct msrp_leg **out, struct worker *worker,
-		  const struct sockaddr_storage *local, const struct msrp_leg_events *events,
-		  void *arg)
+		  const struct sockaddr_storage *local, bool is_secure,
+		  const struct msrp_leg_events *events, void *arg)
 {
 	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
 	struct msrp_leg *leg = pool_take(&endpoint->legs);
@@ -133,6 +140,7 @@ int msrp_leg_open(struct msrp_leg **out, struct worker *worker,
 		return ENOMEM;
 	}
 	leg->endpoint = endpoint;
+	leg->is_secure = is_secure;
 	leg->events = events;
 	leg->arg = arg;
 	TAILQ_INIT(&leg->transactions);
@@ -162,6 +170,18 @@ const char *msrp_leg_host(const struct msrp_leg *leg)
 	return leg->host;
 }
 
+bool msrp_leg_is_secure(const struct msrp_leg *leg)
+{
+	return leg->is_secure;
+}
+
+struct slice msrp_leg_fingerprint(const struct msrp_leg *leg)
+{
+	const struct tls_set *set = leg->endpoint->worker->tls;
+
+	return leg->is_secure && set ? slice_str(tls_set_fingerprint(set, leg->listener->tls)) : SLICE_EMPTY;
+}
+
 bool msrp_leg_is_bound(const struct msrp_leg *leg)
 {
 	return leg->is_bound;
@@ -189,14 +209,21 @@ static bool is_early(const struct msrp_leg *leg)
 	return leg->connection && !leg->is_bound && !leg->connection->is_connecting;
 }
 
-static int keep_path(struct msrp_leg *leg, struct slice path)
+static int keep_path(struct msrp_leg *leg, struct slice path, struct slice fingerprint)
 {
-	char *copy = malloc(path.n);
+	char *copy = malloc(path.n), *certificate = NULL;
 
-	if (!copy)
+	if (fingerprint.n)
+		certificate = strndup(fingerprint.p, fingerprint.n);
+	if (!copy || (fingerprint.n && !certificate)) {
+		free(copy);
+		free(certificate);
 		return ENOMEM;
+	}
 	memcpy(copy, path.p, path.n);
 	free(leg->peer_path);
+	free(leg->fingerprint);
+	leg->fingerprint = certificate;
 	leg->peer_path = copy;
 	leg->peer_path_n = (uint32_t)path.n;
 	leg->peer_first_n = (uint32_t)msrp_path_first(path).n;
@@ -229,15 +256,16 @@ static void leave_bound(struct msrp_leg *leg)
 
 int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 {
-	struct slice text = slice_trim(peer->path);
+	struct slice text = slice_trim(peer->path), fingerprint = slice_trim(peer->fingerprint);
 	struct msrp_path path;
 	int err;
 
-	if (msrp_path_parse(text, &path) != MSRP_PATH_OK)
+	if (msrp_path_parse(text, &path) != MSRP_PATH_OK || path.first.secure != leg->is_secure)
 		return EINVAL;
-	if (leg->connection && slice_eq(text, msrp_leg_peer_path(leg)))
+	if (leg->connection && slice_eq(text, msrp_leg_peer_path(leg)) &&
+	    slice_eq(fingerprint, slice_str(leg->fingerprint ? leg->fingerprint : "")))
 		return 0; /* a re-INVITE that changes nothing */
-	err = keep_path(leg, text);
+	err = keep_path(leg, text, fingerprint);
 	if (err)
 		return err;
 	if (leg->is_bound)
@@ -247,7 +275,7 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 	else
 		leave_connection(leg);
 	if (peer->connect) {
-		if (msrp_connection_open(leg, &peer->address))
+		if (msrp_connection_open(leg, &peer->address, path.first.host))
 			COUNT(&leg->endpoint->worker->counters, msrp_connections_opened);
 		else
 			msrp_leg_lose(leg, REASON_CONNECT_FAILED);
@@ -397,6 +425,7 @@ void msrp_leg_close(struct msrp_leg *leg)
 	msrp_binding_remove(leg);
 	free(leg->open_messages);
 	free(leg->peer_path);
+	free(leg->fingerprint);
 	free(leg->host);
 	pool_give(&endpoint->legs, leg);
 	count_legs(endpoint);

@@ -55,26 +55,31 @@ int msrp_worker_init(struct worker *worker, const struct msrp_options *options);
 void msrp_worker_stop(struct worker *worker, bool all);
 void msrp_worker_free(struct worker *worker);
 
-/* `local`: the address our peer reached us at by SIP; for wildcard listeners.  ENOMEM: pool exhausted
- * (503).  The events come with `arg`. */
+/* `local`: the address our peer reached us at by SIP; for wildcard listeners.  `is_secure`: msrps, over TLS.
+ * ENOMEM: pool exhausted (503).  EADDRNOTAVAIL: no such listener.  The events come with `arg`. */
 int msrp_leg_open(struct msrp_leg **out, struct worker *worker, const struct sockaddr_storage *local,
-	const struct msrp_leg_events *events, void *arg);
+	bool is_secure, const struct msrp_leg_events *events, void *arg);
 
 /* Our URI for a=path, and the port for the m= line; valid as long as the leg. */
 struct slice msrp_leg_uri(const struct msrp_leg *leg);
 uint16_t msrp_leg_port(const struct msrp_leg *leg);
 const char *msrp_leg_host(const struct msrp_leg *leg); /* address literal or name, no brackets */
+bool msrp_leg_is_secure(const struct msrp_leg *leg);
+/* For a=fingerprint, of the certificate that our listener shows now; empty unless secure. */
+struct slice msrp_leg_fingerprint(const struct msrp_leg *leg);
 bool msrp_leg_is_bound(const struct msrp_leg *leg);
 
 /*
  * The peer's path from its SDP, copied.  Our chunks carry it whole in To-Path; a connection is bound
  * only if its From-Path is the same.  The path of before may be in use: another one takes its place
  * at once, chunks of both directions without an answer get 408, and on_bound comes again (no on_lost).
- * EINVAL: not a path.  `connect`: we are the active side and
+ * EINVAL: not a path, or one with TLS for a leg without or the reverse.  `fingerprint`: of its SDP (RFC
+ * 8122), or empty: whoever connects for it must show that certificate; where we connect to one without,
+ * its certificate must be of a `ca` and bear the path's host.  `connect`: we are the active side and
  * connect to `address` (already permitted by limits.connect_to); on success an empty SEND goes out.
  */
 struct msrp_peer {
-	struct slice path;
+	struct slice path, fingerprint;
 	bool connect;
 	struct sockaddr_storage address;
 };

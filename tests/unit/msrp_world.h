@@ -484,7 +484,7 @@ static inline struct side *side_open(struct world *w, unsigned worker, const cha
 
 	assert_in_range(w->side_count, 1, SIDES_MAX);
 	*side = (struct side){ 0 };
-	assert_int_equal(msrp_leg_open(&side->leg, &w->workers[worker], NULL, &side_events, side),
+	assert_int_equal(msrp_leg_open(&side->leg, &w->workers[worker], NULL, false, &side_events, side),
 			 0);
 	snprintf(side->uri, sizeof(side->uri), "%.*s", SLICE_ARG(msrp_leg_uri(side->leg)));
 	if (path) {

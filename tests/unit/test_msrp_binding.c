@@ -92,7 +92,7 @@ static void our_uri(void **state)
 	((struct sockaddr_in *)&w.options.listeners[0].bound)->sin_addr.s_addr = 0;
 	in->sin_family = AF_INET;
 	in->sin_addr.s_addr = htonl(0x7f000005);
-	assert_int_equal(msrp_leg_open(&leg, &w.workers[0], &local, &side_events, NULL), 0);
+	assert_int_equal(msrp_leg_open(&leg, &w.workers[0], &local, false, &side_events, NULL), 0);
 	assert_string_equal(msrp_leg_host(leg), "127.0.0.5");
 	assert_int_equal(msrp_leg_set_peer(leg, &(struct msrp_peer){ .path = SLICE("nonsense") }),
 		EINVAL);
@@ -111,9 +111,9 @@ static void legs_at_their_limit_and_one_more(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		side_open(&w, 0, NULL);
 	assert_int_equal(w.workers[0].counters.gauges[GAUGE_msrp_legs], 3);
-	assert_int_equal(msrp_leg_open(&leg, &w.workers[0], NULL, &side_events, NULL), ENOMEM);
+	assert_int_equal(msrp_leg_open(&leg, &w.workers[0], NULL, false, &side_events, NULL), ENOMEM);
 	side_close(&w.sides[0]);
-	assert_int_equal(msrp_leg_open(&leg, &w.workers[0], NULL, &side_events, NULL), 0);
+	assert_int_equal(msrp_leg_open(&leg, &w.workers[0], NULL, false, &side_events, NULL), 0);
 	msrp_leg_close(leg);
 	world_end(&w);
 }
