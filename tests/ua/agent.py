@@ -222,12 +222,12 @@ class Agent:
     """A user with one SIP endpoint and one MSRP endpoint, talking to `outbound` (host, port)."""
 
     def __init__(self, witness, name, outbound, transport_name="udp", domain="example.com",
-                 host="127.0.0.1", patience=6.0, feature_tag=True, unique=True):
+                 host="127.0.0.1", patience=6.0, feature_tag=True, unique=True, certificate=None):
         self.witness, self.outbound, self.domain = witness, outbound, domain
         self.name = "%s%d" % (name, next(_names)) if unique else name
         self.endpoint = transport.Endpoint(self.name, witness, transport_name, host)
         self.layer = transaction.Layer(self.endpoint, patience)
-        self.msrp = msrp.Endpoint(witness, host, patience)
+        self.msrp = msrp.Endpoint(witness, host, patience, certificate)
         self.patience, self.feature_tag = patience, feature_tag
         self.incoming = asyncio.Queue()
         self.dialogs = {}

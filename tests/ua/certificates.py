@@ -26,12 +26,14 @@ class Certificate:
     """Paths of a certificate and its key."""
 
     def __init__(self, path):
-        self.cert, self.key = path + ".pem", path + ".key"
+        self.cert, self.key, self._fingerprints = path + ".pem", path + ".key", {}
 
     def fingerprint(self, kind="sha256"):
         """As an a=fingerprint says it: `SHA-256 AB:CD:...`."""
-        line = _openssl("x509", "-in", self.cert, "-noout", "-fingerprint", "-" + kind)
-        return "SHA-%s %s" % (kind[3:], line.partition("=")[2].strip())
+        if kind not in self._fingerprints:
+            line = _openssl("x509", "-in", self.cert, "-noout", "-fingerprint", "-" + kind)
+            self._fingerprints[kind] = "SHA-%s %s" % (kind[3:], line.partition("=")[2].strip())
+        return self._fingerprints[kind]
 
 
 class Authority:
@@ -93,8 +95,13 @@ def server_context(certificate, ask=False):
     return context
 
 
-def settings(**more):
-    """`tls` of a server's configuration: the entry `main`, in YAML flow syntax."""
-    main = authority().issue("main", "IP:127.0.0.1", "DNS:localhost", "DNS:main.example.com")
-    entry = dict({"name": "main", "cert": main.cert, "key": main.key, "ca": authority().ca}, **more)
+def main():
+    """What servers show whose configuration is settings()."""
+    return authority().issue("main", "IP:127.0.0.1", "DNS:localhost", "DNS:main.example.com")
+
+
+def settings(certificate=None, **more):
+    """An entry of `tls` of a server's configuration, by default `main`, in YAML flow syntax."""
+    certificate = certificate or main()
+    entry = dict({"name": "main", "cert": certificate.cert, "key": certificate.key, "ca": authority().ca}, **more)
     return "{%s}" % ", ".join('%s: "%s"' % item for item in entry.items())

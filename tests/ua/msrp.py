@@ -8,7 +8,7 @@ import re
 import secrets
 import socket
 
-from . import Failure, check
+from . import Failure, certificates, check
 
 HEAD_MAX = 16384
 KEEP = 1 << 20                   # longer bodies are hashed and counted, not kept
@@ -18,20 +18,21 @@ RANGE = re.compile(r"^(\d+)-(\d+|\*)/(\d+|\*)$")
 
 
 class Uri:
-    """msrp://host:port/session-id;tcp"""
+    """msrp://host:port/session-id;tcp, or msrps. Of our own also the fingerprint for the description."""
+    fingerprint = None
 
     def __init__(self, text):
         match = URI.match(text)
         if not match:
             raise Failure("MSRP URI %r" % text)
-        self.text = text
+        self.text, self.secure = text, match.group(1) == "msrps"
         self.host, self.port, self.session_id = match.group(2), int(match.group(3)), match.group(4)
 
     def __str__(self):
         return self.text
 
     def with_id(self, session_id):
-        return Uri("msrp://%s:%d/%s;tcp" % (self.host, self.port, session_id))
+        return Uri("%s://%s:%d/%s;tcp" % ("msrps" if self.secure else "msrp", self.host, self.port, session_id))
 
 
 class Chunk:
@@ -261,8 +262,10 @@ class Leg:
 
     def __init__(self, endpoint, session_id=None):
         self.endpoint, self.witness = endpoint, endpoint.witness
-        self.local = Uri("msrp://%s:%d/%s;tcp" % (
-            endpoint.host, endpoint.port, session_id or secrets.token_hex(10)))
+        self.local = Uri("%s://%s:%d/%s;tcp" % (
+            "msrps" if endpoint.certificate else "msrp", endpoint.host, endpoint.port,
+            session_id or secrets.token_hex(10)))
+        self.local.fingerprint = endpoint.certificate and endpoint.certificate.fingerprint()
         self.remote = []              # the peer's path from its SDP
         self.connection = None
         self.bound = asyncio.Event()
@@ -472,10 +475,11 @@ class Leg:
 
 
 class Endpoint:
-    """The MSRP side of one user agent: a listener and all its connections."""
+    """The MSRP side of one user agent: a listener and all its connections. With a certificate: msrps."""
 
-    def __init__(self, witness, host="127.0.0.1", patience=6.0):
+    def __init__(self, witness, host="127.0.0.1", patience=6.0, certificate=None):
         self.witness, self.host, self.patience = witness, host, patience
+        self.certificate = certificate
         self.sessions = {}
         self.connections = []
         self.port = 0
@@ -484,7 +488,9 @@ class Endpoint:
 
     async def open(self):
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(lambda: Connection(self), self.host, 0)
+        self.server = await loop.create_server(
+            lambda: Connection(self), self.host, 0,
+            ssl=self.certificate and certificates.server_context(self.certificate))
         self.port = self.server.sockets[0].getsockname()[1]
         return self
 
@@ -492,7 +498,9 @@ class Endpoint:
         uri = Uri(uri)
         loop = asyncio.get_running_loop()
         _, connection = await asyncio.wait_for(loop.create_connection(
-            lambda: Connection(self), uri.host, uri.port, local_addr=(self.host, 0)), self.patience)
+            lambda: Connection(self), uri.host, uri.port, local_addr=(self.host, 0),
+            ssl=certificates.client_context(self.certificate, verify=False) if uri.secure else None,
+            server_hostname="" if uri.secure else None), self.patience)
         return connection
 
     def close(self):

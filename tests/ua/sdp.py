@@ -6,11 +6,14 @@ DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 def build(path, setup=None, direction=None, accept="text/plain message/cpim", version=1, extra=()):
     """An offer or answer whose MSRP endpoint is `path`, our msrp.Uri."""
+    proto = "TCP/TLS/MSRP" if path.secure else "TCP/MSRP"
     lines = ["v=0", "o=- %d %d IN IP4 %s" % (path.port * 7919, version, path.host), "s=-",
-             "c=IN IP4 " + path.host, "t=0 0", "m=message %d TCP/MSRP *" % path.port,
+             "c=IN IP4 " + path.host, "t=0 0", "m=message %d %s *" % (path.port, proto),
              "a=accept-types:" + accept, "a=path:" + str(path)]
     if setup:
         lines.append("a=setup:" + setup)
+    if path.fingerprint:
+        lines.append("a=fingerprint:" + path.fingerprint)
     if direction:
         lines.append("a=" + direction)
     lines += list(extra)
@@ -41,12 +44,17 @@ class Description:
             self.problems.append("%d m-lines" % len(self.media))
             self.media = self.media or [(["none", "0", "none", "*"], [])]
         self.line = self.media[0][0]
-        if len(self.line) < 4 or self.line[0] != "message" or self.line[2] != "TCP/MSRP":
+        if len(self.line) < 4 or self.line[0] != "message" or self.line[2] not in (
+                "TCP/MSRP", "TCP/TLS/MSRP"):
             self.problems.append("m-line %r" % self.line)
             self.line = (self.line + ["0", "none", "*"])[:4]
         self.port = int(self.line[1])
         self.path = (self.attribute("path") or "").split()
         self.setup = self.attribute("setup")
+        self.is_secure = self.line[2] == "TCP/TLS/MSRP"
+        self.fingerprint = self.attribute("fingerprint")
+        if any(uri.startswith("msrps:") != self.is_secure for uri in self.path[:1]):
+            self.problems.append("%s with path %s" % (self.line[2], self.path[0]))
         self.accept_types = (self.attribute("accept-types") or "").split()
         if self.port and not self.path:
             self.problems.append("no a=path")
