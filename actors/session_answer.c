@@ -29,11 +29,49 @@ void session_on_ringing(struct session *s, const struct sip_message *response)
 	struct buffer headers = buffer_over(text, sizeof(text));
 	struct sip_message invite;
 
+	/* RFC 3262 5: the first reliable one would have to carry the offer, which B has not answered yet */
+	if (s->wants_reliable && s->is_offerless)
+		return;
 	if (!session_reread_invite(s, &invite))
 		return;
 	write_answer_headers(s, &headers, &invite, response);
 	sip_server_respond(s->invite, &(struct sip_reply){ .status = response->status, .reason = response->reason,
 		.is_reliable = s->wants_reliable, .headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
+}
+
+/* Our answer to A's offer, and the way to his MSRP end. */
+static bool write_answer(struct session *s, const struct sip_message *invite, struct session_description description)
+{
+	struct msrp_peer peer;
+	struct sockaddr_storage from = { 0 };
+	const struct sdp_media *offered;
+	struct sdp offer;
+
+	if (session_offer_of(s, invite, &offer, &offered) != SDP_ACCEPTED)
+		return false;
+	memcpy(&from, &sip_server_flow(s->invite)->peer, sizeof(sip_server_flow(s->invite)->peer));
+	struct session_peer caller = { &offer, offered, false, &from };
+	if (!session_sdp_peer(s->im, &caller, &peer)) {
+		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
+		return false;
+	}
+	if (session_open_leg(&s->a, sip_server_flow(s->invite), session_sdp_is_secure(offered)) != 0)
+		return false;
+	description.offer = &offer;
+	description.offered = offered;
+	description.setup = session_sdp_answer_setup(&offer, offered);
+	if (!session_write_sdp(&s->a, &description) || msrp_leg_set_peer(s->a.leg, &peer) != 0)
+		return false;
+	s->a.peer_sdp = sdp_text_hash(&offer);
+	s->a.connects = peer.connect;
+	return true;
+}
+
+/* B's answer is our offer to A. */
+static bool write_offer(struct session *s, const struct session_description *description)
+{
+	return session_open_leg(&s->a, sip_server_flow(s->invite), session_sdp_is_secure(description->media)) == 0 &&
+	       session_write_sdp(&s->a, description);
 }
 
 /* `described` has the description, `response` all else. */
@@ -44,28 +82,15 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 	struct buffer headers = buffer_over(headers_text, sizeof(headers_text)),
 		      parts = buffer_over(parts_text, sizeof(parts_text));
 	bool hides = identity_hides_answerer(s->im, response);
-	const struct sdp_media *offered;
 	struct session_body_sent body;
 	struct sip_message invite;
-	struct sdp offer;
-	struct msrp_peer peer;
-	struct sockaddr_storage from = { 0 };
+	/* where A made no offer, his answer to ours comes with the ACK */
+	struct session_description description = { .sdp = answer, .media = media, .setup = SDP_SETUP_ACTPASS,
+		.hides = hides };
 
-	if (!session_reread_invite(s, &invite) || session_sdp_read_offer(&invite, &offer, &offered) != SDP_ACCEPTED ||
-	    session_open_leg(&s->a, sip_server_flow(s->invite), session_sdp_is_secure(offered)) != 0)
+	if (!session_reread_invite(s, &invite) ||
+	    !(s->is_offerless ? write_offer(s, &description) : write_answer(s, &invite, description)))
 		return false;
-	memcpy(&from, &sip_server_flow(s->invite)->peer, sizeof(sip_server_flow(s->invite)->peer));
-	struct session_peer caller = { &offer, offered, false, &from };
-	if (!session_sdp_peer(s->im, &caller, &peer)) {
-		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
-		return false;
-	}
-	struct session_description description = { answer, media, &offer, offered,
-		session_sdp_answer_setup(&offer, offered), hides };
-	if (!session_write_sdp(&s->a, &description) || msrp_leg_set_peer(s->a.leg, &peer) != 0)
-		return false;
-	s->a.peer_sdp = sdp_text_hash(&offer);
-	s->a.connects = peer.connect;
 	write_answer_headers(s, &headers, &invite, response);
 	s->a.takes_update = sip_items_have(&invite, SIP_HDR_ALLOW, "UPDATE");
 	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
@@ -132,6 +157,20 @@ void session_on_answer(struct session *s, const struct session_answer *answer)
 	msrp_leg_pair(s->a.leg, s->b.leg);
 	session_free_invitation(s);
 	session_enter(s, SESSION_BINDING, "answered");
+}
+
+void session_on_late_answer(struct session *s, const struct sip_message *ack, const struct sip_flow *flow)
+{
+	struct sockaddr_storage from = { 0 };
+	const struct sdp_media *media;
+	struct sdp sdp;
+
+	memcpy(&from, &flow->peer, sizeof(flow->peer));
+	if (session_sdp_read(ack, &sdp, &media) != SDP_ACCEPTED ||
+	    !session_attach(&s->a, &(struct session_peer){ &sdp, media, true, &from })) {
+		REFUSED(&s->im->worker->counters, REASON_SDP);
+		session_end(s, "no acceptable answer in the ACK");
+	}
 }
 
 void session_on_failed(struct session *s, const struct session_failure *failure)

@@ -72,6 +72,7 @@ struct session {
 	struct sip_server *invite;   /* A's, until its ACK or refusal */
 	struct session_fork *fork;   /* B's, until it is gone         */
 	bool invite_is_answered;     /* finally */
+	bool is_offerless;           /* A's INVITE had no description: his answer comes with the ACK of our offer */
 	bool wants_reliable;         /* A's provisional responses are for PRACK: Require 100rel (D1-34) */
 	uint64_t expires_at_ms;      /* A's INVITE says until when B may answer; 0: it does not */
 	uint32_t loop;               /* of A's INVITE: what ours must not come back with */
@@ -144,6 +145,9 @@ void session_cancelled(struct session *s);
 bool session_reread_invite(const struct session *s, struct sip_message *m);
 /* One INVITE to B, as the branch says.  0, ENOMEM, or EMSGSIZE: too much of A's has to be in it. */
 int session_send_invite(struct session *s, struct session_branch *branch, const struct sip_client_events *events);
+/* The offer of that INVITE, or where it has none the one we make in its place (RFC 3261 13.2.1). */
+enum sdp_judgement session_offer_of(const struct session *s, const struct sip_message *invite, struct sdp *sdp,
+	const struct sdp_media **media);
 int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure);
 /* What the other side said as `side` gets it, kept for refreshes.  False: too long, or no memory. */
 bool session_write_sdp(struct side *side, const struct session_description *description);
@@ -165,6 +169,9 @@ struct session_failure {
 };
 /* Nobody answers any more.  May free `s`. */
 void session_on_failed(struct session *s, const struct session_failure *failure);
+
+/* The ACK of an INVITE without an offer.  May free `s`. */
+void session_on_late_answer(struct session *s, const struct sip_message *ack, const struct sip_flow *flow);
 
 void session_on_ringing(struct session *s, const struct sip_message *response);
 

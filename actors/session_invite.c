@@ -23,6 +23,20 @@ bool session_reread_invite(const struct session *s, struct sip_message *m)
 	       SIP_PARSE_OK;
 }
 
+enum sdp_judgement session_offer_of(const struct session *s, const struct sip_message *invite, struct sdp *sdp,
+	const struct sdp_media **media)
+{
+	/* what is ours of it (o=, c=, path, setup, the permitted types) is written like in any other */
+	static const char own[] = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
+		"m=message 9 TCP/MSRP *\r\na=accept-types:*\r\na=path:msrp://0.0.0.0:9/offer;tcp\r\n";
+
+	if (!s->is_offerless)
+		return session_sdp_read_offer(invite, sdp, media);
+	if (sdp_parse(sdp, slice_str(own)) != SDP_OK || !(*media = sdp_msrp_media(sdp)))
+		return SDP_MALFORMED; /* cannot be */
+	return SDP_ACCEPTED;
+}
+
 int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure)
 {
 	struct sockaddr_storage local;
@@ -140,7 +154,7 @@ static int prepare_b(struct session *s, struct user_find *found)
 	struct sdp sdp;
 	int err;
 
-	if (!session_reread_invite(s, &m) || session_sdp_read_offer(&m, &sdp, &media) != SDP_ACCEPTED) {
+	if (!session_reread_invite(s, &m) || session_offer_of(s, &m, &sdp, &media) != SDP_ACCEPTED) {
 		free(found);
 		return ENOMEM; /* cannot be: it was read before */
 	}
@@ -217,9 +231,15 @@ static void on_invite_cancelled(struct sip_server *server, void *arg)
 
 static void on_invite_acked(struct sip_server *server, const struct sip_message *ack, void *arg)
 {
+	struct session *s = arg;
+	struct sip_flow flow = *sip_server_flow(server);
+	bool has_answer = s->is_offerless && session_is_established(s);
+
 	/* from here on the session lives by its legs and timers */
 	sip_server_watch(server, NULL, NULL);
-	session_invite_is_over(arg);
+	session_invite_is_over(s);
+	if (has_answer)
+		session_on_late_answer(s, ack, &flow);
 }
 
 static void on_invite_unacked(struct sip_server *server, void *arg)
@@ -264,10 +284,12 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 {
 	struct sip_dialog_start dialog = { .local_tag = sip_server_to_tag(server), .events = &session_dialog_events,
 		.owner = &s->a };
-
+	const struct sdp_media *media;
+	struct sdp sdp;
 	uint32_t expires;
 
 	s->invite = server;
+	s->is_offerless = session_sdp_read_offer(invite, &sdp, &media) == SDP_MISSING;
 	s->wants_reliable = sip_items_have(invite, SIP_HDR_REQUIRE, "100rel");
 	if (sip_seconds_of(invite, SIP_HDR_EXPIRES, &expires))
 		s->expires_at_ms = worker_now_ms(s->im->worker) + SESSION_SECONDS((uint64_t)expires);
@@ -312,6 +334,8 @@ static bool is_acceptable(struct im *im, struct sip_server *server, const struct
 		return false;
 	}
 	judgement = session_sdp_read_offer(invite, &sdp, &media);
+	if (judgement == SDP_MISSING) /* RFC 3261 13.3.1: then we offer */
+		return true;
 	if (judgement == SDP_ACCEPTED)
 		judgement = session_sdp_policy(im, &sdp, media);
 	if (judgement != SDP_ACCEPTED) {

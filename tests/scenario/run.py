@@ -21,7 +21,7 @@ import world  # noqa: E402
 from ua import Failure, check  # noqa: E402
 
 THEMES = ("command_line", "operation", "registration", "pager", "session", "endings", "refreshes", "changes", "privacy",
-          "session_headers", "session_checks", "session_sdp", "passes", "forking", "reliable",
+          "session_headers", "session_checks", "session_sdp", "passes", "forking", "reliable", "offerless",
           "workers", "msrp_refusals", "transfer", "limits", "time_out", "hostile", "torture")
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
