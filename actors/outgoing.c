@@ -62,6 +62,12 @@ static void open_contact(struct buffer *out, const struct im *im, const struct s
 	buffer_lit(out, ">;" IM_FEATURE_TAG);
 }
 
+void outgoing_path(struct buffer *out, struct slice path)
+{
+	if (path.n)
+		sip_write_header(out, "Route", path);
+}
+
 void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
 {
 	open_contact(out, im, flow, user);

@@ -16,6 +16,9 @@ void outgoing_max_forwards(struct buffer *out, const struct sip_message *m);
 /* The Route values below ours (ims: they lead back into the core; D1-03, design.md 4). */
 void outgoing_routes(struct buffer *out, const struct im *im, const struct sip_message *m);
 
+/* The Route to a registered contact (RFC 3327 5.3); nothing when `path` is empty. */
+void outgoing_path(struct buffer *out, struct slice path);
+
 /* `Contact: <sip:USER@HOST:PORT;transport=..>;+g.oma.sip-im`, reachable by what goes out on `flow`. */
 void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user);
 

@@ -119,12 +119,15 @@ static void on_deadline(struct timer *timer)
 
 /* ---- sending on ---- */
 
-static void write_headers(struct pager *p, struct buffer *out, const struct sip_message *m)
+static void write_headers(struct pager *p, struct buffer *out, const struct sip_message *m,
+	const struct user_contact *contact)
 {
 	char tag[MINTED_CHARS];
 
 	if (p->im->config->core.mode == MODE_IMS)
 		outgoing_routes(out, p->im, m);
+	if (contact)
+		outgoing_path(out, slice_of(contact->path, contact->path_n));
 	outgoing_max_forwards(out, m);
 	minted_make(p->im->worker, tag);
 	buffer_lit(out, "From: ");
@@ -139,7 +142,8 @@ static void write_headers(struct pager *p, struct buffer *out, const struct sip_
 	outgoing_copied(out, p->im, m, identity_hides_sender(p->im, &p->sender));
 }
 
-static void relay(struct pager *p, struct slice request_uri, const struct sip_target *target)
+/* `contact` NULL: to the core, with the Request-URI as it came. */
+static void relay(struct pager *p, const struct user_contact *contact, const struct sip_target *target)
 {
 	char headers_text[OUTGOING_HEADERS_MAX];
 	struct buffer headers = buffer_over(headers_text, sizeof(headers_text));
@@ -152,8 +156,8 @@ static void relay(struct pager *p, struct slice request_uri, const struct sip_ta
 		refuse(p, 400, REASON_SYNTAX); /* cannot be: it was parsed before */
 		return;
 	}
-	write_headers(p, &headers, &m);
-	struct sip_outgoing request = { .method = SLICE("MESSAGE"), .uri = request_uri.n ? request_uri : m.uri,
+	write_headers(p, &headers, &m, contact);
+	struct sip_outgoing request = { .method = SLICE("MESSAGE"), .uri = contact ? slice_of(contact->uri, contact->uri_n) : m.uri,
 		.headers = buffer_slice(&headers),
 		.content_type = sip_header_value(&m, SIP_HDR_CONTENT_TYPE), .body = m.body, .target = *target,
 		.loop = p->loop };
@@ -186,11 +190,11 @@ static void on_pager_message(struct actor *actor, struct msg *msg)
 	} else if (p->state == PAGER_LOOKUP && p->im->config->core.mode == MODE_IMS) {
 		struct sip_target target = im_next_hop(p->im);
 		p->is_to_client = true;
-		relay(p, SLICE_EMPTY, &target);
+		relay(p, NULL, &target);
 	} else if (p->state == PAGER_LOOKUP) {
 		struct sip_target target = { .has_flow = true, .flow_only = true, .flow = found->contacts[0].flow };
 		p->is_to_client = true;
-		relay(p, slice_of(found->contacts[0].uri, found->contacts[0].uri_n), &target);
+		relay(p, &found->contacts[0], &target);
 	}
 	free(found);
 }
@@ -273,7 +277,7 @@ void pager_start(struct im *im, struct sip_server *server, const struct sip_mess
 	p->recipient_n = start->recipient.n;
 	if (start->route == PAGER_TO_NEXT_HOP) {
 		struct sip_target target = im_next_hop(im);
-		relay(p, SLICE_EMPTY, &target);
+		relay(p, NULL, &target);
 		return;
 	}
 	p->state = PAGER_LOOKUP;

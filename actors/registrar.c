@@ -72,9 +72,9 @@ static void write_bindings(struct buffer *out, const struct user *user)
 }
 
 /* RFC 3261 20.17: clients without a clock of their own set theirs by it. */
-static void write_date(struct buffer *out)
+static void write_date(struct buffer *out, const struct worker *worker)
 {
-	time_t now = time(NULL);
+	time_t now = (time_t)user_unix_s(worker);
 	struct tm tm;
 	char text[64];
 
@@ -89,7 +89,7 @@ static void answer_client(struct registration *r, struct slice path)
 	struct buffer out = buffer_over(text, sizeof(text));
 
 	write_bindings(&out, r->user);
-	write_date(&out);
+	write_date(&out, r->user->im->worker);
 	if (path.n)
 		buffer_printf(&out, "Path: %.*s\r\n", SLICE_ARG(path));
 	if (r->is_outbound)
@@ -269,7 +269,7 @@ static bool store(struct registration *r, struct store_request *request)
 static bool change_bindings(struct registration *r)
 {
 	struct im *im = r->user->im;
-	uint64_t now_ms = worker_now_ms(im->worker), now_s = user_unix_s();
+	uint64_t now_ms = worker_now_ms(im->worker), now_s = user_unix_s(im->worker);
 	struct plan plan;
 
 	for (unsigned i = 0; i < r->count; i++) {
@@ -291,7 +291,7 @@ static bool change_core(struct registration *r)
 	struct slice name = user_name(r->user);
 
 	if (r->expires_s)
-		return store(r, user_store_put_core(name, user_unix_s() + r->expires_s));
+		return store(r, user_store_put_core(name, user_unix_s(r->user->im->worker) + r->expires_s));
 	return store(r, user_store_delete(name));
 }
 

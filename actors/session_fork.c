@@ -94,6 +94,14 @@ struct slice session_branch_uri(const struct session_branch *branch)
 	return contact ? slice_of(contact->uri, contact->uri_n) : SLICE_EMPTY;
 }
 
+struct slice session_branch_path(const struct session_branch *branch)
+{
+	const struct session_fork *f = branch->fork;
+	const struct user_contact *contact = f->found ? &f->found->contacts[branch - f->branches] : NULL;
+
+	return contact ? slice_of(contact->path, contact->path_n) : SLICE_EMPTY;
+}
+
 struct sip_target session_branch_target(const struct session_branch *branch)
 {
 	const struct session_fork *f = branch->fork;

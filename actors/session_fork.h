@@ -68,6 +68,8 @@ void session_fork_leave(struct session *s);
 
 /* Contact URI (empty: A's Request-URI) and target of a branch. */
 struct slice session_branch_uri(const struct session_branch *branch);
+/* The Route to it (RFC 3327), mostly empty. */
+struct slice session_branch_path(const struct session_branch *branch);
 struct sip_target session_branch_target(const struct session_branch *branch);
 
 /* A dialog with the common half and the way of the branch; NULL: no memory. */

@@ -104,6 +104,7 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 
 	if (s->im->config->core.mode == MODE_IMS)
 		outgoing_routes(out, s->im, m);
+	outgoing_path(out, session_branch_path(branch));
 	outgoing_max_forwards(out, m);
 	buffer_lit(out, "From: ");
 	buffer_put(out, common->local);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "actors/user_internal.h"
 #include "sip/owner.h"
@@ -27,9 +26,9 @@ int users_init(struct im *im)
 	return 0;
 }
 
-uint64_t user_unix_s(void)
+uint64_t user_unix_s(const struct worker *worker)
 {
-	return (uint64_t)time(NULL);
+	return worker->ring->ops->wall_us(worker->ring) / 1000000;
 }
 
 /* ---- the table ---- */

@@ -101,7 +101,7 @@ void binding_drop(struct binding *binding);
 void user_core_registered(struct user *user, uint32_t expires_s);
 
 /* Now, since 1970. */
-uint64_t user_unix_s(void);
+uint64_t user_unix_s(const struct worker *worker);
 
 /* ---- user_store.c ---- */
 

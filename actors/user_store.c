@@ -144,7 +144,7 @@ static void on_sweep(struct timer *timer)
 		return; /* the next that expires tries again */
 	sweep->request.kind = STORE_REGISTRATION_SWEEP;
 	sweep->request.on_answer = on_swept;
-	sweep->now_s = user_unix_s();
+	sweep->now_s = user_unix_s(users->worker);
 	(void)store_ask(users->worker, &sweep->request); /* removals are never refused */
 }
 
@@ -269,7 +269,7 @@ static int load_row(struct worker_group *group, struct slice aor, const struct s
 int users_load(struct worker_group *group, struct store_door *door)
 {
 	struct store_registration_load *page = calloc(1, sizeof(*page));
-	uint64_t now_s = user_unix_s();
+	uint64_t now_s = user_unix_s(group->workers[0]);
 	unsigned rows = 0;
 	int err = page ? 0 : ENOMEM;
 
