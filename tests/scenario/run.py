@@ -22,7 +22,8 @@ from ua import Failure, check  # noqa: E402
 
 THEMES = ("command_line", "operation", "registration", "pager", "session", "endings", "refreshes", "changes", "privacy",
           "session_headers", "session_checks", "session_sdp", "passes", "forking", "reliable", "offerless",
-          "workers", "msrp_refusals", "transfer", "limits", "time_out", "hostile", "torture")
+          "workers", "msrp_refusals", "transfer", "limits", "time_out", "hostile", "torture",
+          "registrar")
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
 MATRIX = (("standalone", 1, "io_uring", "tcp"), ("standalone", 2, "epoll", "udp"),

@@ -159,7 +159,7 @@ class Server:
                     await self.process.wait(), self.tail()))
             self.lines.append(line.rstrip("\n"))
             if line.startswith("imservd ready"):
-                self.ready = Ready(line.rstrip("\n"))
+                self.ready, self.ready_at = Ready(line.rstrip("\n")), len(self.lines) - 1
                 return
 
     async def _read(self):
@@ -258,6 +258,22 @@ class Server:
         except Failure:
             await self.kill()
             raise
+
+    async def restart(self, kill=False):
+        """Ends it, by SIGTERM or SIGKILL, and starts it again with its store, on the same ports."""
+        ports = re.findall(r"127\.0\.0\.1:\d+", self.lines[self.ready_at])
+        kinds = re.findall(r"proto: (\w+)", self.settings["listen"])
+        order = [k for k in kinds if k in ("udp", "tcp", "tls")] + [
+            k for k in kinds if k in ("msrp", "msrps")] + ["http"]
+        found = dict(zip(order, ports))
+        for kind in kinds:
+            self.settings["listen"] = re.sub(r'(proto: %s, address: )"[^"]*"' % kind,
+                                             r'\1"%s"' % found[kind], self.settings["listen"])
+        self.process.kill() if kill else self.process.terminate()
+        code = await asyncio.wait_for(self.process.wait(), 15)
+        check(kill or code == 0, "server ended with %s: %s" % (code, self.tail()))
+        await self.reader
+        return await self.start()
 
     async def kill(self):
         if self.alive:
