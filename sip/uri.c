@@ -299,18 +299,23 @@ bool sip_uri_param(const struct sip_uri *uri, const char *name, struct slice *va
 /* RFC 3261 19.1.4: these count even if only one of both has them. */
 static const char *const decisive[] = { "user", "ttl", "method", "maddr", "transport" };
 
+/* Does what both have have the same values?  Asked both ways, because a name may be there twice. */
+static bool params_agree(struct slice a, struct slice b)
+{
+	struct slice name, value;
+
+	while (next_pair(&a, ';', &name, &value))
+		if (find_pair(b, ';', name, NULL) && !has_pair(b, ';', name, value))
+			return false;
+	return true;
+}
+
 static bool params_equal(const struct sip_uri *a, const struct sip_uri *b)
 {
-	struct slice rest = a->params, name, value;
-
 	for (size_t i = 0; i < sizeof(decisive) / sizeof(decisive[0]); i++)
 		if (sip_uri_param(a, decisive[i], NULL) != sip_uri_param(b, decisive[i], NULL))
 			return false;
-	while (next_pair(&rest, ';', &name, &value))
-		if (find_pair(b->params, ';', name, NULL) &&
-		    !has_pair(b->params, ';', name, value))
-			return false;
-	return true;
+	return params_agree(a->params, b->params) && params_agree(b->params, a->params);
 }
 
 static bool headers_within(struct slice a, struct slice b)

@@ -5,8 +5,9 @@ static bool take_host(struct slice *s, struct slice *host)
 	size_t n = 0;
 
 	if (s->n && s->p[0] == '[') {
-		while (n < s->n && s->p[n] != ']')
-			n++;
+		for (n = 1; n < s->n && s->p[n] != ']'; n++) /* IPv6 and nothing else, folds least of all */
+			if (!strchr("0123456789abcdefABCDEF:.", s->p[n]) || !s->p[n])
+				return false;
 		n++;
 	} else {
 		while (n < s->n && !sip_is_lws(s->p[n]) && !strchr(":;,\"<>@[]", s->p[n]))

@@ -40,6 +40,8 @@ static const struct {
 	{ "SIP/2.0/UDP h:65536", "bad" },
 	{ "SIP/2.0/UDP h:", "bad" },
 	{ "SIP/2.0/UDP [::1", "bad" },
+	{ "SIP/2.0/UDP [::\r\n 1]", "bad" },
+	{ "SIP/2.0/UDP [x]", "bad" },
 	{ "SIP/2.0/UDP h;;branch=x", "bad" },
 	{ "SIP/2.0/UDP h;branch=", "bad" },
 	{ "SIP/2.0/UDP h;rport=65536", "bad" },

@@ -104,6 +104,7 @@ static const struct {
 	{ "sip:a@[::1]", "sip:a@[0:0::1]", true },
 	{ "sip:ab@h", "sip:a@h", false },
 	{ "sip:h;x=1;x=2", "sip:h;x=2;x=1", true },
+	{ "sip:h;x", "sip:h;x;x=1", false },
 	{ "sip:a@h", "sip:a@h;user=phone", false },
 	{ "sip:a@h", "sip:a@h;user=ip", false },
 	{ "tel:+1-201-555-0123", "tel:+12015550123", true },
