@@ -308,6 +308,7 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 	out->path = peer->media->path;
 	if (session_sdp_is_secure(peer->media))
 		out->fingerprint = sdp_media_fingerprint(peer->sdp, peer->media);
+	out->max_octets = size_limit(im, peer->sdp, peer->media);
 	if (msrp_path_parse(out->path, &path) != MSRP_PATH_OK)
 		return false;
 	/* an answer without setup or passive: we connect; an offer: only if it says passive */

@@ -262,6 +262,7 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 
 	if (msrp_path_parse(text, &path) != MSRP_PATH_OK || path.first.secure != leg->is_secure)
 		return EINVAL;
+	leg->max_octets = peer->max_octets;
 	if (leg->connection && slice_eq(text, msrp_leg_peer_path(leg)) &&
 	    slice_eq(fingerprint, slice_str(leg->fingerprint ? leg->fingerprint : "")))
 		return 0; /* a re-INVITE that changes nothing */

@@ -80,6 +80,7 @@ bool msrp_leg_is_bound(const struct msrp_leg *leg);
  */
 struct msrp_peer {
 	struct slice path, fingerprint;
+	uint64_t max_octets; /* of one message of his, more is 413; 0: any */
 	bool connect;
 	struct sockaddr_storage address;
 };

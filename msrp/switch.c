@@ -301,11 +301,37 @@ static void give_up_stream(struct msrp_connection *c)
 	msrp_switch_refuse(c, 408, is_far_lost ? REASON_MSRP_LEG_LOST : REASON_POOL_EXHAUSTED);
 }
 
+/* Octets after `octet` of a message are more than was agreed (RFC 4975 8.6 max-size, D1-17). */
+static bool is_beyond(const struct msrp_leg *leg, uint64_t octet)
+{
+	return leg->max_octets && octet > leg->max_octets;
+}
+
+/* The far side has the beginning of a message that grew too large: it is told that no more will come. */
+static void give_up_too_large(struct msrp_connection *c)
+{
+	struct msrp_incoming *in = &c->in;
+
+	if (in->is_out_open || is_open(in->leg, in->message)) {
+		if (in->is_out_open || open_part(c))
+			close_part(c, '#');
+	}
+	remember_message(in->leg, in->message, '#');
+	if (in->transaction)
+		msrp_transaction_fail(in->transaction, 0, SLICE_EMPTY);
+	forget_head(in);
+	msrp_switch_refuse(c, 413, REASON_MSRP_TOO_LARGE);
+}
+
 static void stream_octets(struct msrp_connection *c, struct slice octets)
 {
 	struct msrp_incoming *in = &c->in;
 	struct msrp_leg *leg = in->leg;
 
+	if (in->is_send && is_beyond(leg, in->next - 1 + octets.n)) {
+		give_up_too_large(c);
+		return;
+	}
 	if (octets.n && !in->is_out_open && !open_part(c)) {
 		give_up_stream(c);
 		return;
@@ -360,7 +386,7 @@ static void end_stream(struct msrp_connection *c)
 
 static bool is_small(const struct msrp_incoming *in)
 {
-	if (in->range.end == MSRP_RANGE_UNKNOWN)
+	if (in->range.end == MSRP_RANGE_UNKNOWN || is_beyond(in->leg, in->range.end))
 		return false;
 	uint64_t announced = in->range.end + 1 - in->range.start;
 	return announced <= MSRP_SMALL_CHUNK && in->body_n <= announced;
@@ -446,6 +472,12 @@ static unsigned status_of(const struct msrp_head *head)
 	return 501;
 }
 
+static bool is_announced_beyond(const struct msrp_leg *leg, const struct msrp_byte_range *range)
+{
+	return (range->total != MSRP_RANGE_UNKNOWN && is_beyond(leg, range->total)) ||
+	       (range->end != MSRP_RANGE_UNKNOWN && is_beyond(leg, range->end)) || is_beyond(leg, range->start - 1);
+}
+
 void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct slice kept)
 {
 	const struct msrp_head *head = &c->parser.head;
@@ -470,6 +502,9 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 		.range = head->byte_range,
 		.head_n = kept.n,
 	};
+	/* nothing of it has gone on, so nobody but the sender has to be told */
+	if (c->in.is_send && is_announced_beyond(leg, &c->in.range) && !is_open(leg, c->in.message))
+		msrp_switch_refuse(c, 413, REASON_MSRP_TOO_LARGE);
 }
 
 void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)

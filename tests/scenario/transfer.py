@@ -276,3 +276,25 @@ async def bye_right_after_the_last_octet(world):
         same((await sb.receive()).length, 100000, "message")
         await sb.wait_bye()
         REQ("IM-6.2.3.7-3")
+
+
+@scenario(own={"limits.max_size_1to1": "20000", "limits.max_size_file": "30000"}, once=True)
+async def too_large_for_a_session(world):
+    """A message over the size that the server named in a=max-size: 413 to its first chunk when the total
+    says so, else where it grows too large, and B hears that no more comes; at the limit it arrives whole.
+    A transfer in one direction has limits.max_size_file (D1-17, RFC 4975 8.6)."""
+    sa, sb = await world.session()
+    for sender, receiver in ((sa, sb), (sb, sa)):
+        codes = await sender.leg.send(b"x" * 20001)
+        same(codes[0], 413, "SEND of 20001 octets")
+        await sender.send(b"y" * 20000)
+        got = await receiver.receive()
+        same(bytes(got.body), b"y" * 20000, "message at the limit")
+    await sa.hang_up()
+    await sb.wait_bye()
+    sa, sb = await world.session(direction="sendonly")
+    await sa.send(b"z" * 30000)
+    same(len((await sb.receive()).body), 30000, "transfer at the limit")
+    same((await sa.leg.send(b"z" * 30001))[0], 413, "transfer beyond it")
+    await sa.hang_up()
+    await sb.wait_bye()

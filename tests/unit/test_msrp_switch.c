@@ -99,6 +99,60 @@ static void a_message_and_its_answer(void **state)
 	world_end(&s.w);
 }
 
+/* One chunk of `n` octets. */
+static void send_octets(struct session *s, const char *id, const char *message, const char *range, unsigned n, char flag)
+{
+	char body[4096];
+
+	memset(body, 'x', n);
+	body[n] = 0;
+	client_send(s->alice, HEAD("%s", "SEND") "Message-ID: %s\r\nByte-Range: %s\r\nContent-Type: text/plain\r\n\r\n"
+		"%s\r\n-------%s%c\r\n", id, PATHS(s->a), message, range, body, id, flag);
+}
+
+/* max_octets, at it and one beyond: announced, grown in one chunk, and grown chunk by chunk. */
+static void a_message_that_is_too_large(void **state)
+{
+	static const struct {
+		const char *range;
+		unsigned n;
+	} beyond[] = { { "1-*/3001", 10 }, { "1-3001/3001", 3001 }, { "1-3001/*", 3001 }, { "1-*/*", 3001 },
+		{ "3002-3002/*", 1 } },
+	  grown[] = { { "2001-*/*", 1001 }, { "2001-3001/*", 1001 }, { "3001-3001/*", 1 } };
+	struct session s;
+	struct chunk chunk;
+
+	begin_one(&s);
+	s.a->leg->max_octets = 3000;
+	for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+		send_octets(&s, "large123", "m1", beyond[i].range, beyond[i].n, '$');
+		expect_answer(&s.w, s.alice, s.a, "large123", "413 Stop Sending");
+	}
+	send_octets(&s, "right123", "m2", "1-*/*", 3000, '$');
+	expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	while (chunk.flag == '#') /* what was begun of those whose end was not announced */
+		expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	assert_int_equal(chunk.n, 3000);
+	assert_int_equal(chunk.flag, '$');
+	answer(s.bob, s.b, chunk.id, "200 OK");
+	expect_answer(&s.w, s.alice, s.a, "right123", "200 OK");
+	for (size_t i = 0; i < sizeof(grown) / sizeof(grown[0]); i++) {
+		char message[8];
+		snprintf(message, sizeof(message), "grow%zu", i);
+		send_octets(&s, "first123", message, "1-2000/*", 2000, '+');
+		expect_chunk(&s.w, s.bob, "SEND", &chunk);
+		assert_int_equal(chunk.flag, '+');
+		answer(s.bob, s.b, chunk.id, "200 OK");
+		expect_answer(&s.w, s.alice, s.a, "first123", "200 OK");
+		send_octets(&s, "large123", message, grown[i].range, grown[i].n, '$');
+		expect_answer(&s.w, s.alice, s.a, "large123", "413 Stop Sending");
+		expect_chunk(&s.w, s.bob, "SEND", &chunk);
+		assert_int_equal(chunk.flag, '#');
+	}
+	assert_int_equal(pool_used(&msrp_endpoint_of(&s.w.workers[0])->transactions), 0);
+	world_end(&s.w);
+}
+
 /* Each way to wish, each way the far side may answer: what the sender gets. */
 static const struct {
 	const char *wish, *far, *near; /* near NULL: nothing */
@@ -831,6 +885,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_and_its_answer),
+		cmocka_unit_test(a_message_that_is_too_large),
 		cmocka_unit_test(who_answers),
 		cmocka_unit_test(silence_is_counted_from_the_end_line),
 		cmocka_unit_test(chunks_of_a_message_keep_their_ranges),
