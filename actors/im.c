@@ -13,7 +13,7 @@
 
 #define TRANSACTIONS_MAX 2000000 /* 32 s of finished ones at 60 000 requests a second and worker */
 
-static const char *const supported_options[] = { "path", "outbound", "pref", "timer", "100rel", NULL };
+static const char *const supported_options[] = { "path", "outbound", "pref", "timer", "100rel", "replaces", NULL };
 
 static const struct config *trust_config;
 

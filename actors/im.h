@@ -15,9 +15,10 @@
 
 #define IM_FEATURE_TAG "+g.oma.sip-im"
 #define IM_ALLOW       "INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE, PRACK"
+#define IM_ALLOW_SESSION IM_ALLOW ", INFO, REFER, SUBSCRIBE, NOTIFY" /* inside one: what crosses the B2BUA too */
 #define IM_CONNECTIONS_MAX 262144
 #define IM_ACCEPT_SESSION "application/sdp, multipart/mixed, multipart/alternative, multipart/related"
-#define IM_SUPPORTED   "timer, 100rel"
+#define IM_SUPPORTED   "timer, 100rel, replaces"
 #define IM_CANONICAL_MAX 320 /* user@host as sip_uri_canonical() writes it */
 
 /* Kinds of messages between the actors of several workers. */

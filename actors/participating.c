@@ -202,6 +202,9 @@ static void start_function(struct asked *a)
 		sip_server_refuse(a->server, 403, REASON_IDENTITY);
 		return;
 	}
+	if (a->m->method == SIP_INVITE &&
+	    session_replaces(a->im, a->server, a->m, identity_hides_sender(a->im, &a->who)))
+		return;
 	if (leaves && !is_in_ims(a->im) && !may_leave(a)) {
 		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
 		return;

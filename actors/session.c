@@ -130,6 +130,8 @@ static void session_free(struct session *s)
 	session_drop_relays(s, false);
 	close_side(&s->a);
 	close_side(&s->b);
+	if (s->left.session)
+		close_side(&s->left);
 	session_free_invitation(s);
 	free(s->bye_headers);
 	actor_close(&s->actor);
@@ -292,10 +294,14 @@ void session_close_if_idle(struct session *s)
 	session_free_if_done(s);
 }
 
-static void bye_is_over(struct sip_client *client, struct session *s)
+static void bye_is_over(struct sip_client *client, struct side *side)
 {
+	struct session *s = side->session;
+
 	sip_client_forget(client);
 	s->byes_out--;
+	if (side == &s->left)
+		close_side(side);
 	close_if_nobody_left(s, "bye-answered");
 }
 
@@ -314,12 +320,21 @@ void session_invite_is_over(struct session *s)
 static void on_bye_done(struct sip_client *client, const struct sip_message *m, void *arg)
 {
 	if (m->status >= 200)
-		bye_is_over(client, ((struct side *)arg)->session);
+		bye_is_over(client, arg);
 }
 
 static void on_bye_failed(struct sip_client *client, unsigned status, void *arg)
 {
-	bye_is_over(client, ((struct side *)arg)->session);
+	bye_is_over(client, arg);
+}
+
+void session_send_away(struct side *left)
+{
+	unsigned before = left->session->byes_out;
+
+	send_bye(left, SLICE("Reason: SIP;cause=200;text=\"Replaced\"\r\n"));
+	if (left->session->byes_out == before) /* no memory: he finds out by his session timer */
+		close_side(left);
 }
 
 static void release_legs(struct session *s)

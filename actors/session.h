@@ -47,6 +47,10 @@ struct session_start {
 void session_start(struct im *im, struct sip_server *server, const struct sip_message *invite,
 	const struct session_start *start);
 
+/* Replaces (RFC 3891): the caller takes the place of one side of a session.  `hides`: identity_hides_sender().  False:
+ * the INVITE names no dialog that leads through us, and is like any other; else it is answered, now or later. */
+bool session_replaces(struct im *im, struct sip_server *server, const struct sip_message *invite, bool hides);
+
 /* BYE to every session of this worker that is left, with a Reason. */
 void sessions_drain(struct im *im);
 

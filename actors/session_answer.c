@@ -18,7 +18,7 @@ static void write_answer_headers(struct session *s, struct buffer *out, const st
 	sip_copy_headers(out, invite, SIP_HDR_RECORD_ROUTE); /* the route set of A's dialog: RFC 3261 12.1.1 */
 	outgoing_contact_like(out, s->im, sip_server_flow(s->invite), slice_of(s->a.contact, MINTED_CHARS), response,
 		hides);
-	buffer_lit(out, "Allow: " IM_ALLOW "\r\n");
+	buffer_lit(out, "Allow: " IM_ALLOW_SESSION "\r\n");
 	identity_write_of_response(out, s->im, response, slice_of(s->callee, s->callee_n));
 	outgoing_copied(out, s->im, response, hides);
 }

@@ -106,11 +106,14 @@ static void answer(struct side *side, struct sip_server *server, const struct si
 	if (s->im->config->core.mode == MODE_STANDALONE) /* he may have come back by another connection */
 		side->dialog->next.flow = *sip_server_flow(server);
 	outgoing_contact(&headers, s->im, sip_server_flow(server), slice_of(side->contact, MINTED_CHARS));
-	buffer_lit(&headers, "Allow: " IM_ALLOW "\r\n");
+	buffer_lit(&headers, "Allow: " IM_ALLOW_SESSION "\r\n");
+	sip_copy_headers(&headers, request, SIP_HDR_RECORD_ROUTE); /* RFC 3261 12.1.1, for one that makes a dialog */
 	session_timer_answer(&side->timer, request, s->im, &headers);
 	size_t needed_n = headers.n;
-	if (passed_on)
-		outgoing_passed_on(&headers, passed_on, session_other(side)->hides);
+	if (passed_on) {
+		identity_write_of_response(&headers, s->im, passed_on, SLICE_EMPTY);
+		outgoing_copied(&headers, s->im, passed_on, session_other(side)->hides);
+	}
 	if (headers.overflow) /* only what is passed on can be so long */
 		headers.n = needed_n;
 	if (is_invite) {
@@ -150,6 +153,8 @@ static void answer_refresh(struct side *side, struct sip_server *server, const s
 
 static void forget_change(struct session_change *change)
 {
+	if (change->newcomer)
+		sip_dialog_close(change->newcomer);
 	free(change->request);
 	free(change->sdp);
 	*change = (struct session_change){ 0 };
@@ -289,7 +294,9 @@ void session_change_accepted(struct side *to, const struct sip_message *response
 	signalled_from(&flow, &by_from);
 	struct session_peer answered = { &answer_sdp, answer_media, true, &to_from };
 	struct session_peer offered = { &offer, offer_media, false, &by_from };
-	if (!apply(to, &answered, &offered, response)) {
+	struct session_place place = { &offered, &answered, to->hides || identity_hides_answerer(s->im, response) };
+	bool is_done = s->change.newcomer ? session_take_place(by, &place) : apply(to, &answered, &offered, response);
+	if (!is_done) {
 		undo(to, 488, REASON_SDP);
 		return;
 	}
@@ -311,7 +318,7 @@ static bool write_offer(struct side *to, const struct session_peer *said)
 	char text[SDP_TEXT_MAX];
 	struct buffer out = buffer_over(text, sizeof(text));
 	struct session_description description = { .sdp = said->sdp, .media = said->media,
-		.setup = SDP_SETUP_ACTPASS, .hides = session_other(to)->hides, .version = to->sdp_version + 1 };
+		.setup = SDP_SETUP_ACTPASS, .hides = change->hides, .version = to->sdp_version + 1 };
 
 	if (!session_sdp_write(to->session->im, &out, &description, to->leg, to->sdp_id))
 		return false;
@@ -330,6 +337,8 @@ static bool begin(struct side *by, struct slice request, const struct session_pe
 	struct side *to = session_other(by);
 
 	s->change.by = by;
+	if (!s->change.newcomer)
+		s->change.hides = by->hides;
 	if (session_keep(&s->change.request, &s->change.request_n, request) && write_offer(to, said) &&
 	    session_ask(to, ASKING_CHANGE, by_invite || !to->takes_update))
 		return true;
@@ -337,8 +346,7 @@ static bool begin(struct side *by, struct slice request, const struct session_pe
 	return false;
 }
 
-/* An offer may go to the other side: nothing is under way there that it would collide with (RFC 3261 14.1). */
-static bool may_go_to(const struct side *to)
+bool session_may_go_to(const struct side *to)
 {
 	const struct session *s = to->session;
 
@@ -351,7 +359,7 @@ static void pass_on(struct side *by, struct sip_server *server, const struct sip
 	struct session *s = by->session;
 	struct msrp_peer peer;
 
-	if (!may_go_to(session_other(by))) {
+	if (!session_may_go_to(session_other(by))) {
 		sip_server_refuse(server, 491, REASON_REQUEST_PENDING);
 		return;
 	}
@@ -359,7 +367,25 @@ static void pass_on(struct side *by, struct sip_server *server, const struct sip
 		sip_server_refuse(server, 488, REASON_CONNECT_FORBIDDEN);
 		return;
 	}
+	if (session_sdp_is_secure(said->media) != msrp_leg_is_secure(by->leg)) { /* a leg is TLS or not for its life */
+		session_sdp_refuse(s->im, server, SDP_NO_TRANSPORT);
+		return;
+	}
 	if (!begin(by, m->wire, said, m->method == SIP_INVITE)) {
+		sip_server_refuse(server, 503, REASON_NO_MEMORY);
+		return;
+	}
+	s->change.server = server;
+	sip_server_watch(server, &change_events, s);
+}
+
+void session_change_begin(struct side *place, struct sip_server *server, const struct sip_message *invite,
+	const struct session_peer *said, bool hides)
+{
+	struct session *s = place->session;
+
+	s->change.hides = hides;
+	if (!begin(place, invite->wire, said, true)) {
 		sip_server_refuse(server, 503, REASON_NO_MEMORY);
 		return;
 	}
@@ -390,7 +416,7 @@ static void take_late_answer(struct side *side, const struct sip_message *ack)
 		return;
 	}
 	/* there is nobody to refuse it to; the other side hears of it when it may */
-	if (!may_go_to(session_other(side)) || !begin(side, ack->wire, &said, true))
+	if (!session_may_go_to(session_other(side)) || !begin(side, ack->wire, &said, true))
 		LOG(WARN, s->im->worker, "session", s->actor.id, "answer in the ACK not passed on");
 }
 

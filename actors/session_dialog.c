@@ -81,6 +81,15 @@ static void on_bye(struct side *side, struct sip_server *server, const struct si
 static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *server, const struct sip_message *m,
 	void *owner)
 {
+	struct side *side = owner;
+
+	if (side == &side->session->left) { /* his place was taken; his BYE may cross ours */
+		if (m->method == SIP_BYE)
+			sip_server_respond(server, &(struct sip_reply){ .status = 200 });
+		else
+			sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
+		return;
+	}
 	switch (m->method) {
 	case SIP_BYE:
 		on_bye(owner, server, m);
@@ -91,7 +100,7 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 		break;
 	case SIP_OPTIONS:
 		sip_server_respond(server, &(struct sip_reply){ .status = 200,
-			.headers = SLICE("Allow: " IM_ALLOW "\r\nAccept: application/sdp\r\nSupported: " IM_SUPPORTED "\r\n") });
+			.headers = SLICE("Allow: " IM_ALLOW_SESSION "\r\nAccept: application/sdp\r\nSupported: " IM_SUPPORTED "\r\n") });
 		break;
 	case SIP_PRACK:
 		sip_server_prack(dialog->worker, server, m);
@@ -110,7 +119,7 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 	case SIP_REGISTER:
 		REFUSED(&dialog->worker->counters, REASON_METHOD_NOT_ALLOWED);
 		sip_server_respond(server, &(struct sip_reply){ .status = 405,
-			.headers = SLICE("Allow: " IM_ALLOW "\r\n") });
+			.headers = SLICE("Allow: " IM_ALLOW_SESSION "\r\n") });
 		break;
 	}
 }

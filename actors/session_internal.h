@@ -61,6 +61,8 @@ struct session_change {
 	char *sdp;                 /* as the other side gets it */
 	size_t sdp_n;
 	bool is_cancelled;
+	bool hides;                /* nothing in `sdp` may name who asks */
+	struct sip_dialog *newcomer; /* who asks takes the place of `by` (Replaces); else NULL */
 };
 
 struct session {
@@ -69,6 +71,7 @@ struct session {
 	enum session_state state;
 	struct timer state_timer;
 	struct side a, b;
+	struct side left;            /* whose place was taken, until his BYE is answered; only dialog counts */
 	struct sip_server *invite;   /* A's, until its ACK or refusal */
 	struct session_fork *fork;   /* B's, until it is gone         */
 	bool invite_is_answered;     /* finally */
@@ -119,6 +122,9 @@ void session_end_with(struct session *s, struct slice headers, const char *why);
 /* We end it; `reason` NULL: it had not begun. */
 void session_end(struct session *s, const char *reason);
 
+/* BYE to who has no part in the session any more; his dialog is closed when it is answered. */
+void session_send_away(struct side *left);
+
 /* One request in the dialog of a side, with a description or without; its events come with the side.  0 or
  * ENOMEM. */
 int session_send(struct side *side, const char *method, struct slice headers, struct slice sdp,
@@ -148,6 +154,8 @@ int session_send_invite(struct session *s, struct session_branch *branch, const 
 /* The offer of that INVITE, or where it has none the one we make in its place (RFC 3261 13.2.1). */
 enum sdp_judgement session_offer_of(const struct session *s, const struct sip_message *invite, struct sdp *sdp,
 	const struct sdp_media **media);
+/* Checks the offer's direction, size and session timer; false: answered. */
+bool session_invite_is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite);
 int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure);
 /* What the other side said as `side` gets it, kept for refreshes.  False: too long, or no memory. */
 bool session_write_sdp(struct side *side, const struct session_description *description);
@@ -210,6 +218,11 @@ void session_on_offer(struct side *side, struct sip_server *server, const struct
 void session_change_accepted(struct side *to, const struct sip_message *response);
 /* `response` NULL: none came, or none that could be passed on. */
 void session_change_refused(struct side *to, unsigned status, const struct sip_message *response);
+/* The newcomer, whose dialog is in session.change, asks the other side of `place`; it is answered in any case. */
+void session_change_begin(struct side *place, struct sip_server *server, const struct sip_message *invite,
+	const struct session_peer *said, bool hides);
+/* May an offer go to that side: nothing is under way there that it would collide with (RFC 3261 14.1). */
+bool session_may_go_to(const struct side *to);
 /* The session ends: who waits for an answer gets 487. */
 void session_drop_change(struct session *s);
 void session_forget_unacked(struct side *side);
@@ -217,6 +230,16 @@ void session_forget_unacked(struct side *side);
 /* What the side says from now on of its MSRP end: its leg may get another path and connection.  False: we may
  * not connect there, or no memory. */
 bool session_attach(struct side *side, const struct session_peer *said);
+
+/* ---- session_replaces.c: a newcomer in the place of one side ---- */
+
+/* What the newcomer offered and the other side answered. */
+struct session_place {
+	const struct session_peer *offered, *answered;
+	bool answerer_hides;
+};
+/* False: it cannot be, nothing has changed. */
+bool session_take_place(struct side *place, const struct session_place *taking);
 
 /* ---- session_relay.c: requests of all other methods ---- */
 

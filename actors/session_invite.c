@@ -12,6 +12,7 @@
 #include "actors/session_body.h"
 #include "actors/user.h"
 #include "sip/header.h"
+#include "sip/write.h"
 
 /* A's INVITE again, to build B's from it. */
 bool session_reread_invite(const struct session *s, struct sip_message *m)
@@ -118,7 +119,8 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	outgoing_contact_like(out, s->im, &branch->flow, slice_of(s->b.contact, MINTED_CHARS), m, hides);
 	identity_write(out, s->im, s->caller, m);
 	outgoing_accept_contact(out, m);
-	buffer_lit(out, "Allow: " IM_ALLOW "\r\nSupported: " IM_SUPPORTED "\r\n");
+	buffer_lit(out, "Allow: " IM_ALLOW_SESSION "\r\nSupported: " IM_SUPPORTED "\r\n");
+	sip_copy_headers(out, m, SIP_HDR_REPLACES); /* of a dialog that nobody here knows: see session_replaces() */
 	buffer_printf(out, "Session-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
 		(unsigned long long)expires_s, refresher_of(s, m), (unsigned long long)least_s);
 	outgoing_copied(out, s->im, m, hides);
@@ -323,8 +325,7 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 	return true;
 }
 
-/* Checks the offer's direction, size and session timer; false: answered. */
-static bool is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite)
+bool session_invite_is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite)
 {
 	const struct sdp_media *media;
 	struct sdp sdp;
@@ -353,7 +354,7 @@ void session_start(struct im *im, struct sip_server *server, const struct sip_me
 		sip_server_refuse(server, 503, REASON_DRAINING);
 		return;
 	}
-	if (!is_acceptable(im, server, invite))
+	if (!session_invite_is_acceptable(im, server, invite))
 		return;
 	struct session *s = session_make(im);
 	if (!s) {

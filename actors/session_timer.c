@@ -73,7 +73,7 @@ void session_timer_answer(struct session_timer *timer, const struct sip_message 
 	/* D1-04: the UAC's choice is kept; who knows no session timer is refreshed by us */
 	timer->we_refresh = (has && wanted.refresher == SIP_REFRESHER_UAS) ||
 			    !sip_items_have(request, SIP_HDR_SUPPORTED, "timer");
-	buffer_lit(headers, "Supported: timer\r\n");
+	buffer_lit(headers, "Supported: " IM_SUPPORTED "\r\n");
 	buffer_printf(headers, "Session-Expires: %u;refresher=%s\r\n", timer->expires_s,
 		timer->we_refresh ? "uas" : "uac");
 	if (!timer->we_refresh)

@@ -305,20 +305,26 @@ void sip_dialog_close(struct sip_dialog *dialog)
 	pool_gauge_set(&worker->counters, POOL_dialogs, pool_used(&d->pool));
 }
 
-struct sip_dialog *sip_dialog_find(struct worker *worker, const struct sip_message *request)
+struct sip_dialog *sip_dialog_find_named(struct worker *worker, struct slice call_id, struct slice local_tag,
+	struct slice remote_tag)
 {
 	struct dialogs *d = dialogs_of(worker);
-	struct slice call_id = sip_header_value(request, SIP_HDR_CALL_ID);
+
+	for (struct sip_dialog *dialog = *bucket_of(d, local_tag); dialog; dialog = dialog->hash_next)
+		if (slice_eq(dialog->local_tag, local_tag) && slice_eq(dialog->call_id, call_id) &&
+		    dialog->is_confirmed && slice_eq(dialog->remote_tag, remote_tag))
+			return dialog;
+	return NULL;
+}
+
+struct sip_dialog *sip_dialog_find(struct worker *worker, const struct sip_message *request)
+{
 	struct sip_address to, from;
 
 	if (!sip_address_decode(sip_header_value(request, SIP_HDR_TO), &to) || to.tag.n == 0 ||
 	    !sip_address_decode(sip_header_value(request, SIP_HDR_FROM), &from))
 		return NULL;
-	for (struct sip_dialog *dialog = *bucket_of(d, to.tag); dialog; dialog = dialog->hash_next)
-		if (slice_eq(dialog->local_tag, to.tag) && slice_eq(dialog->call_id, call_id) &&
-		    dialog->is_confirmed && slice_eq(dialog->remote_tag, from.tag))
-			return dialog;
-	return NULL;
+	return sip_dialog_find_named(worker, sip_header_value(request, SIP_HDR_CALL_ID), to.tag, from.tag);
 }
 
 bool sip_dialog_receive(struct worker *worker, struct sip_server *server, const struct sip_message *request)

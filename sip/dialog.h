@@ -82,6 +82,10 @@ void sip_dialog_close(struct sip_dialog *dialog);
 /* The dialog that a request with a To tag belongs to, or NULL (481). */
 struct sip_dialog *sip_dialog_find(struct worker *worker, const struct sip_message *request);
 
+/* By its names; `local_tag` is ours. */
+struct sip_dialog *sip_dialog_find_named(struct worker *worker, struct slice call_id, struct slice local_tag,
+	struct slice remote_tag);
+
 /* Finds the dialog, checks the CSeq (500 when it is lower, RFC 3261 12.2.2) and hands the request to
  * its owner.  False: there is no such dialog; nothing was answered. */
 bool sip_dialog_receive(struct worker *worker, struct sip_server *server, const struct sip_message *request);

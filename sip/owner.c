@@ -95,6 +95,24 @@ static bool name_of(const struct sip_message *m, const struct sip_uri *uri, cons
 	return sip_name_is_group(user, options);
 }
 
+/* RFC 3891: the session whose side is to be replaced is where its tags were minted.  A CANCEL of such an INVITE does
+ * not say so and gets 481: the INVITE waits for nobody's finger. */
+static int worker_of_replaced(const struct sip_message *m)
+{
+	struct slice params, to_tag, from_tag;
+	int minted = -1;
+
+	slice_cut(sip_header_value(m, SIP_HDR_REPLACES), ';', &params);
+	if (!params.p)
+		return -1;
+	params = slice_of(params.p - 1, params.n + 1);
+	if (sip_param_find(params, "to-tag", &to_tag))
+		minted = minted_worker(to_tag);
+	if (minted < 0 && sip_param_find(params, "from-tag", &from_tag))
+		minted = minted_worker(from_tag);
+	return minted;
+}
+
 static unsigned owner_of_request(const struct sip_message *m, const struct sip_options *options, unsigned workers)
 {
 	char text[CANONICAL_MAX];
@@ -107,6 +125,8 @@ static unsigned owner_of_request(const struct sip_message *m, const struct sip_o
 		return (unsigned)minted;
 	bool has_uri = sip_uri_parse(m->uri, &uri);
 	if (has_uri && (minted = minted_worker(uri.user)) >= 0)
+		return (unsigned)minted;
+	if (m->method == SIP_INVITE && (minted = worker_of_replaced(m)) >= 0)
 		return (unsigned)minted;
 	if ((has_uri || m->method == SIP_REGISTER) && name_of(m, &uri, options, &name))
 		return sip_owner_of_name(buffer_slice(&name), workers);
