@@ -118,8 +118,7 @@ void identity_write(struct buffer *out, const struct im *im, const struct identi
 	if (!identity->is_anonymous)
 		buffer_printf(out, "P-Asserted-Identity: <sip:%.*s>\r\n", (int)identity->canonical_n,
 			identity->canonical);
-	else
-		sip_copy_headers(out, m, SIP_HDR_PRIVACY);
+	sip_copy_headers(out, m, SIP_HDR_PRIVACY);
 }
 
 void identity_write_of_response(struct buffer *out, const struct im *im, const struct sip_message *response,
@@ -131,9 +130,8 @@ void identity_write_of_response(struct buffer *out, const struct im *im, const s
 		return;
 	}
 	/* standalone: who answered is who was called; what the client says of itself is not believed */
-	if (identity_hides_answerer(im, response))
-		sip_copy_headers(out, response, SIP_HDR_PRIVACY);
-	else if (answering.n)
+	sip_copy_headers(out, response, SIP_HDR_PRIVACY);
+	if (!identity_hides_answerer(im, response) && answering.n)
 		buffer_printf(out, "P-Asserted-Identity: <sip:%.*s>\r\n", SLICE_ARG(answering));
 }
 

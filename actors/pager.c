@@ -81,6 +81,13 @@ static unsigned final_status(const struct pager *p, unsigned status)
 	return outgoing_final_status(status);
 }
 
+static void log_rejected(const struct pager *p, unsigned status)
+{
+	REFUSED(&p->im->worker->counters, REASON_REJECTED);
+	LOG(INFO, p->im->worker, "pager", p->actor.id, "refused method=MESSAGE status=%u reason=%s by=callee", status,
+		reason_label(REASON_REJECTED));
+}
+
 static void on_response(struct sip_client *client, const struct sip_message *m, void *arg)
 {
 	struct pager *p = arg;
@@ -95,7 +102,7 @@ static void on_response(struct sip_client *client, const struct sip_message *m, 
 	if (status < 300)
 		COUNT(&p->im->worker->counters, pager_messages);
 	else
-		REFUSED(&p->im->worker->counters, REASON_REJECTED);
+		log_rejected(p, status);
 	answer(p, &(struct sip_reply){ .status = status, .reason = status == m->status ? m->reason : SLICE_EMPTY,
 		.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
 }

@@ -53,6 +53,8 @@ static bool write_answer(struct session *s, const struct sip_message *invite, st
 	struct session_peer caller = { &offer, offered, false, &from };
 	if (!session_sdp_peer(s->im, &caller, &peer)) {
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
+		LOG(WARN, s->im->worker, "session", s->actor.id, "msrp-peer-refused reason=%s",
+			reason_label(REASON_CONNECT_FORBIDDEN));
 		return false;
 	}
 	if (session_open_leg(&s->a, sip_server_flow(s->invite), session_sdp_is_secure(offered)) != 0)
@@ -114,6 +116,8 @@ static bool attach_b(struct session *s, const struct sip_message *response, stru
 	struct session_peer callee = { sdp, *media, true, &from };
 	if (!session_sdp_peer(s->im, &callee, &peer)) {
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
+		LOG(WARN, s->im->worker, "session", s->actor.id, "msrp-peer-refused reason=%s",
+			reason_label(REASON_CONNECT_FORBIDDEN));
 		return false;
 	}
 	s->b.peer_sdp = sdp_text_hash(sdp);

@@ -187,6 +187,28 @@ static void invite_b(struct session *s, struct user_find *found)
 		session_enter(s, SESSION_INVITED, "invite-relayed");
 }
 
+/* D1-07: an IM session cannot wait for its user; a large message could, but nobody keeps it. */
+static void refuse_offline(struct session *s)
+{
+	const struct config *config = s->im->config;
+	const struct sdp_media *media;
+	struct sip_message invite;
+	struct sdp offer;
+	bool is_message = session_reread_invite(s, &invite) &&
+			  session_sdp_read_offer(&invite, &offer, &media) == SDP_ACCEPTED &&
+			  sdp_media_direction(&offer, media) == SDP_SENDONLY;
+
+	if (is_message)
+		session_refuse(s, 480, REASON_OFFLINE);
+	else if (config->core.mode == MODE_IMS)
+		session_refuse_with_warning(s, config->policy.unavailable_session_code, REASON_OFFLINE,
+			"Session cannot be deferred");
+	else
+		session_refuse(s, config->policy.unavailable_session_code, REASON_OFFLINE);
+	session_enter(s, SESSION_CLOSED, "offline");
+	session_free_if_done(s);
+}
+
 void session_on_message(struct actor *actor, struct msg *msg)
 {
 	struct session *s = (struct session *)actor;
@@ -195,13 +217,7 @@ void session_on_message(struct actor *actor, struct msg *msg)
 
 	assert(msg->kind == MSG_USER_FOUND); /* the only message that names a session */
 	if (s->state == SESSION_LOOKUP && !found->is_registered) {
-		if (config->core.mode == MODE_IMS)
-			session_refuse_with_warning(s, config->policy.unavailable_session_code, REASON_OFFLINE,
-				"Session cannot be deferred");
-		else
-			session_refuse(s, config->policy.unavailable_session_code, REASON_OFFLINE);
-		session_enter(s, SESSION_CLOSED, "offline");
-		session_free_if_done(s);
+		refuse_offline(s);
 	} else if (s->state == SESSION_LOOKUP && config->core.mode == MODE_IMS) {
 		invite_b(s, NULL);
 	} else if (s->state == SESSION_LOOKUP) {

@@ -103,6 +103,19 @@ async def standalone_is_the_privacy_service(world):
     await outgoing.wait_bye()
 
 
+@scenario()
+async def no_privacy_wanted(world):
+    """Privacy: none asks for nothing to be hidden: B sees the identity, and the header (RFC 3323 4.2)."""
+    alice, bob = await world.pair()
+    outgoing = alice.invite(bob, headers=[("Privacy", "none"), ("Subject", "lunch")])
+    invitation = await bob.expect_invite()
+    same(invitation.request.get("Privacy"), "none", "Privacy at B")
+    same(invitation.request.get("Subject"), "lunch", "Subject at B")
+    same(sip.address(invitation.request.get("P-Asserted-Identity", "<>"))[1], alice.uri, "P-Asserted-Identity at B")
+    invitation.refuse(486)
+    await outgoing.transaction.final()
+
+
 @scenario(modes=("standalone",))
 async def privacy_covers_descriptions(world):
     """Standalone: what describes the caller does not reach B either (RFC 3323 4.1), neither headers that

@@ -31,6 +31,8 @@ static const struct {
 	{ "Retry-After: 5", "F", false },
 	{ "Error-Info: <http://h/>", "f", false },
 	{ "Unsupported: x", "F", false },
+	{ "Info-Package: x", "R", false },
+	{ "Recv-Info: x", "RA", false },
 	{ "X-Own: x", "raf", false },
 	{ "P-Own: x", "raf", false },
 	{ "Geolocation: <http://h/>", "raf", false },
