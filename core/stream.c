@@ -282,6 +282,26 @@ static void receive_nothing(struct stream *stream)
 	ring->ops->recv(ring, stream->fd, false, token_of(stream, TOKEN_RECV));
 }
 
+/* Of a closing stream: what is queued for the peer can only follow its handshake.  False: that has failed. */
+static bool finish_handshake(struct stream *stream, struct slice data)
+{
+	struct stream_tls *t = stream->tls;
+	enum tls_event event;
+	size_t n;
+
+	if (!t || t->is_ready || t->has_failed || stream->has_ended)
+		return true;
+	tls_feed(t->tls, data);
+	event = tls_read(t->tls, streams_of(stream->worker)->plain, TLS_PLAIN_MAX, &n);
+	tls_feed(t->tls, SLICE_EMPTY); /* what it says then is forgotten */
+	if (event == TLS_READY)
+		stream_tls_ready(t);
+	else if (event != TLS_MORE)
+		stream_tls_refused(t, REASON_TLS_HANDSHAKE, tls_error(t->tls));
+	flush_later(stream);
+	return event == TLS_READY || event == TLS_MORE;
+}
+
 static void on_recv(struct worker *worker, const struct ring_completion *c)
 {
 	struct stream *stream = stream_find(worker, ring_token_slot(c->token),
@@ -299,8 +319,13 @@ static void on_recv(struct worker *worker, const struct ring_completion *c)
 		on_received(worker, c);
 		return;
 	}
+	bool goes_on = c->result <= 0 || finish_handshake(stream, c->data);
 	if (c->block)
 		block_release(c->block);
+	if (!goes_on) {
+		give_up(stream);
+		return;
+	}
 	if (c->more)
 		return;
 	if (c->result > 0 || c->result == -ECANCELED)
@@ -365,7 +390,7 @@ static void go_on_closing(struct stream *stream, bool has_failed)
 {
 	if (stream->has_ended)
 		release_if_idle(stream);
-	else if (has_failed || !has_to_send(stream))
+	else if (has_failed || !(has_to_send(stream) || stream->queue.octets))
 		give_up(stream);
 	else
 		flush_later(stream);
@@ -524,8 +549,9 @@ static void on_connect(struct worker *worker, const struct ring_completion *c)
 	stream->is_connecting = false;
 	stream->is_connected = c->result >= 0;
 	if (stream->is_closing) {
+		bool goes_on = c->result >= 0 && finish_handshake(stream, SLICE_EMPTY);
 		receive_nothing(stream);
-		go_on_closing(stream, c->result < 0);
+		go_on_closing(stream, !goes_on);
 		return;
 	}
 	if (c->result < 0) {
@@ -558,8 +584,7 @@ void stream_close(struct stream *stream, bool at_once)
 	stream->owner = NULL;
 	if (stream->tls)
 		worker_disarm(stream->worker, &stream->tls->deadline);
-	/* a handshake that is not over never will be: what is read from here on is forgotten */
-	if (at_once || stream->has_ended || !has_to_send(stream) || (stream->tls && !stream->tls->is_ready)) {
+	if (at_once || stream->has_ended || !(has_to_send(stream) || stream->queue.octets)) {
 		give_up(stream);
 		return;
 	}

@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "tests/sim/ring_sim.h"
+#include "core/tls.h"
 #include "tests/unit/test.h"
+#include "tests/unit/tls_pem.h"
 
 #define KB(n)       ((size_t)(n) * 1024)
 #define MB(n)       (KB(n) * 1024)
@@ -21,6 +23,8 @@
 #define ENDS_MAX    32
 #define SEEDS       8   /* of each test on the simulator   */
 #define ROUGH_SEEDS 300 /* of the test with a rough network */
+#define ROUGH_SECURE_SEEDS 40
+#define SECURE_SEEDS 3
 
 enum { TOKEN_ACCEPT = TOKEN_KINDS - 1 };
 
@@ -29,6 +33,7 @@ enum implementation { ON_URING, ON_EPOLL, ON_SIMULATOR };
 struct ground {
 	enum implementation on;
 	uint64_t seed; /* of the simulator */
+	bool is_secure; /* TLS on both ends */
 };
 
 enum event { EVENT_NONE, EVENT_CONNECTED, EVENT_DATA, EVENT_WRITTEN, EVENT_END };
@@ -48,6 +53,7 @@ struct end {
 	enum event on;         /* do `action` in that event */
 	enum action action;
 	int detached;          /* what stream_detach() said */
+	struct tls *tls;       /* of what was detached      */
 	enum stream_receive receive;
 };
 
@@ -68,6 +74,7 @@ struct world {
 	int descriptors;       /* open before */
 };
 
+static struct tls_set *certificates;
 static struct world *world_here; /* for the functions in `ops`, which know only their ring */
 static uint64_t skipped_us;
 
@@ -109,6 +116,7 @@ static bool act(struct end *end, enum event event)
 		return true;
 	case ACT_DETACH:
 		stream_set_receive(stream, STREAM_PAUSED);
+		end->tls = stream_tls_of(stream);
 		end->detached = stream_detach(stream);
 		if (end->detached >= 0)
 			end->stream = NULL;
@@ -177,6 +185,29 @@ static void on_end(struct stream *stream, int err)
 
 static const struct stream_events events = { on_connected, on_data, on_written, on_end };
 
+static struct stream *secured(struct end *end, struct tls *tls)
+{
+	if (end->stream && tls)
+		assert_int_equal(stream_secure(end->stream, tls, PATIENCE_MS), 0);
+	return end->stream;
+}
+
+static struct stream *adopt(struct end *end, int fd)
+{
+	struct world *w = end->world;
+
+	end->stream = stream_adopt(&w->worker, fd, &events, end);
+	return secured(end, w->ground.is_secure && end->stream ? tls_accept(certificates, 0, TLS_MSRP) : NULL);
+}
+
+static struct stream *connect_to_us(struct end *end)
+{
+	struct world *w = end->world;
+
+	end->stream = stream_connect(&w->worker, &w->address, &events, end);
+	return secured(end, w->ground.is_secure && end->stream ? tls_connect(certificates, TLS_MSRP, "127.0.0.1") : NULL);
+}
+
 /* ---- the world ---- */
 
 static struct end *new_end(struct world *w)
@@ -206,8 +237,7 @@ static void on_accepted(struct worker *worker, const struct ring_completion *c)
 		*end = *w->accepting;
 		end->world = w;
 	}
-	end->stream = stream_adopt(worker, c->result, &events, end);
-	if (!end->stream) {
+	if (!adopt(end, c->result)) {
 		worker->ring->ops->close(worker->ring, c->result);
 		return;
 	}
@@ -364,8 +394,7 @@ static struct end *connect_end(struct world *w)
 {
 	struct end *end = new_end(w);
 
-	end->stream = stream_connect(&w->worker, &w->address, &events, end);
-	assert_non_null(end->stream);
+	assert_non_null(connect_to_us(end));
 	stream_set_receive(end->stream, end->receive);
 	return end;
 }
@@ -534,11 +563,13 @@ static void detaching_waits_for_what_is_in_flight(void **state)
 	assert_int_equal(stream_detach(server->stream), -EBUSY); /* octets */
 	AWAIT(w, client->received == KB(10));
 	pass_time(w, 10);
+	struct tls *tls = stream_tls_of(server->stream);
 	fd = stream_detach(server->stream);
 	assert_true(fd >= 0);
 	server->stream = NULL;
 	assert_int_equal(stream_count(&w->worker), 1);
 	assert_int_equal(client->ended, 0);
+	tls_free(tls);
 	w->worker.ring->ops->close(w->worker.ring, fd); /* ours, and nothing in flight on it */
 	AWAIT(w, client->ended);
 }
@@ -562,6 +593,7 @@ static void a_detached_descriptor_goes_on_elsewhere(void **state)
 	second = new_end(w);
 	second->received = server->received;
 	second->stream = stream_adopt(&w->worker, server->detached, &events, second);
+	assert_non_null(secured(second, server->tls));
 	stream_set_receive(second->stream, STREAM_MULTISHOT);
 	AWAIT(w, second->received == 300);
 	second->to_send = 50;
@@ -861,9 +893,10 @@ static void do_anything(struct world *w, struct end *end)
 		end->action = sim_chance(w->sim, 500) ? ACT_CLOSE : ACT_CLOSE_AT_ONCE;
 		break;
 	case 8:
+		end->tls = stream_tls_of(stream);
 		if (end->connected && !end->ended && (end->detached = stream_detach(stream)) >= 0) {
 			end->stream = stream_adopt(&w->worker, end->detached, &events, end);
-			assert_non_null(end->stream);
+			assert_non_null(secured(end, end->tls));
 		}
 		break;
 	case 9:
@@ -877,12 +910,12 @@ static void do_anything(struct world *w, struct end *end)
 	}
 }
 
-static void rough(uint64_t seed)
+static void rough(uint64_t seed, bool is_secure)
 {
 	struct sim_options options = sim_rough(seed);
 	struct world *w = calloc(1, sizeof(*w));
 
-	w->ground = (struct ground){ ON_SIMULATOR, seed };
+	w->ground = (struct ground){ ON_SIMULATOR, seed, is_secure };
 	w->sim = sim_new(seed, &options);
 	open_world(w, &(struct ring_options){ .entries = 64, .buffers = 4, .buffer_size = 2048 });
 	for (unsigned step = 0; step < 600; step++) {
@@ -901,14 +934,21 @@ static void rough(uint64_t seed)
 static void a_rough_network_leaves_nothing_behind(void **state)
 {
 	for (uint64_t seed = 1; seed <= ROUGH_SEEDS; seed++)
-		rough(seed);
+		rough(seed, false);
+}
+
+static void nor_does_one_with_tls(void **state)
+{
+	for (uint64_t seed = 1; seed <= ROUGH_SECURE_SEEDS; seed++)
+		rough(seed, true);
 }
 
 static const struct {
 	const char *name;
 	CMUnitTestFunction test;
+	bool is_plain_only; /* counts sends or descriptors of its own */
 } list[] = {
-#define TEST(name) { #name, name }
+#define TEST(name) { #name, name, false }
 	TEST(eight_mib_come_back_one_shot),
 	TEST(eight_mib_come_back_multishot),
 	TEST(who_does_not_read_holds_the_sender),
@@ -932,25 +972,55 @@ static const struct {
 
 #define LIST_LENGTH (sizeof(list) / sizeof(list[0]))
 
+#define GROUNDS     (4 + SEEDS + SECURE_SEEDS)
+
+static char directory[] = "/tmp/imserv-stream-XXXXXX";
+
+static void no_complaint(void *arg, unsigned entry, const char *key, const char *text)
+{
+	fail_msg("%s: %s", key, text);
+}
+
+static int open_certificates(void **state)
+{
+	struct tls_options main_entry = { .name = (char *)"main", .cert = (char *)"main.pem", .key = (char *)"main.key",
+		.ca = (char *)"ca.pem" };
+
+	if (!mkdtemp(directory) || chdir(directory) != 0)
+		return -1;
+	tls_pems_write();
+	int err = tls_set_open(&certificates, &main_entry, 1, no_complaint, NULL);
+	tls_pems_remove();
+	return err || chdir("/") != 0 || rmdir(directory) != 0 ? -1 : 0;
+}
+
+static int drop_certificates(void **state)
+{
+	tls_set_drop(certificates);
+	return 0;
+}
+
 int main(void)
 {
-	static struct ground grounds[2 + SEEDS] = { { ON_URING }, { ON_EPOLL } };
-	static struct CMUnitTest tests[LIST_LENGTH * (2 + SEEDS) + 1];
-	static char names[LIST_LENGTH * (2 + SEEDS)][80];
+	static struct ground grounds[GROUNDS] = { { ON_URING }, { ON_EPOLL }, { ON_URING, 0, true }, { ON_EPOLL, 0, true } };
+	static struct CMUnitTest tests[LIST_LENGTH * GROUNDS + 2];
+	static char names[LIST_LENGTH * GROUNDS][100];
 	size_t n = 0;
 
-	for (unsigned g = 0; g < 2 + SEEDS; g++) {
-		if (g >= 2)
-			grounds[g] = (struct ground){ ON_SIMULATOR, g - 1 };
-		for (size_t i = 0; i < LIST_LENGTH; i++, n++) {
-			if (g < 2)
-				snprintf(names[n], sizeof(names[n]), "%s on %s", list[i].name,
-					g == ON_URING ? "io_uring" : "epoll");
-			else
-				snprintf(names[n], sizeof(names[n]), "%s on simulator, seed %u", list[i].name, g - 1);
+	for (unsigned g = 0; g < GROUNDS; g++) {
+		if (g >= 4)
+			grounds[g] = (struct ground){ ON_SIMULATOR, g - 3, g - 3 > SEEDS };
+		for (size_t i = 0; i < LIST_LENGTH; i++) {
+			if (grounds[g].is_secure && list[i].is_plain_only)
+				continue;
+			snprintf(names[n], sizeof(names[n]), "%s on %s, seed %u%s", list[i].name,
+				grounds[g].on == ON_URING ? "io_uring" : grounds[g].on == ON_EPOLL ? "epoll" : "simulator",
+				(unsigned)grounds[g].seed, grounds[g].is_secure ? ", TLS" : "");
 			tests[n] = (struct CMUnitTest){ names[n], list[i].test, setup, teardown, &grounds[g] };
+			n++;
 		}
 	}
-	tests[n] = (struct CMUnitTest)cmocka_unit_test(a_rough_network_leaves_nothing_behind);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_rough_network_leaves_nothing_behind);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(nor_does_one_with_tls);
+	return _cmocka_run_group_tests("streams", tests, n, open_certificates, drop_certificates);
 }
