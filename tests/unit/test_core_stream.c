@@ -23,8 +23,8 @@
 #define ENDS_MAX    32
 #define SEEDS       8   /* of each test on the simulator   */
 #define ROUGH_SEEDS 300 /* of the test with a rough network */
-#define ROUGH_SECURE_SEEDS 40
-#define SECURE_SEEDS 3
+#define ROUGH_SECURE_SEEDS 25
+#define SECURE_SEEDS 1
 
 enum { TOKEN_ACCEPT = TOKEN_KINDS - 1 };
 
