@@ -43,6 +43,7 @@ void im_server_init(struct im_server *server, const struct config *config)
 	sip->connections_max = IM_CONNECTIONS_MAX;
 	/* twice the policy's limit: what is a little too large still gets the policy's 403, the rest 413 */
 	sip->body_bytes_max = config->limits.max_size_pager > 65536 ? 2 * config->limits.max_size_pager : 131072;
+	sip->retry_after_s = (unsigned)(config->overload.retry_after_ms / 1000);
 	sip->store_host = slice_str(config->domain.store_host);
 	sip->factory_user = user_part(config->domain.factory);
 	sip->history_user = slice_str(config->domain.history_user);

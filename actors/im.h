@@ -57,6 +57,7 @@ struct im {
 	struct credentials *credentials;
 	struct nonce_counts nonces;
 	struct pool sessions, pagers, authentications, flow_questions;
+	bool is_drained;            /* sessions_drain() was called */
 	struct session_fork *forks; /* all of them, also those whose session is gone */
 };
 

@@ -25,7 +25,8 @@
 
 #define HTTP_MAX           16
 #define DESCRIPTORS_SPARE  256     /* listeners, rings, log, HTTP */
-#define BYE_MS             3000    /* after the drain: how long the BYEs may take */
+#define BYE_MS             3000    /* after the drain: how long the BYEs may take... */
+#define LAST_BYE_MS        500     /* ...and then those that had no ACK to wait for */
 #define DRAIN_STEP_MS      50
 
 struct thread {
@@ -455,8 +456,10 @@ void server_drain(struct server *server)
 	LOG(INFO, NULL, "server", 0, "draining sessions=%llu", (unsigned long long)work_left(server));
 	if (!wait_for_work(server, server->config->runtime.drain_ms))
 		return;
+	if (work_left(server) == 0 || tell_workers(server, MSG_SESSIONS_DRAIN) != 0 || !wait_for_work(server, BYE_MS))
+		return;
 	if (work_left(server) > 0 && tell_workers(server, MSG_SESSIONS_DRAIN) == 0)
-		(void)wait_for_work(server, BYE_MS); /* what did not answer its BYE by then is left */
+		(void)wait_for_work(server, LAST_BYE_MS); /* what did not answer its BYE by then is left */
 }
 
 void server_stop(struct server *server)

@@ -421,6 +421,9 @@ int sessions_init(struct im *im)
 
 void sessions_drain(struct im *im)
 {
+	bool is_last = im->is_drained;
+
+	im->is_drained = true;
 	for (uint32_t slot = 0; slot < im->sessions.made; slot++) {
 		struct session *s = pool_at(&im->sessions, slot);
 		if (!s)
@@ -443,8 +446,13 @@ void sessions_drain(struct im *im)
 			session_enter(s, SESSION_CLOSED, "draining");
 			session_free_if_done(s);
 			break;
+		case SESSION_CLOSING: /* for the second time: a BYE that waits for its ACK waits no longer */
+			if (is_last && s->a.bye_waits) {
+				sip_server_watch(s->invite, NULL, NULL);
+				session_invite_is_over(s);
+			}
+			break;
 		case SESSION_CANCELLED:
-		case SESSION_CLOSING:
 		case SESSION_CLOSED:
 			break;
 		}

@@ -51,7 +51,8 @@ void session_start(struct im *im, struct sip_server *server, const struct sip_me
  * the INVITE names no dialog that leads through us, and is like any other; else it is answered, now or later. */
 bool session_replaces(struct im *im, struct sip_server *server, const struct sip_message *invite, bool hides);
 
-/* BYE to every session of this worker that is left, with a Reason. */
+/* BYE to every session of this worker that is left, with a Reason.  The second time also where the ACK that it
+ * should wait for (RFC 3261 15) has not come: better too early than never. */
 void sessions_drain(struct im *im);
 
 int sessions_init(struct im *im);

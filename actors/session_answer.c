@@ -181,7 +181,9 @@ void session_on_failed(struct session *s, const struct session_failure *failure)
 {
 	struct sip_server *invite = s->invite;
 
-	if (invite && !s->invite_is_answered) {
+	if (failure->phrase.n == 0 && failure->headers.n == 0) { /* ours, or as good as ours */
+		session_refuse(s, failure->status, failure->why);
+	} else if (invite && !s->invite_is_answered) {
 		sip_server_watch(invite, NULL, NULL);
 		session_forget_invite(s);
 		REFUSED(&s->im->worker->counters, failure->why);

@@ -156,12 +156,13 @@ static void remember_failure(struct session_fork *f, unsigned status, enum reaso
 
 static void tell_failure(struct session_fork *f)
 {
-	struct slice phrase = slice_of(f->best.text, f->best.phrase_n);
-	struct slice headers = slice_of(f->best.text + f->best.phrase_n, f->best.headers_n);
+	struct session_failure failure = { .status = f->best.status ? f->best.status : 480, .why = f->best.why };
 
-	session_on_failed(f->session, &(struct session_failure){ .status = f->best.status ? f->best.status : 480,
-		.why = f->best.why, .phrase = f->best.text ? phrase : SLICE_EMPTY,
-		.headers = f->best.text ? headers : SLICE_EMPTY });
+	if (f->best.text) {
+		failure.phrase = slice_of(f->best.text, f->best.phrase_n);
+		failure.headers = slice_of(f->best.text + f->best.phrase_n, f->best.headers_n);
+	}
+	session_on_failed(f->session, &failure);
 }
 
 /* ---- calling ---- */

@@ -319,13 +319,17 @@ void sip_server_refuse(struct sip_server *s, unsigned status, enum reason why)
 {
 	struct sip_layer *layer = s->layer;
 
+	char text[32];
+	struct buffer headers = buffer_over(text, sizeof(text));
+
 	if (status >= 300) {
 		REFUSED(&layer->worker->counters, why);
 		LOG(WARN, layer->worker, "sip", 0, "refused method=%s status=%u reason=%s", sip_method_name(s->method),
 			status, reason_label(why));
 	}
-	sip_server_respond(s, &(struct sip_reply){ .status = status,
-		.headers = status == 503 ? SLICE("Retry-After: 5\r\n") : SLICE_EMPTY });
+	if (status == 503)
+		buffer_printf(&headers, "Retry-After: %u\r\n", layer->options->retry_after_s);
+	sip_server_respond(s, &(struct sip_reply){ .status = status, .headers = buffer_slice(&headers) });
 }
 
 /* ---- making one ---- */

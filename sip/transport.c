@@ -133,7 +133,7 @@ void sip_transport_answer_bad(struct sip_layer *layer, const struct sip_message 
 	response.to_tag = slice_str(tag);
 	sip_write_response(&out, m, &response);
 	if (status == 503)
-		buffer_lit(&out, "Retry-After: 5\r\n");
+		buffer_printf(&out, "Retry-After: %u\r\n", layer->options->retry_after_s);
 	sip_write_header(&out, "Server", layer->options->user_agent);
 	sip_write_end(&out, SLICE_EMPTY, SLICE_EMPTY);
 	if (out.overflow)

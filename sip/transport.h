@@ -44,6 +44,7 @@ struct sip_options {
 	uint64_t t1_ms;
 	unsigned transactions_max, connections_max;
 	uint64_t body_bytes_max;          /* 413 beyond */
+	unsigned retry_after_s;           /* of our own 503 */
 	struct sip_home home;
 	struct slice store_host, factory_user, history_user; /* for the owner rules */
 	const struct slice *group_patterns; /* domain.groups */

@@ -87,6 +87,31 @@ async def invite_expires(world):
     await invitation.server.wait_cancel()
 
 
+@scenario(transports=("tcp",), once=True)
+async def names_too_long(world):
+    """A Call-ID, From or To that no request of ours could repeat: 513, and nothing is begun (RFC 3261 21.5.7)."""
+    alice, bob = await world.pair()
+    for name, value in (("Call-ID", "x" * 2000), ("From", '"%s" <%s>;tag=1' % ("x" * 2000, alice.uri)),
+                        ("To", '"%s" <%s>' % ("x" * 2000, bob.uri))):
+        outgoing = alice.invite(bob, headers=[(name, value)])
+        same((await outgoing.transaction.final()).status, 513, "INVITE with a long " + name)
+    await bob.quiet(0.05)
+
+
+@scenario()
+async def answer_without_contact(world):
+    """B's 2xx lacks the Contact that a dialog needs: it is acknowledged and ended where the INVITE went, and A
+    gets 480."""
+    alice, bob = await world.pair()
+    outgoing = alice.invite(bob)
+    invitation = await bob.expect_invite()
+    response = invitation.server.respond(200, "OK", [], sdp.build(invitation.leg.local, "passive"), "application/sdp")
+    invitation.dialog = Dialog(bob, invitation.server.flow, invitation.request, response, False)
+    same((await outgoing.transaction.final()).status, 480, "INVITE")
+    await invitation.server.wait_ack()
+    await invitation.wait_bye()
+
+
 @scenario()
 async def second_answer_is_ended(world):
     """A fork's 2xx after the first one is acknowledged and ended by BYE (RFC 3261 13.2.2.4); the session

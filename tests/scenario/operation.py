@@ -69,6 +69,25 @@ async def drain(world):
     same(await world.server.wait(6), 0, "exit code")
 
 
+@scenario(own={"runtime.drain": "0s"}, settle=False, once=True)
+async def drain_without_ack(world):
+    """A never acknowledged our 2xx: B's BYE comes at once, A's waits for the ACK as long as it can, but not
+    beyond the server's end."""
+    alice, bob = await world.pair()
+    outgoing = alice.invite(bob)
+    outgoing.auto_ack = False
+    invitation = await bob.expect_invite()
+    await invitation.accept(bind=False)
+    same((await outgoing.transaction.final()).status, 200, "INVITE")
+    started = time.monotonic()
+    world.server.terminate()
+    await invitation.wait_bye(2)
+    check(time.monotonic() - started < 1.5, "BYE to B after %.2f s" % (time.monotonic() - started))
+    check(not outgoing.dialog.ended.is_set(), "BYE to A before the ACK")
+    await outgoing.wait_bye(6)
+    same(await world.server.wait(6), 0, "exit code")
+
+
 @scenario(own={"runtime.drain": "20s"}, settle=False, once=True)
 async def drain_ends_early_when_idle(world):
     """SIGTERM without sessions ends at once, long before runtime.drain; exit code 0."""
