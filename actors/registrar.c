@@ -11,6 +11,7 @@
 #include "actors/registration.h"
 #include "actors/store_actor.h"
 #include "sip/header.h"
+#include "sip/owner.h"
 
 #define WAITING_MAX 8 /* REGISTERs of one user */
 
@@ -433,6 +434,11 @@ void user_on_register(struct im *im, struct sip_server *server, const struct sip
 	    /* a core names us as its filter criteria do, whatever name that is (TS 24.229 5.4.1.7) */
 	    (is_standalone && sip_uri_parse(m->uri, &target) && !sip_uri_is_home(&target, &im->server->sip.home))) {
 		sip_server_refuse(server, 404, REASON_TARGET_UNKNOWN);
+		return;
+	}
+	if (is_standalone && (sip_name_is_group(sip_canonical_user(buffer_slice(&out)), &im->server->sip) ||
+				     sip_name_is_function(sip_canonical_user(buffer_slice(&out)), &im->server->sip))) {
+		sip_server_refuse(server, 404, REASON_TARGET_UNKNOWN); /* names of functions and groups are no users */
 		return;
 	}
 	if (is_standalone && !is_own(im, m, buffer_slice(&out))) {

@@ -146,6 +146,20 @@ static void run_group(struct store_actor *actor, struct store_request *request)
 	}
 }
 
+static void wait_for_work(struct store_actor *actor)
+{
+	struct timespec until;
+
+	if (!store_is_full(actor->store)) {
+		while (sem_wait(&actor->doorbell) != 0)
+			; /* a signal */
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec++;
+	(void)sem_timedwait(&actor->doorbell, &until); /* time-out or not: look again */
+}
+
 static void *run_store(void *arg)
 {
 	struct store_actor *actor = arg;
@@ -154,11 +168,15 @@ static void *run_store(void *arg)
 	for (;;) {
 		while ((request = take(actor)))
 			run_group(actor, request);
+		if (store_is_full(actor->store)) {
+			/* puts are refused at the door: nobody else would come to see that it is over */
+			store_relieve(actor->store);
+			atomic_store_explicit(&actor->door.is_full, store_is_full(actor->store), memory_order_relaxed);
+		}
 		if (mailbox_sleep(&actor->mailbox)) {
 			if (atomic_load(&actor->must_stop))
 				return NULL;
-			while (sem_wait(&actor->doorbell) != 0)
-				;
+			wait_for_work(actor);
 		}
 		mailbox_awake(&actor->mailbox);
 	}

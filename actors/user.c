@@ -7,6 +7,7 @@
 #include "sip/owner.h"
 
 #define TABLE_SIZE 65536
+#define USERS_MAX  (1u << 20) /* of one worker: names cost their sender nothing with users: open */
 
 int users_init(struct im *im)
 {
@@ -50,7 +51,7 @@ struct user *user_find_or_make(struct im *im, struct slice canonical)
 {
 	struct user *user = user_of(im, canonical);
 
-	if (user || !(user = calloc(1, sizeof(*user) + canonical.n)))
+	if (user || im->users->count >= USERS_MAX || !(user = calloc(1, sizeof(*user) + canonical.n)))
 		return user;
 	user->im = im;
 	memcpy(user->canonical, canonical.p, canonical.n);

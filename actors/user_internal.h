@@ -85,7 +85,7 @@ struct user_table {
 };
 
 struct user *user_of(struct im *im, struct slice canonical);
-struct user *user_find_or_make(struct im *im, struct slice canonical); /* NULL: no memory */
+struct user *user_find_or_make(struct im *im, struct slice canonical); /* NULL: no memory, or too many */
 /* Frees a user of whom nothing is known. */
 void user_forget_if_empty(struct user *user);
 

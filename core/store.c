@@ -18,6 +18,9 @@
 #define APPLICATION_ID 0x696d7376 /* "imsv" */
 #define BUSY_MS	       1000 /* a backup may hold the lock for a moment; longer fails the group */
 #define REOPEN_MS      1000
+#define RESTART_BUSY_MS   20  /* for readers of the log to end */
+#define RESTART_AGAIN_MS  100
+#define CHECKPOINT_FRAMES 256 /* committed since the last passive checkpoint: the next */
 
 static const char schema[] =
 #include "schema.sql.h" /* made of core/schema.sql */
@@ -188,8 +191,11 @@ static void close_database(struct store *store)
 		sqlite3_finalize(store->statements[i]);
 		store->statements[i] = NULL;
 	}
+	store_checkpointer_forget(store->checkpointer);
 	sqlite3_close(store->db);
 	store->db = NULL;
+	store->wal_frames = store->frames_told = 0;
+	store->is_full = false;
 }
 
 /* A wrong answer later is worse than a start that takes longer. */
@@ -265,7 +271,8 @@ static int open_all(struct store *store)
 		LOG(ERROR, NULL, "store", 0, "cannot-open path=%s error=\"%s\"", store->path, strerror(err));
 		return err;
 	}
-	return open_database(store);
+	err = open_database(store);
+	return err || !store->path ? err : store_checkpointer_start(&store->checkpointer, store->path);
 }
 
 int store_open(struct store **out, const char *path, const struct store_options *options)
@@ -288,6 +295,8 @@ int store_open(struct store **out, const char *path, const struct store_options 
 
 void store_close(struct store *store)
 {
+	store_checkpointer_stop(store->checkpointer);
+	store->checkpointer = NULL;
 	close_database(store);
 	if (store->lock >= 0)
 		close(store->lock);
@@ -374,19 +383,42 @@ void store_fail_group(struct store *store, int err)
 	store->failed = err;
 }
 
-/* A passive checkpoint never restarts the log under a busy writer, so it is done here, between groups. */
-static void checkpoint(struct store *store)
+/* Begins the log anew, when all of it is in the database and nobody reads it any more. */
+static void restart_log(struct store *store)
 {
-	uint64_t octets = store->wal_frames * store->page_octets;
-
-	if (octets < store->options->wal_limit / 4)
-		return;
+	if (!store_checkpointer_pause(store->checkpointer))
+		return; /* it works on it: after the next group */
+	sqlite3_busy_timeout(store->db, RESTART_BUSY_MS);
 	int code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
-	if (code == SQLITE_OK)
-		store->wal_frames = octets = 0;
-	else
-		say(store, "checkpoint-failed", store_errno(code));
-	store->is_full = octets >= store->options->wal_limit;
+	sqlite3_busy_timeout(store->db, BUSY_MS);
+	store_checkpointer_go_on(store->checkpointer);
+	if (code == SQLITE_OK) {
+		store->wal_frames = store->frames_told = 0;
+		return;
+	}
+	store->restart_at_ms = now_ms() + RESTART_AGAIN_MS;
+	LOG(WARN, NULL, "store", 0, "log-not-restarted path=%s frames=%llu cause=\"%s\"", name_of(store),
+		(unsigned long long)store->wal_frames, sqlite3_errmsg(store->db));
+}
+
+void store_relieve(struct store *store)
+{
+	uint64_t limit = store->options->wal_limit;
+
+	if (!store->db)
+		return;
+	if (store->wal_frames >= store->frames_told + CHECKPOINT_FRAMES) {
+		store->frames_told = store->wal_frames;
+		store_checkpointer_wake(store->checkpointer);
+	}
+	/* a passive checkpoint never begins the log anew under a busy writer, so that is done between groups */
+	if (store->wal_frames * store->page_octets >= limit / 4 && now_ms() >= store->restart_at_ms)
+		restart_log(store);
+	bool is_full = store->wal_frames * store->page_octets >= limit;
+	if (is_full && !store->is_full)
+		LOG(ERROR, NULL, "store", 0, "log-full path=%s remedy=\"something reads the database and does not end: a "
+			"backup, a shell\"", name_of(store));
+	store->is_full = is_full;
 }
 
 struct store_request *store_commit(struct store *store)
@@ -410,7 +442,7 @@ struct store_request *store_commit(struct store *store)
 		store->tried_at_ms = 0;
 		open_again(store);
 	} else if (store->db) {
-		checkpoint(store);
+		store_relieve(store);
 	}
 	return all;
 }

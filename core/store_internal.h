@@ -6,6 +6,7 @@
 
 struct sqlite3;
 struct sqlite3_stmt;
+struct store_checkpointer;
 
 /* X(name, SQL): prepared once for each opening. */
 #define STORE_STATEMENTS(X)                                                                              \
@@ -44,13 +45,26 @@ struct store {
 	struct sqlite3_stmt *statements[STATEMENT_COUNT];
 	uint64_t tried_at_ms; /* the last attempt to open it again */
 	uint64_t page_octets, wal_frames;
+	uint64_t frames_told;       /* when the checkpointer was woken last */
+	uint64_t restart_at_ms;     /* not before then: somebody still read the log */
 	bool is_full;
+	struct store_checkpointer *checkpointer; /* NULL: in memory */
 	/* ---- the group ---- */
 	struct store_request *first, **end;
 	unsigned count;
 	uint64_t octets;
 	int failed; /* the group is lost: why */
 };
+
+/* ---- store_checkpoint.c: NULL is allowed in all but the first ---- */
+int store_checkpointer_start(struct store_checkpointer **out, const char *path); /* `path` must outlive it */
+void store_checkpointer_stop(struct store_checkpointer *c);
+void store_checkpointer_wake(struct store_checkpointer *c);
+/* False: it works just now. */
+bool store_checkpointer_pause(struct store_checkpointer *c);
+void store_checkpointer_go_on(struct store_checkpointer *c);
+/* Closes its connection, because the store closes its own; waits for a checkpoint to end. */
+void store_checkpointer_forget(struct store_checkpointer *c);
 
 /* What sqlite said as an errno; 0 for SQLITE_OK, ROW and DONE. */
 int store_errno(int code);

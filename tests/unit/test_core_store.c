@@ -465,6 +465,44 @@ static void the_log_stays_within_its_limit(void **state)
 	assert_false(store_is_full(store));
 }
 
+/* Somebody reads an old state and does not end (byte 124 of the -shm file: the second reader's mark). */
+static void a_log_that_cannot_be_restarted_is_full(void **state)
+{
+	static const struct store_options small = { .synchronous = STORE_NORMAL, .wal_limit = 1 << 20 };
+	char name[PATH_MAX + 32], said;
+	int ways[2][2];
+
+	store_close(store);
+	assert_int_equal(store_open(&store, path, &small), 0);
+	assert_int_equal(put_user("alice@x", 1), 0);
+	assert_true(pipe(ways[0]) == 0 && pipe(ways[1]) == 0);
+	snprintf(name, sizeof(name), "%s-shm", path);
+	pid_t child = fork();
+	if (child == 0) { /* all marks of readers: 123 to 127 */
+		struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 123, .l_len = 5 };
+		int fd = open(name, O_RDWR);
+		bool has = fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0;
+		ssize_t n = write(ways[0][1], has ? "y" : "n", 1);
+		n = read(ways[1][0], &said, 1);
+		_exit(n < 0);
+	}
+	assert_int_equal(read(ways[0][0], &said, 1), 1);
+	assert_int_equal(said, 'y');
+	for (unsigned i = 0; i < 2000 && !store_is_full(store); i++)
+		assert_int_equal(put_user("alice@x", (uint8_t)(1 + i % 200)), 0);
+	assert_true(store_is_full(store));
+	assert_int_equal(write(ways[1][1], "x", 1), 1);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	for (unsigned i = 0; i < 4; i++)
+		close(ways[i / 2][i % 2]);
+	for (unsigned i = 0; i < 300 && store_is_full(store); i++) {
+		store_relieve(store);
+		usleep(1000); /* RESTART_AGAIN_MS must go by */
+	}
+	assert_false(store_is_full(store));
+	assert_int_equal(put_user("alice@x", 9), 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -487,6 +525,7 @@ int main(void)
 		CASE(a_folder_that_is_not_there_is_refused),
 		CASE(files_are_for_the_owner_alone),
 		CASE(the_log_stays_within_its_limit),
+		CASE(a_log_that_cannot_be_restarted_is_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
