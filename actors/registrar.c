@@ -232,7 +232,7 @@ static void on_stored(struct worker *worker, struct store_request *request)
 
 	free(request);
 	if (err) {
-		LOG(ERROR, worker, "user", 0, "registration-not-stored user=%.*s error=\"%s\"", SLICE_ARG(user_name(user)),
+		LOG(WARN, worker, "user", 0, "registration-not-stored user=%.*s error=\"%s\"", SLICE_ARG(user_name(user)),
 			strerror(err));
 		(void)refuse(r, 503, REASON_STORE, RETRY_AFTER);
 		done(user);

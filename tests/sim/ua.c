@@ -222,6 +222,20 @@ struct ua *ua_registered(struct world *w, const char *name)
 	return ua;
 }
 
+struct ua *ua_registered_at_last(struct world *w, const char *name)
+{
+	struct ua *ua = ua_new(w, name);
+	struct request *r;
+
+	for (unsigned i = 0; i < 30; i++) {
+		expect_final(r = ua_register(ua, 600));
+		if (r->status != 503)
+			break;
+	}
+	expect_status(r, 200);
+	return ua;
+}
+
 void expect_pager(struct message *message, unsigned status)
 {
 	expect_status(message->request, status);

@@ -122,6 +122,7 @@ bool ua_leg_is_lost(const struct call *call);
 /* ---- what a scenario expects; they wait, in virtual time ---- */
 
 struct ua *ua_registered(struct world *w, const char *name); /* a new client, 200 to its REGISTER */
+struct ua *ua_registered_at_last(struct world *w, const char *name); /* the same; tries again after 503 */
 void expect_status(struct request *request, unsigned status);
 void expect_final(struct request *request);               /* any */
 void expect_bound(struct call *call);                     /* 200, acknowledged; MSRP bound at both ends */

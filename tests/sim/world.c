@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "actors/listeners.h"
-#include "actors/user.h"
+#include "actors/user_internal.h"
 #include "core/log.h"
 #include "core/minted.h"
 #include "core/peer_count.h"
@@ -352,6 +352,27 @@ static void check_worker(struct world *w, unsigned i)
 	}
 }
 
+/* What is true in memory is what the store has, and nothing else. */
+static void check_store(struct world *w)
+{
+	struct store_registration_load page = { .request.kind = STORE_REGISTRATION_LOAD };
+	struct store *store = store_sim_database(w->im.store);
+	struct counters all;
+	uint64_t rows = 0;
+
+	page.now_s = user_unix_s(w->group.workers[0]);
+	while (!page.is_last) {
+		store_begin(store);
+		store_execute(store, &page.request);
+		store_commit(store);
+		if (page.request.msg.err)
+			world_fail(w, "the store does not tell its rows: %s", strerror(page.request.msg.err));
+		rows += page.count;
+	}
+	sum(w, &all);
+	must_be(w, 0, rows, (uint64_t)all.pools[POOL_registrations], "rows of registrations");
+}
+
 static void check_counters(struct world *w)
 {
 	struct counters all;
@@ -378,6 +399,7 @@ static void settle(struct world *w)
 	for (unsigned i = 0; i < w->group.count; i++)
 		check_worker(w, i);
 	check_counters(w);
+	check_store(w);
 	must_be(w, 0, sim_descriptors(w->sim), 3 * w->group.count + ua_descriptors(w->clients), "descriptors");
 }
 
