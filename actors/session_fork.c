@@ -8,6 +8,9 @@
 #include "core/log.h"
 #include "sip/header.h"
 
+/* 2xx of one call that are ended, those that came again included: no proxy forks to so many. */
+#define STRAYS_MAX 64
+
 static const struct sip_client_events branch_events;
 
 /* ---- making and unmaking ---- */
@@ -282,6 +285,13 @@ static void end_stray(struct session_branch *branch, struct sip_client *client, 
 	struct session_early *early = NULL;
 	struct sip_client *bye;
 	bool is_whole;
+
+	if (f->strays++ >= STRAYS_MAX) { /* each would cost a transaction of 32 s */
+		REFUSED(&f->im->worker->counters, REASON_DIALOG_LIMIT);
+		LOG(WARN, f->im->worker, "session", f->session ? f->session->actor.id : 0, "refused status=%u reason=%s",
+			m->status, reason_label(REASON_DIALOG_LIMIT));
+		return;
+	}
 	struct sip_dialog *dialog = acknowledge(branch, client, m, &early, &is_whole);
 
 	if (early)

@@ -41,6 +41,7 @@ struct session_fork {
 	struct session_early *early;
 	struct timer next_group;
 	unsigned begun, waiting;   /* branches sent, and of these: not answered finally */
+	unsigned strays;           /* 2xx beside the one that counts */
 	bool to_contacts;          /* each branch has a flow of its own; else all go to core.next_hop */
 	bool is_over;              /* no branch is begun any more: answered or cancelled */
 	struct {                   /* the best failure so far */
