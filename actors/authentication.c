@@ -93,15 +93,9 @@ static void challenge(struct im *im, struct sip_server *server, bool is_stale)
 }
 
 /* A challenge that somebody gave cause for. */
-static void challenge_again(struct im *im, struct sip_server *server, const struct sip_message *m, enum reason why)
+static void challenge_again(struct im *im, struct sip_server *server, enum reason why)
 {
-	struct slice call_id = sip_header_value(m, SIP_HDR_CALL_ID);
-	struct slice from = sip_header_value(m, SIP_HDR_FROM);
-
-	REFUSED(&im->worker->counters, why);
-	LOG(WARN, im->worker, "sip", 0, "refused method=%s status=%u reason=%s from=\"%.*s\" call_id=%.*s",
-		sip_method_name(m->method), is_for_us(m->method) ? 401 : 407, reason_label(why), SLICE_ARG(from),
-		SLICE_ARG(call_id));
+	sip_server_tell_refusal(im->worker, server, is_for_us(sip_server_method(server)) ? 401 : 407, why, NULL);
 	challenge(im, server, why == REASON_NONCE_STALE);
 }
 
@@ -392,13 +386,7 @@ static void sender_is_known(struct pending *p)
 /* The credentials are wrong, or right and used before: one more try. */
 static void challenge_pending(struct pending *p, enum reason why)
 {
-	struct sip_message m;
-
-	if (!reread(p, &m)) {
-		refuse(p, 400, REASON_SYNTAX); /* cannot be: it was parsed before */
-		return;
-	}
-	challenge_again(p->im, take_server(p), &m, why);
+	challenge_again(p->im, take_server(p), why);
 	pending_free(p);
 }
 
@@ -503,7 +491,7 @@ static void start_digest(struct im *im, struct sip_server *server, const struct 
 		sip_server_refuse(server, 400, REASON_SYNTAX);
 		return;
 	case OFFER_USELESS:
-		challenge_again(im, server, m, REASON_CREDENTIALS);
+		challenge_again(im, server, REASON_CREDENTIALS);
 		return;
 	case OFFER_GOOD:
 		break;
@@ -513,9 +501,9 @@ static void start_digest(struct im *im, struct sip_server *server, const struct 
 	/* what anybody can make up must not cost a look into the store */
 	else if (!digest_nonce_decode(o.credentials.nonce, &minted_ms) ||
 		 minted_ms + DIGEST_NONCE_LIFE_MS < worker_now_ms(im->worker))
-		challenge_again(im, server, m, REASON_NONCE_STALE);
+		challenge_again(im, server, REASON_NONCE_STALE);
 	else if (!name_user(im, &o))
-		challenge_again(im, server, m, REASON_CREDENTIALS);
+		challenge_again(im, server, REASON_CREDENTIALS);
 	else
 		start_with_credentials(im, server, m, &o);
 }

@@ -50,9 +50,7 @@ struct sip_target im_next_hop(const struct im *im)
 
 void im_refuse(struct im *im, struct sip_server *server, unsigned status, enum reason why, struct slice headers)
 {
-	REFUSED(&im->worker->counters, why);
-	LOG(WARN, im->worker, "sip", 0, "refused method=%s status=%u reason=%s",
-		sip_method_name(sip_server_method(server)), status, reason_label(why));
+	sip_server_tell_refusal(im->worker, server, status, why, NULL);
 	sip_server_respond(server, &(struct sip_reply){ .status = status, .headers = headers });
 }
 
@@ -174,6 +172,8 @@ static bool find_callee(struct asked *a)
 	if (a->target.user.n == 0 || !sip_uri_canonical(&out, &a->target, &a->im->server->sip.home))
 		return false;
 	a->callee_n = out.n;
+	if (a->found && a->found->target_is_unknown)
+		return false;
 	return addressed_by(a, sip_canonical_user(buffer_slice(&out))) == A_USER;
 }
 

@@ -42,14 +42,12 @@ static void refuse_with(struct im *im, struct registration *r, const struct regi
 {
 	char text[384];
 	struct buffer out = buffer_over(text, sizeof(text));
-	struct user *user = r->user;
 
 	buffer_str(&out, refusal->headers ? refusal->headers : "");
 	if (refusal->warning)
 		buffer_printf(&out, "Warning: 399 %s \"%s\"\r\n", im->config->domain.home, refusal->warning);
-	REFUSED(&im->worker->counters, refusal->why);
-	LOG(WARN, im->worker, "user", 0, "register-refused status=%u reason=%s user=%.*s", refusal->status,
-		reason_label(refusal->why), user ? (int)user->canonical_n : 0, user ? user->canonical : "");
+	if (r->server)
+		sip_server_tell_refusal(im->worker, r->server, refusal->status, refusal->why, refusal->warning);
 	respond(r, &(struct sip_reply){ .status = refusal->status,
 		.reason = refusal->status == 439 ? SLICE("First Hop Lacks Outbound Support") : SLICE_EMPTY,
 		.headers = buffer_slice(&out) });

@@ -318,15 +318,11 @@ void sip_server_respond(struct sip_server *s, const struct sip_reply *reply)
 void sip_server_refuse(struct sip_server *s, unsigned status, enum reason why)
 {
 	struct sip_layer *layer = s->layer;
-
 	char text[32];
 	struct buffer headers = buffer_over(text, sizeof(text));
 
-	if (status >= 300) {
-		REFUSED(&layer->worker->counters, why);
-		LOG(WARN, layer->worker, "sip", 0, "refused method=%s status=%u reason=%s", sip_method_name(s->method),
-			status, reason_label(why));
-	}
+	if (status >= 300)
+		sip_server_tell_refusal(layer->worker, s, status, why, NULL);
 	if (status == 503)
 		buffer_printf(&headers, "Retry-After: %u\r\n", layer->options->retry_after_s);
 	sip_server_respond(s, &(struct sip_reply){ .status = status, .headers = buffer_slice(&headers) });
@@ -469,9 +465,7 @@ static void refuse_checked(struct sip_server *s, const struct sip_check *check)
 {
 	struct sip_layer *layer = s->layer;
 
-	REFUSED(&layer->worker->counters, check->why);
-	LOG(WARN, layer->worker, "sip", 0, "refused method=%s status=%u reason=%s text=\"%s\"",
-		sip_method_name(s->method), check->status, reason_label(check->why), check->phrase ? check->phrase : "");
+	sip_server_tell_refusal(layer->worker, s, check->status, check->why, check->phrase);
 	sip_server_respond(s, &(struct sip_reply){ .status = check->status,
 		.reason = check->phrase ? slice_str(check->phrase) : SLICE_EMPTY,
 		.headers = slice_of(check->headers, check->headers_n) });
@@ -585,6 +579,18 @@ const struct sip_flow *sip_server_flow(const struct sip_server *s)
 enum sip_method sip_server_method(const struct sip_server *s)
 {
 	return s->method;
+}
+
+struct slice sip_server_header(const struct sip_server *s, const char *name)
+{
+	struct slice rest = slice_of(s->text + s->key_n, s->skeleton_n), line, value;
+
+	while (rest.n) {
+		line = slice_cut(rest, '\n', &rest);
+		if (slice_eq(slice_cut(line, ':', &value), slice_str(name)))
+			return slice_trim(value);
+	}
+	return SLICE_EMPTY;
 }
 
 struct slice sip_server_to_tag(struct sip_server *s)

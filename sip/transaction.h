@@ -44,6 +44,16 @@ struct sip_server_events {
 /* The watcher changes with every call; NULL events: nobody watches. */
 void sip_server_watch(struct sip_server *server, const struct sip_server_events *events, void *arg);
 
+/* From, To or Call-ID of the request, until it is answered finally; empty when it is. */
+struct slice sip_server_header(const struct sip_server *server, const char *name);
+
+/* Whoever refuses says so once: counts `why`, logs it with the user and the Call-ID, tells who traces him.
+ * Before the answer; `text` may be NULL.  sip_server_refuse() does it itself. */
+void sip_server_tell_refusal(struct worker *worker, const struct sip_server *server, unsigned status, enum reason why,
+	const char *text);
+/* The same for what never became a transaction. */
+void sip_message_tell_refusal(struct worker *worker, const struct sip_message *m, unsigned status, enum reason why);
+
 /* Where the request came from. */
 const struct sip_flow *sip_server_flow(const struct sip_server *server);
 enum sip_method sip_server_method(const struct sip_server *server);

@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "sip/owner.h"
+#include "sip/trace.h"
 #include "sip/write.h"
 
 #define DATAGRAM_INLINE  1536
@@ -28,6 +29,7 @@ struct datagram {
 /* On the owner.  The message lives until this returns. */
 static void receive_here(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow)
 {
+	sip_trace_received(layer->worker, flow, m);
 	if (m->is_request)
 		sip_server_receive(layer, m, flow);
 	else
@@ -121,9 +123,7 @@ void sip_transport_answer_bad(struct sip_layer *layer, const struct sip_message 
 	struct buffer out = buffer_over(layer->scratch, layer->scratch_n); /* the Vias may be a whole head */
 	struct sip_response response = { .status = status, .reason = m->error ? slice_str(m->error) : SLICE_EMPTY };
 
-	REFUSED(&layer->worker->counters, why);
-	LOG(WARN, layer->worker, "sip", 0, "refused status=%u reason=%s text=\"%s\"", status, reason_label(why),
-		m->error ? m->error : "");
+	sip_message_tell_refusal(layer->worker, m, status, why);
 	if (!sip_header_first(m, SIP_HDR_VIA) || !m->is_request || m->method == SIP_ACK)
 		return; /* nobody to answer: two servers could go on for ever */
 	sip_flow_source(flow, host_text, sizeof(host_text), &response.source.host, &response.source.port);
@@ -153,6 +153,8 @@ static void on_datagram_octets(struct sip_layer *layer, unsigned listener, const
 
 	sip_flow_set_peer(&flow, c->from);
 	enum sip_verdict verdict = sip_message_parse(&m, c->data, &layer->limits, SIP_DATAGRAM, &used);
+	if (verdict >= SIP_PARSE_BAD_400 && verdict != SIP_PARSE_DROP)
+		sip_trace_received(layer->worker, &flow, &m);
 	if (c->truncated && verdict != SIP_PARSE_DROP && verdict != SIP_PARSE_KEEPALIVE) {
 		m.error = "Datagram too long";
 		sip_transport_answer_bad(layer, &m, &flow, 513, REASON_UDP_TRUNCATED);
@@ -396,6 +398,7 @@ static void on_sent(struct worker *worker, struct msg *msg)
 void sip_transport_send(struct sip_layer *layer, const struct sip_transmission *t)
 {
 	COUNT(&layer->worker->counters, sip_tx_messages);
+	sip_trace_sent(layer->worker, &t->flow, t->wire);
 	if (!sip_flow_is_stream(&t->flow)) {
 		send_datagram(layer, &t->flow, t->wire);
 		return;

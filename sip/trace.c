@@ -1,0 +1,415 @@
+#include "sip/trace.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sip/header.h"
+#include "sip/layer.h"
+#include "sip/write.h"
+
+#define TEXT_MAX     (32 * 1024) /* of one message; a longer one is cut */
+#define WAIT_MS      1000        /* then the peer is looked at again */
+#define NEWS_PENDING UINT64_C(1)
+
+atomic_bool sip_trace_is_on;
+static atomic_bool is_stopped;
+
+struct line {
+	struct msg msg;
+	size_t n;
+	char text[];
+};
+
+/*
+ * Slots are never freed, so that a worker may look at any of them at any time.  A worker enters (`inside` up),
+ * looks whether it is open, posts, and leaves; who closes it waits until nobody is inside.
+ */
+struct sip_trace_reader {
+	atomic_bool is_taken, is_open;
+	atomic_uint inside;
+	atomic_size_t queued;   /* octets */
+	atomic_ullong left_out; /* messages that did not fit, not yet told */
+	struct mailbox mailbox;
+	int news;               /* eventfd */
+	char name[SIP_TRACE_NAME_MAX];
+	size_t name_n;
+	const struct sip_home *home;
+	/* ---- the reader's own ---- */
+	struct line *line; /* partly read */
+	size_t line_at;
+	bool has_begun;
+};
+
+static struct sip_trace_reader readers[SIP_TRACE_READERS_MAX];
+
+/* ---- the reader ---- */
+
+static struct sip_trace_reader *take_slot(void)
+{
+	for (unsigned i = 0; i < SIP_TRACE_READERS_MAX; i++)
+		if (!atomic_exchange(&readers[i].is_taken, true))
+			return &readers[i];
+	return NULL;
+}
+
+static void update_flag(void)
+{
+	bool is_on = false;
+
+	for (unsigned i = 0; i < SIP_TRACE_READERS_MAX; i++)
+		is_on = is_on || atomic_load(&readers[i].is_open);
+	atomic_store(&sip_trace_is_on, is_on);
+}
+
+int sip_trace_open(struct sip_trace_reader **out, struct slice canonical, const struct sip_home *home)
+{
+	struct sip_trace_reader *r;
+
+	if (canonical.n == 0 || canonical.n > sizeof(r->name))
+		return EINVAL;
+	r = atomic_load(&is_stopped) ? NULL : take_slot();
+	if (!r)
+		return EBUSY;
+	r->news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->news < 0) {
+		int err = errno;
+		atomic_store(&r->is_taken, false);
+		return err;
+	}
+	mailbox_init(&r->mailbox);
+	memcpy(r->name, canonical.p, canonical.n);
+	r->name_n = canonical.n;
+	r->home = home;
+	r->line = NULL;
+	r->has_begun = false;
+	atomic_store(&r->queued, 0);
+	atomic_store(&r->left_out, 0);
+	atomic_store(&r->is_open, true);
+	update_flag();
+	*out = r;
+	return 0;
+}
+
+void sip_trace_stop(void)
+{
+	atomic_store(&is_stopped, true);
+	for (unsigned i = 0; i < SIP_TRACE_READERS_MAX; i++)
+		if (atomic_load(&readers[i].is_open))
+			(void)eventfd_write(readers[i].news, NEWS_PENDING); /* else it looks in a second */
+}
+
+/* Each message has its octets in the count until it is freed. */
+static void free_line(struct sip_trace_reader *r, struct line *line)
+{
+	atomic_fetch_sub(&r->queued, line->n);
+	free(line);
+}
+
+void sip_trace_close(struct sip_trace_reader *r)
+{
+	struct timespec moment = { 0, 100000 };
+	struct msg *msg;
+
+	atomic_store(&r->is_open, false);
+	update_flag();
+	while (atomic_load(&r->inside) > 0) /* some microseconds of a worker */
+		nanosleep(&moment, NULL);
+	if (r->line)
+		free_line(r, r->line);
+	r->line = NULL;
+	while ((msg = mailbox_take(&r->mailbox)))
+		free_line(r, (struct line *)msg);
+	close(r->news);
+	atomic_store(&r->is_taken, false);
+}
+
+static size_t say_left_out(struct sip_trace_reader *r, char *to, size_t size)
+{
+	struct buffer out = buffer_over(to, size);
+	unsigned long long count;
+
+	if (size < 128 || (count = atomic_exchange(&r->left_out, 0)) == 0)
+		return 0;
+	buffer_printf(&out, "# %llu left out: the reader is too slow\n", count);
+	return out.n;
+}
+
+static size_t take_lines(struct sip_trace_reader *r, char *to, size_t size)
+{
+	size_t n = 0;
+
+	while (n < size) {
+		if (!r->line) {
+			n += say_left_out(r, to + n, size - n);
+			r->line = (struct line *)mailbox_take(&r->mailbox);
+			r->line_at = 0;
+		}
+		if (!r->line)
+			break;
+		size_t part = r->line->n - r->line_at < size - n ? r->line->n - r->line_at : size - n;
+		memcpy(to + n, r->line->text + r->line_at, part);
+		n += part;
+		r->line_at += part;
+		if (r->line_at < r->line->n)
+			break;
+		free_line(r, r->line);
+		r->line = NULL;
+	}
+	return n;
+}
+
+/* False: nobody reads any more. */
+static bool wait_for_news(struct sip_trace_reader *r, int peer)
+{
+	struct pollfd fds[] = { { r->news, POLLIN, 0 }, { peer, POLLRDHUP, 0 } };
+	eventfd_t ignored;
+
+	if (mailbox_sleep(&r->mailbox))
+		(void)poll(fds, peer < 0 ? 1 : 2, WAIT_MS); /* whatever woke us is looked for */
+	mailbox_awake(&r->mailbox);
+	(void)eventfd_read(r->news, &ignored); /* nothing to read: it was the time */
+	return !(fds[1].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+}
+
+size_t sip_trace_read(struct sip_trace_reader *r, char *to, size_t size, int peer)
+{
+	struct buffer out = buffer_over(to, size);
+
+	if (!r->has_begun) { /* whoever waits for it knows that from here on nothing is missed */
+		r->has_begun = true;
+		buffer_printf(&out, "# trace of %.*s\n", (int)r->name_n, r->name);
+		return out.n;
+	}
+	for (;;) {
+		size_t n = take_lines(r, to, size);
+		if (n > 0)
+			return n;
+		if (atomic_load(&is_stopped) || !wait_for_news(r, peer))
+			return 0;
+	}
+}
+
+/* ---- whom a message names ---- */
+
+static bool uri_names(const struct sip_trace_reader *r, struct slice text)
+{
+	char canonical[SIP_TRACE_NAME_MAX];
+	struct buffer out = buffer_over(canonical, sizeof(canonical));
+	struct sip_uri uri;
+
+	return sip_uri_parse(text, &uri) && sip_uri_canonical(&out, &uri, r->home) &&
+	       slice_eq(buffer_slice(&out), slice_of(r->name, r->name_n));
+}
+
+static bool value_names(const struct sip_trace_reader *r, struct slice value)
+{
+	struct sip_address address;
+
+	return value.n && sip_address_decode(value, &address) && uri_names(r, address.uri);
+}
+
+static bool message_names(const struct sip_trace_reader *r, const struct sip_message *m)
+{
+	struct sip_items asserted = sip_items_of(m, SIP_HDR_P_ASSERTED_IDENTITY);
+	struct slice value;
+
+	if (value_names(r, sip_header_value(m, SIP_HDR_FROM)) || value_names(r, sip_header_value(m, SIP_HDR_TO)) ||
+	    (m->is_request && uri_names(r, m->uri)))
+		return true;
+	while (sip_items_next(&asserted, &value))
+		if (value_names(r, value))
+			return true;
+	return false;
+}
+
+/* ---- lines ---- */
+
+static void put_time(struct buffer *out, struct worker *worker)
+{
+	uint64_t us = worker->ring->ops->wall_us(worker->ring);
+	time_t s = (time_t)(us / 1000000);
+	struct tm tm;
+
+	gmtime_r(&s, &tm);
+	buffer_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%06uZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+		tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(us % 1000000));
+}
+
+/* A peer's octets on somebody's terminal: nothing of them may end the line or move the cursor. */
+static void put_clean(struct buffer *out, struct slice text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+		buffer_char(out, c < ' ' || c == 0x7f ? ' ' : (char)c);
+	}
+}
+
+static void put_start_line(struct buffer *out, const struct sip_message *m)
+{
+	if (m->is_request) {
+		put_clean(out, m->method_name);
+		buffer_char(out, ' ');
+		put_clean(out, m->uri);
+	} else {
+		buffer_printf(out, "%u ", m->status);
+		put_clean(out, m->reason);
+	}
+}
+
+static void put_headers(struct buffer *out, const struct sip_message *m)
+{
+	for (unsigned i = 0; i < m->header_count; i++) {
+		const struct sip_header *h = &m->headers[i];
+		buffer_char(out, '\t');
+		put_clean(out, h->name);
+		buffer_lit(out, ": ");
+		/* whoever reads a response to a challenge can try passwords at home */
+		if (h->id == SIP_HDR_AUTHORIZATION || h->id == SIP_HDR_PROXY_AUTHORIZATION)
+			buffer_lit(out, "(left out)");
+		else
+			put_clean(out, h->value);
+		buffer_char(out, '\n');
+	}
+}
+
+static void put_body(struct buffer *out, const struct sip_message *m)
+{
+	struct slice rest = m->body, line;
+
+	if (m->body.n == 0)
+		return;
+	if (!sip_content_type_is(sip_header_value(m, SIP_HDR_CONTENT_TYPE), "application/sdp")) {
+		buffer_printf(out, "\t(%zu octets of content)\n", m->body.n);
+		return;
+	}
+	while (rest.n) {
+		line = slice_trim(slice_cut(rest, '\n', &rest));
+		buffer_lit(out, "\t| ");
+		put_clean(out, line);
+		buffer_char(out, '\n');
+	}
+}
+
+/* `2026-01-02T03:04:05.000006Z in udp 192.0.2.1:5060 INVITE sip:bob@example.com`, then the headers, each behind a
+ * tab. */
+static void write_message(struct buffer *out, struct worker *worker, enum sip_trace_way way,
+	const struct sip_flow *flow, const struct sip_message *m)
+{
+	char host_text[INET6_ADDRSTRLEN];
+	struct slice host;
+	uint16_t port;
+
+	sip_flow_source(flow, host_text, sizeof(host_text), &host, &port);
+	put_time(out, worker);
+	buffer_printf(out, " %s %s ", way == SIP_TRACE_IN ? "in" : "out",
+		flow->protocol == SIP_UDP ? "udp" : flow->protocol == SIP_TCP ? "tcp" : "tls");
+	buffer_printf(out, memchr(host.p, ':', host.n) ? "[%.*s]:%u " : "%.*s:%u ", SLICE_ARG(host), port);
+	put_start_line(out, m);
+	buffer_char(out, '\n');
+	put_headers(out, m);
+	put_body(out, m);
+}
+
+/* ---- to the readers ---- */
+
+static void post(struct sip_trace_reader *r, struct slice text)
+{
+	struct line *line = NULL;
+
+	if (atomic_fetch_add(&r->queued, text.n) + text.n <= SIP_TRACE_QUEUE_OCTETS)
+		line = malloc(sizeof(*line) + text.n);
+	if (!line) {
+		atomic_fetch_sub(&r->queued, text.n);
+		atomic_fetch_add(&r->left_out, 1);
+		return;
+	}
+	line->n = text.n;
+	memcpy(line->text, text.p, text.n);
+	if (mailbox_post(&r->mailbox, &line->msg))
+		(void)eventfd_write(r->news, NEWS_PENDING); /* full: it is awake anyway */
+}
+
+/* True: it is open, and stays so until leave(). */
+static bool enter(struct sip_trace_reader *r)
+{
+	atomic_fetch_add(&r->inside, 1);
+	if (atomic_load(&r->is_open))
+		return true;
+	atomic_fetch_sub(&r->inside, 1);
+	return false;
+}
+
+static void leave(struct sip_trace_reader *r)
+{
+	atomic_fetch_sub(&r->inside, 1);
+}
+
+static struct slice cut_text(struct buffer *out)
+{
+	if (out->overflow) {
+		static const char end[] = "\n# cut here\n";
+		size_t at = out->n < out->size - sizeof(end) ? out->n : out->size - sizeof(end);
+		memcpy(out->p + at, end, sizeof(end) - 1);
+		out->n = at + sizeof(end) - 1;
+	}
+	return buffer_slice(out);
+}
+
+void sip_trace_message_now(struct worker *worker, enum sip_trace_way way, const struct sip_flow *flow,
+	const struct sip_message *m)
+{
+	char *text = NULL;
+	struct buffer out = { 0 };
+
+	for (unsigned i = 0; i < SIP_TRACE_READERS_MAX; i++) {
+		struct sip_trace_reader *r = &readers[i];
+		if (!enter(r))
+			continue;
+		if (message_names(r, m)) {
+			if (!text && (text = malloc(TEXT_MAX))) {
+				out = buffer_over(text, TEXT_MAX);
+				write_message(&out, worker, way, flow, m);
+			}
+			if (text)
+				post(r, cut_text(&out));
+			else
+				atomic_fetch_add(&r->left_out, 1);
+		}
+		leave(r);
+	}
+	free(text);
+}
+
+void sip_trace_wire_now(struct worker *worker, const struct sip_flow *flow, struct slice wire)
+{
+	struct sip_limits limits = { wire.n + 1, wire.n + 1, 0 };
+	struct sip_message m;
+	size_t used;
+
+	if (sip_message_parse(&m, wire, &limits, SIP_DATAGRAM, &used) == SIP_PARSE_OK)
+		sip_trace_message_now(worker, SIP_TRACE_OUT, flow, &m);
+}
+
+void sip_trace_refusal_now(struct worker *worker, const struct sip_trace_refusal *refusal)
+{
+	char text[512];
+	struct buffer out = buffer_over(text, sizeof(text));
+
+	put_time(&out, worker);
+	buffer_printf(&out, " refused method=%s status=%u reason=%s why=\"%s\" call_id=", refusal->method,
+		refusal->status, reason_label(refusal->why), reason_text(refusal->why));
+	put_clean(&out, slice_of(refusal->call_id.p, refusal->call_id.n < 200 ? refusal->call_id.n : 200));
+	buffer_char(&out, '\n');
+	for (unsigned i = 0; i < SIP_TRACE_READERS_MAX; i++) {
+		struct sip_trace_reader *r = &readers[i];
+		if (!enter(r))
+			continue;
+		if (value_names(r, refusal->from) || value_names(r, refusal->to))
+			post(r, cut_text(&out));
+		leave(r);
+	}
+}
