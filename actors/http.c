@@ -1,5 +1,7 @@
 #include "actors/http.h"
 
+#include "actors/admin.h"
+
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -11,12 +13,16 @@
 #define CONNECTIONS_MAX		64u
 #define CONNECTIONS_PER_IP_MAX	16u
 #define IDLE_S			10u
+#define THREAD_STACK_BYTES	(512u * 1024u)
 #define CONNECTION_MEMORY_BYTES (16u * 1024u) /* request line and headers: beyond it 431 */
 #define BACKLOG			64
 
 #define JSON	    "application/json"
 #define PLAIN	    "text/plain; charset=utf-8"
+#define STREAM_BLOCK 16384
 #define OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+static const char seen; /* the state of a request for a page, once it was asked for */
 
 struct http {
 	struct MHD_Daemon *daemon;
@@ -30,6 +36,7 @@ struct answer {
 	const char *type;
 	char *body; /* from malloc; given away to the response */
 	size_t n;
+	const char *allow; /* with 405; NULL: that of the pages */
 };
 
 /* ---- answers ---- */
@@ -50,7 +57,10 @@ static enum MHD_Result answer_send(struct MHD_Connection *connection, const stru
 	if (result == MHD_YES)
 		result = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	if (result == MHD_YES && a->code == MHD_HTTP_METHOD_NOT_ALLOWED)
-		result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+		result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW,
+			a->allow ? a->allow : "GET, HEAD");
+	if (result == MHD_YES && a->code == MHD_HTTP_UNAUTHORIZED)
+		result = MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
 	if (result == MHD_YES)
 		result = MHD_queue_response(connection, a->code, response);
 	MHD_destroy_response(response);
@@ -136,14 +146,172 @@ static struct answer answer_request(struct http *http, const char *path, const c
 	return answer_error(MHD_HTTP_NOT_FOUND, "no such resource");
 }
 
-/* Answers at the first call, before any body: what a POST carries is never read. */
+/* ---- /api/v1 ---- */
+
+#define API "/api/v1"
+
+/* What is kept of a request between the calls of libmicrohttpd. */
+struct upload {
+	size_t n;
+	bool is_too_large, drains;
+	char body[ADMIN_BODY_MAX];
+};
+
+static bool is_api(const char *path)
+{
+	size_t n = sizeof(API) - 1;
+
+	return strncmp(path, API, n) == 0 && (path[n] == '/' || path[n] == 0);
+}
+
+static enum MHD_Result api_error(struct MHD_Connection *connection, unsigned code, const char *reason)
+{
+	struct admin_answer answer = { 0 };
+
+	admin_error(&answer, code, reason);
+	return answer_send(connection, &(struct answer){ code, JSON, answer.body, answer.n });
+}
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static int socket_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
+/* Before any body is read.  0 or the code. */
+static unsigned api_refuses(const struct http *http, struct MHD_Connection *connection, const char **why)
+{
+	struct admin_credentials c = { .host = header(connection, MHD_HTTP_HEADER_HOST),
+		.origin = header(connection, MHD_HTTP_HEADER_ORIGIN),
+		.authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION) };
+	socklen_t size = sizeof(c.local);
+
+	*why = "no such resource";
+	if (!(http->serve & SERVE_ADMIN) || !http->source.admin)
+		return MHD_HTTP_NOT_FOUND;
+	if (getsockname(socket_of(connection), (struct sockaddr *)&c.local, &size) != 0)
+		c.local.ss_family = AF_UNSPEC; /* then no Host is ours */
+	return admin_refuses(http->source.admin, &c, why);
+}
+
+struct stream {
+	struct sip_trace_reader *trace;
+	int fd;
+};
+
+static ssize_t on_stream_read(void *arg, uint64_t at, char *to, size_t size)
+{
+	struct stream *stream = arg;
+	size_t n = sip_trace_read(stream->trace, to, size, stream->fd);
+
+	(void)at;
+	return n ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void on_stream_end(void *arg)
+{
+	struct stream *stream = arg;
+
+	sip_trace_close(stream->trace);
+	free(stream);
+}
+
+static enum MHD_Result answer_stream(struct MHD_Connection *connection, struct sip_trace_reader *trace)
+{
+	struct stream *stream = malloc(sizeof(*stream));
+	struct MHD_Response *response = NULL;
+	enum MHD_Result result;
+
+	if (stream) {
+		*stream = (struct stream){ trace, socket_of(connection) };
+		response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_stream_read, stream,
+			on_stream_end);
+	}
+	if (!response) {
+		sip_trace_close(trace);
+		free(stream);
+		return MHD_NO;
+	}
+	result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, PLAIN);
+	if (result == MHD_YES)
+		result = MHD_queue_response(connection, MHD_HTTP_OK, response);
+	MHD_destroy_response(response); /* with it the stream, once nobody reads */
+	return result;
+}
+
+static bool is_star(const char *value)
+{
+	return value && strcmp(value, "*") == 0;
+}
+
+static enum MHD_Result answer_api(struct http *http, struct MHD_Connection *connection, const char *path,
+	const char *method, struct upload *upload)
+{
+	struct admin_answer answer = { 0 };
+	struct admin_request request = {
+		.method = method,
+		.path = path + sizeof(API) - 1 + (path[sizeof(API) - 1] == '/'),
+		.from = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "from"),
+		.limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit"),
+		.body = { upload->body, upload->n },
+		.if_absent = is_star(header(connection, MHD_HTTP_HEADER_IF_NONE_MATCH)),
+		.if_present = is_star(header(connection, MHD_HTTP_HEADER_IF_MATCH)),
+	};
+
+	admin_answer(http->source.admin, &request, &answer);
+	upload->drains = answer.drains;
+	if (answer.trace)
+		return answer_stream(connection, answer.trace);
+	return answer_send(connection, &(struct answer){ answer.code, JSON, answer.body, answer.n, answer.allow });
+}
+
+static enum MHD_Result on_api(struct http *http, struct MHD_Connection *connection, const char *path,
+	const char *method, struct slice octets, struct upload **state)
+{
+	struct upload *upload = *state;
+	const char *why;
+	unsigned code;
+
+	if (!upload) {
+		*state = calloc(1, sizeof(*upload));
+		code = *state ? api_refuses(http, connection, &why) : MHD_HTTP_SERVICE_UNAVAILABLE;
+		if (code == 0)
+			return MHD_YES;
+		return api_error(connection, code, *state ? why : "no memory");
+	}
+	if (octets.n == 0 && upload->is_too_large)
+		return api_error(connection, MHD_HTTP_CONTENT_TOO_LARGE, "at most 4096 octets");
+	if (octets.n == 0)
+		return answer_api(http, connection, path, method, upload);
+	if (octets.n > sizeof(upload->body) - upload->n) {
+		upload->is_too_large = true;
+		return MHD_YES;
+	}
+	memcpy(upload->body + upload->n, octets.p, octets.n);
+	upload->n += octets.n;
+	return MHD_YES;
+}
+
+/* Pages answer at the first call, before any body: what a POST carries is never read. */
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
-				  const char *method, const char *version, const char *upload,
+				  const char *method, const char *version, const char *upload_data,
 				  size_t *upload_bytes, void **state)
 {
-	static const char seen;
 	struct answer a;
 
+	if (is_api(path)) {
+		struct upload *upload = *state;
+		enum MHD_Result result = on_api(arg, connection, path, method, slice_of(upload_data, *upload_bytes), &upload);
+		*state = upload;
+		*upload_bytes = 0;
+		return result;
+	}
 	if (!*state && strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
 	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
 		/* a response queued now makes libmicrohttpd close instead of reading the body */
@@ -181,6 +349,21 @@ static int listen_on(const struct sockaddr_storage *address, int *out)
 	return err;
 }
 
+/* What a request kept; pages keep only that they were here. */
+static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
+			 enum MHD_RequestTerminationCode how)
+{
+	struct http *http = arg;
+	struct upload *upload = *state == (void *)&seen ? NULL : *state;
+
+	(void)connection;
+	(void)how;
+	if (upload && upload->drains)
+		admin_drain(http->source.admin);
+	free(upload);
+	*state = NULL;
+}
+
 static int start(struct http *http, int fd)
 {
 	socklen_t size = sizeof(http->address);
@@ -188,8 +371,10 @@ static int start(struct http *http, int fd)
 	if (getsockname(fd, (struct sockaddr *)&http->address, &size) < 0)
 		return errno;
 	http->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, on_request, http,
+		MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC, 0, NULL, NULL, on_request, http,
 		MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+		MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_BYTES,
 		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
 		MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_PER_IP_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,

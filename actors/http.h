@@ -1,10 +1,11 @@
 /*
- * The HTTP listener (design.md 10): /livez, /readyz and /metrics.  It runs beside the workers in a
- * thread of libmicrohttpd's own and only reads counters, so a slow or hostile reader costs no
- * worker anything: at most 64 connections, 16 of one address, 10 s without progress each.
+ * The HTTP listener (design.md 10): /livez, /readyz, /metrics, and /api/v1 by actors/admin.h.  It runs
+ * beside the workers, each connection in a thread of libmicrohttpd's own, which may wait: a slow or
+ * hostile reader costs no worker anything.  At most 64 connections, 16 of one address, 10 s without
+ * progress each.
  *
- * GET and HEAD; other methods 405, other paths 404, both with {"error":CODE,"reason":"..."}.
- * /metrics answers only if the listener's `serve` has it; /livez and /readyz always do.
+ * Pages: GET and HEAD; other methods 405, other paths 404, both with {"error":CODE,"reason":"..."}.
+ * /metrics and /api/v1 answer only if the listener's `serve` has them; /livez and /readyz always do.
  *
  * Thread: main.  Block the signals main waits for before http_open: the thread inherits the mask.
  */
@@ -17,6 +18,8 @@
 #include "core/counters.h"
 #include "core/options.h"
 
+struct admin;
+
 struct http;
 
 /* What the listener shows; copied by http_open, what it points to must live until http_close. */
@@ -27,6 +30,7 @@ struct http_source {
 	 * draining.  Read an atomic here. */
 	bool (*is_ready)(void *arg);
 	void *arg;
+	struct admin *admin; /* NULL: no /api/v1 */
 };
 
 /* Binds and serves one `proto: http` listener; port 0 takes a free one.  0 or errno: EADDRINUSE,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "actors/admin_worker.h"
 #include "actors/authentication.h"
 #include "actors/credentials.h"
 #include "actors/flow_owner.h"
@@ -80,6 +81,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
 	user_register_handlers(worker);
 	worker->on_message[MSG_SESSIONS_DRAIN] = on_drain;
+	admin_register_handlers(worker);
 	return 0;
 }
 

@@ -31,6 +31,7 @@ enum {
 	MSG_USER_ANSWERED,                /* home again           */
 	MSG_FLOW_FIND,                    /* to each worker in turn: actors/flow_owner.c */
 	MSG_FLOW_FOUND,                   /* home again           */
+	MSG_ADMIN_QUESTION,               /* from the admin API: actors/admin_worker.c */
 };
 
 struct user_table;

@@ -9,7 +9,9 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "actors/admin.h"
 #include "actors/http.h"
 #include "actors/listeners.h"
 #include "actors/store_actor.h"
@@ -28,6 +30,7 @@
 #define BYE_MS             3000    /* after the drain: how long the BYEs may take... */
 #define LAST_BYE_MS        500     /* ...and then those that had no ACK to wait for */
 #define DRAIN_STEP_MS      50
+#define RELOAD_WAITS       500     /* times 10 ms: how long the admin API waits for a reload */
 
 struct thread {
 	struct server *server;
@@ -47,7 +50,10 @@ struct server {
 	bool use_uring;
 	struct http *http[HTTP_MAX];
 	unsigned http_count;
-	atomic_bool is_ready;
+	struct admin *admin; /* NULL: no listener serves it */
+	atomic_bool is_ready, is_asked_to_drain;
+	atomic_uint reloads;   /* done so far */
+	atomic_int reload_err; /* of the last */
 	struct counters *counters[WORKERS_MAX + 1]; /* of the workers, and of the store */
 	struct tls_set *tls; /* what workers got last; NULL: no certificates */
 };
@@ -150,15 +156,17 @@ static int read_certificates(struct server *server, struct tls_set **set)
 	return err;
 }
 
-void server_reload(struct server *server)
+/* 0, or an errno after saying on the log what is wrong: then what was in force stays. */
+static int reload(struct server *server)
 {
 	struct stream_tls_set *news[WORKERS_MAX];
 	struct tls_set *set;
 	unsigned i;
 
 	LOG(WARN, NULL, "config", 0, "reload only=certificates reason=\"other keys take a restart\"");
-	if (read_certificates(server, &set) != 0 || !set)
-		return;
+	int err = read_certificates(server, &set);
+	if (err || !set)
+		return err;
 	for (i = 0; i < server->group.count && (news[i] = calloc(1, sizeof(*news[i]))); i++)
 		*news[i] = (struct stream_tls_set){ .msg.kind = MSG_TLS_SET, .set = tls_set_share(set) };
 	if (i < server->group.count) { /* all of the workers or none */
@@ -168,13 +176,20 @@ void server_reload(struct server *server)
 			free(news[i]);
 		}
 		tls_set_drop(set);
-		return;
+		return ENOMEM;
 	}
 	for (i = 0; i < server->group.count; i++)
 		worker_post_from_outside(&server->group, i, &news[i]->msg);
 	tls_set_drop(server->tls);
 	server->tls = set;
 	LOG(INFO, NULL, "tls", 0, "certificates-read entries=%u", server->config->tls.count);
+	return 0;
+}
+
+void server_reload(struct server *server)
+{
+	atomic_store(&server->reload_err, reload(server));
+	atomic_fetch_add(&server->reloads, 1); /* who asked by the admin API looks at this */
 }
 
 /* ---- start ---- */
@@ -251,16 +266,61 @@ static bool is_ready(void *arg)
 	return atomic_load(&server->is_ready) && !atomic_load(&server->im.is_draining);
 }
 
+static void drain_by_api(void *arg)
+{
+	struct server *server = arg;
+
+	if (!atomic_exchange(&server->is_asked_to_drain, true))
+		(void)kill(getpid(), SIGTERM); /* the main thread waits for it; to oneself it cannot fail */
+}
+
+/* The main thread does it, as for a signal; this one waits for its word. */
+static int reload_by_api(void *arg, char *text, size_t size)
+{
+	struct server *server = arg;
+	struct timespec step = { 0, 10000000 };
+	unsigned before = atomic_load(&server->reloads);
+
+	if (!is_ready(server)) {
+		snprintf(text, size, "starting or draining");
+		return EAGAIN;
+	}
+	(void)kill(getpid(), SIGHUP);
+	for (unsigned i = 0; i < RELOAD_WAITS && atomic_load(&server->reloads) == before; i++)
+		nanosleep(&step, NULL);
+	if (atomic_load(&server->reloads) == before) {
+		snprintf(text, size, "not done yet");
+		return EAGAIN;
+	}
+	int err = atomic_load(&server->reload_err);
+	snprintf(text, size, err ? "refused, what was in force stays: see the log" :
+				   "certificates were read again; other keys take a restart");
+	return err;
+}
+
+static bool has_admin(const struct config *config)
+{
+	for (unsigned i = 0; i < config->listen.count; i++)
+		if (config->listen.list[i].proto == LISTEN_HTTP && config->listen.list[i].serve & SERVE_ADMIN)
+			return true;
+	return false;
+}
+
 static int open_http(struct server *server)
 {
-	struct http_source source = { (struct counters *const *)server->counters, server->group.count + 1, is_ready,
-		server };
+	struct http_source source = { (struct counters *const *)server->counters, server->group.count + 1, is_ready, server, NULL };
+	struct admin_source admin = { &server->im, &server->group, source.counters, server->group.count + 1, server->io, is_ready,
+		drain_by_api, reload_by_api, server };
+	int err;
 
+	if (has_admin(server->config) && (err = admin_open(&server->admin, &admin)))
+		return err;
+	source.admin = server->admin;
 	for (unsigned i = 0; i < server->config->listen.count; i++) {
 		const struct listen_options *listen = &server->config->listen.list[i];
 		if (listen->proto != LISTEN_HTTP || server->http_count == HTTP_MAX)
 			continue;
-		int err = http_open(&server->http[server->http_count], listen, &source);
+		err = http_open(&server->http[server->http_count], listen, &source);
 		if (err) {
 			LOG(ERROR, NULL, "listen", 0, "cannot-listen address=%s error=\"%s\"", listen->address,
 				strerror(err));
@@ -466,8 +526,10 @@ void server_stop(struct server *server)
 {
 	static struct msg stop[WORKERS_MAX];
 
+	admin_stop(server->admin);
 	for (unsigned i = 0; i < server->http_count; i++)
 		http_close(server->http[i]);
+	admin_close(server->admin);
 	for (unsigned i = 0; i < server->group.count; i++) {
 		stop[i].kind = MSG_WORKER_STOP;
 		worker_post_from_outside(&server->group, i, &stop[i]);

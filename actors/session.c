@@ -22,6 +22,11 @@ static const struct {
 
 static void on_state_expired(struct timer *timer);
 
+const char *session_state_name(enum session_state state)
+{
+	return session_state_info[state].name;
+}
+
 static uint64_t longest_stay_ms(const struct session *s, enum session_state state)
 {
 	int ms = session_state_info[state].ms;
@@ -80,6 +85,7 @@ struct session *session_make(struct im *im)
 		return NULL;
 	}
 	s->im = im;
+	s->started_at_ms = worker_now_ms(im->worker);
 	s->a.session = s->b.session = s;
 	s->a.timer.events = s->b.timer.events = &session_timer_handlers;
 	s->a.sdp_version = s->b.sdp_version = 1;

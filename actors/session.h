@@ -55,6 +55,10 @@ bool session_replaces(struct im *im, struct sip_server *server, const struct sip
  * should wait for (RFC 3261 15) has not come: better too early than never. */
 void sessions_drain(struct im *im);
 
+struct admin_question;
+/* Fills a page for the admin API: sessions of this worker from a slot on. */
+void sessions_list(struct im *im, struct admin_question *page);
+
 int sessions_init(struct im *im);
 void sessions_free(struct im *im);
 

@@ -70,6 +70,7 @@ struct session {
 	struct im *im;
 	enum session_state state;
 	struct timer state_timer;
+	uint64_t started_at_ms;
 	struct side a, b;
 	struct side left;            /* whose place was taken, until his BYE is answered; only dialog counts */
 	struct sip_server *invite;   /* A's, until its ACK or refusal */
@@ -94,6 +95,8 @@ struct session {
 };
 
 /* ---- session.c: life and end ---- */
+
+const char *session_state_name(enum session_state state);
 
 /* The only place where a session changes state. */
 void session_enter(struct session *s, enum session_state next, const char *why);

@@ -135,6 +135,7 @@ struct msrp_leg {
 	TAILQ_HEAD(msrp_transactions, msrp_transaction) transactions; /* by arrival        */
 	unsigned transaction_count;
 	uint64_t max_octets;    /* of a message of the peer; 0: any                        */
+	uint64_t octets;        /* of content that came from its peer and went on          */
 	struct timer silence;   /* the other side does not answer                          */
 	struct msrp_held waiting; /* whole or begun chunks, until the other leg is bound   */
 	uint64_t *open_messages;  /* heap, MSRP_OPEN_MESSAGES hashes                       */

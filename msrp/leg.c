@@ -182,6 +182,11 @@ struct slice msrp_leg_fingerprint(const struct msrp_leg *leg)
 	return leg->is_secure && set ? slice_str(tls_set_fingerprint(set, leg->listener->tls)) : SLICE_EMPTY;
 }
 
+uint64_t msrp_leg_octets(const struct msrp_leg *leg)
+{
+	return leg->octets;
+}
+
 bool msrp_leg_is_bound(const struct msrp_leg *leg)
 {
 	return leg->is_bound;

@@ -68,6 +68,8 @@ bool msrp_leg_is_secure(const struct msrp_leg *leg);
 /* For a=fingerprint, of the certificate that our listener shows now; empty unless secure. */
 struct slice msrp_leg_fingerprint(const struct msrp_leg *leg);
 bool msrp_leg_is_bound(const struct msrp_leg *leg);
+/* Of content that its peer sent and that went on to the other leg. */
+uint64_t msrp_leg_octets(const struct msrp_leg *leg);
 
 /*
  * The peer's path from its SDP, copied.  Our chunks carry it whole in To-Path; a connection is bound

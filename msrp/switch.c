@@ -339,6 +339,7 @@ static void stream_octets(struct msrp_connection *c, struct slice octets)
 	if (octets.n && !msrp_output_write(leg->pair->connection, octets, c))
 		return; /* the far leg is lost: that is told at the end of the turn */
 	in->next += octets.n;
+	leg->octets += octets.n;
 	if (c->parser.avoid_found && in->is_out_open)
 		close_part(c, '+');
 	look_at_queue(c, leg);
@@ -423,6 +424,7 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 	assert(!b.overflow);
 	msrp_output_commit(out, b.n);
 	COUNT(&c->endpoint->worker->counters, msrp_chunks);
+	leg->octets += in->body_n;
 	if (in->is_send)
 		remember_message(leg, in->message, c->parser.flag);
 	if (in->transaction)

@@ -1,0 +1,494 @@
+#include "actors/admin.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "actors/admin_token.h"
+#include "actors/admin_worker.h"
+#include "core/log.h"
+#include "sip/owner.h"
+
+#define SESSIONS_DEFAULT 100
+
+struct admin {
+	struct admin_source source;
+	struct timespec started;
+	char token[ADMIN_TOKEN_MAX];
+};
+
+/* ---- opening ---- */
+
+static char *token_path(const struct config *config)
+{
+	char *name, *path;
+
+	if (config->http.token_file[0])
+		return config_path(config, config->http.token_file);
+	if (asprintf(&name, "%s.token", config->store.path) < 0)
+		return NULL;
+	path = config_path(config, name);
+	free(name);
+	return path;
+}
+
+int admin_open(struct admin **out, const struct admin_source *source)
+{
+	struct admin *admin = calloc(1, sizeof(*admin));
+	char *path = token_path(source->im->config);
+	int err = admin && path ? admin_token_load(path, admin->token) : ENOMEM;
+
+	if (err) {
+		LOG(ERROR, NULL, "admin", 0, "no-token file=%s error=\"%s\"", path ? path : "", err == EPERM ?
+			"others can read it: chmod 600" : err == EINVAL ? "no token in it" : strerror(err));
+		free(admin);
+	} else {
+		admin->source = *source;
+		clock_gettime(CLOCK_MONOTONIC, &admin->started);
+		*out = admin;
+	}
+	free(path);
+	return err;
+}
+
+void admin_stop(struct admin *admin)
+{
+	if (admin)
+		sip_trace_stop();
+}
+
+void admin_close(struct admin *admin)
+{
+	free(admin);
+}
+
+/* ---- who may ---- */
+
+/* A name that a page elsewhere can point at us (DNS rebinding) is no address of ours. */
+static bool host_is_ours(const char *host, const struct sockaddr_storage *local)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)local;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)local;
+	bool is_v6 = local->ss_family == AF_INET6;
+	const char *colon = host ? strrchr(host, ':') : NULL;
+	const char *bracket = host ? strrchr(host, ']') : NULL;
+	size_t n = host ? strlen(host) : 0;
+	char literal[INET6_ADDRSTRLEN];
+	uint64_t port;
+
+	if (colon && (!bracket || colon > bracket)) {
+		if (!slice_u64(slice_str(colon + 1), 65535, &port) || port != ntohs(is_v6 ? v6->sin6_port : v4->sin_port))
+			return false;
+		n = (size_t)(colon - host);
+	}
+	if (n > 1 && host[0] == '[' && host[n - 1] == ']') {
+		host++;
+		n -= 2;
+	}
+	if (n == 0 || n >= sizeof(literal))
+		return false;
+	memcpy(literal, host, n);
+	literal[n] = 0;
+	if (is_v6) {
+		struct in6_addr address;
+		return inet_pton(AF_INET6, literal, &address) == 1 && IN6_ARE_ADDR_EQUAL(&address, &v6->sin6_addr);
+	}
+	struct in_addr address;
+	return inet_pton(AF_INET, literal, &address) == 1 && address.s_addr == v4->sin_addr.s_addr;
+}
+
+/* In a time that does not tell how much of it was right. */
+static bool is_token(const struct admin *admin, const char *authorization)
+{
+	static const char scheme[] = "Bearer ";
+	size_t n = strlen(admin->token);
+	unsigned char differs = 0;
+
+	if (!authorization || strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
+		return false;
+	struct slice given = slice_trim(slice_str(authorization + sizeof(scheme) - 1));
+	if (given.n != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		differs |= (unsigned char)(given.p[i] ^ admin->token[i]);
+	return differs == 0;
+}
+
+unsigned admin_refuses(const struct admin *admin, const struct admin_credentials *c, const char **why)
+{
+	if (c->origin) {
+		*why = "not for web pages: there is an Origin";
+		return 403;
+	}
+	if (!host_is_ours(c->host, &c->local)) {
+		*why = "Host is no address of this listener";
+		return 403;
+	}
+	if (!is_token(admin, c->authorization)) {
+		*why = "expected Authorization: Bearer and the token of http.token_file";
+		return 401;
+	}
+	return 0;
+}
+
+/* ---- answers ---- */
+
+/* Takes `json` over; NULL: there was no memory for it. */
+static void answer_json(struct admin_answer *answer, unsigned code, json_t *json)
+{
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	size_t n = text ? strlen(text) : 0;
+	char *line = text ? realloc(text, n + 2) : NULL;
+
+	json_decref(json);
+	if (!line) {
+		free(text);
+		return;
+	}
+	line[n++] = '\n';
+	line[n] = 0;
+	answer->code = code;
+	answer->body = line;
+	answer->n = n;
+}
+
+void admin_error(struct admin_answer *answer, unsigned code, const char *reason)
+{
+	answer_json(answer, code, json_pack("{s:i,s:s}", "error", (int)code, "reason", reason));
+}
+
+static void answer_method(struct admin_answer *answer, const char *allow)
+{
+	char reason[64];
+
+	snprintf(reason, sizeof(reason), "only %s", allow);
+	admin_error(answer, 405, reason);
+	answer->allow = allow;
+}
+
+/* ---- status ---- */
+
+static void on_status(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	const struct admin_source *source = &admin->source;
+	const struct config *config = source->im->config;
+	struct counters sum;
+	struct timespec now;
+
+	(void)request;
+	counters_sum(&sum, source->counters, source->counters_count);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	answer_json(answer, 200, json_pack("{s:s,s:s,s:s,s:i,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+		"version", IMSERV_VERSION, "mode", config->core.mode == MODE_IMS ? "ims" : "standalone",
+		"domain", config->domain.home, "workers", (int)source->group->count, "io", source->io,
+		"ready", (int)source->is_ready(source->arg), "draining", (int)atomic_load(&source->im->is_draining),
+		"uptime_s", (json_int_t)(now.tv_sec - admin->started.tv_sec),
+		"sessions", (json_int_t)sum.gauges[GAUGE_sessions],
+		"msrp_legs", (json_int_t)sum.gauges[GAUGE_msrp_legs],
+		"connections", (json_int_t)sum.gauges[GAUGE_connections],
+		"sip_transactions", (json_int_t)sum.gauges[GAUGE_sip_transactions],
+		"registrations", (json_int_t)sum.pools[POOL_registrations],
+		"pager_messages", (json_int_t)sum.values[COUNTER_pager_messages]));
+}
+
+/* ---- sessions ---- */
+
+static json_t *text_or_null(const char *text)
+{
+	return text[0] ? json_string(text) : json_null();
+}
+
+static int append_session(json_t *items, const struct admin_session *s)
+{
+	char id[24];
+
+	snprintf(id, sizeof(id), "%llx", (unsigned long long)s->id);
+	return json_array_append_new(items, json_pack("{s:s,s:o,s:o,s:s,s:f,s:I}", "id", id,
+		"from", text_or_null(s->caller), "to", text_or_null(s->callee), "state", s->state,
+		"age_s", (double)s->age_ms / 1000.0, "octets", (json_int_t)s->octets));
+}
+
+/* The place where a page begins: `WORKER.SLOT`. */
+static bool read_place(const char *text, unsigned workers, unsigned *worker, uint32_t *slot)
+{
+	struct slice rest, first = slice_cut(slice_str(text), '.', &rest);
+	uint64_t w, s;
+
+	if (!slice_u64(first, workers - 1, &w) || !slice_u64(rest, POOL_SLOTS_MAX, &s))
+		return false;
+	*worker = (unsigned)w;
+	*slot = (uint32_t)s;
+	return true;
+}
+
+/* Sessions of one worker; false: `answer` says why not. */
+static bool append_page(struct admin *admin, json_t *items, unsigned worker, uint32_t *slot, unsigned limit,
+	struct admin_answer *answer)
+{
+	struct admin_question *q = admin_question_make(ADMIN_SESSIONS, limit);
+	bool is_answered = false;
+
+	if (q) {
+		q->from_slot = *slot;
+		is_answered = admin_question_ask(q, admin->source.group, worker);
+	}
+	for (unsigned i = 0; is_answered && i < q->count; i++)
+		if (append_session(items, &q->sessions[i]) != 0)
+			is_answered = false;
+	if (is_answered)
+		*slot = q->next_slot;
+	else
+		admin_error(answer, 503, q ? "a worker does not answer" : "no memory");
+	if (q)
+		admin_question_release(q);
+	return is_answered;
+}
+
+static void on_sessions(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	unsigned workers = admin->source.group->count, worker = 0;
+	uint64_t limit = SESSIONS_DEFAULT;
+	json_t *items;
+	uint32_t slot = 0;
+	char next[32];
+
+	if ((request->from && !read_place(request->from, workers, &worker, &slot)) ||
+	    (request->limit && (!slice_u64(slice_str(request->limit), ADMIN_SESSIONS_MAX, &limit) || limit == 0))) {
+		admin_error(answer, 400, "from is what next was, limit 1 to 200");
+		return;
+	}
+	items = json_array();
+	while (items && worker < workers && json_array_size(items) < limit) {
+		if (!append_page(admin, items, worker, &slot, (unsigned)(limit - json_array_size(items)), answer)) {
+			json_decref(items);
+			return;
+		}
+		if (slot == 0)
+			worker++;
+	}
+	snprintf(next, sizeof(next), "%u.%u", worker, slot);
+	answer_json(answer, 200, json_pack("{s:o,s:o}", "items", items, "next",
+		worker < workers ? json_string(next) : json_null()));
+}
+
+/* ---- users ---- */
+
+struct user_name {
+	char canonical[IM_CANONICAL_MAX];
+	size_t canonical_n;
+	char plain[IM_CANONICAL_MAX]; /* the user part as its owner types it: what the hash is over */
+	size_t plain_n;
+};
+
+static int hex_value(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+static size_t unescape(char *out, struct slice user)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < user.n; i++) {
+		int high = i + 2 < user.n ? hex_value(user.p[i + 1]) : -1, low = high < 0 ? -1 : hex_value(user.p[i + 2]);
+		if (user.p[i] == '%' && low >= 0) {
+			out[n++] = (char)(high << 4 | low);
+			i += 2;
+		} else {
+			out[n++] = user.p[i];
+		}
+	}
+	return n;
+}
+
+/* `alice`, `alice@example.com` or `sip:alice@example.com`. */
+static bool read_user(const struct admin *admin, const char *text, struct user_name *name)
+{
+	const struct sip_home *home = &admin->source.im->sip.home;
+	struct buffer canonical = buffer_over(name->canonical, sizeof(name->canonical));
+	char uri[IM_CANONICAL_MAX];
+	struct buffer out = buffer_over(uri, sizeof(uri));
+	bool has_scheme = strncasecmp(text, "sip:", 4) == 0 || strncasecmp(text, "sips:", 5) == 0 ||
+			  strncasecmp(text, "tel:", 4) == 0;
+	struct sip_uri parsed;
+
+	buffer_str(&out, has_scheme ? "" : "sip:");
+	buffer_str(&out, text);
+	if (!has_scheme && !strchr(text, '@')) {
+		buffer_char(&out, '@');
+		buffer_put(&out, home->home);
+	}
+	if (out.overflow || !sip_uri_parse(buffer_slice(&out), &parsed) || parsed.user.n == 0 ||
+	    !sip_uri_is_home(&parsed, home) || !sip_uri_canonical(&canonical, &parsed, home))
+		return false;
+	name->canonical_n = canonical.n;
+	const char *at = memrchr(canonical.p, '@', canonical.n);
+	name->plain_n = unescape(name->plain, slice_of(canonical.p, (size_t)(at - canonical.p)));
+	return true;
+}
+
+/* Groups and functions live under names that no user may take (design.md 9). */
+static bool is_reserved(const struct admin *admin, const struct user_name *name)
+{
+	struct slice user = sip_canonical_user(slice_of(name->canonical, name->canonical_n));
+
+	return sip_name_is_group(user, &admin->source.im->sip) || sip_name_is_function(user, &admin->source.im->sip);
+}
+
+/* False: `answer` says what is wrong. */
+static bool read_password(const struct admin *admin, struct slice body, const struct user_name *name,
+	struct user_facts *facts, struct admin_answer *answer)
+{
+	json_error_t error;
+	json_t *json = body.n ? json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, &error) : json_object();
+	json_t *password = json_object_get(json, "password");
+	bool is_good = json_is_object(json) && json_object_size(json) == (password ? 1 : 0) &&
+		       (!password || (json_is_string(password) && json_string_length(password) > 0));
+
+	if (!is_good) {
+		admin_error(answer, 400, "expected {\"password\":\"...\"} or {}");
+	} else if (password) {
+		facts->has_password = true;
+		is_good = digest_secret_make(&facts->secret, slice_of(name->plain, name->plain_n), admin->source.im->sip.home.home,
+			slice_of(json_string_value(password), json_string_length(password))) == 0;
+		if (!is_good)
+			admin_error(answer, 503, "the password could not be hashed");
+	}
+	json_decref(json);
+	return is_good;
+}
+
+static void answer_user(const struct admin_question *q, const struct user_name *name, struct admin_answer *answer)
+{
+	switch (q->err) {
+	case 0:
+		answer_json(answer, q->kind == ADMIN_USER_PUT && !q->existed ? 201 : 200, json_pack("{s:s%,s:b,s:b}",
+			"user", name->canonical, name->canonical_n, "exists", q->kind == ADMIN_USER_PUT,
+			"password", (int)q->facts.has_password));
+		break;
+	case ENOENT:
+		admin_error(answer, q->if_present && q->kind == ADMIN_USER_PUT ? 412 : 404, "no such user");
+		break;
+	case EEXIST:
+		admin_error(answer, 412, "there is such a user already");
+		break;
+	default:
+		admin_error(answer, 503, "the store could not write it");
+		break;
+	}
+}
+
+static void change_user(struct admin *admin, const struct admin_request *request, const struct user_name *name,
+	struct admin_answer *answer)
+{
+	bool is_put = strcmp(request->method, "PUT") == 0;
+	struct admin_question *q = admin_question_make(is_put ? ADMIN_USER_PUT : ADMIN_USER_DELETE, 0);
+	struct worker_group *group = admin->source.group;
+
+	if (!q)
+		return; /* no body: the connection is closed */
+	memcpy(q->canonical, name->canonical, name->canonical_n);
+	q->canonical_n = name->canonical_n;
+	q->if_absent = request->if_absent;
+	q->if_present = request->if_present;
+	if (!is_put || read_password(admin, request->body, name, &q->facts, answer)) {
+		struct slice canonical = slice_of(name->canonical, name->canonical_n);
+		if (admin_question_ask(q, group, sip_owner_of_name(canonical, group->count)))
+			answer_user(q, name, answer);
+		else
+			admin_error(answer, 503, "a worker does not answer");
+	}
+	admin_question_release(q);
+}
+
+static void on_user(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct user_name name;
+
+	if (strcmp(request->method, "PUT") != 0 && strcmp(request->method, "DELETE") != 0)
+		answer_method(answer, "PUT, DELETE");
+	else if (!read_user(admin, request->path, &name))
+		admin_error(answer, 400, "no name of the home domain");
+	else if (strcmp(request->method, "PUT") == 0 && is_reserved(admin, &name))
+		admin_error(answer, 409, "the name of a group or of a function of this server");
+	else
+		change_user(admin, request, &name, answer);
+}
+
+/* ---- drain, reload, trace ---- */
+
+static void on_drain(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	(void)admin;
+	(void)request;
+	answer->drains = true;
+	answer_json(answer, 202, json_pack("{s:b}", "draining", 1));
+}
+
+void admin_drain(struct admin *admin)
+{
+	admin->source.drain(admin->source.arg);
+}
+
+static void on_reload(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	char text[512] = "";
+	int err = admin->source.reload(admin->source.arg, text, sizeof(text));
+
+	(void)request;
+	if (err)
+		admin_error(answer, err == EAGAIN ? 503 : 409, text);
+	else
+		answer_json(answer, 200, json_pack("{s:b,s:s}", "reloaded", 1, "result", text));
+}
+
+static void on_trace(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	struct user_name name;
+
+	if (!read_user(admin, request->path, &name)) {
+		admin_error(answer, 400, "no name of the home domain");
+		return;
+	}
+	int err = sip_trace_open(&answer->trace, slice_of(name.canonical, name.canonical_n), &admin->source.im->sip.home);
+	if (err)
+		admin_error(answer, 503, err == EBUSY ? "too many readers" : strerror(err));
+	else
+		answer->code = 200;
+}
+
+/* ---- the door ---- */
+
+static const struct {
+	const char *path; /* one that ends in a slash has a name behind it */
+	const char *method; /* NULL: its own business */
+	void (*handle)(struct admin *, const struct admin_request *, struct admin_answer *);
+} resources[] = {
+	{ "status", "GET", on_status },
+	{ "sessions", "GET", on_sessions },
+	{ "users/", NULL, on_user },
+	{ "drain", "POST", on_drain },
+	{ "reload", "POST", on_reload },
+	{ "trace/", "GET", on_trace },
+};
+
+void admin_answer(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	for (size_t i = 0; i < sizeof(resources) / sizeof(resources[0]); i++) {
+		size_t n = strlen(resources[i].path);
+		bool has_name = resources[i].path[n - 1] == '/';
+		if (strncmp(request->path, resources[i].path, n) != 0 || has_name != (request->path[n] != 0))
+			continue;
+		struct admin_request inner = *request;
+		inner.path += n;
+		if (resources[i].method && strcmp(request->method, resources[i].method) != 0)
+			answer_method(answer, resources[i].method);
+		else
+			resources[i].handle(admin, &inner, answer);
+		return;
+	}
+	admin_error(answer, 404, "not served by this server");
+}

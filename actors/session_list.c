@@ -1,0 +1,59 @@
+/* The sessions of a worker for the admin API: who talks to whom, as far as that may be told. */
+#include "actors/admin_worker.h"
+#include "actors/session_internal.h"
+#include "sip/header.h"
+
+static void put_canonical(char out[IM_CANONICAL_MAX], const struct im *im, struct slice value)
+{
+	struct buffer text = buffer_over(out, IM_CANONICAL_MAX - 1);
+	struct sip_address address;
+	struct sip_uri uri;
+
+	if (sip_address_decode(value, &address) && sip_uri_parse(address.uri, &uri))
+		(void)sip_uri_canonical(&text, &uri, &im->server->sip.home); /* false: nothing was written */
+	out[text.n] = 0;
+}
+
+static void put_caller(char out[IM_CANONICAL_MAX], const struct session *s)
+{
+	if (s->caller) {
+		memcpy(out, s->caller->canonical, s->caller->canonical_n);
+		out[s->caller->canonical_n] = 0;
+	} else if (s->a.dialog) {
+		put_canonical(out, s->im, s->a.dialog->remote);
+	}
+}
+
+static void put_callee(char out[IM_CANONICAL_MAX], const struct session *s)
+{
+	if (s->a.dialog)
+		put_canonical(out, s->im, s->a.dialog->local);
+	else if (s->callee)
+		memcpy(out, s->callee, s->callee_n < IM_CANONICAL_MAX ? s->callee_n : IM_CANONICAL_MAX - 1);
+}
+
+static void describe(const struct session *s, struct admin_session *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->id = s->actor.id;
+	out->state = session_state_name(s->state);
+	out->age_ms = worker_now_ms(s->im->worker) - s->started_at_ms;
+	out->octets = (s->a.leg ? msrp_leg_octets(s->a.leg) : 0) + (s->b.leg ? msrp_leg_octets(s->b.leg) : 0);
+	/* who hides does so from the operator's tools too */
+	if (!s->a.hides && !(s->caller && s->caller->is_anonymous))
+		put_caller(out->caller, s);
+	if (!s->b.hides)
+		put_callee(out->callee, s);
+}
+
+void sessions_list(struct im *im, struct admin_question *page)
+{
+	uint32_t slot = page->from_slot;
+
+	for (; slot < im->sessions.made && page->count < page->limit; slot++) {
+		const struct session *s = pool_at(&im->sessions, slot);
+		if (s)
+			describe(s, &page->sessions[page->count++]);
+	}
+	page->next_slot = slot < im->sessions.made ? slot : 0;
+}
