@@ -234,6 +234,7 @@ class Agent:
         self.acks = []
         self.flow = None
         self.auto_refresh = True
+        self.login = None             # digest.Login: requests outside dialogs carry credentials
         self.layer.on_request = self._request
         self.layer.on_ack = self._ack
         self.log = []                 # every message received, for header checks
@@ -307,6 +308,8 @@ class Agent:
         if body:
             request.put("Content-Type", content_type or "text/plain")
             request.body = body
+        if self.login:
+            self.login.authorize(request)
         return request
 
     def start(self, request):

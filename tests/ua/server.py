@@ -1,5 +1,6 @@
 """The server under test as a process: start, ready line, memory, descriptors, HTTP, end."""
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -43,22 +44,27 @@ class Ready:
         self.io = match.group(4)
 
 
-async def http_get(address, path, method="GET", seconds=5):
+async def http_get(address, path, method="GET", seconds=5, headers=(), body=b""):
     """(status, headers, body) of one request."""
     async def talk():
         reader, writer = await asyncio.open_connection(*address)
         try:
-            writer.write(("%s %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n" % (
-                (method, path) + address)).encode())
+            lines = ["%s %s HTTP/1.1" % (method, path), "Connection: close"]
+            if not any(name == "Host" for name, _ in headers):
+                lines.append("Host: %s:%d" % address)
+            if body:
+                lines.append("Content-Length: %d" % len(body))
+            lines += ["%s: %s" % header for header in headers]
+            writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
             data = await reader.read()
         finally:
             writer.close()
-        head, _, body = data.partition(b"\r\n\r\n")
+        head, _, content = data.partition(b"\r\n\r\n")
         lines = head.decode().split("\r\n")
-        headers = {n.strip().lower(): v.strip() for n, _, v in (x.partition(":") for x in lines[1:])}
-        if headers.get("transfer-encoding") == "chunked":
-            body = dechunk(body)
-        return int(lines[0].split()[1]), headers, body
+        fields = {n.strip().lower(): v.strip() for n, _, v in (x.partition(":") for x in lines[1:])}
+        if fields.get("transfer-encoding") == "chunked":
+            content = dechunk(content)
+        return int(lines[0].split()[1]), fields, content
     return await asyncio.wait_for(talk(), seconds)
 
 
@@ -224,6 +230,24 @@ class Server:
         except OSError:  # closed meanwhile
             return False
 
+    @property
+    def token_file(self):
+        return os.path.join(self.directory, "imserv.db.token")
+
+    async def api(self, method, path, body=None, headers=()):
+        """(status, JSON) of the admin API, with the server's token."""
+        with open(self.token_file) as file:
+            headers = [("Authorization", "Bearer " + file.read().strip())] + list(headers)
+        status, _, data = await http_get(self.ready.http, "/api/v1/" + path, method, headers=headers,
+                                         body=b"" if body is None else json.dumps(body).encode())
+        return status, json.loads(data)
+
+    async def ctl(self, *words, stdin="", token_file=None):
+        """(exit code, stdout, stderr) of imservctl, which stands beside the server."""
+        program = os.path.join(os.path.dirname(self.path), "imservctl")
+        return await run_command(program, "--api", "http://%s:%d" % self.ready.http, "--token-file",
+                                 token_file or self.token_file, *words, stdin=stdin)
+
     async def get(self, path, method="GET"):
         return await http_get(self.ready.http, path, method)
 
@@ -282,13 +306,13 @@ class Server:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-async def run_command(path, *arguments, seconds=15, cwd=None):
+async def run_command(path, *arguments, seconds=15, cwd=None, stdin=""):
     """(exit code, stdout, stderr) of a short command."""
     process = await asyncio.create_subprocess_exec(
-        path, *arguments, cwd=cwd, stdin=asyncio.subprocess.DEVNULL,
+        path, *arguments, cwd=cwd, stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
-        out, err = await asyncio.wait_for(process.communicate(), seconds)
+        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), seconds)
     except asyncio.TimeoutError:
         process.kill()
         await process.wait()

@@ -312,6 +312,8 @@ def check_response(m, request, witness):
         witness.expect(m.all("Accept"), "%s: no Accept (RFC 3261 8.2.3)" % what)
     if m.status == 401:
         witness.expect(m.all("WWW-Authenticate"), "%s: no WWW-Authenticate" % what)
+    if m.status == 407:
+        witness.expect(m.all("Proxy-Authenticate"), "%s: no Proxy-Authenticate" % what)
     if witness.server and m.status > 100:
         witness.expect(m.get("Server", "").startswith("IM-serv/OMA1.0"),
                        "%s: Server %r" % (what, m.get("Server")))
