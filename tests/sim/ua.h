@@ -65,6 +65,10 @@ struct call {
 	char call_id[64], local[160], remote[160], remote_tag[64], target[256];
 	unsigned cseq;
 	struct request *invite, *cancel, *bye; /* of ours, each or NULL */
+	struct request *change;  /* the last INVITE or UPDATE of ours inside the dialog */
+	unsigned change_cseq, changes, was_changed; /* ours so far, and the server's that were taken */
+	struct served *served_change; /* the last INVITE of the server in the dialog */
+	unsigned served_change_cseq;
 	struct served *served_invite;          /* callee                */
 	uint64_t answer_at_us;   /* 0: not */
 	struct leg *leg;
@@ -108,6 +112,7 @@ struct message *ua_pager(struct ua *from, struct ua *to, size_t n);
 struct call *ua_invite(struct ua *from, struct ua *to);
 void ua_cancel(struct call *call);        /* as soon as a provisional answer permits; BYE if it is too late */
 void ua_bye(struct call *call);
+struct request *ua_change(struct call *call, bool by_invite); /* NULL: one is under way, or it is over */
 struct message *ua_send(struct call *call, size_t n); /* goes when the session is bound */
 void ua_stop_reading(struct call *call);
 void ua_resume_reading(struct call *call);

@@ -30,19 +30,23 @@ static void over(struct call *call)
 	/* a refusal is repeated until its ACK; a 200 need not be when the session is over */
 	if (call->served_invite && call->served_invite->status < 300)
 		call->served_invite->repeat_at_us = call->served_invite->give_up_at_us = 0;
+	if (call->served_change && call->served_change->status < 300)
+		call->served_change->repeat_at_us = call->served_change->give_up_at_us = 0;
 	if (call->leg)
 		ua_leg_close(call->leg);
 }
 
 /* ---- descriptions ---- */
 
-static void put_sdp(struct call *call, struct buffer *out, const char *setup)
+void ua_put_sdp(struct call *call, struct buffer *out, const char *setup)
 {
 	uint16_t port = private_of(call->ua)->msrp_port;
 
-	buffer_printf(out, "v=0\r\no=%s 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-		"m=message %u TCP/MSRP *\r\na=accept-types:*\r\na=path:%s\r\na=setup:%s\r\n", call->ua->name, port,
-		call->leg->path, setup);
+	buffer_printf(out, "v=0\r\no=%s 1 %u IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+		"m=message %u TCP/MSRP *\r\na=accept-types:*\r\na=path:%s\r\na=setup:%s\r\n", call->ua->name,
+		1 + call->changes, port, call->leg->path, setup);
+	if (call->changes)
+		buffer_printf(out, "a=x-change:%u\r\n", call->changes);
 }
 
 static struct slice attribute(struct ua *ua, struct slice sdp, const char *name)
@@ -59,7 +63,7 @@ static struct slice attribute(struct ua *ua, struct slice sdp, const char *name)
 
 /* ---- requests in a dialog ---- */
 
-static void put_dialog(const struct call *call, struct buffer *out, unsigned cseq, const char *method)
+void ua_put_dialog(const struct call *call, struct buffer *out, unsigned cseq, const char *method)
 {
 	buffer_printf(out, "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %u %s\r\n", call->local, call->remote,
 		call->call_id, cseq, method);
@@ -76,7 +80,7 @@ void ua_bye(struct call *call)
 		call->wants_bye = true;
 		return;
 	}
-	put_dialog(call, &out, ++call->cseq, "BYE");
+	ua_put_dialog(call, &out, ++call->cseq, "BYE");
 	call->bye = ua_request(call->ua, call, "BYE", NULL, slice_str(call->target), buffer_slice(&out), SLICE_EMPTY);
 	over(call);
 }
@@ -98,8 +102,8 @@ struct call *ua_invite(struct ua *from, struct ua *to)
 	snprintf(call->local, sizeof(call->local), "<sip:%s@example.com>;tag=%s", from->name, call->call_id);
 	snprintf(call->remote, sizeof(call->remote), "<%s>", uri);
 	call->leg = ua_leg_new(call);
-	put_sdp(call, &sdp, setups[setup]);
-	put_dialog(call, &out, ++call->cseq, "INVITE");
+	ua_put_sdp(call, &sdp, setups[setup]);
+	ua_put_dialog(call, &out, ++call->cseq, "INVITE");
 	buffer_printf(&out, "Subject: c%u\r\nAccept-Contact: *;+g.oma.sip-im\r\nContent-Type: application/sdp\r\n"
 		"Supported: timer\r\n", call->number);
 	call->invite = ua_request(from, call, "INVITE", NULL, slice_str(uri), buffer_slice(&out), buffer_slice(&sdp));
@@ -114,7 +118,7 @@ static void send_cancel(struct call *call)
 	if (call->cancel)
 		return;
 	snprintf(uri, sizeof(uri), "%.*s", (int)strcspn(call->remote + 1, ">"), call->remote + 1);
-	put_dialog(call, &out, 1, "CANCEL");
+	ua_put_dialog(call, &out, 1, "CANCEL");
 	call->cancel = ua_request(call->ua, call, "CANCEL", call->invite->branch, slice_str(uri), buffer_slice(&out),
 		SLICE_EMPTY);
 }
@@ -165,6 +169,8 @@ void ua_call_response(struct request *request, const struct sip_text *m)
 {
 	struct call *call = request->call;
 
+	if (request == call->change)
+		ua_change_response(request, m);
 	if (request != call->invite)
 		return;
 	if (m->status < 200) {
@@ -182,6 +188,8 @@ void ua_call_failed(struct request *request)
 {
 	if (request == request->call->invite)
 		over(request->call);
+	else if (request == request->call->change) /* RFC 3261 12.2.1.2 */
+		ua_bye(request->call);
 }
 
 /* ---- the callee ---- */
@@ -238,7 +246,7 @@ static void answer(struct call *call)
 		over(call);
 		return;
 	}
-	put_sdp(call, &out, call->leg->is_active ? "active" : "passive");
+	ua_put_sdp(call, &out, call->leg->is_active ? "active" : "passive");
 	call->is_answered = true;
 	ua_respond(call->served_invite, 200, SLICE("Content-Type: application/sdp\r\n"), buffer_slice(&out));
 	ua_leg_begin(call->leg, slice_str(call->leg->remote), call->leg->is_active);
@@ -282,6 +290,8 @@ void ua_call_request(struct served *served, const struct sip_text *m)
 		on_invite(served, m);
 	else if (strcmp(served->method, "BYE") == 0)
 		on_bye(served, call);
+	else if (call && (strcmp(served->method, "INVITE") == 0 || strcmp(served->method, "UPDATE") == 0))
+		ua_change_request(served, call, m);
 	else
 		ua_respond(served, call ? 200 : 481, SLICE_EMPTY, SLICE_EMPTY);
 }
@@ -290,7 +300,7 @@ void ua_call_ack(struct ua *ua, const struct sip_text *m)
 {
 	struct call *call = call_find(ua, m->call_id);
 
-	if (!call || !call->served_invite)
+	if (!call || ua_change_ack(call, m) || !call->served_invite)
 		return;
 	call->is_acked = true;
 	call->served_invite->repeat_at_us = call->served_invite->give_up_at_us = 0;

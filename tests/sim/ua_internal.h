@@ -155,6 +155,15 @@ void ua_call_failed(struct request *request);
 uint64_t ua_call_due_us(const struct call *call);
 void ua_call_run(struct call *call);
 
+void ua_put_sdp(struct call *call, struct buffer *out, const char *setup);
+void ua_put_dialog(const struct call *call, struct buffer *out, unsigned cseq, const char *method);
+
+/* ---- ua_change.c ---- */
+void ua_change_response(struct request *request, const struct sip_text *m);
+void ua_change_request(struct served *served, struct call *call, const struct sip_text *m);
+/* False: it acknowledges something else. */
+bool ua_change_ack(struct call *call, const struct sip_text *m);
+
 /* ---- ua_msrp.c ---- */
 struct leg *ua_leg_new(struct call *call);
 void ua_leg_begin(struct leg *leg, struct slice path, bool is_active);

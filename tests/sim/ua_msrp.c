@@ -288,7 +288,8 @@ static void on_send(struct link *link, const struct chunk *chunk)
 	}
 	if (leg->remote[0] && !slice_eq(from, slice_str(leg->remote)))
 		world_fail(link->host->world, "From-Path %.*s, should be %s", SLICE_ARG(from), leg->remote);
-	if (leg->link && leg->link != link)
+	/* without memory the server may lose one whose end has not come here yet */
+	if (leg->link && leg->link != link && !link->host->world->is_memory_short)
 		world_fail(link->host->world, "a session goes on by another connection");
 	leg->link = link;
 	if (ua_header(chunk->headers, "Content-Type", &value))
