@@ -282,6 +282,56 @@ static void test_a_peer_without_tag(void **state)
 	world_end(&world);
 }
 
+/* A 2xx that lacks what a dialog needs: its ACK and BYE go where the request went (RFC 3261 13.2.2.4). */
+static void test_an_answer_that_is_not_whole(void **state)
+{
+	static const struct { const char *answer, *target, *to; } cases[] = {
+		{ "SIP/2.0 200 OK\r\nTo: <sip:bob@example.net>;tag=t\r\nRecord-Route: <sip:p;lr>\r\n\r\n",
+		  "sip:bob@there", "To: <sip:bob@example.net>;tag=t\r\n" },
+		{ "SIP/2.0 200 OK\r\nTo: <sip:bob@example.net>\r\nContact: <sip:b@c>\r\n\r\n",
+		  "sip:b@c", "To: <sip:bob@example.net>\r\n" },
+	};
+
+	start();
+	for (unsigned i = 0; i < 2; i++) {
+		struct sip_dialog_start begin = start_of();
+		struct sip_message ok = parse(cases[i].answer);
+		assert_int_equal(sip_dialog_open_client(&dialog, &world.workers[0], &begin), 0);
+		assert_int_equal(sip_dialog_confirm(dialog, &ok), EINVAL);
+		assert_int_equal(sip_dialog_confirm_anyhow(dialog, &ok, SLICE("sip:bob@there")), 0);
+		assert_true(slice_eq(dialog->target, slice_str(cases[i].target)));
+		expect_text(written("BYE", 0), cases[i].to);
+		if (i == 0)
+			expect_text(written("BYE", 0), "Route: <sip:p;lr>\r\n");
+		sip_dialog_close(dialog);
+	}
+	world_end(&world);
+}
+
+/* What every request of ours in the dialog repeats is bounded (RFC 3261 21.5.7: 513). */
+static void test_names_that_are_too_long(void **state)
+{
+	static const struct { size_t from, to, id; int want; } cases[] = {
+		{ 900, 900, 1024, 0 }, { 1100, 1, 1, EMSGSIZE }, { 1, 1100, 1, EMSGSIZE },
+		{ 1, 1, 1025, EMSGSIZE },
+	};
+	static char text[8192], x[2048];
+
+	memset(x, 'x', sizeof(x));
+	start();
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(text, sizeof(text), "INVITE sip:us@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: \"%.*s\" "
+			"<sip:bob@b>;tag=t\r\nTo: \"%.*s\" <sip:us@example.com>\r\nCall-ID: %.*s\r\nCSeq: 10 INVITE\r\n"
+			"Contact: <sip:bob@b>\r\n\r\n", (int)cases[i].from, x, (int)cases[i].to, x, (int)cases[i].id, x);
+		struct sip_dialog_start begin = start_of();
+		struct sip_message m = parse(text);
+		assert_int_equal(sip_dialog_open_server(&dialog, &world.workers[0], &m, &begin), cases[i].want);
+		if (cases[i].want == 0)
+			sip_dialog_close(dialog);
+	}
+	world_end(&world);
+}
+
 /* What is not confirmed yet belongs to nobody. */
 static void test_early_requests_find_nothing(void **state)
 {
@@ -377,6 +427,8 @@ int main(void)
 		cmocka_unit_test(test_what_makes_no_dialog),
 		cmocka_unit_test(test_requests_find_their_dialog),
 		cmocka_unit_test(test_a_peer_without_tag),
+		cmocka_unit_test(test_an_answer_that_is_not_whole),
+		cmocka_unit_test(test_names_that_are_too_long),
 		cmocka_unit_test(test_early_requests_find_nothing),
 		cmocka_unit_test(test_target_refresh),
 		cmocka_unit_test(test_folds_become_blanks),

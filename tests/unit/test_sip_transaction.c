@@ -655,6 +655,14 @@ static void test_client_invite_accepted(void **state)
 	answer(&world, peer, 0, invite, 200, "t2"); /* another fork */
 	settle(&world);
 	assert_int_equal(watched.responses, 2);
+	acknowledge(&watched, SLICE("t2"), &target); /* each keeps its own ACK */
+	char *other = strdup(expect(&world, peer, "ACK "));
+	answer(&world, peer, 0, invite, 200, "t1");
+	assert_string_equal(expect(&world, peer, "ACK "), ack);
+	answer(&world, peer, 0, invite, 200, "t2");
+	assert_string_equal(expect(&world, peer, "ACK "), other);
+	assert_int_equal(watched.responses, 2);
+	free(other);
 	answer(&world, peer, 0, invite, 486, "t3");
 	answer(&world, peer, 0, invite, 180, "t3");
 	expect_nothing(&world, peer);
@@ -664,6 +672,33 @@ static void test_client_invite_accepted(void **state)
 	advance(&world, 1); /* M */
 	assert_int_equal(watched.gone, 1);
 	free(ack);
+	world_end(&world);
+}
+
+/* ACKs are kept for 16 forks; beyond that every repetition is told, and may be acknowledged again. */
+static void test_client_invite_accepted_by_many(void **state)
+{
+	struct watched watched;
+
+	start(1, 0);
+	struct peer *peer = peer_udp(&world);
+	struct sip_target target = target_of(peer);
+	send_ours(&world, 0, &watched, "INVITE", &target);
+	const char *invite = expect(&world, peer, "INVITE ");
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned i = 0; i < 17; i++) {
+			char tag[8];
+			snprintf(tag, sizeof(tag), "t%u", i);
+			unsigned told = watched.responses;
+			answer(&world, peer, 0, invite, 200, tag);
+			settle(&world);
+			assert_int_equal(watched.responses, told + (round == 0 || i == 16));
+			if (watched.responses > told)
+				acknowledge(&watched, slice_str(tag), &target);
+			expect(&world, peer, "ACK ");
+		}
+	advance(&world, 64 * T1_MS);
+	assert_int_equal(watched.gone, 1);
 	world_end(&world);
 }
 
@@ -978,6 +1013,7 @@ int main(void)
 		cmocka_unit_test(test_client_invite_timers_a_b),
 		cmocka_unit_test(test_client_invite_refused_is_acked),
 		cmocka_unit_test(test_client_invite_accepted),
+		cmocka_unit_test(test_client_invite_accepted_by_many),
 		cmocka_unit_test(test_client_invite_rings_for_ever),
 		cmocka_unit_test(test_client_cancel),
 		cmocka_unit_test(test_client_cancel_crosses_2xx),
