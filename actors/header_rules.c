@@ -9,6 +9,7 @@ enum {
 	CORE = 8,
 	OURS = 16,
 	NOT = 32,
+	BODY = 64,
 };
 enum of_whom { SENDER, NEUTRAL };
 
@@ -47,6 +48,7 @@ bool header_rules_pass(const struct sip_header *header, const struct header_pass
 	struct rule rule = rule_of(header);
 
 	return (rule.where & passage->place) && (passage->is_ims || !(rule.where & CORE)) &&
+	       !(passage->without_body && (rule.where & BODY)) &&
 	       !(passage->sender_hides && rule.of_whom == SENDER);
 }
 
@@ -57,12 +59,14 @@ static enum header_place place_of(const struct sip_message *m)
 	return m->status < 300 ? HEADER_IN_ANSWER : HEADER_IN_FAILURE;
 }
 
-void header_rules_copy(struct buffer *out, const struct sip_message *m, bool is_ims, bool sender_hides)
+void header_rules_copy(struct buffer *out, const struct sip_message *m, const struct header_passage *passage)
 {
-	struct header_passage passage = { place_of(m), is_ims, sender_hides };
+	struct header_passage here = *passage;
+
+	here.place = place_of(m);
 
 	for (unsigned i = 0; i < m->header_count; i++)
 		/* a name that is none ("To\x01") harms nobody here, but might behind us */
-		if (header_rules_pass(&m->headers[i], &passage) && sip_is_token(m->headers[i].name))
+		if (header_rules_pass(&m->headers[i], &here) && sip_is_token(m->headers[i].name))
 			sip_copy_header(out, &m->headers[i]);
 }

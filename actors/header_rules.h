@@ -13,11 +13,12 @@ struct header_passage {
 	enum header_place place;
 	bool is_ims;       /* core.mode */
 	bool sender_hides; /* identity_hides_*() */
+	bool without_body; /* the body is ours: what describes the received one does not go with it */
 };
 
 bool header_rules_pass(const struct sip_header *header, const struct header_passage *passage);
 
-/* All fields of `m` that pass, in their order. */
-void header_rules_copy(struct buffer *out, const struct sip_message *m, bool is_ims, bool sender_hides);
+/* All fields of `m` that pass, in their order; passage->place is that of `m`. */
+void header_rules_copy(struct buffer *out, const struct sip_message *m, const struct header_passage *passage);
 
 #endif

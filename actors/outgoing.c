@@ -118,17 +118,15 @@ void outgoing_contact_like(struct buffer *out, const struct im *im, const struct
 
 void outgoing_copied(struct buffer *out, const struct im *im, const struct sip_message *m, bool sender_hides)
 {
-	header_rules_copy(out, m, im->config->core.mode == MODE_IMS, sender_hides);
+	header_rules_copy(out, m, &(struct header_passage){ .is_ims = im->config->core.mode == MODE_IMS,
+		.sender_hides = sender_hides });
 }
 
-void outgoing_passed_on(struct buffer *out, const struct sip_message *m, bool sender_hides)
+void outgoing_copied_without_body(struct buffer *out, const struct im *im, const struct sip_message *m,
+	bool sender_hides)
 {
-	header_rules_copy(out, m, false, sender_hides);
-}
-
-void outgoing_explanation(struct buffer *out, const struct sip_message *response)
-{
-	header_rules_copy(out, response, false, false);
+	header_rules_copy(out, m, &(struct header_passage){ .is_ims = im->config->core.mode == MODE_IMS,
+		.sender_hides = sender_hides, .without_body = true });
 }
 
 void outgoing_accept_contact(struct buffer *out, const struct sip_message *m)

@@ -36,10 +36,9 @@ void outgoing_accept_contact(struct buffer *out, const struct sip_message *m);
 /* The fields of a request or response that pass through the B2BUA: header_rules.def.  `sender_hides`:
  * identity_hides_sender() or identity_hides_answerer(). */
 void outgoing_copied(struct buffer *out, const struct im *im, const struct sip_message *m, bool sender_hides);
-
-/* Descriptive headers that a B2BUA passes on as they are: Subject, Priority, Date, ... and those it does
- * not know.  For a sender who hides (identity_hides_*): only those that cannot name him (RFC 3323 4.1). */
-void outgoing_passed_on(struct buffer *out, const struct sip_message *m, bool sender_hides);
+/* The same where our own description takes the place of the body. */
+void outgoing_copied_without_body(struct buffer *out, const struct im *im, const struct sip_message *m,
+	bool sender_hides);
 
 /* `To: <value without tag>`. */
 void outgoing_to(struct buffer *out, const struct sip_message *m);
@@ -48,9 +47,6 @@ void outgoing_to_value(struct buffer *out, const struct sip_message *m);
 
 /* `Call-ID`: minted so that it hashes to this worker (design.md 2). */
 void outgoing_call_id(struct buffer *out, struct worker *worker);
-
-/* Of a final response that is passed on: why, and what would do better (Warning, Retry-After, Accept, ...). */
-void outgoing_explanation(struct buffer *out, const struct sip_message *response);
 
 /* D1-19: what of a final response is passed on. */
 unsigned outgoing_final_status(unsigned status);

@@ -20,7 +20,7 @@ static void write_answer_headers(struct session *s, struct buffer *out, const st
 		hides);
 	buffer_lit(out, "Allow: " IM_ALLOW_SESSION "\r\n");
 	identity_write_of_response(out, s->im, response, slice_of(s->callee, s->callee_n));
-	outgoing_copied(out, s->im, response, hides);
+	outgoing_copied_without_body(out, s->im, response, hides);
 }
 
 void session_on_ringing(struct session *s, const struct sip_message *response)

@@ -112,7 +112,7 @@ static void answer(struct side *side, struct sip_server *server, const struct si
 	size_t needed_n = headers.n;
 	if (passed_on) {
 		identity_write_of_response(&headers, s->im, passed_on, SLICE_EMPTY);
-		outgoing_copied(&headers, s->im, passed_on, session_other(side)->hides);
+		outgoing_copied_without_body(&headers, s->im, passed_on, session_other(side)->hides);
 	}
 	if (headers.overflow) /* only what is passed on can be so long */
 		headers.n = needed_n;
@@ -221,7 +221,7 @@ void session_change_refused(struct side *to, unsigned status, const struct sip_m
 	if (passed_on == 408 && sip_server_method(server) != SIP_INVITE)
 		passed_on = 480; /* RFC 4320 4.1 */
 	if (response)
-		outgoing_explanation(&headers, response);
+		outgoing_copied(&headers, s->im, response, to->hides);
 	REFUSED(&s->im->worker->counters, status == 491 ? REASON_REQUEST_PENDING : REASON_REJECTED);
 	LOG(INFO, s->im->worker, "session", s->actor.id, "change refused status=%u", status);
 	sip_server_respond(server, &(struct sip_reply){ .status = passed_on,

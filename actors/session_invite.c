@@ -123,7 +123,7 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	sip_copy_headers(out, m, SIP_HDR_REPLACES); /* of a dialog that nobody here knows: see session_replaces() */
 	buffer_printf(out, "Session-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
 		(unsigned long long)expires_s, refresher_of(s, m), (unsigned long long)least_s);
-	outgoing_copied(out, s->im, m, hides);
+	outgoing_copied_without_body(out, s->im, m, hides);
 }
 
 int session_send_invite(struct session *s, struct session_branch *branch, const struct sip_client_events *events)

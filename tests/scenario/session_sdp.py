@@ -173,6 +173,15 @@ async def bodies(world):
     response = await odd(plain, "application/sdp", 415, headers=[("Content-Encoding", "gzip")])
     same(response.list("Accept-Encoding"), ["identity"], "Accept-Encoding of the 415")
     await odd(plain, "application/sdp", 415, headers=[("Content-Disposition", "early-session")])
+    # what may be ignored is: then the INVITE offers nothing, and the server does
+    outgoing = alice.invite(bob, offer=b"hello", content_type="text/plain",
+                            headers=[("Content-Disposition", "render;handling=optional"), ("Content-Language", "de")])
+    server = await bob.expect("INVITE")
+    same(server.request.get("Content-Type"), "application/sdp", "Content-Type at B")
+    for name in ("Content-Disposition", "Content-Language"):
+        same(server.request.all(name), [], name + " of a body that did not go on")
+    server.respond(486)
+    same((await outgoing.transaction.final()).status, 486, "INVITE with a body that may be ignored")
     await bob.quiet(0.05)
 
 

@@ -75,7 +75,7 @@ static void test_fields(void **state)
 		struct slice name = slice_of(fields[i].line, (size_t)(colon - fields[i].line));
 		struct sip_header header = { name, slice_str(colon + 2), sip_header_id_of(name), 0 };
 		for (unsigned k = 0; k < 12; k++) {
-			struct header_passage passage = { places[k % 3], k >= 6, k / 3 % 2 == 1 };
+			struct header_passage passage = { places[k % 3], k >= 6, k / 3 % 2 == 1, false };
 			char small = letters[k % 3], capital = (char)(small - 'a' + 'A');
 			bool want = strchr(fields[i].passes, capital) ||
 				    (strchr(fields[i].passes, small) && !passage.sender_hides);
@@ -97,17 +97,33 @@ static void test_copy(void **state)
 
 	assert_int_equal(sip_message_parse(&m, SLICE("INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nX-One: 1\r\ns: a\r\n b\r\n"
 		"P-Charging-Vector: x\r\nX-one: 2\r\n\r\n"), &limits, SIP_DATAGRAM, &used), SIP_PARSE_OK);
-	header_rules_copy(&out, &m, false, false);
+	header_rules_copy(&out, &m, &(struct header_passage){ 0 });
 	CHECK(slice_eq(buffer_slice(&out), SLICE("X-One: 1\r\nSubject: a b\r\nX-one: 2\r\n")), "got \"%.*s\"\n",
 		SLICE_ARG(buffer_slice(&out)));
 	out = buffer_over(memory, sizeof(memory));
-	header_rules_copy(&out, &m, true, true);
+	header_rules_copy(&out, &m, &(struct header_passage){ .is_ims = true, .sender_hides = true });
 	assert_true(slice_eq(buffer_slice(&out), SLICE("P-Charging-Vector: x\r\n")));
 	assert_int_equal(sip_message_parse(&m, SLICE("SIP/2.0 486 Busy\r\nVia: SIP/2.0/UDP h\r\nRetry-After: 5\r\n"
 		"Subject: a\r\n\r\n"), &limits, SIP_DATAGRAM, &used), SIP_PARSE_OK);
 	out = buffer_over(memory, sizeof(memory));
-	header_rules_copy(&out, &m, false, false);
+	header_rules_copy(&out, &m, &(struct header_passage){ 0 });
 	assert_true(slice_eq(buffer_slice(&out), SLICE("Retry-After: 5\r\n")));
+}
+
+/* What describes the body goes where the body goes. */
+static void test_body(void **state)
+{
+	static const char *const names[] = { "Content-Disposition", "Content-Encoding", "Content-Language", "MIME-Version",
+		"Content-ID" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct slice name = slice_str(names[i]);
+		struct sip_header header = { name, SLICE("x"), sip_header_id_of(name), 0 };
+		struct header_passage passage = { .place = HEADER_IN_REQUEST };
+		assert_true(header_rules_pass(&header, &passage));
+		passage.without_body = true;
+		assert_false(header_rules_pass(&header, &passage));
+	}
 }
 
 /* Whoever adds a name to sip/message.h decides here too. */
@@ -129,6 +145,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_body),
 		cmocka_unit_test(test_every_known_field_has_a_row),
 	};
 
