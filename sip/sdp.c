@@ -486,7 +486,7 @@ static bool replaces(const struct sdp_own *own, struct slice attribute)
 
 static void put_decided(struct buffer *out, const struct sdp_media *media, const struct sdp_own *own)
 {
-	uint64_t theirs;
+	uint64_t theirs = 0;
 
 	put_attribute(out, "accept-types", own->accept_types);
 	put_attribute(out, "accept-wrapped-types", own->accept_wrapped_types);
