@@ -94,9 +94,14 @@ static void ask_again_later(struct side *side)
 {
 	struct worker *worker = side->session->im->worker;
 	bool is_ours = side == &side->session->b;
-	uint64_t steps = worker_random_fast(worker) % (is_ours ? 191 : 201);
+	uint64_t steps = worker_random_fast(worker) % (is_ours ? 191 : 201), now_ms = worker_now_ms(worker);
+	uint64_t ms = is_ours ? 2100 + 10 * steps : 10 * steps;
 
-	worker_arm(worker, &side->again, is_ours ? 2100 + 10 * steps : 10 * steps, on_again);
+	/* a session must not expire while its refresh waits for a lot */
+	if (side->asking == ASKING_REFRESH && side->timer.ends_at_ms > now_ms &&
+	    ms > (side->timer.ends_at_ms - now_ms) / 2)
+		ms = (side->timer.ends_at_ms - now_ms) / 2;
+	worker_arm(worker, &side->again, ms, on_again);
 }
 
 /* Neither side may have an INVITE under way (RFC 3261 14.1); a server whose ACK is missing counts. */
