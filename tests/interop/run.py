@@ -41,6 +41,7 @@ STANDALONE = (
     case("message_486", "message_486.callee"),
     case("caller_ends", "session_200.callee", 20, 40),
     case("callee_ends", "callee_ends.callee", 20, 40),
+    case("changes", "changes.callee"),
     case("invite_twice", "slow.callee", transports=("udp",), literal=True),
     case("late_ack", "session_200.callee", literal=True),
     case("bye_twice", "session_200.callee", transports=("udp",), literal=True),
