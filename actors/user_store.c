@@ -140,8 +140,10 @@ static void on_sweep(struct timer *timer)
 	struct user_table *users = (struct user_table *)((char *)timer - offsetof(struct user_table, sweep));
 	struct store_registration_sweep *sweep = calloc(1, sizeof(*sweep));
 
-	if (!sweep)
-		return; /* the next that expires tries again */
+	if (!sweep) {
+		worker_arm(users->worker, timer, SWEEP_MS, on_sweep);
+		return;
+	}
 	sweep->request.kind = STORE_REGISTRATION_SWEEP;
 	sweep->request.on_answer = on_swept;
 	sweep->now_s = user_unix_s(users->worker);

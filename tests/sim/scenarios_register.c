@@ -20,6 +20,27 @@ SCENARIO(register_store_fails, "a store that loses a third of its groups", .stor
 	}
 }
 
+/* On time, not before; a refresh moves it. What expired leaves the store too (settle() looks). */
+SCENARIO(register_expires, "registrations that are refreshed, and that are not")
+{
+	struct ua *alice = ua_registered(w, "alice"), *bob = ua_new(w, "bob");
+	unsigned expires_s = 60 + world_below(w, 30);
+
+	expect_status(ua_register(bob, expires_s), 200);
+	uint64_t since_ms = world_now_ms(w);
+	world_ms(w, 40000);
+	expect_pager(ua_pager(alice, bob, 20), 200);
+	if (world_chance(w, 50)) {
+		expect_status(ua_register(bob, expires_s), 200);
+		since_ms = world_now_ms(w);
+		world_ms(w, 45000);
+		expect_pager(ua_pager(alice, bob, 20), 200);
+	}
+	if (world_now_ms(w) < since_ms + expires_s * 1000)
+		world_ms(w, since_ms + expires_s * 1000 - world_now_ms(w));
+	expect_pager(ua_pager(alice, bob, 20), 480);
+}
+
 SCENARIO(register_burst, "REGISTERs of one user close together, some of which the store loses", .store_fails = 200)
 {
 	struct ua *bob = ua_new(w, "bob");
