@@ -100,20 +100,29 @@ int digest_secret_make(struct digest_secret *secret, struct slice user, struct s
 	return 0;
 }
 
-bool digest_verify(const struct digest_credentials *c, const struct digest_secret *secret,
-	enum digest_name name, struct slice method)
+size_t digest_respond(const struct digest_credentials *c, const struct digest_secret *secret, enum digest_name name,
+	struct slice method, uint8_t out[DIGEST_SHA256_OCTETS])
 {
 	size_t octets = algorithms[c->algorithm].octets;
-	uint8_t ha2[DIGEST_SHA256_OCTETS], response[DIGEST_SHA256_OCTETS], given[DIGEST_SHA256_OCTETS] = { 0 };
+	uint8_t ha2[DIGEST_SHA256_OCTETS];
 	char ha1_text[DIGEST_HEX_MAX], ha2_text[DIGEST_HEX_MAX];
 	const uint8_t *ha1 = c->algorithm == DIGEST_SHA256 ? secret->sha256[name] : secret->md5[name];
 	const struct slice request[] = { method, c->uri };
 
-	if (c->response.n != 2 * octets || !hash_joined(c->algorithm, request, 2, ha2))
-		return false;
+	if (!hash_joined(c->algorithm, request, 2, ha2))
+		return 0;
 	const struct slice parts[] = { hex_of(ha1, octets, ha1_text), c->nonce, c->nc_text, c->cnonce, SLICE("auth"),
 		hex_of(ha2, octets, ha2_text) };
-	if (!hash_joined(c->algorithm, parts, 6, response))
+	return hash_joined(c->algorithm, parts, 6, out) ? octets : 0;
+}
+
+bool digest_verify(const struct digest_credentials *c, const struct digest_secret *secret,
+	enum digest_name name, struct slice method)
+{
+	uint8_t response[DIGEST_SHA256_OCTETS], given[DIGEST_SHA256_OCTETS] = { 0 };
+	size_t octets = digest_respond(c, secret, name, method, response);
+
+	if (octets == 0 || c->response.n != 2 * octets)
 		return false;
 	for (size_t i = 0; i < octets; i++) {
 		int high = hex_value(c->response.p[2 * i]), low = hex_value(c->response.p[2 * i + 1]);

@@ -67,6 +67,11 @@ enum digest_verdict {
 /* The value of one Authorization or Proxy-Authorization header. */
 enum digest_verdict digest_credentials_decode(struct slice value, struct digest_credentials *credentials);
 
+/* What the holder of the secret answers, in `out`; all of the credentials but ->response is read.  The number of
+ * octets, 0: this machine cannot. */
+size_t digest_respond(const struct digest_credentials *credentials, const struct digest_secret *secret,
+	enum digest_name name, struct slice method, uint8_t out[DIGEST_SHA256_OCTETS]);
+
 /* Is the response the one that the holder of the secret makes?  In constant time. */
 bool digest_verify(const struct digest_credentials *credentials, const struct digest_secret *secret,
 	enum digest_name name, struct slice method);

@@ -35,6 +35,7 @@ struct scenario {
 	unsigned blocks;             /* receive blocks of each worker; 0: plenty           */
 	unsigned credit;             /* SIP credit per (source, owner); 0: as built */
 	unsigned store_fails;        /* of 1000 commits */
+	bool signs;                  /* requests carry credentials, see ua_sign() */
 };
 
 extern struct scenario *scenarios; /* in no particular order */

@@ -138,6 +138,10 @@ struct sip_text {
 };
 void ua_write(struct ua *ua, struct slice octets);
 /* `headers`: From, To, Call-ID, CSeq and more; Via, Contact and lengths are put around them. */
+/* Credentials for the password UA_PASSWORD.  The nonce is made here: a challenge would only cost time. */
+#define UA_PASSWORD "secret"
+void ua_sign(struct ua *ua, struct buffer *out, const char *method, struct slice uri);
+
 struct request *ua_request(struct ua *ua, struct call *call, const char *method, const char *branch,
 	struct slice uri, struct slice headers, struct slice body);
 /* An ACK of the INVITE with that branch, kept for repetitions of its answer. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "tests/sim/ua_internal.h"
+#include "tests/sim/scenario.h"
 
 /* ---- reading ---- */
 
@@ -135,6 +136,8 @@ struct request *ua_request(struct ua *ua, struct call *call, const char *method,
 	buffer_printf(&out, "%s %.*s SIP/2.0\r\n", method, SLICE_ARG(uri));
 	put_via(ua, &out, r->branch);
 	buffer_put(&out, headers);
+	if (world_of(ua)->scenario->signs)
+		ua_sign(ua, &out, method, uri);
 	if (strcmp(method, "MESSAGE") != 0 && strcmp(method, "CANCEL") != 0 && strcmp(method, "REGISTER") != 0)
 		put_contact(ua, &out);
 	put_end(&out, body);

@@ -14,6 +14,7 @@
 #include "core/stream.h"
 #include "msrp/endpoint.h"
 #include "sip/dialog.h"
+#include "sip/digest.h"
 #include "sip/layer.h"
 #include "sip/owner.h"
 #include "tests/sim/memory.h"
@@ -179,6 +180,7 @@ static void start_server(struct world *w)
 	w->im.sip.transactions_max = TRANSACTIONS_MAX;
 	w->im.sip.connections_max = CONNECTIONS_MAX;
 	minted_init(keys[0], w->group.count);
+	assert(digest_init(keys[0]) == 0);
 	sip_owner_init(keys[1]);
 	peer_count_init(keys[2]);
 	w->im.store = store_sim_new(w->sim, &w->group, &w->config->store, w->scenario->store_fails);
@@ -332,6 +334,7 @@ static void check_worker(struct world *w, unsigned i)
 
 	must_be(w, i, pool_used(&im->sessions), 0, "sessions");
 	must_be(w, i, pool_used(&im->pagers), 0, "pager messages");
+	must_be(w, i, pool_used(&im->authentications), 0, "requests being authenticated");
 	must_be(w, i, worker->actors.open, 0, "actors");
 	must_be(w, i, pool_used(&sip->servers), 0, "server transactions");
 	must_be(w, i, pool_used(&sip->clients), 0, "client transactions");
