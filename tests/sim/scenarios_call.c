@@ -19,6 +19,25 @@ SCENARIO(cancel_any_time, "CANCEL before, after and together with the answer: on
 		world_miss(w, "a cancelled INVITE ends with %u", call->invite->status);
 }
 
+SCENARIO(anonymous, "a caller who says nobody is who registered by his flow; without one he is refused")
+{
+	struct ua *alice = ua_registered(w, "alice"), *bob = ua_registered(w, "bob"), *stranger = ua_new(w, "stranger");
+	struct call *call;
+
+	alice->manners.is_anonymous = stranger->manners.is_anonymous = true;
+	call = ua_invite(alice, bob);
+	expect_refused(ua_invite(stranger, bob), 403);
+	expect_bound(call);
+	ua_send(call, 1 + world_below(w, 10000));
+	expect_delivered(call);
+	ua_bye(call);
+	expect_over(call);
+	call = ua_invite(alice, bob);
+	world_moment(w, 20000); /* often while the workers are asked */
+	ua_cancel(call);
+	expect_over(call);
+}
+
 SCENARIO(refused, "a refusal and its ACK find each other, whichever worker they come to")
 {
 	struct ua *alice = ua_registered(w, "alice"), *bob = ua_new(w, "bob");

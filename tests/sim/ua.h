@@ -80,6 +80,7 @@ struct manners {
 	bool never_answers;      /* INVITE: rings for ever                     */
 	bool is_mute;            /* INVITE: not a word                         */
 	bool never_acks;
+	bool is_anonymous;       /* INVITE: From says nobody                   */
 	bool never_connects;     /* MSRP, when it should                       */
 	unsigned answers_after_ms;
 	enum { SETUP_BY_SEED, SETUP_ACTIVE, SETUP_PASSIVE } setup;

@@ -99,13 +99,17 @@ struct call *ua_invite(struct ua *from, struct ua *to)
 	call->number = ++from->host->call_count;
 	ua_name(from->host, call->call_id, sizeof(call->call_id), "c");
 	snprintf(uri, sizeof(uri), "sip:%s@example.com", to->name);
-	snprintf(call->local, sizeof(call->local), "<sip:%s@example.com>;tag=%s", from->name, call->call_id);
+	if (from->manners.is_anonymous)
+		snprintf(call->local, sizeof(call->local), "<sip:anonymous@anonymous.invalid>;tag=%s", call->call_id);
+	else
+		snprintf(call->local, sizeof(call->local), "<sip:%s@example.com>;tag=%s", from->name, call->call_id);
 	snprintf(call->remote, sizeof(call->remote), "<%s>", uri);
 	call->leg = ua_leg_new(call);
 	ua_put_sdp(call, &sdp, setups[setup]);
 	ua_put_dialog(call, &out, ++call->cseq, "INVITE");
-	buffer_printf(&out, "Subject: c%u\r\nAccept-Contact: *;+g.oma.sip-im\r\nContent-Type: application/sdp\r\n"
-		"Supported: timer\r\n", call->number);
+	/* a Subject might name who hides, and does not pass */
+	buffer_printf(&out, "%s: c%u\r\nAccept-Contact: *;+g.oma.sip-im\r\nContent-Type: application/sdp\r\n"
+		"Supported: timer\r\n", from->manners.is_anonymous ? "Priority" : "Subject", call->number);
 	call->invite = ua_request(from, call, "INVITE", NULL, slice_str(uri), buffer_slice(&out), buffer_slice(&sdp));
 	return call;
 }

@@ -68,7 +68,8 @@ static void parse(struct ua *ua, struct slice wire, struct slice headers, struct
 	m->to_tag = parameter(m->to, "tag");
 	if (ua_header(headers, "Contact", &value))
 		m->contact = angle(value);
-	ua_header(headers, "Subject", &m->subject);
+	if (!ua_header(headers, "Subject", &m->subject))
+		ua_header(headers, "Priority", &m->subject);
 }
 
 /* ---- writing ---- */
