@@ -43,22 +43,37 @@ void outgoing_routes(struct buffer *out, const struct im *im, const struct sip_m
 	}
 }
 
-void outgoing_contact_uri(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
+bool outgoing_wants_sips(const struct sip_message *request)
 {
-	buffer_lit(out, "sip:");
-	buffer_put(out, user);
+	enum sip_header_id last = sip_header_first(request, SIP_HDR_RECORD_ROUTE) ? SIP_HDR_RECORD_ROUTE : SIP_HDR_CONTACT;
+	struct sip_items items = sip_items_of(request, last);
+	struct sip_address address;
+	struct slice first;
+
+	return outgoing_is_sips(request->uri) ||
+	       (sip_items_next(&items, &first) && sip_address_decode(first, &address) && outgoing_is_sips(address.uri));
+}
+
+void outgoing_contact_uri(struct buffer *out, const struct im *im, const struct sip_flow *flow,
+	struct outgoing_self self)
+{
+	bool is_sips = self.is_sips && flow->protocol == SIP_TLS;
+
+	buffer_str(out, is_sips ? "sips:" : "sip:");
+	buffer_put(out, self.user);
 	buffer_char(out, '@');
 	sip_flow_host_port(im->worker, flow, out);
 	if (flow->protocol == SIP_TCP)
 		buffer_lit(out, ";transport=tcp");
-	else if (flow->protocol == SIP_TLS)
+	else if (flow->protocol == SIP_TLS && !is_sips)
 		buffer_lit(out, ";transport=tls");
 }
 
-static void open_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
+static void open_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow,
+	struct outgoing_self self)
 {
 	buffer_lit(out, "Contact: <");
-	outgoing_contact_uri(out, im, flow, user);
+	outgoing_contact_uri(out, im, flow, self);
 	buffer_lit(out, ">;" IM_FEATURE_TAG);
 }
 
@@ -68,9 +83,10 @@ void outgoing_path(struct buffer *out, struct slice path)
 		sip_write_header(out, "Route", path);
 }
 
-void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user)
+void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow,
+	struct outgoing_self self)
 {
-	open_contact(out, im, flow, user);
+	open_contact(out, im, flow, self);
 	buffer_lit(out, "\r\n");
 }
 
@@ -92,14 +108,15 @@ static bool is_passed_feature(struct slice name, bool hides)
 	return false;
 }
 
-void outgoing_contact_like(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user,
+void outgoing_contact_like(struct buffer *out, const struct im *im, const struct sip_flow *flow,
+	struct outgoing_self self,
 	const struct sip_message *m, bool hides)
 {
 	struct sip_items items = sip_items_of(m, SIP_HDR_CONTACT);
 	struct sip_contact contact;
 	struct sip_param param;
 
-	open_contact(out, im, flow, user);
+	open_contact(out, im, flow, self);
 	if (sip_contact_next(&items, &contact) == SIP_ITEM_OK && !contact.star) {
 		struct slice params = contact.address.params;
 		while (sip_param_next(&params, &param)) {

@@ -19,15 +19,30 @@ void outgoing_routes(struct buffer *out, const struct im *im, const struct sip_m
 /* The Route to a registered contact (RFC 3327 5.3); nothing when `path` is empty. */
 void outgoing_path(struct buffer *out, struct slice path);
 
+/* Who we are in a dialog: the user part of our Contact, and whether it must be a sips URI (RFC 3261 8.1.1.8,
+ * 12.1.1); it becomes one only over TLS, where it can be reached. */
+struct outgoing_self {
+	struct slice user;
+	bool is_sips;
+};
+
+static inline bool outgoing_is_sips(struct slice uri)
+{
+	return slice_case_starts(uri, SLICE("sips:"));
+}
+/* What begins a dialog asks for sips: its Request-URI, its topmost Record-Route or, without one, its Contact. */
+bool outgoing_wants_sips(const struct sip_message *request);
+
 /* `Contact: <sip:USER@HOST:PORT;transport=..>;+g.oma.sip-im`, reachable by what goes out on `flow`. */
-void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user);
+void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct outgoing_self self);
 
 /* Only its URI. */
-void outgoing_contact_uri(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user);
+void outgoing_contact_uri(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct outgoing_self self);
 
 /* The same, with the feature tags of the Contact in `m` that hold through us too: isfocus, automata, media, what
  * begins with +g. (6.2.7.1, D1-15).  Of one who hides only the first two. */
-void outgoing_contact_like(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct slice user,
+void outgoing_contact_like(struct buffer *out, const struct im *im, const struct sip_flow *flow,
+	struct outgoing_self self,
 	const struct sip_message *m, bool hides);
 
 /* Our Accept-Contact (D1-13), then the caller's other preferences. */

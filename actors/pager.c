@@ -289,7 +289,7 @@ void pager_start(struct im *im, struct sip_server *server, const struct sip_mess
 	}
 	p->state = PAGER_LOOKUP;
 	worker_arm(im->worker, &p->deadline, LOOKUP_MS, on_deadline);
-	if (user_find(im, start->recipient, p->actor.id) != 0)
+	if (user_find(im, start->recipient, outgoing_is_sips(message->uri), p->actor.id) != 0)
 		refuse(p, 503, REASON_NO_MEMORY);
 }
 

@@ -16,7 +16,7 @@ static void write_answer_headers(struct session *s, struct buffer *out, const st
 	bool hides = identity_hides_answerer(s->im, response);
 
 	sip_copy_headers(out, invite, SIP_HDR_RECORD_ROUTE); /* the route set of A's dialog: RFC 3261 12.1.1 */
-	outgoing_contact_like(out, s->im, sip_server_flow(s->invite), slice_of(s->a.contact, MINTED_CHARS), response,
+	outgoing_contact_like(out, s->im, sip_server_flow(s->invite), session_self(&s->a), response,
 		hides);
 	buffer_lit(out, "Allow: " IM_ALLOW_SESSION "\r\n");
 	identity_write_of_response(out, s->im, response, slice_of(s->callee, s->callee_n));

@@ -129,7 +129,7 @@ static void take_update(struct session_branch *branch, struct sip_dialog *dialog
 	struct session *s = branch->fork->session;
 
 	(void)sip_dialog_refresh_target(dialog, m); /* without memory the old one may still do */
-	outgoing_contact(&headers, s->im, sip_server_flow(server), slice_of(s->b.contact, MINTED_CHARS));
+	outgoing_contact(&headers, s->im, sip_server_flow(server), session_self(&s->b));
 	buffer_lit(&headers, "Allow: " IM_ALLOW_SESSION "\r\n");
 	sip_server_respond(server, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers) });
 }

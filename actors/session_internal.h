@@ -6,6 +6,7 @@
 #define ACTORS_SESSION_INTERNAL_H
 
 #include "actors/sdp_text.h"
+#include "actors/outgoing.h"
 #include "actors/session.h"
 #include "actors/session_fork.h"
 #include "actors/session_sdp.h"
@@ -30,6 +31,7 @@ struct side {
 	size_t sdp_n;
 	uint64_t peer_sdp;  /* hash of what it last sent, to tell a refresh from a change */
 	char contact[MINTED_CHARS];
+	bool is_sips;       /* our Contact there is a sips URI                        */
 	uint64_t sdp_id;
 	uint64_t sdp_version; /* of o=: the highest that we sent to this side */
 	uint32_t invite_cseq; /* of the INVITE that made the dialog: its ACK has the same */
@@ -93,6 +95,11 @@ struct session {
 	size_t bye_headers_n;
 	unsigned byes_out;
 };
+
+static inline struct outgoing_self session_self(const struct side *side)
+{
+	return (struct outgoing_self){ slice_of(side->contact, MINTED_CHARS), side->is_sips };
+}
 
 /* ---- session.c: life and end ---- */
 

@@ -116,7 +116,7 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	buffer_lit(out, "\r\nCall-ID: ");
 	buffer_put(out, common->call_id);
 	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", branch->cseq);
-	outgoing_contact_like(out, s->im, &branch->flow, slice_of(s->b.contact, MINTED_CHARS), m, hides);
+	outgoing_contact_like(out, s->im, &branch->flow, session_self(&s->b), m, hides);
 	identity_write(out, s->im, s->caller, m);
 	outgoing_accept_contact(out, m);
 	buffer_lit(out, "Allow: " IM_ALLOW_SESSION "\r\nSupported: " IM_SUPPORTED "\r\n");
@@ -322,6 +322,8 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 	*s->caller = *start->caller;
 	s->a.hides = identity_hides_sender(s->im, start->caller);
 	minted_make(s->im->worker, s->a.contact);
+	s->a.is_sips = outgoing_wants_sips(invite);
+	s->b.is_sips = outgoing_is_sips(invite->uri);
 	s->a.sdp_id = worker_random_fast(s->im->worker) >> 2;
 	s->b.sdp_id = worker_random_fast(s->im->worker) >> 2;
 	if (s->im->config->core.mode == MODE_IMS)
@@ -384,7 +386,7 @@ void session_start(struct im *im, struct sip_server *server, const struct sip_me
 		invite_b(s, NULL);
 		return;
 	}
-	if (user_find(im, start->callee, s->actor.id) != 0) {
+	if (user_find(im, start->callee, outgoing_is_sips(invite->uri), s->actor.id) != 0) {
 		session_fail(s, 503, REASON_NO_MEMORY);
 		return;
 	}

@@ -155,7 +155,7 @@ static void put_own_contact(struct buffer *out, struct side *side)
 	struct im *im = side->session->im;
 	struct sip_flow flow = outgoing_flow(im, &side->dialog->next);
 
-	outgoing_contact_uri(out, im, &flow, slice_of(side->contact, MINTED_CHARS));
+	outgoing_contact_uri(out, im, &flow, session_self(side));
 }
 
 static bool is_same_place(struct slice target, const struct sip_uri *uri)

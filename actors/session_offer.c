@@ -50,7 +50,7 @@ bool session_ask(struct side *side, enum session_asking why, bool by_invite)
 	struct slice offer = offer_of(side, why, by_invite);
 
 	worker_disarm(im->worker, &side->again);
-	outgoing_contact(&headers, im, &flow, slice_of(side->contact, MINTED_CHARS));
+	outgoing_contact(&headers, im, &flow, session_self(side));
 	buffer_lit(&headers, "Allow: " IM_ALLOW_SESSION "\r\nSupported: timer, replaces\r\n"); /* no PRACK in changes */
 	session_timer_ask(&side->timer, im, &headers);
 	side->asking = why;

@@ -300,7 +300,7 @@ static void bring_back(struct relay *r, const struct sip_message *m)
 		status = 480; /* RFC 4320 4.1 */
 	if (m->status < 300 && has_contact(method)) {
 		(void)sip_dialog_refresh_target(to->dialog, m); /* without memory the old one may still do */
-		outgoing_contact(&headers, im, sip_server_flow(r->server), slice_of(from->contact, MINTED_CHARS));
+		outgoing_contact(&headers, im, sip_server_flow(r->server), session_self(from));
 	}
 	outgoing_copied(&headers, im, m, to->hides);
 	put_dialog_headers(&headers, r, m);
@@ -389,7 +389,7 @@ static int send_on(struct relay *r, const struct sip_message *m)
 		r->subscription->cseq_out = to->dialog->local_cseq;
 	if (has_contact(m->method)) {
 		struct sip_flow flow = outgoing_flow(im, &to->dialog->next);
-		outgoing_contact(&headers, im, &flow, slice_of(to->contact, MINTED_CHARS));
+		outgoing_contact(&headers, im, &flow, session_self(to));
 	}
 	outgoing_copied(&headers, im, m, r->from->hides);
 	put_dialog_headers(&headers, r, m);

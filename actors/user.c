@@ -285,7 +285,8 @@ static void list_contacts(const struct user *user, struct user_find *question)
 	unsigned n = 0;
 
 	for (const struct binding *b = user->bindings; b; b = b->next) {
-		if (!b->is_reachable || has_newer_flow(user, b))
+		bool is_sips = question->is_sips || slice_case_starts(slice_of(b->text, b->uri_n), SLICE("sips:"));
+		if (!b->is_reachable || has_newer_flow(user, b) || (is_sips && b->flow.protocol != SIP_TLS))
 			continue;
 		unsigned at = n++;
 		for (; at > 0 && is_better(b, order[at - 1]); at--)
@@ -320,7 +321,7 @@ static void on_find(struct worker *worker, struct msg *msg)
 	worker_answer(worker, msg, MSG_USER_FOUND, 0);
 }
 
-int user_find(struct im *im, struct slice canonical, actor_id asker)
+int user_find(struct im *im, struct slice canonical, bool is_sips, actor_id asker)
 {
 	struct user_find *question = malloc(sizeof(*question));
 
@@ -331,6 +332,7 @@ int user_find(struct im *im, struct slice canonical, actor_id asker)
 	question->asker = asker;
 	memcpy(question->canonical, canonical.p, canonical.n);
 	question->canonical_n = canonical.n;
+	question->is_sips = is_sips;
 	worker_post(im->worker, sip_owner_of_name(canonical, im->worker->group->count), &question->msg);
 	return 0;
 }

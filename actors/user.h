@@ -49,6 +49,7 @@ struct user_find {
 	actor_id asker;
 	char canonical[IM_CANONICAL_MAX];
 	size_t canonical_n;
+	bool is_sips; /* only contacts that are reached over TLS (RFC 3261 26.2.2) */
 	/* ---- written by the user's worker ---- */
 	bool is_registered;
 	unsigned contact_count; /* standalone: the best first */
@@ -56,7 +57,7 @@ struct user_find {
 };
 
 /* ENOMEM: nothing was sent. */
-int user_find(struct im *im, struct slice canonical, actor_id asker);
+int user_find(struct im *im, struct slice canonical, bool is_sips, actor_id asker);
 
 /* How many users of this worker registered by that flow: 0, 1 with its name, or 2 for more. */
 unsigned users_of_flow(struct im *im, const struct sip_flow *flow, struct slice *canonical);

@@ -316,6 +316,12 @@ int sip_client_send(struct sip_client **out, struct worker *worker, const struct
 	c->events = events;
 	c->arg = arg;
 	int err = sip_transport_flow_to(layer, &request->target, &c->flow);
+	if (!err && c->flow.protocol != SIP_TLS && slice_case_starts(request->uri, SLICE("sips:"))) {
+		REFUSED(&worker->counters, REASON_SIPS); /* RFC 3261 26.2.2 */
+		LOG(WARN, worker, "sip", 0, "not-sent method=%.*s reason=%s", (int)request->method.n, request->method.p,
+			reason_label(REASON_SIPS));
+		err = EPROTONOSUPPORT;
+	}
 	if (!err) {
 		write_request(c, request, &c->flow, &wire);
 		assert(!wire.overflow); /* all parts are bounded by their callers */

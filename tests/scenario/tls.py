@@ -7,7 +7,7 @@ import shutil
 import socket
 import ssl
 
-from ua import Failure, certificates, check, same, sdp, sip
+from ua import Failure, agent, certificates, check, same, sip
 from ua.certificates import authority, client_context, settings
 from world import scenario
 
@@ -514,3 +514,58 @@ async def msrps_sends_no_tickets(world):
                 return secure.session
     session = await loop.run_in_executor(None, talk)
     check(session is None or not session.has_ticket, "a ticket was sent")
+
+
+# --- sips ---
+
+@scenario(transports=("tls",))
+async def sips_session(world):
+    """An INVITE to a sips URI: our Contact is one on both sides (RFC 3261 8.1.1.8, 12.1.1), without transport, and
+    what is sent to it arrives."""
+    alice, bob = await world.pair()
+    outgoing = alice.invite("sips:" + bob.uri[4:])
+    invitation = await bob.expect_invite()
+    accepting = asyncio.ensure_future(invitation.accept())
+    await outgoing.established()
+    await accepting
+    port = world.sip_address[1]
+    for message in (invitation.request, outgoing.response):
+        scheme, user, host, at, parameters = sip.uri_parts(sip.address(message.get("Contact"))[1])
+        same((scheme, host, at, parameters), ("sips", "127.0.0.1", port, {}), "Contact")
+    await outgoing.send("by sips")
+    same(bytes((await invitation.receive()).body), b"by sips", "text")
+    await invitation.hang_up()
+    await outgoing.wait_bye()
+
+
+@scenario(modes=("standalone",), transports=("tls",))
+async def sips_only_by_tls(world):
+    """A user who is there by TCP only is not there for a sips URI: 480; nor is a sips contact that was registered by
+    TCP, for anybody (RFC 3261 26.2.2)."""
+    alice, bob = await world.pair()
+    plain = agent.Agent(world.witness, "carol", world.server.ready.sip["tcp"], "tcp")
+    world.agents.append(plain)
+    await plain.open()
+    same((await plain.register()).status, 200, "REGISTER by TCP")
+    same((await alice.invite("sips:" + plain.uri[4:]).transaction.final()).status, 480, "INVITE to sips:carol")
+    same((await alice.pager("sips:" + plain.uri[4:], "psst")).status, 480, "MESSAGE to sips:carol")
+    await plain.quiet(0.05)
+    sending = asyncio.ensure_future(alice.pager("sips:" + bob.uri[4:], "psst"))
+    (await bob.expect("MESSAGE")).respond(200)
+    same((await sending).status, 200, "MESSAGE to sips:bob")
+    same((await plain.register(0)).status, 200, "REGISTER with Expires 0")
+    contact = "<sips:%s>" % plain.endpoint.uri(plain.name)[4:].partition(";")[0]
+    same((await plain.register(headers=[("Contact", contact)])).status, 200, "REGISTER of a sips contact by TCP")
+    same((await alice.pager(plain.uri, "psst")).status, 480, "MESSAGE to a sips contact without TLS")
+
+
+@scenario(modes=("ims",), transports=("tcp",))
+async def sips_needs_a_secure_core(world):
+    """What is for a sips URI does not leave without TLS: 480 or 503, and the core gets nothing."""
+    if world.transport == "tls":
+        return
+    raw = await world.raw()
+    raw.send(world.request("MESSAGE", raw, to="sips:nobody@example.com", which="orig"))
+    status = await raw.answer()
+    check(status in (480, 503), "MESSAGE got %d" % status)
+    same([m for m in world.core.from_server if m.method == "MESSAGE"], [], "what the core got")
