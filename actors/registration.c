@@ -198,12 +198,14 @@ static void read_core(struct registration *r, const struct sip_message *m)
 
 	r->is_of_core = true;
 	r->expires_s = REGISTER_EXPIRES_DEFAULT_S;
-	if (!sip_seconds_of(m, SIP_HDR_EXPIRES, &r->expires_s) && sip_header_first(m, SIP_HDR_EXPIRES)) {
-		(void)refuse(r, 400, REASON_SYNTAX, NULL, NULL);
-		return;
+	if (!sip_seconds_of(m, SIP_HDR_EXPIRES, &r->expires_s)) {
+		if (sip_header_first(m, SIP_HDR_EXPIRES)) {
+			(void)refuse(r, 400, REASON_SYNTAX, NULL, NULL);
+			return;
+		}
+		if (sip_contact_next(&items, &contact) == SIP_ITEM_OK && contact.has_expires)
+			r->expires_s = contact.expires;
 	}
-	if (sip_contact_next(&items, &contact) == SIP_ITEM_OK && contact.has_expires)
-		r->expires_s = contact.expires;
 	sip_copy_headers(&out, m, SIP_HDR_CONTACT);
 	r->core_contact_n = out.overflow ? 0 : out.n;
 }

@@ -24,7 +24,7 @@ int users_init(struct im *im)
 	}
 	worker_random(im->worker, &users->key, sizeof(users->key));
 	im->users = users;
-	return 0;
+	return user_store_init(im);
 }
 
 uint64_t user_unix_s(const struct worker *worker)

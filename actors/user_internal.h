@@ -81,7 +81,8 @@ struct user_table {
 	unsigned count;
 	uint64_t updates;
 	struct binding *flows[USER_FLOW_CHAINS];
-	struct timer sweep; /* armed when something expired that the store still has */
+	struct timer sweep_timer; /* armed when something expired that the store still has */
+	struct store_registration_sweep *sweep; /* NULL: it is at the store */
 };
 
 struct user *user_of(struct im *im, struct slice canonical);
@@ -112,6 +113,7 @@ struct store_request *user_store_put_core(struct slice aor, uint64_t expires_at_
 struct store_request *user_store_delete(struct slice aor);
 /* Rows of what expired are to go, soon. */
 void user_store_sweep_soon(struct im *im);
+int user_store_init(struct im *im); /* 0 or ENOMEM */
 void user_store_free(struct im *im);
 
 /* ---- registrar.c ---- */

@@ -127,23 +127,25 @@ struct store_request *user_store_delete(struct slice aor)
 
 static void on_swept(struct worker *worker, struct store_request *request)
 {
+	struct im *im = im_of(worker);
 	const struct store_registration_sweep *sweep = (struct store_registration_sweep *)request;
 
+	im->users->sweep = (struct store_registration_sweep *)request;
 	/* after a failure too: rows that expired do no harm, the next start ignores them */
 	if (sweep->removed == STORE_SWEEP_MAX || request->msg.err)
-		user_store_sweep_soon(im_of(worker));
-	free(request);
+		user_store_sweep_soon(im);
 }
 
 static void on_sweep(struct timer *timer)
 {
-	struct user_table *users = (struct user_table *)((char *)timer - offsetof(struct user_table, sweep));
-	struct store_registration_sweep *sweep = calloc(1, sizeof(*sweep));
+	struct user_table *users = (struct user_table *)((char *)timer - offsetof(struct user_table, sweep_timer));
+	struct store_registration_sweep *sweep = users->sweep;
 
-	if (!sweep) {
+	if (!sweep) { /* the last one is still there */
 		worker_arm(users->worker, timer, SWEEP_MS, on_sweep);
 		return;
 	}
+	users->sweep = NULL;
 	sweep->request.kind = STORE_REGISTRATION_SWEEP;
 	sweep->request.on_answer = on_swept;
 	sweep->now_s = user_unix_s(users->worker);
@@ -152,13 +154,20 @@ static void on_sweep(struct timer *timer)
 
 void user_store_sweep_soon(struct im *im)
 {
-	if (!timer_is_armed(&im->users->sweep))
-		worker_arm(im->worker, &im->users->sweep, SWEEP_MS, on_sweep);
+	if (!timer_is_armed(&im->users->sweep_timer))
+		worker_arm(im->worker, &im->users->sweep_timer, SWEEP_MS, on_sweep);
+}
+
+int user_store_init(struct im *im)
+{
+	im->users->sweep = calloc(1, sizeof(*im->users->sweep));
+	return im->users->sweep ? 0 : ENOMEM;
 }
 
 void user_store_free(struct im *im)
 {
-	worker_disarm(im->worker, &im->users->sweep);
+	worker_disarm(im->worker, &im->users->sweep_timer);
+	free(im->users->sweep);
 }
 
 /* ---- reading at the start ---- */

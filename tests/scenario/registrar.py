@@ -334,7 +334,10 @@ async def third_party_refusals(world):
     same(await ask("sip:bob@" + DOMAIN, ("Expires", "soon")), 400, "Expires: soon")
     same(await ask("sip:bob@" + DOMAIN, ("To", "<nobody")), 400, "To: <nobody")
     REQ("IM-6.2.1-3", "CR002-5.3-2")
-    same(await ask("sip:bob@" + DOMAIN, ("Expires", "0")), 200, "Expires 0 for one never seen")
+    contact = ("Contact", "<sip:scscf.core.invalid>;expires=77")
+    same((await ask("sip:bob@" + DOMAIN, contact), raw.last.get("Expires")), (200, "600"), "a Contact of its own time")
+    same(await ask("sip:bob@" + DOMAIN, ("Expires", "0")), 200, "Expires 0")
+    same(await ask("sip:never@" + DOMAIN, ("Expires", "0")), 200, "Expires 0 for one never seen")
     same(raw.last.get("Expires"), "0", "Expires of the 200")
     REQ("IM-6.2.1-4", "CR002-5.3-3")
 
