@@ -8,7 +8,6 @@
 #include "actors/outgoing.h"
 #include "actors/policy.h"
 #include "actors/user.h"
-#include "core/log.h"
 #include "core/minted.h"
 #include "sip/header.h"
 
@@ -83,9 +82,7 @@ static unsigned final_status(const struct pager *p, unsigned status)
 
 static void log_rejected(const struct pager *p, unsigned status)
 {
-	REFUSED(&p->im->worker->counters, REASON_REJECTED);
-	LOG(INFO, p->im->worker, "pager", p->actor.id, "refused method=MESSAGE status=%u reason=%s by=callee", status,
-		reason_label(REASON_REJECTED));
+	sip_server_tell_refusal(p->im->worker, p->server, status, REASON_REJECTED, "the answer of the other side");
 }
 
 static void on_response(struct sip_client *client, const struct sip_message *m, void *arg)

@@ -186,9 +186,7 @@ void session_on_failed(struct session *s, const struct session_failure *failure)
 	} else if (invite && !s->invite_is_answered) {
 		sip_server_watch(invite, NULL, NULL);
 		session_forget_invite(s);
-		REFUSED(&s->im->worker->counters, failure->why);
-		LOG(INFO, s->im->worker, "session", s->actor.id, "refused method=INVITE status=%u reason=%s by=callee",
-			failure->status, reason_label(failure->why));
+		sip_server_tell_refusal(s->im->worker, invite, failure->status, failure->why, "the answer of the other side");
 		sip_server_respond(invite, &(struct sip_reply){ .status = failure->status, .reason = failure->phrase,
 			.headers = failure->headers });
 	}

@@ -60,7 +60,7 @@ void session_answer_busy(struct im *im, struct sip_server *server)
 	struct buffer headers = buffer_over(text, sizeof(text));
 
 	buffer_printf(&headers, "Retry-After: %u\r\n", (unsigned)(worker_random_fast(im->worker) % 11));
-	REFUSED(&im->worker->counters, REASON_REQUEST_PENDING);
+	sip_server_tell_refusal(im->worker, server, 500, REASON_REQUEST_PENDING, NULL);
 	sip_server_respond(server, &(struct sip_reply){ .status = 500, .headers = buffer_slice(&headers) });
 }
 
@@ -222,8 +222,8 @@ void session_change_refused(struct side *to, unsigned status, const struct sip_m
 		passed_on = 480; /* RFC 4320 4.1 */
 	if (response)
 		outgoing_copied(&headers, s->im, response, to->hides);
-	REFUSED(&s->im->worker->counters, status == 491 ? REASON_REQUEST_PENDING : REASON_REJECTED);
-	LOG(INFO, s->im->worker, "session", s->actor.id, "change refused status=%u", status);
+	sip_server_tell_refusal(s->im->worker, server, passed_on, status == 491 ? REASON_REQUEST_PENDING : REASON_REJECTED,
+		"the answer of the other side");
 	sip_server_respond(server, &(struct sip_reply){ .status = passed_on,
 		.reason = response && passed_on == response->status ? response->reason : SLICE_EMPTY,
 		.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });

@@ -146,7 +146,7 @@ static void on_early_request(struct sip_dialog *dialog, struct sip_server *serve
 	} else if (m->method == SIP_UPDATE || m->method == SIP_INVITE) { /* RFC 3311 5.2: our offer comes first */
 		sip_server_refuse(server, 491, REASON_REQUEST_PENDING);
 	} else {
-		REFUSED(&dialog->worker->counters, REASON_METHOD_NOT_ALLOWED);
+		sip_server_tell_refusal(dialog->worker, server, 405, REASON_METHOD_NOT_ALLOWED, NULL);
 		sip_server_respond(server, &(struct sip_reply){ .status = 405,
 			.headers = SLICE("Allow: " IM_ALLOW_SESSION "\r\n") });
 	}

@@ -305,7 +305,7 @@ static void bring_back(struct relay *r, const struct sip_message *m)
 	outgoing_copied(&headers, im, m, to->hides);
 	put_dialog_headers(&headers, r, m);
 	if (m->status >= 300)
-		REFUSED(&im->worker->counters, REASON_REJECTED);
+		sip_server_tell_refusal(im->worker, r->server, status, REASON_REJECTED, "the answer of the other side");
 	sip_server_watch(r->server, NULL, NULL);
 	struct sip_server *server = r->server;
 	r->server = NULL;
