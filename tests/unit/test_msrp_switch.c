@@ -397,6 +397,37 @@ static void a_far_side_that_goes_fails_what_is_outstanding(void **state)
 	world_end(&s.w);
 }
 
+/* A re-INVITE brought another path: as if the old connection had been lost, but nobody is told so. */
+static void a_new_path_takes_the_place_of_the_old(void **state)
+{
+	struct session s;
+	char *content = make_content(5000);
+	struct msrp_peer peer = { .path = SLICE("msrp://127.0.0.1:9/elsewhere;tcp") };
+
+	begin_one(&s);
+	client_send(s.alice,
+		    "MSRP out1 SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: 7\r\n"
+		    "Byte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nhi\r\n-------out1$\r\n",
+		    PATHS(s.a));
+	send_begin(&s, "1-9000/9000", content, 5000);
+	WAIT_FOR(&s.w, COUNTED(&s.w, msrp_chunks) == 2);
+	unsigned bound = s.b->bound;
+	assert_int_equal(msrp_leg_set_peer(s.b->leg, &(struct msrp_peer){ .path = slice_str(s.b->path) }), 0);
+	assert_true(msrp_leg_is_bound(s.b->leg)); /* the same path changes nothing */
+	assert_int_equal(msrp_leg_set_peer(s.b->leg, &peer), 0);
+	assert_false(msrp_leg_is_bound(s.b->leg));
+	expect_answer(&s.w, s.alice, s.a, "out1", "408 Request Timeout");
+	expect_answer(&s.w, s.alice, s.a, "long1234", "408 Request Timeout");
+	struct client *again = client_open(&s.w, 0);
+	snprintf(s.b->path, sizeof(s.b->path), "%.*s", SLICE_ARG(peer.path));
+	bind_side(&s.w, again, s.b);
+	WAIT_FOR(&s.w, s.b->bound == bound + 1);
+	assert_int_equal(s.b->lost, 0);
+	assert_int_equal(s.a->lost, 0);
+	free(content);
+	world_end(&s.w);
+}
+
 static void an_error_in_mid_chunk_comes_back_at_once(void **state)
 {
 	struct session s;
@@ -894,6 +925,7 @@ int main(void)
 		cmocka_unit_test(the_limit_of_a_small_chunk),
 		cmocka_unit_test(a_sender_that_goes_ends_its_chunk),
 		cmocka_unit_test(a_far_side_that_goes_fails_what_is_outstanding),
+		cmocka_unit_test(a_new_path_takes_the_place_of_the_old),
 		cmocka_unit_test(an_error_in_mid_chunk_comes_back_at_once),
 		cmocka_unit_test(content_that_holds_the_outgoing_end_line),
 		cmocka_unit_test(a_stream_gives_way),

@@ -145,6 +145,33 @@ static void test_minted_names_come_first(void **state)
 	}
 }
 
+/* RFC 3891: what is to be replaced lives where its tags were minted, whichever of them is ours. */
+static void test_replaces_leads_to_the_session(void **state)
+{
+	char tag[MINTED_CHARS + 1], user[MINTED_CHARS + 1], text[1024];
+	static const char *const formats[] = { "call;to-tag=%s;from-tag=x", "call;from-tag=%s;to-tag=x",
+					       "call ; early-only;to-tag=%s", "call;to-tag=x%s", "%s" };
+
+	mint(1, user);
+	for (unsigned w = 0; w < WORKERS; w++)
+		for (unsigned i = 0; i < 5; i++) {
+			mint(w, tag);
+			char replaces[256];
+			snprintf(replaces, sizeof(replaces), "%.*s%s%s", (int)(strstr(formats[i], "%s") - formats[i]),
+				 formats[i], tag, strstr(formats[i], "%s") + 2);
+			snprintf(text, sizeof(text),
+				 "INVITE sip:bob@example.com SIP/2.0\r\nTo: " BOB "\r\nCall-ID: %s\r\n"
+				 "Replaces: %s\r\n\r\n",
+				 call_id_of((w + 1) % WORKERS), replaces);
+			CHECK(owner_of_text(text, WORKERS) == (int)(i < 3 ? w : (w + 1) % WORKERS), "%s\n", text);
+			snprintf(text, sizeof(text),
+				 "INVITE sip:%s@example.com SIP/2.0\r\nTo: " BOB "\r\nCall-ID: x\r\n"
+				 "Replaces: %s\r\n\r\n",
+				 user, replaces);
+			assert_int_equal(owner_of_text(text, WORKERS), 1); /* our Contact comes first */
+		}
+}
+
 /* Strings that look minted and are not: another process, another number of workers, a damaged mark.
  */
 static void test_foreign_strings_fall_through(void **state)
@@ -353,6 +380,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_invite_cancel_and_ack_agree),
 		cmocka_unit_test(test_minted_names_come_first),
+		cmocka_unit_test(test_replaces_leads_to_the_session),
 		cmocka_unit_test(test_foreign_strings_fall_through),
 		cmocka_unit_test(test_variants_of_a_user_agree),
 		cmocka_unit_test(test_functions_and_others_go_by_call_id),
