@@ -1,5 +1,7 @@
 #include "sip/sdp.h"
 
+#include "sip/sdp_line.h"
+
 static const char *const direction_names[] = {
 	[SDP_UNSAID] = "",
 	[SDP_SENDRECV] = "sendrecv",
@@ -44,14 +46,7 @@ const char *sdp_setup_name(enum sdp_setup setup)
 
 /* ---- lines ---- */
 
-struct line {
-	char type;
-	struct slice whole; /* without its end */
-	struct slice value; /* behind the '=' */
-};
-
-/* Takes a line off *rest, which is not empty. */
-static bool next_line(struct slice *rest, struct line *line)
+bool sdp_line_next(struct slice *rest, struct sdp_line *line)
 {
 	const char *lf = memchr(rest->p, '\n', rest->n);
 	size_t n = lf ? (size_t)(lf - rest->p) : rest->n;
@@ -83,8 +78,7 @@ static unsigned count_words(struct slice s)
 	return count;
 }
 
-/* Of the value of an a= line: its name, and what follows the colon. */
-static struct slice attribute_of(struct slice value, struct slice *rest)
+struct slice sdp_attribute_name(struct slice value, struct slice *rest)
 {
 	struct slice name = slice_trim(slice_cut(value, ':', rest));
 
@@ -94,7 +88,7 @@ static struct slice attribute_of(struct slice value, struct slice *rest)
 
 /* ---- parsing ---- */
 
-static enum sdp_direction direction_of(struct slice name)
+enum sdp_direction sdp_direction_of(struct slice name)
 {
 	for (unsigned i = SDP_SENDRECV; i <= SDP_INACTIVE; i++)
 		if (slice_case_eq(name, slice_str(direction_names[i])))
@@ -128,10 +122,10 @@ static const struct {
 
 static void index_media_attribute(struct sdp_media *media, struct slice line)
 {
-	struct slice value, name = attribute_of(line, &value);
+	struct slice value, name = sdp_attribute_name(line, &value);
 
 	if (media->direction == SDP_UNSAID)
-		media->direction = direction_of(name);
+		media->direction = sdp_direction_of(name);
 	if (media->setup == SDP_SETUP_NONE && slice_case_eq(name, SLICE("setup")))
 		media->setup = setup_of(value);
 	for (size_t i = 0; i < sizeof(indexed) / sizeof(indexed[0]); i++) {
@@ -143,10 +137,10 @@ static void index_media_attribute(struct sdp_media *media, struct slice line)
 
 static void index_session_attribute(struct sdp *sdp, struct slice line)
 {
-	struct slice value, name = attribute_of(line, &value);
+	struct slice value, name = sdp_attribute_name(line, &value);
 
 	if (sdp->direction == SDP_UNSAID)
-		sdp->direction = direction_of(name);
+		sdp->direction = sdp_direction_of(name);
 	if (sdp->setup == SDP_SETUP_NONE && slice_case_eq(name, SLICE("setup")))
 		sdp->setup = setup_of(value);
 	if (!sdp->fingerprint.p && slice_case_eq(name, SLICE("fingerprint")))
@@ -182,7 +176,7 @@ static enum sdp_verdict on_connection(struct sdp *sdp, struct slice value)
 	return SDP_OK;
 }
 
-static enum sdp_verdict on_media(struct sdp *sdp, const struct line *line)
+static enum sdp_verdict on_media(struct sdp *sdp, const struct sdp_line *line)
 {
 	if (sdp->media_count == SDP_MEDIA_MAX)
 		return SDP_TOO_MANY_MEDIA;
@@ -191,7 +185,7 @@ static enum sdp_verdict on_media(struct sdp *sdp, const struct line *line)
 	return parse_media(media, line->value) ? SDP_OK : SDP_BAD_MEDIA;
 }
 
-static enum sdp_verdict on_line(struct sdp *sdp, const struct line *line)
+static enum sdp_verdict on_line(struct sdp *sdp, const struct sdp_line *line)
 {
 	switch (line->type) {
 	case 'o': /* the second line, and there only */
@@ -213,11 +207,11 @@ static enum sdp_verdict on_line(struct sdp *sdp, const struct line *line)
 
 static enum sdp_verdict parse_first_lines(struct sdp *sdp, struct slice *rest)
 {
-	struct line line;
+	struct sdp_line line;
 
-	if (!rest->n || !next_line(rest, &line) || !slice_eq(line.whole, SLICE("v=0")))
+	if (!rest->n || !sdp_line_next(rest, &line) || !slice_eq(line.whole, SLICE("v=0")))
 		return SDP_BAD_VERSION;
-	if (!rest->n || !next_line(rest, &line) || line.type != 'o' || count_words(line.value) != 6)
+	if (!rest->n || !sdp_line_next(rest, &line) || line.type != 'o' || count_words(line.value) != 6)
 		return SDP_BAD_ORIGIN;
 	sdp->origin = line.value;
 	return SDP_OK;
@@ -235,14 +229,14 @@ enum sdp_verdict sdp_parse(struct sdp *sdp, struct slice text)
 {
 	struct slice rest = text;
 	enum sdp_verdict verdict;
-	struct line line;
+	struct sdp_line line;
 
 	memset(sdp, 0, offsetof(struct sdp, media));
 	sdp->text = sdp->attributes = text;
 	verdict = parse_first_lines(sdp, &rest);
 	sdp->attributes.n = text.n - rest.n;
 	while (verdict == SDP_OK && rest.n) {
-		if (!next_line(&rest, &line))
+		if (!sdp_line_next(&rest, &line))
 			return SDP_BAD_LINE;
 		verdict = on_line(sdp, &line);
 		if (sdp->media_count) {
@@ -262,11 +256,11 @@ enum sdp_verdict sdp_parse(struct sdp *sdp, struct slice text)
 bool sdp_attribute(struct slice part, const char *name, struct slice *value)
 {
 	struct slice found;
-	struct line line;
+	struct sdp_line line;
 
-	while (part.n && next_line(&part, &line))
+	while (part.n && sdp_line_next(&part, &line))
 		if (line.type == 'a' &&
-		    slice_case_eq(attribute_of(line.value, &found), slice_str(name))) {
+		    slice_case_eq(sdp_attribute_name(line.value, &found), slice_str(name))) {
 			if (value)
 				*value = found;
 			return true;
@@ -324,224 +318,4 @@ const struct sdp_media *sdp_msrp_media(const struct sdp *sdp)
 			return media;
 	}
 	return NULL;
-}
-
-/* ---- rewriting ---- */
-
-/* Of one connection and one peer: ours takes their place (RFC 4145, 4572, 4975 8.1).  A key or a
- * fingerprint of the peer would promise what this connection does not keep. */
-static bool is_of_connection(struct slice attribute)
-{
-	static const char *const names[] = { "path", "setup", "connection", "fingerprint",
-					     "crypto" };
-	struct slice value, name = attribute_of(attribute, &value);
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (slice_case_eq(name, slice_str(names[i])))
-			return true;
-	return false;
-}
-
-static void put_line(struct buffer *out, struct slice line)
-{
-	buffer_put(out, line);
-	buffer_lit(out, "\r\n");
-}
-
-static void put_address(struct buffer *out, struct slice address)
-{
-	buffer_str(out, memchr(address.p, ':', address.n) ? "IN IP6 " : "IN IP4 ");
-	put_line(out, address);
-}
-
-static void put_origin(struct buffer *out, const struct sdp_own *own)
-{
-	buffer_lit(out, "o=- ");
-	buffer_u64(out, own->session_id);
-	buffer_char(out, ' ');
-	buffer_u64(out, own->version);
-	buffer_char(out, ' ');
-	put_address(out, own->address);
-}
-
-static void put_connection(struct buffer *out, const struct sdp_own *own)
-{
-	buffer_lit(out, "c=");
-	put_address(out, own->address);
-}
-
-/* RFC 4566 5 fixes the order: c= stands before these. */
-static bool comes_after_connection(char type)
-{
-	return type && strchr("btrzka", type);
-}
-
-/* Free text and addresses of whoever wrote the description. */
-static bool names_author(char type)
-{
-	return type && strchr("iuep", type);
-}
-
-/* t=, its r=, and the z= that belongs to them (RFC 4566 5.9 to 5.11). */
-static bool is_time(char type)
-{
-	return type && strchr("trz", type);
-}
-
-static bool comes_after_times(char type)
-{
-	return type == 'k' || type == 'a';
-}
-
-static void put_times(struct buffer *out, struct slice rest)
-{
-	bool has_time = false;
-	struct line line;
-
-	while (rest.n && next_line(&rest, &line))
-		if (is_time(line.type)) {
-			put_line(out, line.whole);
-			has_time = true;
-		}
-	if (!has_time)
-		put_line(out, SLICE("t=0 0"));
-}
-
-/* What we have written of a session part, in the order that RFC 4566 5 fixes. */
-struct progress {
-	bool has_name, has_connection, has_times;
-};
-
-static void put_what_is_due(struct buffer *out, char type, const struct sdp *sdp, const struct sdp_own *own,
-			    struct progress *done)
-{
-	if (!done->has_name && type != 'v' && type != 'o') {
-		if (type != 's' || own->is_nameless)
-			put_line(out, SLICE("s=-"));
-		done->has_name = true;
-	}
-	if (!done->has_connection && (comes_after_connection(type) || !type)) {
-		put_connection(out, own);
-		done->has_connection = true;
-	}
-	if (!done->has_times && (is_time(type) || comes_after_times(type) || !type)) {
-		put_times(out, own->offer ? own->offer->attributes : sdp->attributes);
-		done->has_times = true;
-	}
-}
-
-static void rewrite_session(struct buffer *out, const struct sdp *sdp, const struct sdp_own *own)
-{
-	struct slice rest = sdp->attributes;
-	struct progress done = { 0 };
-	struct line line;
-
-	while (rest.n && next_line(&rest, &line)) {
-		put_what_is_due(out, line.type, sdp, own, &done);
-		if (line.type == 'o')
-			put_origin(out, own);
-		else if (line.type == 'c' || is_time(line.type) ||
-			 (own->is_nameless && (line.type == 's' || names_author(line.type))) ||
-			 (line.type == 'a' && is_of_connection(line.value)))
-			continue;
-		else
-			put_line(out, line.whole);
-	}
-	put_what_is_due(out, 0, sdp, own, &done);
-}
-
-static void put_media_line(struct buffer *out, const struct sdp_media *media, unsigned port,
-			   struct slice proto)
-{
-	buffer_lit(out, "m=");
-	buffer_put(out, media->media);
-	buffer_char(out, ' ');
-	buffer_u64(out, port);
-	buffer_char(out, ' ');
-	buffer_put(out, proto);
-	buffer_char(out, ' ');
-	/* RFC 4975 8.1: what an MSRP line has there says nothing, and is always this */
-	put_line(out, sdp_media_is_msrp(media, NULL) && port ? SLICE("*") : media->formats);
-}
-
-static void put_attribute(struct buffer *out, const char *name, struct slice value)
-{
-	if (!value.n)
-		return;
-	buffer_lit(out, "a=");
-	buffer_str(out, name);
-	buffer_char(out, ':');
-	put_line(out, value);
-}
-
-static bool replaces(const struct sdp_own *own, struct slice attribute)
-{
-	struct slice value, name = attribute_of(attribute, &value);
-
-	return (own->accept_types.p && slice_case_eq(name, SLICE("accept-types"))) ||
-	       (own->accept_wrapped_types.p && slice_case_eq(name, SLICE("accept-wrapped-types"))) ||
-	       (own->max_size && slice_case_eq(name, SLICE("max-size"))) ||
-	       (own->direction != SDP_UNSAID && direction_of(name) != SDP_UNSAID);
-}
-
-static void put_decided(struct buffer *out, const struct sdp_media *media, const struct sdp_own *own)
-{
-	uint64_t theirs = 0;
-
-	put_attribute(out, "accept-types", own->accept_types);
-	put_attribute(out, "accept-wrapped-types", own->accept_wrapped_types);
-	if (own->max_size) {
-		bool is_less = slice_u64(slice_trim(media->max_size), UINT64_MAX, &theirs) && theirs < own->max_size;
-		buffer_lit(out, "a=max-size:");
-		buffer_u64(out, is_less ? theirs : own->max_size);
-		buffer_lit(out, "\r\n");
-	}
-	if (own->direction != SDP_UNSAID) {
-		buffer_lit(out, "a=");
-		put_line(out, slice_str(direction_names[own->direction]));
-	}
-}
-
-static void rewrite_media(struct buffer *out, const struct sdp_media *media,
-			  const struct sdp_own *own)
-{
-	struct slice rest = media->whole;
-	struct line line;
-
-	put_media_line(out, media, own->port, own->proto.n ? own->proto : media->proto);
-	while (rest.n && next_line(&rest, &line))
-		if (line.type != 'm' && line.type != 'c' && !(own->is_nameless && names_author(line.type)) &&
-		    (line.type != 'a' || !(is_of_connection(line.value) || replaces(own, line.value))))
-			put_line(out, line.whole);
-	put_decided(out, media, own);
-	put_attribute(out, "path", own->path);
-	put_attribute(out, "setup", slice_str(setup_names[own->setup]));
-	put_attribute(out, "fingerprint", own->fingerprint);
-}
-
-static bool is_clean(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0')
-			return false;
-	return true;
-}
-
-bool sdp_rewrite(struct buffer *out, const struct sdp *sdp, const struct sdp_own *own)
-{
-	if (!own->address.n || !is_clean(own->address) || !is_clean(own->proto) ||
-	    !is_clean(own->path) || !is_clean(own->fingerprint) ||
-	    !is_clean(own->accept_types) || !is_clean(own->accept_wrapped_types))
-		return false;
-	const struct sdp *order = own->offer ? own->offer : sdp;
-	const struct sdp_media *accepted = own->offer ? own->offered : own->media;
-	rewrite_session(out, sdp, own);
-	for (unsigned i = 0; i < order->media_count; i++) {
-		const struct sdp_media *media = &order->media[i];
-		if (media == accepted)
-			rewrite_media(out, own->media, own);
-		else if (!own->is_alone)
-			put_media_line(out, media, 0, media->proto);
-	}
-	return !out->overflow;
 }
