@@ -30,6 +30,8 @@ struct pager {
 	bool is_to_client; /* only the leg to the client has timers.client_answer (design.md 13) */
 };
 
+#define GROUP_ADVERTISEMENT "application/vnd.IM.group-advertisement+xml" /* D1-12 */
+
 #define LOOKUP_MS 5000
 
 static void on_pager_message(struct actor *actor, struct msg *msg);
@@ -240,7 +242,9 @@ static bool is_acceptable(struct im *im, struct sip_server *server, const struct
 		sip_server_refuse(server, 403, REASON_UNSUPPORTED_BODY);
 		return false;
 	}
-	if (sender->wants_id_privacy && !im->config->policy.allow_anonymity) {
+	/* 6.2.3.8, D2-38: an advertisement says who advertises */
+	bool is_advertisement = sip_content_type_is(sip_header_value(m, SIP_HDR_CONTENT_TYPE), GROUP_ADVERTISEMENT);
+	if (sender->wants_id_privacy && (is_advertisement || !im->config->policy.allow_anonymity)) {
 		sip_server_refuse(server, 403, REASON_IDENTITY);
 		return false;
 	}

@@ -181,7 +181,8 @@ static void refuse_target(const struct asked *a)
 {
 	switch (addressed_by(a, sip_canonical_user(slice_of(a->callee, a->callee_n)))) {
 	case A_FACTORY:
-		im_refuse_with_warning(a->im, a->server, 404, REASON_TARGET_UNKNOWN, "Conference-factory URI does not exist");
+		im_refuse_with_warning(a->im, a->server, 404, REASON_TARGET_UNKNOWN,
+			"Conference-factory URI does not exist");
 		break;
 	case A_CONFERENCE:
 		im_refuse_with_warning(a->im, a->server, 404, REASON_TARGET_UNKNOWN, "Conference URI does not exist");

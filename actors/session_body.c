@@ -138,10 +138,12 @@ bool session_body_replace(struct buffer *out, const struct sip_message *m, struc
 	size_t start = out->n;
 	buffer_put(out, slice_of(m->body.p, (size_t)(body.headers.p - m->body.p)));
 	put_part_headers(out, body.headers);
-	buffer_put(out, slice_of(body.headers.p + body.headers.n, (size_t)(body.sdp.p - body.headers.p - body.headers.n)));
+	const char *blank = body.headers.p + body.headers.n;
+	buffer_put(out, slice_of(blank, (size_t)(body.sdp.p - blank)));
 	buffer_put(out, sdp);
 	const char *behind = body.sdp.p + body.sdp.n;
 	buffer_put(out, slice_of(behind, (size_t)(m->body.p + m->body.n - behind)));
-	*sent = (struct session_body_sent){ sip_header_value(m, SIP_HDR_CONTENT_TYPE), slice_of(out->p + start, out->n - start) };
+	sent->content_type = sip_header_value(m, SIP_HDR_CONTENT_TYPE);
+	sent->body = slice_of(out->p + start, out->n - start);
 	return !out->overflow;
 }

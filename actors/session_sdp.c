@@ -351,7 +351,8 @@ bool session_sdp_write(const struct im *im, struct buffer *out, const struct ses
 		.address = slice_str(msrp_leg_host(leg)),
 		.media = d->media, .offer = d->offer, .offered = d->offered, .port = msrp_leg_port(leg),
 		.proto = msrp_leg_is_secure(leg) ? SLICE("TCP/TLS/MSRP") : SLICE("TCP/MSRP"),
-		.path = msrp_leg_uri(leg), .fingerprint = msrp_leg_fingerprint(leg), .setup = d->setup, .is_nameless = d->hides,
+		.path = msrp_leg_uri(leg), .fingerprint = msrp_leg_fingerprint(leg),
+		.setup = d->setup, .is_nameless = d->hides,
 		.is_alone = !d->offer, .direction = direction_of_answer(d),
 		.max_size = d->offer ? size_limit(im, d->offer, d->offered) : size_limit(im, d->sdp, d->media) };
 

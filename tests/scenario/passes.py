@@ -186,3 +186,22 @@ async def expired_message(world):
     server.respond(200, "OK")
     same((await sending.final()).status, 200, "valid MESSAGE")
     REQ("IM-6.2.9.1-1", "IM-6.2.9.1-2")
+
+
+@scenario()
+async def group_advertisement(world):
+    """A MESSAGE with a group advertisement goes its way like any other, but never anonymously: 403; the
+    type decides, without case, not the feature tag +g.poc.groupad (6.2.3.8, D1-12, D2-38)."""
+    alice, bob = await world.pair()
+    kind = "application/vnd.im.GROUP-advertisement+xml"
+    for content_type, headers, status in ((kind, [("Privacy", "id")], 403), (kind, [], 200),
+                                          ("text/plain", [("Privacy", "id")], 200)):
+        sending = alice.start(alice.build("MESSAGE", bob.uri, body=b"<x/>", content_type=content_type, headers=headers))
+        if status == 200:
+            server = await bob.expect("MESSAGE")
+            same((server.request.get("Content-Type"), server.request.body), (content_type, b"<x/>"), "MESSAGE at B")
+            server.respond(200, "OK")
+            REQ("IM-6.2.3.8-3")
+        same((await sending.final()).status, status, "%s with %s" % (content_type, headers))
+    REQ("IM-6.2.3.8-1", "IM-6.2.3.8-4")
+    await bob.quiet(0.05)
