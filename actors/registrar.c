@@ -230,8 +230,8 @@ static void on_stored(struct worker *worker, struct store_request *request)
 
 	free(request);
 	if (err) {
-		LOG(WARN, worker, "user", 0, "registration-not-stored user=%.*s error=\"%s\"", SLICE_ARG(user_name(user)),
-			strerror(err));
+		LOG(WARN, worker, "user", 0, "registration-not-stored user=%.*s error=\"%s\"",
+			SLICE_ARG(user_name(user)), strerror(err));
 		(void)refuse(r, 503, REASON_STORE, RETRY_AFTER);
 		done(user);
 		return;
@@ -434,8 +434,9 @@ void user_on_register(struct im *im, struct sip_server *server, const struct sip
 		sip_server_refuse(server, 404, REASON_TARGET_UNKNOWN);
 		return;
 	}
-	if (is_standalone && (sip_name_is_group(sip_canonical_user(buffer_slice(&out)), &im->server->sip) ||
-				     sip_name_is_function(sip_canonical_user(buffer_slice(&out)), &im->server->sip))) {
+	struct slice name = sip_canonical_user(buffer_slice(&out));
+	const struct sip_options *sip = &im->server->sip;
+	if (is_standalone && (sip_name_is_group(name, sip) || sip_name_is_function(name, sip))) {
 		sip_server_refuse(server, 404, REASON_TARGET_UNKNOWN); /* names of functions and groups are no users */
 		return;
 	}

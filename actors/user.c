@@ -159,7 +159,8 @@ void binding_add(struct user *user, struct binding *b)
 	user->bindings = b;
 	user->binding_count++;
 	count_bindings(im, 1);
-	worker_arm(im->worker, &b->expiry, b->expires_at_ms > now_ms ? b->expires_at_ms - now_ms : 0, on_binding_expired);
+	worker_arm(im->worker, &b->expiry, b->expires_at_ms > now_ms ? b->expires_at_ms - now_ms : 0,
+		on_binding_expired);
 	if (!b->is_reachable)
 		return;
 	struct binding **chain = flow_chain(im->users, &b->flow);

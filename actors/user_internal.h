@@ -107,7 +107,8 @@ uint64_t user_unix_s(const struct worker *worker);
 /* ---- user_store.c ---- */
 
 /* What the store shall have of a user from now on; `bindings` NULL entries are not allowed.  NULL: no memory. */
-struct store_request *user_store_put(struct im *im, struct slice aor, const struct binding *const *bindings, unsigned count);
+struct store_request *user_store_put(struct im *im, struct slice aor, const struct binding *const *bindings,
+	unsigned count);
 /* The same for what a core said. */
 struct store_request *user_store_put_core(struct slice aor, uint64_t expires_at_s);
 struct store_request *user_store_delete(struct slice aor);

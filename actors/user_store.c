@@ -79,7 +79,8 @@ static struct store_registration_request *request_of(struct slice aor, size_t te
 	return r;
 }
 
-struct store_request *user_store_put(struct im *im, struct slice aor, const struct binding *const *bindings, unsigned count)
+struct store_request *user_store_put(struct im *im, struct slice aor, const struct binding *const *bindings,
+	unsigned count)
 {
 	struct buffer out;
 	size_t n = 0;
@@ -233,7 +234,8 @@ static int load_binding(struct user *user, const struct store_binding *from, uin
 
 	if (from->contact.n > USER_CONTACT_MAX || from->path.n > USER_PATH_MAX || from->params.n > UINT16_MAX ||
 	    from->instance.n > UINT16_MAX || user->binding_count == USER_BINDINGS_MAX) {
-		LOG(WARN, im->worker, "store", 0, "binding-ignored user=%.*s why=beyond-limits", SLICE_ARG(user_name(user)));
+		LOG(WARN, im->worker, "store", 0, "binding-ignored user=%.*s why=beyond-limits",
+			SLICE_ARG(user_name(user)));
 		return 0;
 	}
 	if (!(b = binding_make(&text)))

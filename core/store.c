@@ -67,7 +67,7 @@ static const char *name_of(const struct store *store)
 static void say(const struct store *store, const char *event, int err)
 {
 	LOG(ERROR, NULL, "store", 0, "%s path=%s error=\"%s\" cause=\"%s\"", event, name_of(store), strerror(err),
-		store->db ? sqlite3_errmsg(store->db) : "");
+		store->db && sqlite3_errcode(store->db) != SQLITE_OK ? sqlite3_errmsg(store->db) : "");
 }
 
 static uint64_t now_ms(void)
@@ -128,7 +128,8 @@ static int set_pragmas(struct store *store)
 	int err;
 
 	sqlite3_busy_timeout(store->db, BUSY_MS);
-	if ((err = run_sql(store, "PRAGMA temp_store = MEMORY")) || (err = run_sql(store, "PRAGMA trusted_schema = OFF")) ||
+	if ((err = run_sql(store, "PRAGMA temp_store = MEMORY")) ||
+	    (err = run_sql(store, "PRAGMA trusted_schema = OFF")) ||
 	    (err = run_sql(store, "PRAGMA journal_mode = WAL")) || (err = run_sql(store, synchronous)) ||
 	    /* after WAL: the hook replaces the automatic checkpoint */
 	    (err = run_sql(store, "PRAGMA wal_autocheckpoint = 0")))
@@ -144,7 +145,8 @@ static int make_schema(struct store *store)
 
 	snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", APPLICATION_ID,
 		SCHEMA_VERSION);
-	if ((err = run_sql(store, "BEGIN IMMEDIATE")) || (err = run_sql(store, schema)) || (err = run_sql(store, sql)))
+	if ((err = run_sql(store, "BEGIN IMMEDIATE")) || (err = run_sql(store, schema)) ||
+	    (err = run_sql(store, sql)))
 		return err;
 	LOG(INFO, NULL, "store", 0, "made path=%s version=%d", name_of(store), SCHEMA_VERSION);
 	return 0;
@@ -167,8 +169,8 @@ static int check_schema(struct store *store)
 		return EINVAL;
 	}
 	if (version != SCHEMA_VERSION) {
-		LOG(ERROR, NULL, "store", 0, "version-unknown path=%s version=%llu known=%d remedy=\"use the version of "
-			"imserv that wrote it\"", name_of(store), (unsigned long long)version, SCHEMA_VERSION);
+		LOG(ERROR, NULL, "store", 0, "version-unknown path=%s version=%llu known=%d remedy=\"use the "
+			"version of imserv that wrote it\"", name_of(store), (unsigned long long)version, SCHEMA_VERSION);
 		return EINVAL;
 	}
 	return 0;
@@ -225,8 +227,8 @@ static int open_database(struct store *store)
 	if (!err)
 		return 0;
 	if (err == EUCLEAN)
-		LOG(ERROR, NULL, "store", 0, "damaged path=%s remedy=\"restore a copy, or move the file away: then all "
-			"users and registrations are gone\"", name_of(store));
+		LOG(ERROR, NULL, "store", 0, "damaged path=%s remedy=\"restore a copy, or move the file away: "
+			"then all users and registrations are gone\"", name_of(store));
 	say(store, "cannot-open", err);
 	close_database(store);
 	return err;
@@ -258,8 +260,8 @@ static int lock_file(struct store *store)
 		return 0;
 	int err = errno == EWOULDBLOCK ? EBUSY : errno;
 	if (err == EBUSY)
-		LOG(ERROR, NULL, "store", 0, "in-use path=%s remedy=\"another imservd has this database: stop it or give "
-			"another store.path\"", store->path);
+		LOG(ERROR, NULL, "store", 0, "in-use path=%s remedy=\"another imservd has this database: stop it "
+			"or give another store.path\"", store->path);
 	return err;
 }
 
@@ -416,8 +418,8 @@ void store_relieve(struct store *store)
 		restart_log(store);
 	bool is_full = store->wal_frames * store->page_octets >= limit;
 	if (is_full && !store->is_full)
-		LOG(ERROR, NULL, "store", 0, "log-full path=%s remedy=\"something reads the database and does not end: a "
-			"backup, a shell\"", name_of(store));
+		LOG(ERROR, NULL, "store", 0, "log-full path=%s remedy=\"something reads the database and does not "
+			"end: a backup, a shell\"", name_of(store));
 	store->is_full = is_full;
 }
 

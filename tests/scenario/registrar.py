@@ -348,3 +348,14 @@ async def third_party_unknown_user(world):
     response = await world.core.third_party_register("sip:nobody@" + DOMAIN, 600)
     same(response.status, 404, "third-party REGISTER for nobody")
     REQ("IM-6.2.1-3")
+
+
+@scenario(modes=ALONE)
+async def names_that_are_no_users(world):
+    """Nobody registers as a group, the factory, the history or the deferred messages: 404."""
+    alice, own = await new_client(world)
+    for name in ("group1", "factory", "history", "Deferred"):
+        uri = "sip:%s@%s" % (name, DOMAIN)
+        request = alice.build("REGISTER", "sip:" + DOMAIN).put("To", "<%s>" % uri).put("Expires", "600")
+        request.put("From", "<%s>;tag=%s" % (uri, sip.token(4)))
+        same((await alice.start(request).final()).status, 404, "REGISTER for %s" % uri)

@@ -567,6 +567,47 @@ static void test_closed_in_the_middle(void **state)
 	world_end(&world);
 }
 
+static unsigned lost_at[WORLD_WORKERS];
+
+static void on_flow_lost(struct worker *worker, const struct sip_flow *flow)
+{
+	lost_at[worker->index]++;
+	assert_int_equal(flow->protocol, SIP_TCP);
+	assert_int_equal(flow->worker, 0);
+}
+
+/* Whoever watches a stream hears of its end once, on his own worker; also when it ended before. */
+static void test_watched_until_the_end(void **state)
+{
+	struct sip_flow flow;
+
+	memset(lost_at, 0, sizeof(lost_at));
+	start(3, 0);
+	world.options.on_flow_lost = on_flow_lost;
+	struct peer *peer = peer_tcp(&world, 0);
+	send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .call_id = call_id_of(&world, 0) });
+	WAIT_FOR(&world, world.held_count == 1);
+	flow = *sip_server_flow(world.held[0].server);
+	respond(world.held[0].server, 200);
+	sip_flow_watch(&world.workers[0], &flow);
+	sip_flow_watch(&world.workers[1], &flow);
+	sip_flow_watch(&world.workers[1], &flow);
+	settle(&world);
+	assert_int_equal(lost_at[0] + lost_at[1] + lost_at[2], 0);
+	peer_close(peer);
+	WAIT_FOR(&world, lost_at[0] == 1 && lost_at[1] == 1);
+	sip_flow_watch(&world.workers[2], &flow);
+	assert_int_equal(lost_at[2], 0); /* never inside the call */
+	WAIT_FOR(&world, lost_at[2] == 1);
+	settle(&world);
+	assert_true(lost_at[0] == 1 && lost_at[1] == 1);
+	flow.protocol = SIP_UDP;
+	sip_flow_watch(&world.workers[2], &flow);
+	settle(&world);
+	assert_int_equal(lost_at[2], 1);
+	world_end(&world);
+}
+
 /* Everything is stopped while connections, transactions and datagrams are alive. */
 static void test_stopped_in_the_middle(void **state)
 {
@@ -606,6 +647,7 @@ int main(void)
 		cmocka_unit_test(test_request_by_a_flow_that_is_gone),
 		cmocka_unit_test(test_one_connection_to_an_address),
 		cmocka_unit_test(test_closed_in_the_middle),
+		cmocka_unit_test(test_watched_until_the_end),
 		cmocka_unit_test(test_stopped_in_the_middle),
 	};
 
