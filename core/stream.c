@@ -4,7 +4,7 @@
  * given its final completion.
  *
  * A handler of the layer above may close or detach the stream inside any
- * event, so nothing of it is touched after an event until find_open() has said
+ * event, so nothing of it is touched after an event until stream_find_open() has said
  * that it is still there.
  */
 #include "core/stream.h"
@@ -16,33 +16,11 @@
 #include <string.h>
 
 #include "core/pool.h"
+#include "core/stream_internal.h"
 #include "core/stream_tls.h"
 
 #define NO_BUFFERS_PAUSE_MS 3  /* a few turns of a busy worker give blocks back in that time     */
 #define LAST_TURNS_MAX      1000 /* of stream_worker_free(), a millisecond each                  */
-
-enum { TOKEN_RECV = TOKEN_STREAM_FIRST, TOKEN_SEND, TOKEN_CONNECT };
-
-struct streams {
-	struct pool pool;
-	struct send_buffers buffers;
-	char *plain; /* one record at a time; NULL until the first stream with TLS */
-};
-
-static struct streams *streams_of(const struct worker *worker)
-{
-	return worker->streams;
-}
-
-static struct send_buffers *buffers_of(const struct stream *stream)
-{
-	return &streams_of(stream->worker)->buffers;
-}
-
-static ring_token token_of(const struct stream *stream, unsigned kind)
-{
-	return ring_token_of(kind, pool_slot(stream), pool_generation(stream));
-}
 
 /* The queue that the socket is written from. */
 static struct send_queue *outgoing(struct stream *stream)
@@ -71,7 +49,7 @@ static void release(struct stream *stream)
 	if (stream->tls)
 		stream_tls_free(stream->tls, true);
 	stream->tls = NULL;
-	send_queue_drop(&stream->queue, buffers_of(stream));
+	send_queue_drop(&stream->queue, stream_buffers(stream));
 	pool_give(&streams_of(worker)->pool, stream);
 	gauge_add(&worker->counters, GAUGE_connections, -1);
 	pool_gauge_set(&worker->counters, POOL_connections, pool_used(&streams_of(worker)->pool));
@@ -101,30 +79,28 @@ static void cancel_receive(struct stream *stream)
 	if (!stream->is_receiving || stream->is_cancelled)
 		return;
 	stream->is_cancelled = true;
-	ring->ops->cancel(ring, token_of(stream, TOKEN_RECV));
+	ring->ops->cancel(ring, stream_token(stream, TOKEN_RECV));
 }
 
-/* Of a closing stream: nothing more is written. */
-static void give_up(struct stream *stream)
+void stream_give_up(struct stream *stream)
 {
 	struct ring *ring = stream->worker->ring;
 
 	stream->has_ended = true;
 	worker_disarm(stream->worker, &stream->pause_timer);
-	send_queue_drop(&stream->queue, buffers_of(stream));
-	send_queue_drop(outgoing(stream), buffers_of(stream));
+	send_queue_drop(&stream->queue, stream_buffers(stream));
+	send_queue_drop(outgoing(stream), stream_buffers(stream));
 	cancel_receive(stream);
 	if (stream->is_connecting)
-		ring->ops->cancel(ring, token_of(stream, TOKEN_CONNECT));
+		ring->ops->cancel(ring, stream_token(stream, TOKEN_CONNECT));
 	if (outgoing(stream)->is_in_flight)
-		ring->ops->cancel(ring, token_of(stream, TOKEN_SEND));
+		ring->ops->cancel(ring, stream_token(stream, TOKEN_SEND));
 	release_if_idle(stream);
 }
 
-/* The last event.  `err` 0: the peer closed. */
-static void end(struct stream *stream, int err)
+void stream_end(struct stream *stream, int err)
 {
-	assert(!stream->has_ended); /* see find_open() */
+	assert(!stream->has_ended); /* see stream_find_open() */
 	stream->has_ended = true;
 	if (stream->tls)
 		worker_disarm(stream->worker, &stream->tls->deadline);
@@ -132,8 +108,7 @@ static void end(struct stream *stream, int err)
 	stream->events->on_end(stream, err);
 }
 
-/* The stream of a completion while the layer above still listens to it. */
-static struct stream *find_open(struct worker *worker, ring_token token)
+struct stream *stream_find_open(struct worker *worker, ring_token token)
 {
 	struct stream *stream = pool_find(&streams_of(worker)->pool, ring_token_slot(token),
 		ring_token_generation(token));
@@ -141,11 +116,9 @@ static struct stream *find_open(struct worker *worker, ring_token token)
 	return stream && !stream->is_closing && !stream->has_ended ? stream : NULL;
 }
 
-static void flush_later(struct stream *stream);
-
 /* ---- receiving ---- */
 
-static void start_receive(struct stream *stream)
+void stream_start_receive(struct stream *stream)
 {
 	struct ring *ring = stream->worker->ring;
 	bool must_wait = !stream->is_connected || stream->is_receiving || stream->has_ended ||
@@ -157,12 +130,12 @@ static void start_receive(struct stream *stream)
 		return;
 	stream->is_receiving = true;
 	ring->ops->recv(ring, stream->fd, stream->receive == STREAM_MULTISHOT && !is_own,
-		token_of(stream, TOKEN_RECV));
+		stream_token(stream, TOKEN_RECV));
 }
 
 static void on_pause_over(struct timer *timer)
 {
-	start_receive((struct stream *)((char *)timer - offsetof(struct stream, pause_timer)));
+	stream_start_receive((struct stream *)((char *)timer - offsetof(struct stream, pause_timer)));
 }
 
 void stream_set_receive(struct stream *stream, enum stream_receive receive)
@@ -173,88 +146,20 @@ void stream_set_receive(struct stream *stream, enum stream_receive receive)
 	stream->receive = receive;
 	if (receive == STREAM_PAUSED || (receive == STREAM_ONE_SHOT && is_multishot))
 		cancel_receive(stream); /* its final completion starts the other kind, if any */
-	start_receive(stream);
-}
-
-static void on_deadline(struct timer *timer)
-{
-	struct stream_tls *t = (struct stream_tls *)((char *)timer - offsetof(struct stream_tls, deadline));
-
-	if (!t->has_failed)
-		stream_tls_refused(t, REASON_TLS_TIMEOUT, "handshake not over in time");
-	end(t->stream, EPROTO);
-}
-
-/* TLS wants no more of it: on_end comes when the alert has been sent. */
-static void fail(struct stream *stream, enum reason why, const char *text)
-{
-	stream_tls_refused(stream->tls, why, text);
-	stream->tls->has_failed = true;
-	if (!has_to_send(stream)) {
-		end(stream, EPROTO);
-		return;
-	}
-	worker_arm(stream->worker, &stream->tls->deadline, STREAM_LINGER_MS, on_deadline);
-	flush_later(stream);
-}
-
-/* One step.  False: nothing more can be read, or the stream is gone. */
-static bool decrypt_some(struct stream *stream)
-{
-	struct stream_tls *t = stream->tls;
-	char *plain = streams_of(stream->worker)->plain;
-	size_t n = 0;
-
-	switch (tls_read(t->tls, plain, TLS_PLAIN_MAX, &n)) {
-	case TLS_MORE:
-		return false;
-	case TLS_READY:
-		stream_tls_ready(t);
-		if (tls_is_client(t->tls))
-			stream->events->on_connected(stream);
-		return true;
-	case TLS_DATA:
-		stream->events->on_data(stream, slice_of(plain, n));
-		return true;
-	case TLS_CLOSED:
-		end(stream, 0);
-		return false;
-	case TLS_BAD:
-		fail(stream, t->is_ready ? REASON_TLS_RECORD : REASON_TLS_HANDSHAKE, tls_error(t->tls));
-		return false;
-	}
-	return false;
-}
-
-static void decrypt(struct stream *stream, struct slice data)
-{
-	struct worker *worker = stream->worker;
-	ring_token token = token_of(stream, TOKEN_RECV);
-
-	if (stream->tls->has_failed)
-		return;
-	tls_feed(stream->tls->tls, data);
-	while (decrypt_some(stream) && find_open(worker, token) && !stream->tls->has_failed)
-		;
-	stream = stream_find(worker, ring_token_slot(token), ring_token_generation(token));
-	if (!stream)
-		return;
-	tls_feed(stream->tls->tls, SLICE_EMPTY); /* of a stream that was closed meanwhile; its block goes home */
-	if (!stream->is_closing)
-		flush_later(stream);
+	stream_start_receive(stream);
 }
 
 /* All that a peer sends comes through here. */
 static void on_received(struct worker *worker, const struct ring_completion *c)
 {
-	struct stream *stream = find_open(worker, c->token);
+	struct stream *stream = stream_find_open(worker, c->token);
 
 	if (stream && c->result > 0) {
 		if (stream->tls)
-			decrypt(stream, c->data);
+			stream_tls_received(stream, c->data);
 		else
 			stream->events->on_data(stream, c->data);
-		stream = find_open(worker, c->token);
+		stream = stream_find_open(worker, c->token);
 	}
 	if (c->block)
 		block_release(c->block);
@@ -264,9 +169,9 @@ static void on_received(struct worker *worker, const struct ring_completion *c)
 		COUNT(&worker->counters, ring_no_buffers);
 		worker_arm(worker, &stream->pause_timer, NO_BUFFERS_PAUSE_MS, on_pause_over);
 	} else if (c->result > 0 || c->result == -ECANCELED || c->result == -EINTR) {
-		start_receive(stream);
+		stream_start_receive(stream);
 	} else {
-		end(stream, -c->result);
+		stream_end(stream, -c->result);
 	}
 }
 
@@ -279,27 +184,7 @@ static void receive_nothing(struct stream *stream)
 	if (stream->has_ended || stream->is_receiving || !stream->is_connected)
 		return;
 	stream->is_receiving = true;
-	ring->ops->recv(ring, stream->fd, false, token_of(stream, TOKEN_RECV));
-}
-
-/* Of a closing stream: what is queued for the peer can only follow its handshake.  False: that has failed. */
-static bool finish_handshake(struct stream *stream, struct slice data)
-{
-	struct stream_tls *t = stream->tls;
-	enum tls_event event;
-	size_t n;
-
-	if (!t || t->is_ready || t->has_failed || stream->has_ended)
-		return true;
-	tls_feed(t->tls, data);
-	event = tls_read(t->tls, streams_of(stream->worker)->plain, TLS_PLAIN_MAX, &n);
-	tls_feed(t->tls, SLICE_EMPTY); /* what it says then is forgotten */
-	if (event == TLS_READY)
-		stream_tls_ready(t);
-	else if (event != TLS_MORE)
-		stream_tls_refused(t, REASON_TLS_HANDSHAKE, tls_error(t->tls));
-	flush_later(stream);
-	return event == TLS_READY || event == TLS_MORE;
+	ring->ops->recv(ring, stream->fd, false, stream_token(stream, TOKEN_RECV));
 }
 
 static void on_recv(struct worker *worker, const struct ring_completion *c)
@@ -319,11 +204,11 @@ static void on_recv(struct worker *worker, const struct ring_completion *c)
 		on_received(worker, c);
 		return;
 	}
-	bool goes_on = c->result <= 0 || finish_handshake(stream, c->data);
+	bool goes_on = c->result <= 0 || stream_tls_finish(stream, c->data);
 	if (c->block)
 		block_release(c->block);
 	if (!goes_on) {
-		give_up(stream);
+		stream_give_up(stream);
 		return;
 	}
 	if (c->more)
@@ -336,36 +221,20 @@ static void on_recv(struct worker *worker, const struct ring_completion *c)
 
 /* ---- sending ---- */
 
-/* False: TLS failed, and the stream with it. */
-static bool encrypt(struct stream *stream)
-{
-	int err = stream->tls ? stream_tls_encrypt(stream->tls) : 0;
-
-	if (!err)
-		return true;
-	stream_tls_refused(stream->tls, REASON_TLS_RECORD, tls_error(stream->tls->tls));
-	stream->tls->has_failed = true;
-	if (stream->is_closing)
-		give_up(stream);
-	else
-		end(stream, EPROTO);
-	return false;
-}
-
 static void send_first(struct stream *stream)
 {
 	struct ring *ring = stream->worker->ring;
 	struct send_queue *queue = outgoing(stream);
 
-	if (!stream->is_connected || !has_to_send(stream) || !encrypt(stream))
+	if (!stream->is_connected || !has_to_send(stream) || (stream->tls && !stream_tls_seal(stream)))
 		return;
 	if (queue->octets == 0) { /* TLS had nothing to say at its end */
 		if (stream->is_closing)
-			give_up(stream);
+			stream_give_up(stream);
 		return;
 	}
-	struct slice octets = send_queue_begin(queue, buffers_of(stream));
-	ring->ops->send(ring, stream->fd, octets.p, octets.n, token_of(stream, TOKEN_SEND));
+	struct slice octets = send_queue_begin(queue, stream_buffers(stream));
+	ring->ops->send(ring, stream->fd, octets.p, octets.n, stream_token(stream, TOKEN_SEND));
 }
 
 static void flush(struct worker *worker, struct worker_task *task)
@@ -378,8 +247,7 @@ static void flush(struct worker *worker, struct worker_task *task)
 		release_if_idle(stream);
 }
 
-/* The ring submits after the turn, so waiting for its end costs nothing. */
-static void flush_later(struct stream *stream)
+void stream_flush_later(struct stream *stream)
 {
 	if (has_to_send(stream) && !outgoing(stream)->is_in_flight && stream->is_connected && !stream->has_ended)
 		worker_at_turn_end(stream->worker, &stream->flush_task);
@@ -391,9 +259,9 @@ static void go_on_closing(struct stream *stream, bool has_failed)
 	if (stream->has_ended)
 		release_if_idle(stream);
 	else if (has_failed || !(has_to_send(stream) || stream->queue.octets))
-		give_up(stream);
+		stream_give_up(stream);
 	else
-		flush_later(stream);
+		stream_flush_later(stream);
 }
 
 static void on_send(struct worker *worker, const struct ring_completion *c)
@@ -406,7 +274,7 @@ static void on_send(struct worker *worker, const struct ring_completion *c)
 		COUNT(&worker->counters, ring_late_completions);
 		return;
 	}
-	send_queue_end(outgoing(stream), buffers_of(stream), c->result > 0 ? (size_t)c->result : 0);
+	send_queue_end(outgoing(stream), stream_buffers(stream), c->result > 0 ? (size_t)c->result : 0);
 	if (stream->is_closing) {
 		go_on_closing(stream, has_failed);
 		return;
@@ -414,43 +282,43 @@ static void on_send(struct worker *worker, const struct ring_completion *c)
 	if (stream->has_ended)
 		return;
 	if (has_failed) {
-		end(stream, -c->result);
+		stream_end(stream, -c->result);
 		return;
 	}
 	if (stream->tls && stream->tls->has_failed) {
 		if (!has_to_send(stream))
-			end(stream, EPROTO);
+			stream_end(stream, EPROTO);
 		else
-			flush_later(stream);
+			stream_flush_later(stream);
 		return;
 	}
 	if (c->result > 0)
 		stream->events->on_written(stream);
-	stream = find_open(worker, c->token);
+	stream = stream_find_open(worker, c->token);
 	if (stream)
-		flush_later(stream);
+		stream_flush_later(stream);
 }
 
 int stream_write(struct stream *stream, struct slice octets)
 {
 	assert(!stream->is_closing);
-	int err = send_queue_write(&stream->queue, buffers_of(stream), octets);
+	int err = send_queue_write(&stream->queue, stream_buffers(stream), octets);
 
 	if (!err)
-		flush_later(stream);
+		stream_flush_later(stream);
 	return err;
 }
 
 char *stream_reserve(struct stream *stream, size_t n)
 {
 	assert(!stream->is_closing);
-	return send_queue_reserve(&stream->queue, buffers_of(stream), n);
+	return send_queue_reserve(&stream->queue, stream_buffers(stream), n);
 }
 
 void stream_commit(struct stream *stream, size_t n)
 {
 	send_queue_commit(&stream->queue, n);
-	flush_later(stream);
+	stream_flush_later(stream);
 }
 
 /* ---- opening ---- */
@@ -505,36 +373,8 @@ struct stream *stream_connect(struct worker *worker, const struct sockaddr_stora
 	}
 	stream->peer = *to;
 	stream->is_connecting = true;
-	ring->ops->connect(ring, fd, &stream->peer, token_of(stream, TOKEN_CONNECT));
+	ring->ops->connect(ring, fd, &stream->peer, stream_token(stream, TOKEN_CONNECT));
 	return stream;
-}
-
-int stream_secure(struct stream *stream, struct tls *tls, uint64_t handshake_ms)
-{
-	struct streams *streams = streams_of(stream->worker);
-
-	assert(!stream->tls && !stream->is_receiving && stream_queued(stream) == 0);
-	if (!streams->plain && !(streams->plain = malloc(TLS_PLAIN_MAX)))
-		return ENOMEM;
-	stream->tls = stream_tls_make(stream, tls, &streams->buffers);
-	if (!stream->tls)
-		return ENOMEM;
-	stream->tls->handshake_ms = handshake_ms;
-	if (stream->is_connected && !stream->tls->is_ready)
-		worker_arm(stream->worker, &stream->tls->deadline, handshake_ms, on_deadline);
-	start_receive(stream);
-	return 0;
-}
-
-struct tls *stream_tls_of(const struct stream *stream)
-{
-	return stream->tls ? stream->tls->tls : NULL;
-}
-
-static void begin_handshake(struct stream *stream)
-{
-	worker_arm(stream->worker, &stream->tls->deadline, stream->tls->handshake_ms, on_deadline);
-	decrypt(stream, SLICE_EMPTY);
 }
 
 static void on_connect(struct worker *worker, const struct ring_completion *c)
@@ -549,23 +389,23 @@ static void on_connect(struct worker *worker, const struct ring_completion *c)
 	stream->is_connecting = false;
 	stream->is_connected = c->result >= 0;
 	if (stream->is_closing) {
-		bool goes_on = c->result >= 0 && finish_handshake(stream, SLICE_EMPTY);
+		bool goes_on = c->result >= 0 && stream_tls_finish(stream, SLICE_EMPTY);
 		receive_nothing(stream);
 		go_on_closing(stream, !goes_on);
 		return;
 	}
 	if (c->result < 0) {
-		end(stream, -c->result);
+		stream_end(stream, -c->result);
 		return;
 	}
 	if (stream->tls)
-		begin_handshake(stream);
+		stream_tls_begin(stream);
 	else
 		stream->events->on_connected(stream);
-	stream = find_open(worker, c->token);
+	stream = stream_find_open(worker, c->token);
 	if (stream) {
-		start_receive(stream);
-		flush_later(stream);
+		stream_start_receive(stream);
+		stream_flush_later(stream);
 	}
 }
 
@@ -573,7 +413,7 @@ static void on_connect(struct worker *worker, const struct ring_completion *c)
 
 static void on_linger_over(struct timer *timer)
 {
-	give_up((struct stream *)((char *)timer - offsetof(struct stream, pause_timer)));
+	stream_give_up((struct stream *)((char *)timer - offsetof(struct stream, pause_timer)));
 }
 
 void stream_close(struct stream *stream, bool at_once)
@@ -585,12 +425,12 @@ void stream_close(struct stream *stream, bool at_once)
 	if (stream->tls)
 		worker_disarm(stream->worker, &stream->tls->deadline);
 	if (at_once || stream->has_ended || !(has_to_send(stream) || stream->queue.octets)) {
-		give_up(stream);
+		stream_give_up(stream);
 		return;
 	}
 	worker_arm(stream->worker, &stream->pause_timer, STREAM_LINGER_MS, on_linger_over);
 	receive_nothing(stream);
-	flush_later(stream);
+	stream_flush_later(stream);
 }
 
 int stream_detach(struct stream *stream)
@@ -697,7 +537,7 @@ void stream_worker_free(struct worker *worker)
 		if (!stream)
 			continue;
 		stream->is_closing = true; /* what a layer left open has no events any more */
-		give_up(stream);
+		stream_give_up(stream);
 	}
 	for (unsigned i = 0; i < LAST_TURNS_MAX && pool_used(&streams->pool); i++)
 		last_turn(worker);

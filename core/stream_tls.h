@@ -27,20 +27,21 @@ struct stream_tls {
 	bool is_shut;           /* close_notify was put out                         */
 };
 
-/* NULL: no memory, and `tls` is still the caller's. */
-struct stream_tls *stream_tls_make(struct stream *stream, struct tls *tls, struct send_buffers *buffers);
 /* `with_connection` false: the struct tls has gone to somebody else. */
 void stream_tls_free(struct stream_tls *t, bool with_connection);
 
 /* Something can be sent, or encrypted and sent. */
 bool stream_tls_has_work(const struct stream_tls *t);
-/* Turns the next buffer of plaintext, or the end, into ciphertext if that is its turn.  0, or an errno and
- * the connection is lost. */
-int stream_tls_encrypt(struct stream_tls *t);
 
-/* One counter and one log line: why a stream is lost to TLS. */
-void stream_tls_refused(const struct stream_tls *t, enum reason why, const char *text);
-/* The handshake is over: counted. */
-void stream_tls_ready(struct stream_tls *t);
+/* The connect has succeeded: the handshake begins.  The stream may be gone afterwards, as after
+ * stream_tls_received(), which gives the layer above what is in the ciphertext. */
+void stream_tls_begin(struct stream *stream);
+void stream_tls_received(struct stream *stream, struct slice data);
+/* Of a closing stream: what is queued for the peer can only follow its handshake.  False: that has failed. */
+bool stream_tls_finish(struct stream *stream, struct slice data);
+
+/* Turns the next buffer of plaintext, or the end, into ciphertext if that is its turn.  False: TLS failed and
+ * the stream with it, which may be gone. */
+bool stream_tls_seal(struct stream *stream);
 
 #endif
