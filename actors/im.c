@@ -12,6 +12,7 @@
 #include "actors/store_actor.h"
 #include "actors/user.h"
 
+#define FORK_LEGS 256 /* of INVITEs to several contacts: all but one end with the answer */
 #define TRANSACTIONS_MAX 2000000 /* 32 s of finished ones at 60 000 requests a second and worker */
 
 static const char *const supported_options[] = { "path", "outbound", "pref", "timer", "100rel", "replaces", NULL };
@@ -54,7 +55,7 @@ void im_server_init(struct im_server *server, const struct config *config)
 	sip->on_flow_lost = users_on_flow_lost;
 	msrp->limits = config->limits;
 	msrp->msrp_transaction_ms = config->timers.msrp_transaction_ms;
-	msrp->legs_max = config->limits.sessions * 2;
+	msrp->legs_max = config->limits.sessions * 2 + FORK_LEGS;
 	msrp->is_trusted = is_trusted;
 }
 

@@ -45,8 +45,20 @@ int session_fork_open(struct session *s, const struct sip_dialog_start *start, s
 	return 0;
 }
 
+/* Nobody needs what the branch offered. */
+static void drop_offer(struct session_branch *branch)
+{
+	if (branch->leg)
+		msrp_leg_close(branch->leg);
+	free(branch->sdp);
+	branch->leg = NULL;
+	branch->sdp = NULL;
+}
+
 static void fork_free(struct session_fork *f)
 {
+	for (unsigned i = 0; i < f->count; i++)
+		drop_offer(&f->branches[i]);
 	if (f->session)
 		f->session->fork = NULL;
 	*f->link = f->next;
@@ -189,6 +201,7 @@ static bool begin_group(struct session_fork *f, int *err)
 		if (failed) {
 			*err = failed;
 			branch->is_answered = true;
+			drop_offer(branch);
 			remember_failure(f, 503, REASON_POOL_EXHAUSTED, NULL);
 		} else {
 			f->waiting++;
@@ -229,9 +242,11 @@ void session_fork_cancel(struct session_fork *f)
 {
 	f->is_over = true;
 	worker_disarm(f->im->worker, &f->next_group);
-	for (unsigned i = 0; i < f->count; i++)
+	for (unsigned i = 0; i < f->count; i++) {
 		if (f->branches[i].client && !f->branches[i].is_answered)
 			sip_client_cancel(f->branches[i].client);
+		drop_offer(&f->branches[i]);
+	}
 }
 
 void session_fork_leave(struct session *s)
@@ -318,6 +333,7 @@ static void settle(struct session_branch *branch)
 		return;
 	branch->is_answered = true;
 	branch->fork->waiting--;
+	drop_offer(branch);
 }
 
 /* Taken back, or refused, and the last one has said so. */
@@ -351,6 +367,11 @@ static void on_success(struct session_branch *branch, struct sip_client *client,
 		s->b.dialog->owner = &s->b;
 		s->b.invite_cseq = branch->cseq;
 		s->outgoing_flow = branch->flow;
+		s->b.leg = branch->leg;
+		s->b.sdp = branch->sdp;
+		s->b.sdp_n = branch->sdp_n;
+		branch->leg = NULL;
+		branch->sdp = NULL;
 		settle(branch);
 		session_fork_cancel(f);
 		free(f->found);

@@ -87,7 +87,7 @@ struct session {
 	struct identity *caller;     /* until B answered */
 	char *callee;                /* canonical; until B answered */
 	size_t callee_n;
-	struct sip_flow outgoing_flow; /* of B's INVITE: the one that was answered, before that the first */
+	struct sip_flow outgoing_flow; /* of B's INVITE that was answered */
 	struct session_change change;
 	struct relay *relays;        /* requests of other methods under way */
 	struct subscription *subscriptions; /* in its dialogs */

@@ -126,6 +126,29 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	outgoing_copied_without_body(out, s->im, m, hides);
 }
 
+/* Made as s->b's own, and kept by the branch until it is that. */
+static int offer_to(struct session *s, struct session_branch *branch, const struct sip_message *m)
+{
+	const struct sdp_media *media;
+	struct side *b = &s->b;
+	struct sdp sdp;
+
+	if (branch->leg) /* again, after a 422 */
+		return 0;
+	if (session_offer_of(s, m, &sdp, &media) != SDP_ACCEPTED)
+		return ENOMEM; /* cannot be: it was read before */
+	int err = session_open_leg(b, &branch->flow, session_sdp_is_secure(media));
+	if (!err)
+		err = write_sdp(b, &(struct session_description){ .sdp = &sdp, .media = media,
+			.setup = SDP_SETUP_ACTPASS, .hides = identity_hides_sender(s->im, s->caller) });
+	branch->leg = b->leg;
+	branch->sdp = b->sdp;
+	branch->sdp_n = b->sdp_n;
+	b->leg = NULL;
+	b->sdp = NULL;
+	return err;
+}
+
 int session_send_invite(struct session *s, struct session_branch *branch, const struct sip_client_events *events)
 {
 	char headers_text[OUTGOING_HEADERS_MAX], parts_text[SESSION_BODY_MAX];
@@ -139,8 +162,11 @@ int session_send_invite(struct session *s, struct session_branch *branch, const 
 	if (!session_reread_invite(s, &m))
 		return ENOMEM; /* cannot be: it was read before */
 	branch->flow = outgoing_flow(s->im, &target);
+	int err = offer_to(s, branch, &m);
+	if (err)
+		return err;
 	write_invite_headers(s, &headers, &m, branch);
-	if (!session_body_replace(&parts, &m, slice_of(s->b.sdp, s->b.sdp_n), identity_hides_sender(s->im, s->caller),
+	if (!session_body_replace(&parts, &m, slice_of(branch->sdp, branch->sdp_n), identity_hides_sender(s->im, s->caller),
 		    &body) || headers.overflow)
 		return EMSGSIZE;
 	struct sip_outgoing invite = { .method = SLICE("INVITE"), .uri = uri.n ? uri : m.uri,
@@ -149,34 +175,17 @@ int session_send_invite(struct session *s, struct session_branch *branch, const 
 	return sip_client_send(&branch->client, s->im->worker, &invite, events, branch);
 }
 
-/* B's leg and offer, and what all his dialogs have in common. */
-static int prepare_b(struct session *s, struct user_find *found)
-{
-	const struct sdp_media *media;
-	struct sip_message m;
-	struct sdp sdp;
-	int err;
-
-	if (!session_reread_invite(s, &m) || session_offer_of(s, &m, &sdp, &media) != SDP_ACCEPTED) {
-		free(found);
-		return ENOMEM; /* cannot be: it was read before */
-	}
-	if ((err = open_fork(s, &m, found)))
-		return err;
-	struct sip_target first = session_branch_target(&s->fork->branches[0]);
-	s->outgoing_flow = outgoing_flow(s->im, &first);
-	minted_make(s->im->worker, s->b.contact);
-	if ((err = session_open_leg(&s->b, &s->outgoing_flow, session_sdp_is_secure(media))))
-		return err;
-	return write_sdp(&s->b, &(struct session_description){ .sdp = &sdp, .media = media,
-		.setup = SDP_SETUP_ACTPASS, .hides = identity_hides_sender(s->im, s->caller) });
-}
-
 /* Takes `found`; NULL: to core.next_hop. */
 static void invite_b(struct session *s, struct user_find *found)
 {
-	int err = prepare_b(s, found);
+	struct sip_message m;
+	int err = ENOMEM;
 
+	minted_make(s->im->worker, s->b.contact);
+	if (session_reread_invite(s, &m)) /* cannot fail: it was read before */
+		err = open_fork(s, &m, found);
+	else
+		free(found);
 	if (!err)
 		err = session_fork_begin(s->fork);
 	if (err == EMSGSIZE)

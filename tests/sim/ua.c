@@ -85,6 +85,33 @@ struct ua *ua_new(struct world *w, const char *name)
 	return &p->ua;
 }
 
+struct ua *ua_phone(struct world *w, const struct ua *user, unsigned q)
+{
+	struct ua *ua = ua_new(w, user->name);
+
+	for (const struct ua *other = w->clients->uas; other; other = other->next)
+		if (other != ua && strcmp(other->name, user->name) == 0 && other->phone >= ua->phone)
+			ua->phone = other->phone + 1;
+	ua->q = q;
+	return ua;
+}
+
+struct call *ua_winner(struct call *call)
+{
+	struct call *winner = NULL;
+
+	for (struct call *c = call->ua->host->calls; c; c = c->next) {
+		if (c->is_caller || c->far != call || !c->is_answered || !c->is_acked || c->is_over)
+			continue;
+		if (winner)
+			world_fail(call->ua->host->world, "two clients have the same session");
+		winner = c;
+	}
+	if (winner)
+		call->far = winner;
+	return winner;
+}
+
 void ua_host_free(struct ua_host *host)
 {
 	ua_links_free(host);
@@ -304,4 +331,13 @@ static bool are_over(void *arg)
 void expect_over(struct call *call)
 {
 	await(call->ua, are_over, call, "the end of the session");
+}
+
+void expect_all_over(struct call *call)
+{
+	for (struct call *c = call->ua->host->calls; c; c = c->next)
+		if (c->far == call && !c->is_caller && c->is_answered)
+			expect_over(c);
+	call->far = NULL; /* one that is mute hears of nothing */
+	expect_over(call);
 }

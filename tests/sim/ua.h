@@ -93,6 +93,8 @@ struct ua {
 	char name[32];
 	bool is_tcp;
 	bool is_noise;           /* what it gets is not looked at */
+	unsigned phone;          /* several of one user: 1, 2, ...; else 0 */
+	unsigned q;              /* of its registration, thousandths; 0: unsaid */
 	struct manners manners;
 };
 
@@ -108,6 +110,9 @@ void ua_host_free(struct ua_host *host);
 /* ---- what a client can do; all return at once ---- */
 
 struct ua *ua_new(struct world *w, const char *name);
+struct ua *ua_phone(struct world *w, const struct ua *user, unsigned q); /* another client of that user */
+/* The one of the user's clients that has the session; NULL: none.  Then it is the far side of the call. */
+struct call *ua_winner(struct call *call);
 struct request *ua_register(struct ua *ua, unsigned expires_s);
 struct message *ua_pager(struct ua *from, struct ua *to, size_t n);
 struct call *ua_invite(struct ua *from, struct ua *to);
@@ -136,5 +141,6 @@ void expect_refused(struct call *call, unsigned status);
 void expect_delivered(struct call *call);                 /* all that it sent: complete and answered 200 */
 void expect_pager(struct message *message, unsigned status);
 void expect_over(struct call *call);                      /* both sides */
+void expect_all_over(struct call *call);                  /* all clients that answered it */
 
 #endif

@@ -213,11 +213,13 @@ static void on_invite(struct served *served, const struct sip_text *m)
 		far = far->next;
 	if (!far)
 		world_fail(world_of(ua), "an INVITE that nobody sent");
-	if (far->far)
-		world_fail(world_of(ua), "a call that comes twice");
+	for (call = ua->host->calls; call; call = call->next)
+		if (call->ua == ua && call->far == far && !call->is_caller)
+			world_fail(world_of(ua), "a call that comes twice");
 	call = call_new(ua);
 	call->far = far;
-	far->far = call;
+	if (!far->far)
+		far->far = call;
 	call->served_invite = served;
 	served->call = call;
 	snprintf(call->call_id, sizeof(call->call_id), "%.*s", SLICE_ARG(m->call_id));

@@ -100,10 +100,11 @@ static void put_via(struct ua *ua, struct buffer *out, const char *branch)
 
 static void put_contact(struct ua *ua, struct buffer *out)
 {
-	if (ua->is_tcp)
-		buffer_printf(out, "Contact: <sip:%s@127.0.0.1:9;transport=tcp>;+g.oma.sip-im\r\n", ua->name);
-	else
-		buffer_printf(out, "Contact: <sip:%s@127.0.0.1:%u>;+g.oma.sip-im\r\n", ua->name, private_of(ua)->udp_port);
+	buffer_printf(out, "Contact: <sip:%s.%u@127.0.0.1:%u%s>;+g.oma.sip-im", ua->name, ua->phone,
+		ua->is_tcp ? 9u : private_of(ua)->udp_port, ua->is_tcp ? ";transport=tcp" : "");
+	if (ua->q)
+		buffer_printf(out, ";q=0.%03u", ua->q);
+	buffer_lit(out, "\r\n");
 }
 
 static struct buffer text_with_room(struct slice headers, struct slice body)
@@ -452,8 +453,8 @@ struct request *ua_register(struct ua *ua, unsigned expires_s)
 	struct buffer out = buffer_over(text, sizeof(text));
 
 	ua_name(ua->host, tag, sizeof(tag), "r");
-	buffer_printf(&out, "From: <sip:%s@example.com>;tag=%s\r\nTo: <sip:%s@example.com>\r\nCall-ID: reg-%s\r\n"
-		"CSeq: %u REGISTER\r\nExpires: %u\r\n", ua->name, tag, ua->name, ua->name,
+	buffer_printf(&out, "From: <sip:%s@example.com>;tag=%s\r\nTo: <sip:%s@example.com>\r\nCall-ID: reg-%s.%u\r\n"
+		"CSeq: %u REGISTER\r\nExpires: %u\r\n", ua->name, tag, ua->name, ua->name, ua->phone,
 		++private_of(ua)->register_cseq, expires_s);
 	put_contact(ua, &out);
 	return ua_request(ua, NULL, "REGISTER", NULL, SLICE("sip:example.com"), buffer_slice(&out), SLICE_EMPTY);
