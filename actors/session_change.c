@@ -294,7 +294,8 @@ void session_change_accepted(struct side *to, const struct sip_message *response
 	signalled_from(&flow, &by_from);
 	struct session_peer answered = { &answer_sdp, answer_media, true, &to_from };
 	struct session_peer offered = { &offer, offer_media, false, &by_from };
-	struct session_place place = { &offered, &answered, to->hides || identity_hides_answerer(s->im, response) };
+	struct session_place place = { &offered, &answered, to->hides || identity_hides_answerer(s->im, response),
+		outgoing_wants_sips(&request) };
 	bool is_done = s->change.newcomer ? session_take_place(by, &place) : apply(to, &answered, &offered, response);
 	if (!is_done) {
 		undo(to, 488, REASON_SDP);

@@ -247,6 +247,7 @@ bool session_attach(struct side *side, const struct session_peer *said);
 struct session_place {
 	const struct session_peer *offered, *answered;
 	bool answerer_hides;
+	bool is_sips; /* what the newcomer asked for (RFC 3261 12.1.1) */
 };
 /* False: it cannot be, nothing has changed. */
 bool session_take_place(struct side *place, const struct session_place *taking);
