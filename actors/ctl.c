@@ -185,7 +185,10 @@ static int on_sessions(const struct ctl *ctl)
 			break;
 		(void)json_array_extend(all, json_object_get(page, "items")); /* no list: nothing is added */
 		const char *next = json_string_value(json_object_get(page, "next"));
-		snprintf(path, sizeof(path), next ? "sessions?from=%.64s" : "", next);
+		if (next)
+			snprintf(path, sizeof(path), "sessions?from=%.64s", next);
+		else
+			path[0] = 0;
 		json_decref(page);
 	}
 	if (!code && ctl->is_json) {

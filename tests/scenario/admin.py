@@ -3,10 +3,11 @@ import asyncio
 import json
 import os
 import stat
+import tempfile
 
 from ua import check, same
 from ua.digest import Login
-from ua.server import http_get
+from ua.server import LISTEN, Server, http_get, run_command
 from world import DOMAIN, scenario
 
 
@@ -52,6 +53,29 @@ async def admin_door(world):
     got, fields, _ = await http_get(server.ready.http, "/api/v1/status", "PUT", headers=[good])
     same((got, fields.get("allow")), (405, "GET"), "PUT status")
     same((await http_get(server.ready.http, "/livez"))[0], 200, "/livez")
+
+
+@scenario(modes=("standalone",), own={}, once=True)
+async def admin_token_file(world):
+    """The server does not start with a token that others can read; one that its owner wrote is used."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "mine")
+        with open(path, "w") as file:
+            file.write("my own words\n")
+        arguments = ("--set", "listen=" + LISTEN, "--set", "http.token_file=" + path)
+        for mode, why in ((0o644, "others can read it"), (0o600, "no token in it")):
+            os.chmod(path, mode)
+            code, _, err = await run_command(world.server.path, *arguments, cwd=folder)
+            check(code == 1 and why in err, "mode %o: %d %s" % (mode, code, err))
+        with open(path, "w") as file:
+            file.write("mine\n")
+        server = await Server(world.server.path, settings={"http.token_file": path}).start()
+        try:
+            got, _, _ = await http_get(server.ready.http, "/api/v1/status", headers=[("Authorization", "Bearer mine")])
+            same(got, 200, "status with the owner's token")
+            check(not os.path.exists(server.token_file), "another token was made")
+        finally:
+            await server.stop()
 
 
 @scenario(modes=("standalone",))
