@@ -44,7 +44,7 @@ struct im_server {
 	const struct config *config;
 	struct sip_options sip;
 	struct msrp_options msrp;
-	struct sockaddr_storage next_hop; /* resolved once; ss_family 0: none */
+	struct sockaddr_storage next_hop; /* ss_family 0: core.next_hop is a name, or there is none */
 	struct store_door *store;
 	atomic_bool is_draining;
 	atomic_uint session_count; /* of all workers: limits.sessions is the server's, not a worker's */
@@ -88,5 +88,8 @@ void im_refuse_with_warning(struct im *im, struct sip_server *server, unsigned s
 
 /* The target of requests that go to the core (or to another domain); has_flow false. */
 struct sip_target im_next_hop(const struct im *im);
+bool im_has_next_hop(const struct im *im);
+/* At the start, so that the first request need not wait for its name. */
+void im_look_up_next_hop(const struct im *im);
 
 #endif

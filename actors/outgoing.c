@@ -3,6 +3,7 @@
 #include "actors/header_rules.h"
 #include "core/minted.h"
 #include "sip/header.h"
+#include "sip/locate.h"
 #include "sip/owner.h"
 #include "sip/write.h"
 
@@ -208,17 +209,23 @@ unsigned outgoing_final_status(unsigned status)
 
 struct sip_flow outgoing_flow(const struct im *im, const struct sip_target *target)
 {
-	struct sip_flow flow = { .protocol = (uint8_t)target->protocol };
-	enum listen_proto wanted = target->protocol == SIP_UDP ? LISTEN_UDP :
-		target->protocol == SIP_TCP ? LISTEN_TCP : LISTEN_TLS;
+	struct sip_candidate guess = { .protocol = (uint8_t)target->protocol };
+	struct sip_flow flow = { 0 };
 
 	if (target->has_flow)
 		return target->flow;
-	memcpy(&flow.peer, &target->address,
-		target->address.ss_family == AF_INET6 ? sizeof(flow.peer.v6) : sizeof(flow.peer.v4));
+	if (target->address.ss_family)
+		memcpy(&guess.peer, &target->address,
+			target->address.ss_family == AF_INET6 ? sizeof(guess.peer.v6) : sizeof(guess.peer.v4));
+	else
+		(void)sip_locate_guess(im->worker, target, &guess); /* else any listener of the protocol will do */
+	flow.protocol = guess.protocol;
+	flow.peer = guess.peer;
+	enum listen_proto wanted = guess.protocol == SIP_UDP ? LISTEN_UDP :
+		guess.protocol == SIP_TCP ? LISTEN_TCP : LISTEN_TLS;
 	for (unsigned i = im->server->sip.listener_count; i-- > 0;)
 		if (im->server->sip.listeners[i].proto == wanted &&
-		    im->server->sip.listeners[i].bound.ss_family == target->address.ss_family)
+		    (im->server->sip.listeners[i].bound.ss_family == guess.peer.any.sa_family || !guess.peer.any.sa_family))
 			flow.listener = (uint8_t)i;
 	return flow;
 }

@@ -16,6 +16,7 @@
 #include "core/minted.h"
 #include "sip/dialog.h"
 #include "sip/header.h"
+#include "sip/locate.h"
 #include "sip/owner.h"
 
 struct asked {
@@ -32,9 +33,11 @@ struct asked {
 
 struct sip_target im_next_hop(const struct im *im)
 {
-	struct sip_target target = { .address = im->server->next_hop, .name = im->config->core.hop.host };
+	const struct next_hop *hop = &im->config->core.hop;
+	struct sip_target target = { .address = im->server->next_hop, .name = hop->host,
+		.port = hop->has_port ? hop->port : 0, .any_protocol = !hop->has_port && !hop->has_transport };
 
-	switch (im->config->core.hop.transport) {
+	switch (hop->transport) {
 	case NEXT_HOP_UDP:
 		target.protocol = SIP_UDP;
 		break;
@@ -46,6 +49,20 @@ struct sip_target im_next_hop(const struct im *im)
 		break;
 	}
 	return target;
+}
+
+bool im_has_next_hop(const struct im *im)
+{
+	return im->config->core.hop.host != NULL;
+}
+
+void im_look_up_next_hop(const struct im *im)
+{
+	struct sip_target target = im_next_hop(im);
+	struct sip_candidate ignored;
+
+	if (target.name && target.address.ss_family == 0)
+		(void)sip_locate_guess(im->worker, &target, &ignored); /* asked for, which is all it is for */
 }
 
 void im_refuse(struct im *im, struct sip_server *server, unsigned status, enum reason why, struct slice headers)
@@ -143,7 +160,7 @@ static bool is_digest_user(const struct asked *a)
 /* Requests for nobody here may still leave by core.next_hop, when the sender may use it. */
 static bool may_leave(const struct asked *a)
 {
-	return a->im->server->next_hop.ss_family != 0 &&
+	return im_has_next_hop(a->im) &&
 	       (is_digest_user(a) || (a->im->config->core.authenticate == AUTHENTICATE_NONE &&
 					     address_is_loopback(&sip_server_flow(a->server)->peer.any)));
 }

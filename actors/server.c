@@ -1,7 +1,7 @@
 #include "actors/server.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,6 +19,7 @@
 #include "config/tls_files.h"
 #include "core/log.h"
 #include "core/minted.h"
+#include "core/names.h"
 #include "core/peer_count.h"
 #include "core/stream.h"
 #include "sip/dialog.h"
@@ -46,6 +47,7 @@ struct server {
 	struct worker_group group;
 	struct thread threads[WORKERS_MAX];
 	pthread_barrier_t begin;
+	struct resolver *resolver;
 	const char *io;
 	bool use_uring;
 	struct http *http[HTTP_MAX];
@@ -72,7 +74,8 @@ static int worker_begin(struct server *server, struct worker *worker)
 	worker_use_ring(worker, ring);
 	if (server->tls)
 		worker->tls = tls_set_share(server->tls);
-	if ((err = stream_worker_init(worker, IM_CONNECTIONS_MAX)) ||
+	if ((err = names_worker_init(worker, server->resolver)) ||
+	    (err = stream_worker_init(worker, IM_CONNECTIONS_MAX)) ||
 	    (err = sip_dialogs_init(worker, server->config->limits.sessions * 3)) ||
 	    (err = im_worker_init(worker, &server->im)))
 		return err;
@@ -110,6 +113,8 @@ static void *run_worker(void *arg)
 	if (!t->err)
 		t->err = sip_worker_init(t->worker, &server->im.sip, im_on_request);
 	if (!t->err)
+		im_look_up_next_hop(im_of(t->worker));
+	if (!t->err)
 		t->err = msrp_worker_init(t->worker, &server->im.msrp);
 	pthread_barrier_wait(&server->begin);
 	while (!t->err && !t->worker->must_stop)
@@ -124,6 +129,7 @@ static void *run_worker(void *arg)
 		sip_worker_free(t->worker);
 		sip_dialogs_free(t->worker);
 		stream_worker_free(t->worker);
+		names_worker_free(t->worker);
 	}
 	worker_free(t->worker);
 	return NULL;
@@ -240,23 +246,20 @@ static void raise_descriptors(struct config *config)
 	}
 }
 
-static int resolve_next_hop(struct server *server)
+/* An address is known from the start; a name is asked for by each worker, again and again. */
+static void read_next_hop(struct server *server)
 {
 	const struct next_hop *hop = &server->config->core.hop;
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *found;
-	char port[8];
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&server->im.next_hop;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&server->im.next_hop;
 
-	if (!hop->host)
-		return 0;
-	snprintf(port, sizeof(port), "%u", hop->port);
-	int failed = getaddrinfo(hop->host, port, &hints, &found);
-	if (failed) {
-		LOG(ERROR, NULL, "core", 0, "next-hop-unknown host=%s error=\"%s\"", hop->host, gai_strerror(failed));
-		return ENOENT;
+	if (hop->host && inet_pton(AF_INET, hop->host, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(hop->port);
+	} else if (hop->host && inet_pton(AF_INET6, hop->host, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(hop->port);
 	}
-	memcpy(&server->im.next_hop, found->ai_addr, found->ai_addrlen);
-	freeaddrinfo(found);
-	return 0;
 }
 
 static bool is_ready(void *arg)
@@ -408,6 +411,7 @@ int server_start(struct server **out, struct config *config)
 		return errno;
 	raise_descriptors(config);
 	im_server_init(&server->im, server->config);
+	read_next_hop(server);
 	if ((err = choose_io(server)) || (err = make_workers(server)))
 		return err;
 	minted_init(keys[0], server->group.count);
@@ -417,7 +421,8 @@ int server_start(struct server **out, struct config *config)
 		LOG(ERROR, NULL, "server", 0, "no-digest error=\"OpenSSL offers no SHA-256\"");
 		return err;
 	}
-	if ((err = open_store(server)) || (err = read_certificates(server, &server->tls)) || (err = resolve_next_hop(server)) ||
+	if ((err = open_store(server)) || (err = read_certificates(server, &server->tls)) ||
+	    (err = resolver_start(&server->resolver, &server->group, getenv("IMSERV_DNS"))) ||
 	    (err = listeners_open(&server->im, config, server->group.count)) ||
 	    (err = listeners_name_home(&server->im, config)) || (err = open_http(server)) ||
 	    (err = start_threads(server)))
@@ -536,6 +541,7 @@ void server_stop(struct server *server)
 	}
 	pthread_barrier_wait(&server->begin);
 	store_actor_stop(server->im.store);
+	resolver_stop(server->resolver);
 	pthread_barrier_wait(&server->begin);
 	for (unsigned i = 0; i < server->group.count; i++)
 		pthread_join(server->threads[i].thread, NULL);

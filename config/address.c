@@ -172,6 +172,7 @@ static bool transport_parse(struct slice parameters, struct next_hop *hop)
 	for (size_t i = 0; i < sizeof(transports) / sizeof(transports[0]); i++)
 		if (slice_case_eq(parameters, transports[i].name)) {
 			hop->transport = transports[i].transport;
+			hop->has_transport = true;
 			return true;
 		}
 	return false;
@@ -204,6 +205,7 @@ bool next_hop_parse(struct slice text, struct next_hop *hop, struct slice *host)
 	}
 	if (port.p && (port.n > 5 || !slice_u64(port, 65535, &number) || number == 0))
 		return false;
+	h.has_port = port.p != NULL;
 	h.port = port.p ? (uint16_t)number : h.transport == NEXT_HOP_TLS ? 5061 : 5060;
 	*host = name;
 	*hop = h;

@@ -63,7 +63,8 @@ enum next_hop_transport { NEXT_HOP_UDP, NEXT_HOP_TCP, NEXT_HOP_TLS };
 struct next_hop {
 	char *host;    /* name or address, IPv6 without brackets; NULL when next_hop is empty */
 	uint16_t port; /* 5060, 5061 for tls, when not written                                */
-	enum next_hop_transport transport;
+	enum next_hop_transport transport; /* udp when not written */
+	bool has_port, has_transport;      /* written: the DNS is not asked for them (RFC 3263 4) */
 };
 
 struct core_options {

@@ -35,6 +35,7 @@ enum {
 	MSG_WORKER_STOP = 1,
 	MSG_CREDIT = 2, /* a message whose only purpose was the credit it brings home */
 	MSG_TLS_SET = 3, /* main: struct stream_tls_set, the certificates were read again */
+	MSG_NAME_ANSWERED = 4, /* from the resolver: struct name_question */
 	MSG_SIP_FIRST = 16,
 	MSG_MSRP_FIRST = 48,
 	MSG_ACTORS_FIRST = 80,
@@ -77,6 +78,7 @@ struct worker {
 	worker_message_handler on_message[MSG_KINDS];
 
 	/* each layer's own per-worker state */
+	void *names;
 	void *streams;
 	struct tls_set *tls; /* NULL: no certificates */
 	void *sip;

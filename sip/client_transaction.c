@@ -5,6 +5,9 @@
  *                                     -> Accepted -> gone         (2xx: the functions ACK)
  *   all others  Trying -> Proceeding -> Completed -> gone
  *
+ * A request to a name is located first, and goes to the next server when one fails (RFC 3263 4.3).  One
+ * that is too large for UDP goes by TCP while that works (RFC 3261 18.1.1).
+ *
  * Failures are told by a timer, never inside the call that sends.
  */
 #include <assert.h>
@@ -12,7 +15,7 @@
 #include <stdlib.h>
 
 #include "core/log.h"
-#include "sip/layer.h"
+#include "sip/client.h"
 #include "sip/write.h"
 
 #define FAIL_SOON_MS 1
@@ -20,42 +23,7 @@
  * so that they decide; it ends what nobody watches any more. */
 #define RINGING_MS 200000
 
-enum client_state {
-	CLIENT_CALLING,    /* INVITE: no answer yet                             */
-	CLIENT_TRYING,     /* others: no answer yet                             */
-	CLIENT_PROCEEDING, /* answered provisionally                            */
-	CLIENT_COMPLETED,  /* answered finally; absorbs repetitions             */
-	CLIENT_ACCEPTED,   /* INVITE: 2xx; repeats the ACK                      */
-	CLIENT_FAILING,    /* could not be sent: on_failed(503) in a moment     */
-};
-
 #define ACKS_MAX 16 /* forks whose 2xx may be repeated: beyond that each repetition is told again */
-
-/* The ACK of one 2xx: each fork has a dialog and an ACK of its own (RFC 3261 13.2.2.4). */
-struct client_ack {
-	struct client_ack *next;
-	struct sip_flow flow;
-	uint32_t tag_n, n;
-	char text[]; /* the To tag, then the ACK as sent */
-};
-
-struct sip_client {
-	struct sip_layer *layer;
-	struct sip_client *table_next;
-	struct sip_client *flow_next, **flow_link; /* that fail with their flow; link NULL: not there */
-	const struct sip_client_events *events;
-	void *arg;
-	struct timer repeat; /* A, E             */
-	struct timer life;   /* B, C, D, F, K, M */
-	struct sip_flow flow;
-	char *request;       /* as sent; for repetitions, and what CANCEL and ACK are made of */
-	struct client_ack *acks;
-	uint32_t request_n;
-	uint32_t repeat_ms, loop;
-	uint8_t method, state, ack_count;
-	bool wants_cancel, is_cancelled;
-	char minted[MINTED_CHARS];
-};
 
 /* ---- the table ---- */
 
@@ -84,7 +52,7 @@ static struct sip_client **flow_chain_of(struct sip_layer *layer, const struct s
 	return &layer->flow_table[hash % SIP_FLOW_CHAINS];
 }
 
-static void enter_flow_table(struct sip_client *c)
+void sip_client_enter_flow_table(struct sip_client *c)
 {
 	struct sip_client **chain = flow_chain_of(c->layer, &c->flow);
 
@@ -121,6 +89,9 @@ static void client_free(struct sip_client *c)
 	worker_disarm(layer->worker, &c->repeat);
 	worker_disarm(layer->worker, &c->life);
 	free(c->request);
+	if (c->way)
+		sip_locate_forget(&c->way->location);
+	free(c->way);
 	while (c->acks) {
 		struct client_ack *ack = c->acks;
 		c->acks = ack->next;
@@ -130,9 +101,18 @@ static void client_free(struct sip_client *c)
 	sip_transactions_gauge(layer);
 }
 
+void sip_client_leave_table(struct sip_client *c)
+{
+	struct sip_client **link = chain_of(c->layer, c->minted);
+
+	while (*link != c)
+		link = &(*link)->table_next;
+	*link = c->table_next;
+}
+
 /* ---- sending ---- */
 
-static uint64_t t1(const struct sip_client *c)
+uint64_t sip_client_t1_ms(const struct sip_client *c)
 {
 	return c->layer->options->t1_ms;
 }
@@ -142,7 +122,7 @@ static struct sip_client_name name_of(const struct sip_client *c)
 	return (struct sip_client_name){ pool_slot(c), pool_generation(c) };
 }
 
-static void transmit(struct sip_client *c, const struct sip_flow *flow, struct slice wire, bool tell)
+void sip_client_transmit(struct sip_client *c, const struct sip_flow *flow, struct slice wire, bool tell)
 {
 	struct sip_transmission t = { .flow = *flow, .wire = wire };
 
@@ -164,11 +144,12 @@ static void fail(struct sip_client *c, unsigned status)
 		client_free(c);
 }
 
-static void on_life_over(struct timer *timer)
+void sip_client_on_life_over(struct timer *timer)
 {
 	struct sip_client *c = (struct sip_client *)((char *)timer - offsetof(struct sip_client, life));
 
 	switch ((enum client_state)c->state) {
+	case CLIENT_LOCATING:
 	case CLIENT_FAILING:
 		fail(c, 503);
 		break;
@@ -183,7 +164,8 @@ static void on_life_over(struct timer *timer)
 	case CLIENT_CALLING:
 	case CLIENT_TRYING:
 		COUNT(&c->layer->worker->counters, sip_transaction_timeouts);
-		fail(c, 408);
+		if (!sip_client_send_elsewhere(c)) /* RFC 3263 4.3: no response at all is a failure of the server */
+			fail(c, 408);
 		break;
 	case CLIENT_COMPLETED:
 	case CLIENT_ACCEPTED:
@@ -193,34 +175,35 @@ static void on_life_over(struct timer *timer)
 }
 
 /* A: doubles without end (B ends it); E: doubles up to T2, and is T2 once a provisional answer came. */
-static void on_repeat(struct timer *timer)
+void sip_client_on_repeat(struct timer *timer)
 {
 	struct sip_client *c = (struct sip_client *)((char *)timer - offsetof(struct sip_client, repeat));
 
 	COUNT(&c->layer->worker->counters, sip_tx_retransmissions);
-	transmit(c, &c->flow, slice_of(c->request, c->request_n), false);
+	sip_client_transmit(c, &c->flow, slice_of(c->request, c->request_n), false);
 	c->repeat_ms *= 2;
 	if (c->method != SIP_INVITE && (c->repeat_ms > SIP_T2_MS || c->state == CLIENT_PROCEEDING))
 		c->repeat_ms = SIP_T2_MS;
-	worker_arm(c->layer->worker, &c->repeat, c->repeat_ms, on_repeat);
+	worker_arm(c->layer->worker, &c->repeat, c->repeat_ms, sip_client_on_repeat);
 }
 
 /* Never inside the call that sends. */
-static void fail_soon(struct sip_client *c)
+void sip_client_fail_soon(struct sip_client *c)
 {
 	struct worker *worker = c->layer->worker;
 
 	c->state = CLIENT_FAILING;
 	worker_disarm(worker, &c->repeat);
-	worker_arm(worker, &c->life, FAIL_SOON_MS, on_life_over);
+	worker_arm(worker, &c->life, FAIL_SOON_MS, sip_client_on_life_over);
 }
 
 void sip_client_transport_failed(struct sip_layer *layer, struct sip_client_name name)
 {
 	struct sip_client *c = name.generation ? pool_find(&layer->clients, name.slot, name.generation) : NULL;
 
-	if (c && (c->state == CLIENT_CALLING || c->state == CLIENT_TRYING))
-		fail_soon(c);
+	if (c && (c->state == CLIENT_CALLING || c->state == CLIENT_TRYING) && !sip_client_send_as_datagram(c) &&
+	    !sip_client_send_elsewhere(c))
+		sip_client_fail_soon(c);
 }
 
 void sip_clients_flow_lost(struct sip_layer *layer, const struct sip_flow *flow)
@@ -233,43 +216,11 @@ void sip_clients_flow_lost(struct sip_layer *layer, const struct sip_flow *flow)
 			continue;
 		leave_flow_table(c);
 		if (c->state == CLIENT_CALLING || c->state == CLIENT_TRYING || c->state == CLIENT_PROCEEDING)
-			fail_soon(c);
+			sip_client_fail_soon(c);
 	}
 }
 
-static void write_via(struct sip_client *c, const struct sip_flow *flow, struct buffer *out)
-{
-	buffer_printf(out, "Via: SIP/2.0/%s ", sip_protocol_name(flow->protocol));
-	sip_flow_host_port(c->layer->worker, flow, out);
-	buffer_lit(out, ";branch=");
-	sip_branch_write(out, c->minted, c->loop);
-	buffer_lit(out, ";rport\r\n");
-}
-
-static void write_request(struct sip_client *c, const struct sip_outgoing *request, const struct sip_flow *flow,
-	struct buffer *out)
-{
-	sip_write_request_line(out, request->method, request->uri);
-	write_via(c, flow, out);
-	buffer_put(out, request->headers);
-	sip_write_header(out, "User-Agent", c->layer->options->user_agent);
-	sip_write_end(out, request->content_type, request->body);
-}
-
-static bool keep(char **to, uint32_t *to_n, struct slice wire)
-{
-	char *copy = malloc(wire.n ? wire.n : 1);
-
-	if (!copy)
-		return false;
-	memcpy(copy, wire.p, wire.n);
-	free(*to);
-	*to = copy;
-	*to_n = (uint32_t)wire.n;
-	return true;
-}
-
-static struct sip_client *client_make(struct sip_layer *layer, enum sip_method method)
+struct sip_client *sip_client_make(struct sip_layer *layer, enum sip_method method)
 {
 	struct sip_client *c = pool_take(&layer->clients);
 
@@ -281,7 +232,7 @@ static struct sip_client *client_make(struct sip_layer *layer, enum sip_method m
 	return c;
 }
 
-static void client_enter_table(struct sip_client *c)
+void sip_client_enter_table(struct sip_client *c)
 {
 	struct sip_client **chain = chain_of(c->layer, c->minted);
 
@@ -290,56 +241,9 @@ static void client_enter_table(struct sip_client *c)
 	sip_transactions_gauge(c->layer);
 }
 
-static void start(struct sip_client *c)
+const struct sip_flow *sip_client_flow(const struct sip_client *c)
 {
-	struct worker *worker = c->layer->worker;
-
-	worker_arm(worker, &c->life, 64 * t1(c), on_life_over);
-	if (!sip_flow_is_stream(&c->flow)) {
-		c->repeat_ms = (uint32_t)t1(c);
-		worker_arm(worker, &c->repeat, c->repeat_ms, on_repeat);
-	}
-	transmit(c, &c->flow, slice_of(c->request, c->request_n), true);
-}
-
-int sip_client_send(struct sip_client **out, struct worker *worker, const struct sip_outgoing *request,
-	const struct sip_client_events *events, void *arg)
-{
-	struct sip_layer *layer = sip_layer_of(worker);
-	struct buffer wire = buffer_over(layer->scratch, layer->scratch_n);
-	struct sip_client *c = client_make(layer, sip_method_of(request->method));
-
-	if (!c)
-		return ENOMEM;
-	minted_make(worker, c->minted);
-	c->loop = request->loop;
-	c->events = events;
-	c->arg = arg;
-	int err = sip_transport_flow_to(layer, &request->target, &c->flow);
-	if (!err && c->flow.protocol != SIP_TLS && slice_case_starts(request->uri, SLICE("sips:"))) {
-		REFUSED(&worker->counters, REASON_SIPS); /* RFC 3261 26.2.2 */
-		LOG(WARN, worker, "sip", 0, "not-sent method=%.*s reason=%s", (int)request->method.n, request->method.p,
-			reason_label(REASON_SIPS));
-		err = EPROTONOSUPPORT;
-	}
-	if (!err) {
-		write_request(c, request, &c->flow, &wire);
-		assert(!wire.overflow); /* all parts are bounded by their callers */
-		if (!keep(&c->request, &c->request_n, buffer_slice(&wire))) {
-			pool_give(&layer->clients, c);
-			return ENOMEM;
-		}
-	}
-	client_enter_table(c);
-	*out = c;
-	if (err) {
-		fail_soon(c);
-		return 0;
-	}
-	if (request->target.flow_only && sip_flow_is_stream(&c->flow))
-		enter_flow_table(c);
-	start(c);
-	return 0;
+	return &c->flow;
 }
 
 void sip_client_forget(struct sip_client *c)
@@ -389,7 +293,7 @@ static void acknowledge_failure(struct sip_client *c, const struct sip_message *
 		return;
 	write_derived(c, &invite, "ACK", response, &out);
 	if (!out.overflow)
-		transmit(c, &c->flow, buffer_slice(&out), false);
+		sip_client_transmit(c, &c->flow, buffer_slice(&out), false);
 }
 
 static void send_cancel(struct sip_client *invite_client)
@@ -401,20 +305,20 @@ static void send_cancel(struct sip_client *invite_client)
 
 	invite_client->is_cancelled = true;
 	/* RFC 3261 9.1: without a final response in 64*T1 the INVITE is considered cancelled */
-	worker_arm(layer->worker, &invite_client->life, 64 * t1(invite_client), on_life_over);
-	if (!reread(invite_client, &invite) || !(c = client_make(layer, SIP_CANCEL))) {
+	worker_arm(layer->worker, &invite_client->life, 64 * sip_client_t1_ms(invite_client), sip_client_on_life_over);
+	if (!reread(invite_client, &invite) || !(c = sip_client_make(layer, SIP_CANCEL))) {
 		REFUSED(&layer->worker->counters, REASON_POOL_EXHAUSTED);
 		return;
 	}
 	memcpy(c->minted, invite_client->minted, MINTED_CHARS);
 	c->flow = invite_client->flow;
 	write_derived(c, &invite, "CANCEL", &invite, &out);
-	if (out.overflow || !keep(&c->request, &c->request_n, buffer_slice(&out))) {
+	if (out.overflow || !sip_client_keep(&c->request, &c->request_n, buffer_slice(&out))) {
 		pool_give(&layer->clients, c);
 		return;
 	}
-	client_enter_table(c);
-	start(c);
+	sip_client_enter_table(c);
+	sip_client_start(c);
 }
 
 void sip_client_cancel(struct sip_client *c)
@@ -454,16 +358,23 @@ int sip_client_ack(struct sip_client *c, struct slice to_tag, const struct sip_o
 	struct sip_layer *layer = c->layer;
 	struct buffer wire = buffer_over(layer->scratch, layer->scratch_n);
 	struct sip_client branch = { .layer = layer };
+	struct sip_target target = ack->target;
 	struct sip_flow flow;
 
-	int err = sip_transport_flow_to(layer, &ack->target, &flow);
+	if (sip_target_is_by_name(&target)) { /* to the server that answered */
+		target.has_flow = true;
+		target.flow = c->flow;
+		target.protocol = c->flow.protocol;
+		sip_flow_get_peer(&c->flow, &target.address);
+	}
+	int err = sip_transport_flow_to(layer, &target, &flow);
 	if (err)
 		return err;
 	minted_make(layer->worker, branch.minted); /* a transaction of its own (RFC 3261 13.2.2.4) */
-	write_request(&branch, ack, &flow, &wire);
+	sip_client_write(&branch, ack, &flow, &wire);
 	assert(!wire.overflow);
 	keep_ack(c, to_tag, &flow, buffer_slice(&wire));
-	transmit(c, &flow, buffer_slice(&wire), false);
+	sip_client_transmit(c, &flow, buffer_slice(&wire), false);
 	return 0;
 }
 
@@ -490,18 +401,18 @@ static void linger(struct sip_client *c, uint64_t ms)
 	if (sip_flow_is_stream(&c->flow))
 		client_free(c);
 	else
-		worker_arm(c->layer->worker, &c->life, ms, on_life_over);
+		worker_arm(c->layer->worker, &c->life, ms, sip_client_on_life_over);
 }
 
 static void on_provisional(struct sip_client *c, const struct sip_message *m)
 {
-	if (c->state == CLIENT_COMPLETED || c->state == CLIENT_ACCEPTED || c->state == CLIENT_FAILING)
+	if (c->state == CLIENT_COMPLETED || c->state == CLIENT_ACCEPTED)
 		return;
 	if (c->method == SIP_INVITE) {
 		stop_repeating(c);
 		/* B ends with the first answer; C is not begun again by others, so that it ends */
 		if (!c->is_cancelled && c->state == CLIENT_CALLING)
-			worker_arm(c->layer->worker, &c->life, RINGING_MS, on_life_over);
+			worker_arm(c->layer->worker, &c->life, RINGING_MS, sip_client_on_life_over);
 	}
 	c->state = CLIENT_PROCEEDING;
 	if (c->wants_cancel && !c->is_cancelled)
@@ -520,7 +431,7 @@ static void on_accepted(struct sip_client *c, const struct sip_message *m)
 	if (sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to))
 		ack = find_ack(c, to.tag);
 	if (ack) {
-		transmit(c, &ack->flow, slice_of(ack->text + ack->tag_n, ack->n), false);
+		sip_client_transmit(c, &ack->flow, slice_of(ack->text + ack->tag_n, ack->n), false);
 		return;
 	}
 	stop_repeating(c);
@@ -528,7 +439,7 @@ static void on_accepted(struct sip_client *c, const struct sip_message *m)
 		c->state = CLIENT_ACCEPTED;
 		free(c->request);
 		c->request = NULL;
-		worker_arm(c->layer->worker, &c->life, 64 * t1(c), on_life_over);
+		worker_arm(c->layer->worker, &c->life, 64 * sip_client_t1_ms(c), sip_client_on_life_over);
 	}
 	(void)tell(c, m); /* nothing follows that would need it alive */
 }
@@ -538,18 +449,18 @@ static void on_invite_refused(struct sip_client *c, const struct sip_message *m)
 	if (c->state == CLIENT_ACCEPTED)
 		return;
 	acknowledge_failure(c, m);
-	if (c->state == CLIENT_COMPLETED)
+	if (c->state == CLIENT_COMPLETED || (m->status == 503 && sip_client_send_elsewhere(c)))
 		return;
 	stop_repeating(c);
 	c->state = CLIENT_COMPLETED;
 	worker_disarm(c->layer->worker, &c->life);
 	if (tell(c, m))
-		linger(c, 64 * t1(c));
+		linger(c, 64 * sip_client_t1_ms(c));
 }
 
 static void on_final(struct sip_client *c, const struct sip_message *m)
 {
-	if (c->state == CLIENT_COMPLETED)
+	if (c->state == CLIENT_COMPLETED || (m->status == 503 && sip_client_send_elsewhere(c)))
 		return;
 	stop_repeating(c);
 	c->state = CLIENT_COMPLETED;
@@ -576,7 +487,7 @@ void sip_client_receive(struct sip_layer *layer, const struct sip_message *m, co
 		REFUSED(&layer->worker->counters, REASON_RESPONSE_UNKNOWN);
 		return;
 	}
-	if (c->state == CLIENT_FAILING)
+	if (c->state == CLIENT_FAILING || c->state == CLIENT_LOCATING)
 		return;
 	if (m->status < 200)
 		on_provisional(c, m);

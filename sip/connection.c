@@ -13,7 +13,7 @@
 
 #define FIRST_MESSAGE_MS  32000 /* a connection that never says anything valid               */
 #define LOST_MS           500   /* from octets that are not SIP to the close                  */
-#define WAITING_MAX       64    /* clients told when a connect fails; others run into timer B, F */
+#define CONNECT_MS        10000 /* of our connections; TCP itself would try for minutes        */
 
 struct sip_connection {
 	struct sip_layer *layer;
@@ -26,6 +26,7 @@ struct sip_connection {
 	size_t held_n, held_size;
 	struct timer stall;        /* first message, then any that does not get whole */
 	struct timer write_stall;
+	uint64_t connect_by_ms;    /* while connecting: when `stall` ends it */
 	uint8_t protocol, listener;
 	const char *name;          /* TLS that we opened: who the peer must be */
 	bool is_bound;             /* a valid message came, or we opened it */
@@ -34,7 +35,7 @@ struct sip_connection {
 	bool is_lost;              /* framing is gone: what comes is not looked at */
 	unsigned bucket;
 	struct sip_client_name *clients; /* of the connect under way */
-	unsigned client_count;
+	unsigned client_count, clients_size;
 	uint64_t users[WORKERS_MAX / 64]; /* other workers that sent requests by it */
 };
 
@@ -58,7 +59,8 @@ static void bind_connection(struct sip_connection *c)
 		return;
 	peer_count_leave(c->bucket);
 	c->is_bound = true;
-	worker_disarm(c->layer->worker, &c->stall);
+	if (c->is_connected)
+		worker_disarm(c->layer->worker, &c->stall);
 }
 
 /* By address and port: a request must not walk all that ever connected to find its way. */
@@ -394,7 +396,10 @@ static void on_connected(struct stream *stream)
 	c->is_connected = true;
 	free(c->clients);
 	c->clients = NULL;
-	c->client_count = 0;
+	c->client_count = c->clients_size = 0;
+	worker_disarm(c->layer->worker, &c->stall);
+	if (!c->is_bound)
+		worker_arm(c->layer->worker, &c->stall, FIRST_MESSAGE_MS, on_stall);
 	stream_set_receive(stream, STREAM_MULTISHOT);
 }
 
@@ -431,6 +436,32 @@ static void on_end(struct stream *stream, int err)
 	for (unsigned i = 0; i < count; i++)
 		sip_client_transport_failed(layer, clients[i]);
 	free(clients);
+}
+
+static void on_connect_late(struct timer *timer)
+{
+	struct sip_connection *c = (struct sip_connection *)((char *)timer - offsetof(struct sip_connection, stall));
+
+	on_end(c->stream, ETIMEDOUT);
+}
+
+void sip_connection_hurry(struct sip_connection *c, uint64_t ms)
+{
+	uint64_t by_ms = worker_now_ms(c->layer->worker) + ms;
+
+	if (c->is_connected || (timer_is_armed(&c->stall) && c->connect_by_ms <= by_ms))
+		return;
+	c->connect_by_ms = by_ms;
+	worker_arm(c->layer->worker, &c->stall, ms, on_connect_late);
+}
+
+void sip_flow_hurry(struct sip_layer *layer, const struct sip_flow *flow, uint64_t ms)
+{
+	struct sip_connection *c = sip_flow_is_stream(flow) && flow->worker == layer->worker->index ?
+		sip_connection_find(layer, flow->slot, flow->generation) : NULL;
+
+	if (c)
+		sip_connection_hurry(c, ms);
 }
 
 static const struct stream_events events = { on_connected, on_data, on_written, on_end };
@@ -568,6 +599,7 @@ static struct sip_connection *connection_open(struct sip_layer *layer, const str
 	for (unsigned i = layer->options->listener_count; i-- > 0;)
 		if (layer->options->listeners[i].proto == proto)
 			c->listener = (uint8_t)i;
+	sip_connection_hurry(c, CONNECT_MS);
 	COUNT(&layer->worker->counters, sip_connections_opened);
 	return c;
 }
@@ -619,7 +651,6 @@ struct sip_connection *sip_connection_to_answer(struct sip_layer *layer, enum si
 	}
 	c->bucket = bucket;
 	c->is_bound = false;
-	worker_arm(layer->worker, &c->stall, FIRST_MESSAGE_MS, on_stall);
 	return c;
 }
 
@@ -659,10 +690,15 @@ int sip_connection_write(struct sip_connection *c, struct slice wire, struct sip
 	}
 	if (c->is_connected || client.generation == 0)
 		return 0;
-	if (!c->clients && !(c->clients = calloc(WAITING_MAX, sizeof(*c->clients))))
-		return 0; /* its own timer tells it later */
-	if (c->client_count < WAITING_MAX)
-		c->clients[c->client_count++] = client;
+	if (c->client_count == c->clients_size) { /* no more than there are transactions */
+		unsigned size = c->clients_size ? c->clients_size * 2 : 16;
+		struct sip_client_name *clients = realloc(c->clients, size * sizeof(*clients));
+		if (!clients)
+			return 0; /* its own timer tells it later */
+		c->clients = clients;
+		c->clients_size = size;
+	}
+	c->clients[c->client_count++] = client;
 	return 0;
 }
 

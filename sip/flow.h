@@ -17,6 +17,15 @@
 
 enum sip_protocol { SIP_UDP, SIP_TCP, SIP_TLS };
 
+/* An address and port of the other end. */
+struct sip_peer {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	};
+};
+
 /* UDP: peer and our listener.  Streams: the connection (worker, slot, generation), which may be gone when it
  * is used. */
 struct sip_flow {
@@ -24,11 +33,7 @@ struct sip_flow {
 	uint8_t listener;      /* index into sip_options.listeners; streams we opened: of the same protocol */
 	uint16_t worker;       /* streams: who owns the write queue */
 	uint32_t slot, generation;
-	union {
-		struct sockaddr any;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-	} peer;
+	struct sip_peer peer;
 };
 
 /* Local address literal of the machine as the peer of `flow` sees it: the listener's, and for a

@@ -67,6 +67,7 @@ struct sip_flow_lost {
 #define SIP_FLOW_CHAINS 8192
 
 struct sip_connection;
+struct sip_peers;
 
 struct sip_layer {
 	struct worker *worker;
@@ -89,6 +90,8 @@ struct sip_layer {
 	struct sip_connection *all;
 	struct sip_connection **opened; /* chains of those that we opened, by address */
 	struct sip_connection *waiting_for_credit;
+
+	struct sip_peers *peers;
 
 	/* ---- transactions ---- */
 	struct pool servers, clients;
@@ -150,6 +153,10 @@ void sip_connection_flow(const struct sip_connection *c, struct sip_flow *flow);
 bool sip_connection_is_full(const struct sip_connection *c);
 /* 0 or ENOMEM.  `client` hears when connecting fails. */
 int sip_connection_write(struct sip_connection *c, struct slice wire, struct sip_client_name client);
+/* It fails unless it is connected by then (shortens, never prolongs).  Of streams that are connected: nothing. */
+void sip_connection_hurry(struct sip_connection *c, uint64_t ms);
+/* The same of the stream of a flow; of a datagram flow nothing. */
+void sip_flow_hurry(struct sip_layer *layer, const struct sip_flow *flow, uint64_t ms);
 /* Another worker sends a request by it and wants to hear of its end. */
 void sip_connection_used_by(struct sip_connection *c, unsigned worker);
 void sip_connection_local(const struct sip_connection *c, struct sockaddr_storage *local);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "sip/layer.h"
+#include "sip/peers.h"
 
 #define TABLE_SIZE_MIN (1u << 10)
 #define TABLE_SIZE_MAX (1u << 19) /* 4 MiB each, if used: 32 s at 16 000 requests a second, chains of one */
@@ -76,6 +77,8 @@ int sip_worker_init(struct worker *worker, const struct sip_options *options, si
 	int err = sip_transactions_init(layer);
 	if (!err)
 		err = sip_connections_init(layer);
+	if (!err && !(layer->peers = sip_peers_make(worker)))
+		err = ENOMEM;
 	return err ? err : sip_transport_init(layer);
 }
 
@@ -103,6 +106,7 @@ void sip_worker_free(struct worker *worker)
 	sip_connections_free(layer, true);
 	sip_transactions_free(layer);
 	sip_transport_free(layer);
+	sip_peers_free(layer->peers);
 	free(layer);
 	worker->sip = NULL;
 }

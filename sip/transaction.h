@@ -118,6 +118,9 @@ uint32_t sip_loop_of(const struct worker *worker, const struct sip_flow *flow, c
 int sip_client_send(struct sip_client **out, struct worker *worker, const struct sip_outgoing *request,
 	const struct sip_client_events *events, void *arg);
 
+/* The flow that the request took last; of one to a name that is not located yet all zero. */
+const struct sip_flow *sip_client_flow(const struct sip_client *client);
+
 /* The watcher goes away (its actor ends): no event comes any more, the transaction finishes alone.  An
  * INVITE is forgotten only after its final response, so that no 2xx is left without ACK. */
 void sip_client_forget(struct sip_client *client);

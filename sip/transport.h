@@ -26,7 +26,10 @@ struct sip_target {
 	enum sip_protocol protocol;       /* without a flow */
 	struct sockaddr_storage address;
 	const char *name;                 /* TLS: whose certificate it must be, NULL: the address's; of
-	                                   * the configuration */
+	                                   * the configuration.  With address.ss_family 0 also what is to be
+	                                   * located (sip/locate.h) for each request */
+	uint16_t port;                    /* by name; 0: none was said, so the DNS is asked for servers */
+	bool any_protocol;                /* by name; no transport was said either */
 };
 
 struct sip_listener {

@@ -97,7 +97,7 @@ class World:
     # --- clients ---
     async def client(self, name, register=True, expires=600, **more):
         """A new user, by default registered."""
-        outbound = ("127.0.0.1", self.core.endpoint.port) if self.ims else self.sip_address
+        outbound = (self.core.endpoint.host, self.core.endpoint.port) if self.ims else self.sip_address
         user = agent.Agent(self.witness, name, outbound, self.transport, DOMAIN,
                            patience=self.patience, **more)
         self.agents.append(user)

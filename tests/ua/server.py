@@ -125,8 +125,10 @@ class Metrics:
 class Server:
     """`settings` maps keys of design 9 to YAML flow text."""
 
-    def __init__(self, path, mode="standalone", workers=1, io="auto", settings=None, next_hop=""):
+    def __init__(self, path, mode="standalone", workers=1, io="auto", settings=None, next_hop="",
+                 environment=None):
         self.path, self.mode, self.workers, self.io = os.path.abspath(path), mode, workers, io
+        self.environment = environment or {}
         self.directory = tempfile.mkdtemp(prefix="imserv-test-")
         self.settings = {"listen": LISTEN, "runtime.workers": str(workers), "runtime.io": io,
                          "core.mode": mode}
@@ -143,7 +145,7 @@ class Server:
         arguments = []
         for key, value in self.settings.items():
             arguments += ["--set", "%s=%s" % (key, value)]
-        environment = dict(os.environ)
+        environment = dict(os.environ, **self.environment)
         # with a small quarantine the memory bounds of the scenarios hold for sanitized builds too
         environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:quarantine_size_mb=1")
         self.process = await asyncio.create_subprocess_exec(

@@ -107,13 +107,13 @@ class Endpoint:
         self.port = 0
         self.scattering = False
 
-    async def open(self):
+    async def open(self, port=0):
         loop = asyncio.get_running_loop()
         if self.transport == "udp":
-            await self._socket()
+            await self._socket(port)
             self.port = self.sockets[0].get_extra_info("sockname")[1]
         else:
-            self.server = await loop.create_server(lambda: TcpFlow(self), self.host, 0,
+            self.server = await loop.create_server(lambda: TcpFlow(self), self.host, port,
                                                    ssl=self._contexts()[1])
             self.port = self.server.sockets[0].getsockname()[1]
         return self
@@ -128,10 +128,10 @@ class Endpoint:
             self.server_context = certificates.server_context(certificates.authority().issue("peer"))
         return self.client_context, self.server_context
 
-    async def _socket(self):
+    async def _socket(self, port=0):
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self), local_addr=(self.host, 0))
+            lambda: _Datagrams(self), local_addr=(self.host, port))
         self.sockets.append(transport)
 
     async def scatter(self, sockets=12):
@@ -141,7 +141,7 @@ class Endpoint:
 
     @property
     def sent_by(self):
-        return "%s:%d" % (self.host, self.port)
+        return ("[%s]:%d" if ":" in self.host else "%s:%d") % (self.host, self.port)
 
     def via(self, branch):
         return "SIP/2.0/%s %s;branch=%s" % (self.transport.upper(), self.sent_by, branch)

@@ -1,0 +1,260 @@
+"""The transport rules of RFC 3261 18, RFC 3263, RFC 3581 and RFC 5626, as far as they are not TLS: names, large
+requests, keepalives, IPv6, connections that come and go."""
+import asyncio
+import socket
+
+from ua import Witness, check, same, sip, transport
+from ua.core import Core
+from ua.dns import Dns
+from ua.server import Server
+from world import BASE, DOMAIN, Skip, World, scenario
+
+LARGE = b"x" * 3000   # of a request: more than fits a datagram by RFC 3261 18.1.1
+
+
+# --- names (RFC 3263) ---
+class NamedWorld(World):
+    """A server whose core.next_hop is a name, with the DNS that knows it."""
+
+    def __init__(self, world, next_hop, settings=None):
+        super().__init__(world.server_path, "ims", world.workers, world.io, world.transport,
+                         dict(BASE, **(settings or {})))
+        self.next_hop, self.dns = next_hop, None
+
+    async def __aenter__(self):
+        if self.transport == "tls":
+            raise Skip("the certificate of a name is tls.py's business")
+        self.dns = await Dns().open()
+        self.core = await Core(self.witness, self.transport, DOMAIN).open()
+        return self
+
+    async def begin(self):
+        self.server = await Server(self.server_path, "ims", self.workers, self.io, self.settings, self.next_hop,
+                                   {"IMSERV_DNS": self.dns.address}).start()
+        self.core.attach(self.sip_address)
+        return self
+
+    async def __aexit__(self, kind, value, trace):
+        self.dns.close()
+        if self.server:
+            code = await self.stop()
+            if kind is None:
+                check(code == 0 and not self.server.trouble(), "server ended with %s: %s" % (
+                    code, self.server.trouble() or self.server.tail()))
+
+    def service(self, *servers):
+        self.dns.zone["_sip._%s.core.test" % self.transport, "SRV"] = list(servers)
+
+    async def counted(self, name):
+        return (await self.server.metrics()).sum("imserv_%s_total" % name)
+
+
+def named(**more):
+    return scenario(modes=("ims",), transports=("udp", "tcp"), settle=False, seconds=30, **more)
+
+
+@named()
+async def next_hop_by_service(world):
+    """No port: the SRV records of the transport say where the core is, and a session runs through it."""
+    async with NamedWorld(world, "sip:core.test;transport=" + world.transport) as place:
+        place.service((10, 0, place.core.endpoint.port, "a.core.test"))
+        place.dns.zone["a.core.test", "A"] = ["127.0.0.1"]
+        await place.begin()
+        await place.normal_session()
+        asked = len(place.dns.questions)
+        check(asked <= 4 * place.workers, "%d questions: %s" % (asked, place.dns.questions))
+        await place.normal_session()
+        same(len(place.dns.questions), asked, "questions of the second session: answers are kept")
+
+
+@named()
+async def next_hop_by_pointer(world):
+    """Neither port nor transport: NAPTR chooses the transport, then its SRV the server."""
+    async with NamedWorld(world, "sip:core.test") as place:
+        service = "SIP+D2U" if world.transport == "udp" else "SIP+D2T"
+        place.dns.zone["core.test", "NAPTR"] = [(20, 0, "s", "SIP+D2X", "", "no.core.test"),
+                                                (50, 0, "s", service, "", "way.core.test")]
+        place.dns.zone["way.core.test", "SRV"] = [(0, 1, place.core.endpoint.port, "a.core.test")]
+        place.dns.zone["a.core.test", "A"] = ["127.0.0.1"]
+        await place.begin()
+        await place.normal_session()
+
+
+@named()
+async def next_hop_with_port(world):
+    """A port: only the address is asked for, and asked again when its TTL is over: the core moves to another
+    address, and no restart is needed."""
+    async with NamedWorld(world, "") as place:
+        place.next_hop = "sip:core.test:%d;transport=%s" % (place.core.endpoint.port, world.transport)
+        place.dns.zone["core.test", "A"] = ["127.0.0.1"]
+        place.dns.ttl = 1
+        await place.begin()
+        await place.normal_session()
+        same(place.dns.count("_sip._%s.core.test" % world.transport, "SRV"), 0, "SRV questions")
+        moved = Core(place.witness, world.transport, DOMAIN, "127.0.0.2")
+        port = place.core.endpoint.port
+        place.close_clients()
+        place.core.close()
+        await asyncio.sleep(0)
+        await moved.endpoint.open(port)
+        place.core = moved
+        moved.attach(place.sip_address)
+        place.dns.zone["core.test", "A"] = ["127.0.0.2"]
+        await asyncio.sleep(1.1)      # the TTL
+        await place.normal_session()
+
+
+class Refuser:
+    """A server that answers every request with 503."""
+
+    def __init__(self, transport_name):
+        self.endpoint = transport.Endpoint("refuser", Witness(), transport_name)
+        self.endpoint.on_message = self.received
+        self.refused = 0
+
+    async def open(self):
+        await self.endpoint.open()
+        return self
+
+    def received(self, message, flow):
+        if message.method and message.method != "ACK":
+            self.refused += 1
+            self.endpoint.send(sip.response_to(message, 503, "Service Unavailable", sip.token(5)), flow)
+
+
+@named()
+async def next_server_after_503(world):
+    """The server of the best priority answers 503: the request goes to the next one, with a new branch; for a
+    while nothing else is tried there first."""
+    async with NamedWorld(world, "sip:core.test;transport=" + world.transport) as place:
+        refuser = await Refuser(world.transport).open()
+        place.service((1, 0, refuser.endpoint.port, "a.core.test"), (2, 0, place.core.endpoint.port, "a.core.test"))
+        place.dns.zone["a.core.test", "A"] = ["127.0.0.1"]
+        await place.begin()
+        await place.normal_session()
+        check(1 <= refuser.refused <= place.workers, "%d requests to the server that answers 503" % refuser.refused)
+        same(await place.counted("sip_next_servers"), refuser.refused, "sip_next_servers")
+        refuser.endpoint.close()
+
+
+@scenario(modes=("ims",), transports=("tcp",), settle=False)
+async def next_server_after_no_connection(world):
+    """The server of the best priority takes no connections: the next one gets the request at once."""
+    async with NamedWorld(world, "sip:core.test;transport=tcp") as place:
+        with socket.socket() as closed:   # bound, not listening: connecting is refused
+            closed.bind(("127.0.0.1", 0))
+            place.service((1, 0, closed.getsockname()[1], "a.core.test"),
+                          (2, 0, place.core.endpoint.port, "a.core.test"))
+            place.dns.zone["a.core.test", "A"] = ["127.0.0.1"]
+            await place.begin()
+            await place.normal_session()
+            check(await place.counted("sip_next_servers") >= 1, "no request went to the next server")
+
+
+@named()
+async def next_hop_unknown(world):
+    """A name that nobody knows: requests fail with 503, the server stays; when it is known they succeed."""
+    async with NamedWorld(world, "sip:core.test;transport=" + world.transport) as place:
+        await place.begin()
+        alice, bob = await place.client("alice"), await place.client("bob")
+        response = await alice.pager(bob, "lost")
+        check(response.status in (480, 503), "MESSAGE got %s" % response)
+        same(await place.counted("names_unknown") > 0, True, "unknown names counted")
+        place.service((1, 0, place.core.endpoint.port, "a.core.test"))
+        place.dns.zone["a.core.test", "A"] = ["127.0.0.1"]
+        await asyncio.sleep(5.1)      # the time of a negative answer
+        await place.normal_session()
+
+
+@named()
+async def dns_falls_silent(world):
+    """An answer whose TTL is over is used on while the DNS is silent."""
+    async with NamedWorld(world, "sip:core.test;transport=" + world.transport) as place:
+        place.service((1, 0, place.core.endpoint.port, "a.core.test"))
+        place.dns.zone["a.core.test", "A"] = ["127.0.0.1"]
+        place.dns.ttl = 1
+        await place.begin()
+        await place.normal_session()
+        place.dns.failing = True
+        await asyncio.sleep(1.1)
+        await place.normal_session()
+
+
+# --- large requests (RFC 3261 18.1.1) ---
+async def also_tcp(world, user):
+    """`user`, a client over UDP, takes TCP at the same port too."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: transport.TcpFlow(user.endpoint), "127.0.0.1", user.endpoint.port)
+    user.endpoint.server = server
+
+
+async def large_message(world, alice, bob, seconds=6):
+    """(request as B got it, seconds until it came)"""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    sending = alice.start(alice.build("MESSAGE", bob.uri, body=LARGE, content_type="text/plain"))
+    server = await bob.expect("MESSAGE", seconds=seconds)
+    took = loop.time() - began
+    server.respond(200, "OK")
+    same((await sending.final()).status, 200, "large MESSAGE")
+    same(server.request.body, LARGE, "body")
+    return server, took
+
+
+async def counted(world, name):
+    return (await world.server.metrics()).sum("imserv_%s_total" % name)
+
+
+@scenario(modes=("standalone",), transports=("udp",), settle=False)
+async def large_request_by_tcp(world):
+    """To a UDP contact that takes TCP at the same address a request of more than 1300 octets goes by TCP, and
+    its Via says so; a small one goes by UDP."""
+    alice, bob = await world.pair()
+    await also_tcp(world, bob)
+    before = await counted(world, "sip_large_by_tcp")
+    server, _ = await large_message(world, alice, bob)
+    same(server.request.get("Via").split()[0], "SIP/2.0/TCP", "transport in the Via")
+    check(isinstance(server.flow, transport.TcpFlow), "came by UDP")
+    same(await counted(world, "sip_large_by_tcp"), before + 1, "sip_large_by_tcp")
+    sending = alice.start(alice.build("MESSAGE", bob.uri, body=b"small", content_type="text/plain"))
+    server = await bob.expect("MESSAGE")
+    same(server.request.get("Via").split()[0], "SIP/2.0/UDP", "transport of the small one")
+    server.respond(200, "OK")
+    await sending.final()
+
+
+@scenario(modes=("standalone",), transports=("udp",), settle=False)
+async def large_request_by_udp_after_refusal(world):
+    """To a UDP contact without TCP it goes by UDP after all, at once; for ten minutes that is remembered."""
+    alice, bob = await world.pair()
+    server, took = await large_message(world, alice, bob)
+    same(server.request.get("Via").split()[0], "SIP/2.0/UDP", "transport in the Via")
+    check(took < 1.5, "it took %.1f s" % took)
+    tried = await counted(world, "sip_large_by_tcp")
+    for _ in range(2 * world.workers):
+        server, _ = await large_message(world, alice, bob)
+        same(server.request.get("Via").split()[0], "SIP/2.0/UDP", "transport in the Via")
+    more = await counted(world, "sip_large_by_tcp") - tried
+    check(more < world.workers, "%d more attempts by TCP of %d workers" % (more, world.workers))
+
+
+@scenario(modes=("standalone",), transports=("udp",), settle=False)
+async def large_request_by_udp_after_silence(world):
+    """A contact whose TCP port does not answer gets it by UDP after two seconds."""
+    alice, bob = await world.pair()
+    hole = socket.socket()
+    hole.bind(("127.0.0.1", bob.endpoint.port))
+    hole.listen(0)
+    fill = []
+    for _ in range(4):                # the queue of a listener with backlog 0 is full with one
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(hole.getsockname())
+        fill.append(s)
+    try:
+        server, took = await large_message(world, alice, bob)
+        same(server.request.get("Via").split()[0], "SIP/2.0/UDP", "transport in the Via")
+        check(1.5 < took < 4, "it took %.1f s" % took)
+    finally:
+        for s in fill + [hole]:
+            s.close()
