@@ -217,10 +217,18 @@ class Server:
                     return int(line.split()[1]) * 1024
         raise Failure("no RssAnon")
 
+    @staticmethod
+    def _is_of_store(path):
+        try:
+            return re.search(r"\.db(-wal|-shm)?$", os.readlink(path)) is not None
+        except OSError:
+            return False
+
     def descriptors(self):
-        """How many are open. Not counted: the pipes to the thread sanitizer's own symbolizer."""
+        """How many are open. Not counted: the store's files, which its threads open when they first need
+        them and keep, and the pipes to the thread sanitizer's own symbolizer."""
         folder = "/proc/%d/fd/" % self.pid
-        names = os.listdir(folder)
+        names = [name for name in os.listdir(folder) if not self._is_of_store(folder + name)]
         if self.is_thread_sanitized:
             names = [name for name in names if not self._is_pipe(folder + name)]
         return len(names)
