@@ -135,3 +135,33 @@ SCENARIO(nobody_refreshes, "a caller who promised to refresh and does not: both 
 	if (!call->got_bye || !call->far->got_bye)
 		world_miss(w, "a session that nobody refreshed ends without BYE");
 }
+
+SCENARIO(inside, "requests of other methods cross the session both ways, and its end")
+{
+	static const char *const methods[] = { "INFO", "REFER", "PUBLISH" };
+	struct call *call = session(w);
+	struct request *asked[6] = { NULL };
+
+	if (!call->far)
+		return;
+	world_ms(w, 5000);
+	bool ends = world_chance(w, 50);
+	for (unsigned i = 0; i < 6; i++) {
+		asked[i] = ua_inside(world_chance(w, 50) ? call : call->far, methods[world_below(w, 3)]);
+		if (ends && world_chance(w, 20))
+			ua_bye(world_chance(w, 50) ? call : call->far);
+		world_moment(w, 100000);
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		if (!asked[i])
+			continue;
+		expect_final(asked[i]);
+		/* 500: a later one has overtaken it (RFC 3261 12.2.2) */
+		if (asked[i]->status != 200 && asked[i]->status != 500 && !(ends && asked[i]->status == 481))
+			world_miss(w, "%s inside the session gets %u", asked[i]->method, asked[i]->status);
+	}
+	if (!ends && !call->is_over && !call->far->is_over)
+		expect_alive(call);
+	end(w, call);
+	world_ms(w, 310000); /* the subscriptions of REFERs that nobody ended */
+}

@@ -119,6 +119,7 @@ struct call *ua_invite(struct ua *from, struct ua *to);
 void ua_cancel(struct call *call);        /* as soon as a provisional answer permits; BYE if it is too late */
 void ua_bye(struct call *call);
 struct request *ua_change(struct call *call, bool by_invite); /* NULL: one is under way, or it is over */
+struct request *ua_inside(struct call *call, const char *method); /* any other one, with a body; NULL: it is over */
 struct message *ua_send(struct call *call, size_t n); /* goes when the session is bound */
 void ua_stop_reading(struct call *call);
 void ua_resume_reading(struct call *call);

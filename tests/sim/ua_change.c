@@ -26,6 +26,18 @@ struct request *ua_change(struct call *call, bool by_invite)
 	return call->change;
 }
 
+struct request *ua_inside(struct call *call, const char *method)
+{
+	char text[UA_HEADERS_MAX];
+	struct buffer out = buffer_over(text, sizeof(text));
+
+	if (call->is_over || !call->target[0])
+		return NULL;
+	ua_put_dialog(call, &out, ++call->cseq, method);
+	buffer_lit(&out, "Content-Type: text/plain\r\nRefer-To: <sip:carol@example.com>\r\n");
+	return ua_request(call->ua, call, method, NULL, slice_str(call->target), buffer_slice(&out), SLICE("inside"));
+}
+
 /* Ours is answered: an INVITE is acknowledged, and after silence the session is over (RFC 3261 12.2.1.2). */
 void ua_change_response(struct request *request, const struct sip_text *m)
 {
