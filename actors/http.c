@@ -239,6 +239,9 @@ static enum MHD_Result answer_stream(struct MHD_Connection *connection, struct s
 		return MHD_NO;
 	}
 	result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, PLAIN);
+	/* a user may be silent for hours: that is no lack of progress */
+	if (result == MHD_YES)
+		result = MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
 	if (result == MHD_YES)
 		result = MHD_queue_response(connection, MHD_HTTP_OK, response);
 	MHD_destroy_response(response); /* with it the stream, once nobody reads */

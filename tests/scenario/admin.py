@@ -149,6 +149,7 @@ async def ctl_reload_and_drain(world):
     """reload does what SIGHUP does and tells how it went; drain does what SIGTERM does: 503 on /readyz, BYE to what
     is left, exit code 0. Draining twice is not a second SIGTERM."""
     sa, sb = await world.session()
+    trace = await Trace(world, sa.agent.name).start()
     code, out, _ = await world.server.ctl("reload")
     same(code, 0, "reload: " + out)
     code, out, err = await world.server.ctl("drain")
@@ -159,7 +160,9 @@ async def ctl_reload_and_drain(world):
     await sa.send("last words")
     await sb.receive()
     await asyncio.gather(sa.wait_bye(4), sb.wait_bye(4))
-    same(await world.server.wait(6), 0, "exit code")
+    check(await trace.until("out %s" % world.transport), "no BYE in the trace")
+    same(await world.server.wait(6), 0, "exit code with a trace open")
+    same(await asyncio.wait_for(trace.process.wait(), 4), 0, "exit code of the trace")
 
 
 class Trace:
@@ -232,6 +235,19 @@ async def trace_of_a_user(world):
     check("a=path:msrp" in text and "Call-ID: " in text, "no descriptions or headers")
     check("private" not in text, "content in the trace")
     check(carol.name not in text, "a stranger in the trace")
+
+
+@scenario(modes=("standalone",), once=True, own={}, seconds=30)
+async def trace_waits_for_a_silent_user(world):
+    """Nothing happens for longer than the HTTP listener waits for others: the trace is still there."""
+    alice = await world.client("alice")
+    trace = await Trace(world, alice.name).start()
+    try:
+        await asyncio.sleep(11.5)
+        await alice.ask("OPTIONS", "sip:" + DOMAIN)
+        check(await trace.until("in %s " % world.transport), "the trace ended")
+    finally:
+        await trace.stop()
 
 
 @scenario(once=True, own={})
