@@ -13,6 +13,7 @@
 #include "sip/owner.h"
 
 #define SESSIONS_DEFAULT 100
+#define STOP_WAITS       50 /* times 10 ms */
 
 struct admin {
 	struct admin_source source;
@@ -56,8 +57,14 @@ int admin_open(struct admin **out, const struct admin_source *source)
 
 void admin_stop(struct admin *admin)
 {
-	if (admin)
-		sip_trace_stop();
+	struct timespec step = { 0, 10000000 };
+
+	if (!admin)
+		return;
+	sip_trace_stop();
+	/* whoever reads gets the end of his answer; who does not, not for ever */
+	for (unsigned i = 0; i < STOP_WAITS && sip_trace_on(); i++)
+		nanosleep(&step, NULL);
 }
 
 void admin_close(struct admin *admin)
