@@ -299,7 +299,7 @@ async def disk_full(world):
 async def second_server(world):
     """A second server on the same database ends with 1 and says why; the first goes on."""
     arguments = []
-    for key in ("listen", "runtime.workers"):
+    for key in {"listen", "runtime.workers", "tls"} & set(world.server.settings):
         arguments += ["--set", "%s=%s" % (key, world.server.settings[key])]
     code, _, err = await run_command(world.server_path, *arguments, cwd=world.server.directory)
     same(code, 1, "exit code")

@@ -196,7 +196,7 @@ class Server:
         return self.lines[found[0]:found[0] + 25] if found else []
 
     def reload(self):
-        self.process.send_signal(signal.SIGHUP)
+        os.kill(self.pid, signal.SIGHUP)
 
     async def logged(self, text, seconds=5):
         """Waits for a line of the log with this text."""
