@@ -25,8 +25,10 @@ struct pager {
 	struct identity sender;
 	char recipient[IM_CANONICAL_MAX];
 	size_t recipient_n;
-	char *message; /* as received, until it was sent on */
+	char *message; /* as received, until it was sent to the last who may get it */
 	size_t message_n;
+	struct user_find *found; /* the contacts, one after the other; NULL: the core gets it, or nobody yet */
+	unsigned next;           /* of them */
 	bool is_to_client; /* only the leg to the client has timers.client_answer (design.md 13) */
 };
 
@@ -47,6 +49,7 @@ static void pager_free(struct pager *p)
 	if (p->client)
 		sip_client_forget(p->client);
 	free(p->message);
+	free(p->found);
 	actor_close(&p->actor);
 	pool_give(&im->pagers, p);
 }
@@ -87,13 +90,31 @@ static void log_rejected(const struct pager *p, unsigned status)
 	sip_server_tell_refusal(p->im->worker, p->server, status, REASON_REJECTED, "the answer of the other side");
 }
 
+static bool has_next(const struct pager *p)
+{
+	return p->found && p->next < p->found->contact_count;
+}
+
+static void relay_to_next(struct pager *p);
+
+/* This contact cannot be reached: another one may.  Not after a silence: then two might show it. */
+static bool try_next(struct pager *p)
+{
+	if (!has_next(p))
+		return false;
+	sip_client_forget(p->client);
+	p->client = NULL;
+	relay_to_next(p);
+	return true;
+}
+
 static void on_response(struct sip_client *client, const struct sip_message *m, void *arg)
 {
 	struct pager *p = arg;
 	char text[4096];
 	struct buffer headers = buffer_over(text, sizeof(text));
 
-	if (m->status < 200)
+	if (m->status < 200 || ((m->status == 408 || m->status == 430) && try_next(p)))
 		return;
 	unsigned status = m->status < 300 ? m->status : final_status(p, m->status);
 	identity_write_of_response(&headers, p->im, m, slice_of(p->recipient, p->recipient_n));
@@ -110,6 +131,8 @@ static void on_failed(struct sip_client *client, unsigned status, void *arg)
 {
 	struct pager *p = arg;
 
+	if (status == 503 && try_next(p))
+		return;
 	/* 408 to a non-INVITE is of no use to anybody (RFC 4320 4.1): the sender hears 480 */
 	refuse(p, 480, status == 408 ? REASON_TIMEOUT : REASON_CONNECT_FAILED);
 }
@@ -176,13 +199,23 @@ static void relay(struct pager *p, const struct user_contact *contact, const str
 		refuse(p, 503, REASON_POOL_EXHAUSTED);
 		return;
 	}
-	free(p->message);
-	p->message = NULL;
-	p->state = PAGER_RELAYED;
-	if (p->is_to_client)
+	if (!has_next(p)) {
+		free(p->message);
+		p->message = NULL;
+	}
+	if (p->is_to_client && p->state == PAGER_LOOKUP) /* of all contacts together */
 		worker_arm(p->im->worker, &p->deadline, p->im->config->timers.client_answer_ms, on_deadline);
-	else
+	else if (!p->is_to_client)
 		worker_disarm(p->im->worker, &p->deadline);
+	p->state = PAGER_RELAYED;
+}
+
+static void relay_to_next(struct pager *p)
+{
+	const struct user_contact *contact = &p->found->contacts[p->next++];
+	struct sip_target target = { .has_flow = true, .flow_only = true, .flow = contact->flow };
+
+	relay(p, contact, &target);
 }
 
 static void on_pager_message(struct actor *actor, struct msg *msg)
@@ -198,9 +231,10 @@ static void on_pager_message(struct actor *actor, struct msg *msg)
 		p->is_to_client = true;
 		relay(p, NULL, &target);
 	} else if (p->state == PAGER_LOOKUP) {
-		struct sip_target target = { .has_flow = true, .flow_only = true, .flow = found->contacts[0].flow };
 		p->is_to_client = true;
-		relay(p, &found->contacts[0], &target);
+		p->found = found;
+		relay_to_next(p);
+		return;
 	}
 	free(found);
 }

@@ -36,6 +36,7 @@ async def all_contacts_ring(world):
     alice, phone, desk = await world.client("alice"), *await phones(world, "0.7", "0.7")
     outgoing = alice.invite(phone)
     a, b = await phone.expect_invite(), await desk.expect_invite()
+    same(a.request.get("Max-Forwards"), "69", "Max-Forwards, one less than A's")
     for name in ("Call-ID", "From", "CSeq"):
         same(a.request.get(name), b.request.get(name), name)
     check(a.request.branch != b.request.branch, "one branch for two")
@@ -178,6 +179,19 @@ async def contact_without_flow(world):
     await accepting
     await outgoing.hang_up()
     await invitation.wait_bye()
+
+
+@scenario(modes=("standalone",))
+async def message_to_the_next_contact(world):
+    """A MESSAGE whose contact answers 430 or 408 goes to the next one; another refusal is the answer."""
+    alice, phone, desk = await world.client("alice"), *await phones(world, "1", "0.5")
+    for status, expected in ((430, 200), (408, 200), (486, 486)):
+        sending = alice.start(alice.build("MESSAGE", phone.uri, body=b"x", content_type="text/plain"))
+        (await phone.expect("MESSAGE")).respond(status)
+        if expected == 200:
+            (await desk.expect("MESSAGE")).respond(200, "OK")
+        same((await sending.final()).status, expected, "MESSAGE answered %d" % status)
+    await desk.quiet(0.05)
 
 
 @scenario()
