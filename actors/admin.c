@@ -429,8 +429,8 @@ static void on_user(struct admin *admin, const struct admin_request *request, st
 
 static void on_drain(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
 {
-	(void)admin;
 	(void)request;
+	atomic_store(&admin->source.im->is_draining, true); /* what the answer says is so when it arrives */
 	answer->drains = true;
 	answer_json(answer, 202, json_pack("{s:b}", "draining", 1));
 }
