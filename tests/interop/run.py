@@ -9,11 +9,13 @@ code 1 when one failed. Without sipp everything is skipped."""
 import argparse
 import asyncio
 import collections
+import contextlib
 import ctypes
 import os
 import random
 import re
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -100,14 +102,21 @@ def text_of(path):
         return ""
 
 
+def signal_to(process, number):
+    """By pid: Process.send_signal() would look whether the process has ended and so take its exit code from whoever
+    waits for it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)
+
+
 async def end_process(process, seconds=2):
     """SIGTERM, then SIGKILL, by its pid."""
     if process.returncode is None:
-        process.terminate()
+        signal_to(process, signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), seconds)
         except asyncio.TimeoutError:
-            process.kill()
+            signal_to(process, signal.SIGKILL)
             await process.wait()
 
 
@@ -224,14 +233,14 @@ class Server:
         except (OSError, asyncio.TimeoutError) as error:
             left = "unknown, /metrics does not answer %s" % error
         if self.process.returncode is None:
-            self.process.terminate()
+            signal_to(self.process, signal.SIGTERM)
             await asyncio.sleep(0.05)
             if self.process.returncode is None:
-                self.process.terminate()  # the second one: at once
+                signal_to(self.process, signal.SIGTERM)  # the second one: at once
         try:
             code = await asyncio.wait_for(self.process.wait(), 15)
         except asyncio.TimeoutError:
-            self.process.kill()
+            signal_to(self.process, signal.SIGKILL)
             code = "none within 15 s, killed"
             await self.process.wait()
         await self.reader

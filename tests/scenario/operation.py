@@ -116,7 +116,7 @@ async def second_sigterm(world):
 async def hangup_signal_keeps_running(world):
     """SIGHUP reloads; the server and its sessions stay."""
     sa, sb = await world.session()
-    world.server.process.send_signal(signal.SIGHUP)
+    world.server.signal(signal.SIGHUP)
     await asyncio.sleep(0.3)
     check(world.server.alive, "SIGHUP ended the server: %s" % world.server.tail(4))
     await sa.send("still here")

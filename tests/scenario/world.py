@@ -179,7 +179,8 @@ class World:
         metrics = await self.server.metrics()
         now = {name: metrics.sum(name) or 0 for name in (
             "imserv_sessions", "imserv_msrp_legs", "imserv_connections")}
-        now["descriptors"] = self.server.descriptors()
+        self.descriptors = self.server.descriptors()
+        now["descriptors"] = len(self.descriptors)
         if self.ims and self.transport != "udp":
             for name in ("imserv_connections", "descriptors"):
                 now[name] -= self.core.server_flows()
@@ -187,6 +188,7 @@ class World:
 
     async def remember(self):
         self.baseline = await self.gauges()
+        self.known = self.descriptors
 
     async def settled(self, seconds=5):
         """Sessions, legs, connections and descriptors are back where they were."""
@@ -197,7 +199,8 @@ class World:
             if all(now[name] <= self.baseline[name] for name in now):
                 return
             if loop.time() > end:
-                raise Failure("not back: %s, before %s" % (now, self.baseline))
+                raise Failure("not back: %s, before %s, new %s" % (
+                    now, self.baseline, sorted(set(self.descriptors) - set(self.known))))
             await asyncio.sleep(0.05)
 
 

@@ -1,5 +1,6 @@
 """The server under test as a process: start, ready line, memory, descriptors, HTTP, end."""
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -196,7 +197,7 @@ class Server:
         return self.lines[found[0]:found[0] + 25] if found else []
 
     def reload(self):
-        os.kill(self.pid, signal.SIGHUP)
+        self.signal(signal.SIGHUP)
 
     async def logged(self, text, seconds=5):
         """Waits for a line of the log with this text."""
@@ -217,28 +218,15 @@ class Server:
                     return int(line.split()[1]) * 1024
         raise Failure("no RssAnon")
 
-    @staticmethod
-    def _is_of_store(path):
-        try:
-            return re.search(r"\.db(-wal|-shm)?$", os.readlink(path)) is not None
-        except OSError:
-            return False
-
     def descriptors(self):
-        """How many are open. Not counted: the store's files, which its threads open when they first need
-        them and keep, and the pipes to the thread sanitizer's own symbolizer."""
-        folder = "/proc/%d/fd/" % self.pid
-        names = [name for name in os.listdir(folder) if not self._is_of_store(folder + name)]
-        if self.is_thread_sanitized:
-            names = [name for name in names if not self._is_pipe(folder + name)]
-        return len(names)
-
-    @staticmethod
-    def _is_pipe(path):
-        try:
-            return os.readlink(path).startswith("pipe:")
-        except OSError:  # closed meanwhile
-            return False
+        """What each that is open leads to: sockets, pipes, files. Not counted: those of the database, which sqlite opens
+        when it first needs them, and the pipes to the thread sanitizer's own symbolizer."""
+        folder, found = "/proc/%d/fd/" % self.pid, []
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found.append(os.readlink(folder + name))
+        return [link for link in found if not link.endswith((".db", ".db-wal", ".db-shm"))
+                and not (self.is_thread_sanitized and link.startswith("pipe:"))]
 
     @property
     def token_file(self):
@@ -267,12 +255,14 @@ class Server:
         return Metrics(body.decode())
 
     def terminate(self):
-        """Not by send_signal() of the process: that takes the exit code of one which just ended away from whoever
-        waits for it."""
-        try:
-            os.kill(self.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
+        self.signal(signal.SIGTERM)
+
+    def signal(self, number):
+        """By pid: Process.send_signal() would look whether the process has ended and so take its exit code from
+        whoever waits for it."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     async def wait(self, seconds=15):
         """The exit code."""
@@ -308,7 +298,7 @@ class Server:
         for kind in kinds:
             self.settings["listen"] = re.sub(r'(proto: %s, address: )"[^"]*"' % kind,
                                              r'\1"%s"' % found[kind], self.settings["listen"])
-        self.process.kill() if kill else self.process.terminate()
+        self.signal(signal.SIGKILL if kill else signal.SIGTERM)
         code = await asyncio.wait_for(self.process.wait(), 15)
         check(kill or code == 0, "server ended with %s: %s" % (code, self.tail()))
         await self.reader
@@ -316,7 +306,7 @@ class Server:
 
     async def kill(self):
         if self.alive:
-            self.process.kill()
+            self.signal(signal.SIGKILL)
             await self.process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
 
