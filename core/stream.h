@@ -94,8 +94,8 @@ void stream_commit(struct stream *stream, size_t n);
 /* Ciphertext that waits is counted too. */
 size_t stream_queued(const struct stream *stream);
 
-/* No events from here on.  What is queued is still written, with TLS and then close_notify, for STREAM_LINGER_MS at most, unless
- * `at_once`; then the descriptor is closed and the memory given back. */
+/* No events from here on.  What is queued is still written, with TLS and then close_notify, for
+ * STREAM_LINGER_MS at most, unless `at_once`; then the descriptor is closed and the memory given back. */
 void stream_close(struct stream *stream, bool at_once);
 
 /* Hand-over to another worker: the descriptor, or -EBUSY while something is queued or in flight (set

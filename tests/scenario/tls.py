@@ -1,5 +1,5 @@
-"""TLS for SIP and MSRP (RFC 3261 26, RFC 8446, RFC 4975 14.4, RFC 8122; design 2): versions, names, certificates
-of clients, resumption, what is not TLS, certificates read again."""
+"""TLS for SIP and MSRP (RFC 3261 26, RFC 8446, RFC 4975 14.4, RFC 8122; design 2): versions, names,
+certificates of clients, resumption, what is not TLS, certificates read again."""
 import asyncio
 import hashlib
 import os
@@ -67,9 +67,11 @@ async def one_more(world, reason, before):
 
 
 def listen(*secure):
-    """`listen` with these SIP listeners for TLS, in their order, by the name of their certificate."""
+    """`listen` with these SIP listeners for TLS, in their order, by the name of their
+    certificate."""
     entries = ['{proto: tls, address: "127.0.0.1:0", tls: %s}' % name for name in secure]
-    return "[%s]" % ", ".join(entries + ['{proto: msrp, address: "127.0.0.1:0"}', '{proto: http, address: "127.0.0.1:0"}'])
+    entries += ['{proto: %s, address: "127.0.0.1:0"}' % proto for proto in ("msrp", "http")]
+    return "[%s]" % ", ".join(entries)
 
 
 def ports(world):
@@ -82,7 +84,8 @@ def ports(world):
 
 @scenario(transports=("tls",))
 async def tls_headers(world):
-    """What the server sends over TLS says so: Via SIP/2.0/TLS with its TLS port, Contact with transport=tls."""
+    """What the server sends over TLS says so: Via SIP/2.0/TLS with its TLS port, Contact with
+    transport=tls."""
     sa, sb = await world.session()
     port = world.sip_address[1]
     invite = sb.request
@@ -121,8 +124,8 @@ def named():
 
 @scenario(modes=("standalone",), transports=("tls",), once=True, own=named)
 async def tls_server_name(world):
-    """The name that a client asks for chooses among all certificates; without one, or with one that nobody
-    bears, it is the listener's own (RFC 6066 3)."""
+    """The name that a client asks for chooses among all certificates; without one, or with one that
+    nobody bears, it is the listener's own (RFC 6066 3)."""
     first, second = ports(world)
     main, other = digest(certificates.main()), digest(authority().issue("other"))
     unchecked = client_context(verify=False)
@@ -145,7 +148,8 @@ def three_ways():
 
 @scenario(modes=("standalone",), transports=("tls",), once=True, own=three_ways)
 async def tls_client_certificates(world):
-    """client_auth none, optional and required, with a certificate of the ca, of nobody, and without."""
+    """client_auth none, optional and required, with a certificate of the ca, of nobody, and
+    without."""
     good, bad = authority().issue("client"), authority().lone("stranger")
     for address, way, outcomes in zip(ports(world), ("none", "optional", "required"),
                                       ((True, True, True), (True, True, False), (False, True, False))):
@@ -161,8 +165,8 @@ async def tls_client_certificates(world):
 
 @scenario(modes=("standalone",), transports=("tls",), once=True, own=three_ways)
 async def tls_resumption(world):
-    """A session is resumed with its ticket by any worker, also one in which the client showed a certificate; not
-    at a listener that asks for more."""
+    """A session is resumed with its ticket by any worker, also one in which the client showed a
+    certificate; not at a listener that asks for more."""
     none, optional, required = ports(world)
     for version in (V12, V13):
         context = client_context(authority().issue("client"), version, version)
@@ -200,8 +204,8 @@ async def garbage_on_tls(world):
 
 @scenario(transports=("tls",), own={"limits.unbound": "300ms"}, once=True)
 async def slow_handshake(world):
-    """A handshake that is not over in limits.unbound is given up, whatever it got as far as; a connection that
-    made it may be idle longer."""
+    """A handshake that is not over in limits.unbound is given up, whatever it got as far as; a
+    connection that made it may be idle longer."""
     hello = ssl.MemoryBIO()
     client = client_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="127.0.0.1")
     try:
@@ -297,8 +301,8 @@ def files_of(world):
 
 @scenario(transports=("tls",), own=copied)
 async def certificates_read_again(world):
-    """SIGHUP: new connections see the new certificate, those that are open go on, and so do their sessions; one
-    that cannot be used changes nothing, and one log line says why."""
+    """SIGHUP: new connections see the new certificate, those that are open go on, and so do their
+    sessions; one that cannot be used changes nothing, and one log line says why."""
     cert, key = files_of(world)
     sa, sb = await world.session()
     plain = client_context(verify=False)
@@ -336,7 +340,8 @@ def untrusted():
 
 @scenario(modes=("ims",), transports=("tls",), own=untrusted, once=True)
 async def next_hop_is_not_verified(world):
-    """A core whose certificate is of another authority gets no request: the log says why, the caller 480 or 503."""
+    """A core whose certificate is of another authority gets no request: the log says why, the
+    caller 480 or 503."""
     raw = await world.raw()
     raw.send(world.request("MESSAGE", raw, which="orig"))
     status = await raw.answer()
@@ -349,13 +354,15 @@ async def next_hop_is_not_verified(world):
 # --- MSRP ---
 
 async def secure_pair(world, **more):
-    return [await world.client(name, certificate=authority().lone("phone-" + name), **more) for name in ("alice", "bob")]
+    return [await world.client(name, certificate=authority().lone("phone-" + name), **more)
+            for name in ("alice", "bob")]
 
 
 @scenario(transports=("tls",))
 async def msrps_session(world):
-    """Both sides over msrps, as active and as passive side: TCP/TLS/MSRP with our fingerprint, which is that of the
-    certificate that is shown; the session carries text both ways and a large message."""
+    """Both sides over msrps, as active and as passive side: TCP/TLS/MSRP with our fingerprint,
+    which is that of the certificate that is shown; the session carries text both ways and a large
+    message."""
     for a_setup, b_setup in (("actpass", "passive"), ("actpass", "active"), ("passive", "passive")):
         alice, bob = await secure_pair(world)
         sa, sb = await world.session(alice, bob, a_setup=a_setup, b_setup=b_setup)
@@ -377,8 +384,8 @@ async def msrps_session(world):
 
 @scenario(transports=("tls",))
 async def msrps_at_another_worker(world):
-    """The first chunk may come to any worker: TLS moves with the connection, and many sessions of two users all
-    find their way."""
+    """The first chunk may come to any worker: TLS moves with the connection, and many sessions of
+    two users all find their way."""
     alice, bob = await secure_pair(world)
     for _ in range(8):
         sa, sb = await world.session(alice, bob)
@@ -406,8 +413,8 @@ async def msrps_shared_connection(world):
 
 @scenario(transports=("tls",))
 async def msrps_with_another_certificate(world):
-    """A connection that shows another certificate than a=fingerprint names, or none: 403, and it is closed; the right
-    one is taken. Without a=fingerprint any is (RFC 8122 6.2)."""
+    """A connection that shows another certificate than a=fingerprint names, or none: 403, and it is
+    closed; the right one is taken. Without a=fingerprint any is (RFC 8122 6.2)."""
     alice, bob = await secure_pair(world)
     right, other = alice.msrp.certificate, authority().lone("somebody-else")
     for shown, code in ((other, 403), (None, 403), (right, 200)):
@@ -457,7 +464,8 @@ async def msrps_without_fingerprint(world):
 
 @scenario(transports=("tls",))
 async def msrps_peer_is_not_announced(world):
-    """Where the server connects, it ends what is not the certificate that the SDP announced: the session ends."""
+    """Where the server connects, it ends what is not the certificate that the SDP announced: the
+    session ends."""
     alice, bob = await secure_pair(world)
     outgoing = alice.invite(bob)
     invitation = await bob.expect_invite()
@@ -474,8 +482,8 @@ async def msrps_peer_is_not_announced(world):
 
 @scenario(transports=("tls",))
 async def msrp_transports_do_not_mix(world):
-    """B gets what A has offered: plain stays plain. A path with msrps in a line without TLS, or the reverse, is no
-    path: 488."""
+    """B gets what A has offered: plain stays plain. A path with msrps in a line without TLS, or the
+    reverse, is no path: 488."""
     alice, bob = await world.pair()
     sa, sb = await world.session(alice, bob)
     check(not sb.offer.is_secure and not sa.answer.is_secure, "plain became secure")
@@ -501,7 +509,8 @@ async def msrps_without_listener(world):
 
 @scenario(transports=("tls",))
 async def msrps_sends_no_tickets(world):
-    """The connection may move to another worker, so nothing but the handshake is written before its first chunk."""
+    """The connection may move to another worker, so nothing but the handshake is written before its
+    first chunk."""
     loop = asyncio.get_running_loop()
 
     def talk():
@@ -523,8 +532,8 @@ async def msrps_sends_no_tickets(world):
 
 @scenario(transports=("tls",))
 async def sips_session(world):
-    """An INVITE to a sips URI: our Contact is one on both sides (RFC 3261 8.1.1.8, 12.1.1), without transport, and
-    what is sent to it arrives."""
+    """An INVITE to a sips URI: our Contact is one on both sides (RFC 3261 8.1.1.8, 12.1.1), without
+    transport, and what is sent to it arrives."""
     alice, bob = await world.pair()
     outgoing = alice.invite("sips:" + bob.uri[4:])
     invitation = await bob.expect_invite()
@@ -543,8 +552,8 @@ async def sips_session(world):
 
 @scenario(modes=("standalone",), transports=("tls",))
 async def sips_only_by_tls(world):
-    """A user who is there by TCP only is not there for a sips URI: 480; nor is a sips contact that was registered by
-    TCP, for anybody (RFC 3261 26.2.2)."""
+    """A user who is there by TCP only is not there for a sips URI: 480; nor is a sips contact that
+    was registered by TCP, for anybody (RFC 3261 26.2.2)."""
     alice, bob = await world.pair()
     plain = agent.Agent(world.witness, "carol", world.server.ready.sip["tcp"], "tcp")
     world.agents.append(plain)
