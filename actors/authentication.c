@@ -5,11 +5,10 @@
 #include <stdlib.h>
 
 #include "actors/credentials.h"
-#include "core/log.h"
+#include "actors/offered.h"
 #include "sip/header.h"
 #include "sip/nonce_count.h"
 #include "sip/owner.h"
-#include "sip/write.h"
 
 #define DEADLINE_MS 5000 /* for the worker of the user and the store behind it */
 
@@ -97,107 +96,6 @@ static void challenge_again(struct im *im, struct sip_server *server, enum reaso
 {
 	sip_server_tell_refusal(im->worker, server, is_for_us(sip_server_method(server)) ? 401 : 407, why, NULL);
 	challenge(im, server, why == REASON_NONCE_STALE);
-}
-
-/* ---- what the request brings ---- */
-
-struct offered {
-	struct digest_credentials credentials;
-	struct slice header;
-	enum digest_name name;
-	char canonical[IM_CANONICAL_MAX];
-	size_t canonical_n;
-};
-
-enum offer { OFFER_NONE, OFFER_GOOD, OFFER_BAD, OFFER_USELESS };
-
-/* The first that is for us and can be used: a client that knows several algorithms may send several. */
-static enum offer find_credentials(struct im *im, const struct sip_message *m, struct offered *o)
-{
-	enum sip_header_id id = is_for_us(m->method) ? SIP_HDR_AUTHORIZATION : SIP_HDR_PROXY_AUTHORIZATION;
-	const struct sip_header *header = sip_header_first(m, id);
-	enum offer best = OFFER_NONE;
-
-	for (unsigned count = 0; header; header = sip_header_next(m, header)) {
-		struct digest_credentials c = { 0 };
-		if (++count > DIGEST_HEADERS_MAX)
-			return OFFER_BAD;
-		enum digest_verdict verdict = digest_credentials_decode(header->value, &c);
-		if (verdict == DIGEST_BAD)
-			return OFFER_BAD;
-		if (verdict == DIGEST_OTHER || !slice_eq(c.realm, slice_str(im->config->domain.home)))
-			continue;
-		if (verdict == DIGEST_UNSUPPORTED) {
-			best = OFFER_USELESS;
-			continue;
-		}
-		o->credentials = c;
-		o->header = header->value;
-		return OFFER_GOOD;
-	}
-	return best;
-}
-
-/* The two must mean the same (RFC 7616 3.4.6): else credentials could be moved to another request. */
-static bool is_same_uri(const struct im *im, struct slice given, const struct sip_message *m)
-{
-	char texts[2][IM_CANONICAL_MAX];
-	struct buffer a = buffer_over(texts[0], IM_CANONICAL_MAX), b = buffer_over(texts[1], IM_CANONICAL_MAX);
-	const struct sip_home *home = &im->server->sip.home;
-	struct sip_uri one, two;
-
-	if (slice_eq(given, m->uri))
-		return true;
-	if (!sip_uri_parse(given, &one) || !sip_uri_parse(m->uri, &two))
-		return false;
-	/* a client may leave out of one what it wrote into the other: port, transport */
-	return sip_uri_equal(&one, &two) ||
-	       (one.scheme == two.scheme && sip_uri_canonical(&a, &one, home) &&
-		       sip_uri_canonical(&b, &two, home) && slice_eq(buffer_slice(&a), buffer_slice(&b)));
-}
-
-/* A username as people write it, without the escapes of a URI. */
-static void write_escaped(struct buffer *out, struct slice user)
-{
-	static const char plain[] = "-_.!~*'()&=+$,;?/";
-
-	for (size_t i = 0; i < user.n; i++) {
-		unsigned char c = (unsigned char)user.p[i];
-		bool is_plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-				(c && strchr(plain, c));
-		if (is_plain)
-			buffer_char(out, (char)c);
-		else
-			buffer_printf(out, "%%%02X", c);
-	}
-}
-
-/* `name` or `name@domain` with the domain as in the realm: for other spellings nothing is stored. */
-static bool name_user(const struct im *im, struct offered *o)
-{
-	char text[IM_CANONICAL_MAX];
-	struct buffer uri = buffer_over(text, sizeof(text)), out = buffer_over(o->canonical, sizeof(o->canonical));
-	struct slice user = o->credentials.username, home = slice_str(im->config->domain.home);
-	const char *at = user.p && user.n ? memrchr(user.p, '@', user.n) : NULL;
-	struct sip_uri parsed;
-
-	o->name = DIGEST_NAME_USER;
-	if (at) {
-		size_t n = (size_t)(at - user.p);
-		if (!slice_eq(slice_skip(user, n + 1), home))
-			return false;
-		o->name = DIGEST_NAME_USER_AT_REALM;
-		user.n = n;
-	}
-	buffer_lit(&uri, "sip:");
-	write_escaped(&uri, user);
-	buffer_char(&uri, '@');
-	buffer_put(&uri, home);
-	if (user.n == 0 || uri.overflow || !sip_uri_parse(buffer_slice(&uri), &parsed) ||
-	    !sip_uri_canonical(&out, &parsed, &im->server->sip.home))
-		return false;
-	o->canonical_n = out.n;
-	return true;
 }
 
 /* ---- on the worker of the user ---- */
@@ -483,7 +381,7 @@ static void start_digest(struct im *im, struct sip_server *server, const struct 
 	struct offered o;
 	uint64_t minted_ms;
 
-	switch (find_credentials(im, m, &o)) {
+	switch (offered_find(im, m, is_for_us(m->method), &o)) {
 	case OFFER_NONE:
 		challenge(im, server, false);
 		return;
@@ -496,13 +394,13 @@ static void start_digest(struct im *im, struct sip_server *server, const struct 
 	case OFFER_GOOD:
 		break;
 	}
-	if (!is_same_uri(im, o.credentials.uri, m))
+	if (!offered_uri_is(im, o.credentials.uri, m))
 		sip_server_refuse(server, 400, REASON_CREDENTIALS);
 	/* what anybody can make up must not cost a look into the store */
 	else if (!digest_nonce_decode(o.credentials.nonce, &minted_ms) ||
 		 minted_ms + DIGEST_NONCE_LIFE_MS < worker_now_ms(im->worker))
 		challenge_again(im, server, REASON_NONCE_STALE);
-	else if (!name_user(im, &o))
+	else if (!offered_name(im, &o))
 		challenge_again(im, server, REASON_CREDENTIALS);
 	else
 		start_with_credentials(im, server, m, &o);
