@@ -174,3 +174,46 @@ async def lying_paths(world):
     same(await register("\"a\r\n Evil: 1\" <sip:127.0.0.1:9;lr>;x=\"\r\n\tEvil: 2\""), 200, "folds")
     check("Evil" not in [name for name, _ in raw.last.headers], "a header of its own")
     await world.normal_session()
+
+
+@scenario(modes=("standalone",), transports=("udp",), once=True, seconds=40)
+async def lying_to_the_api(world):
+    """Names, bodies and requests that no tool sends: refused with 4xx, and the server goes on."""
+    server = world.server
+    names = ("%00", "%0d%0aX:%201", "..%2f..%2fetc%2fpasswd", "../status", "%", "%zz", "x" * 3000, "%ff%fe", "a%40b%40c", "@", "sip:",
+             "tel:x", "a b".replace(" ", "%20"), "';DROP%20TABLE%20users;--", "%3Cscript%3E", "group1", "factory")
+    bodies = (b"", b"{", b"[" * 20000, b"{\"password\":" * 5000, b"{\"password\":5}", b"{\"password\":\"\\u0000\"}", b"\xff\xfe", b"null",
+              b"{\"password\":\"a\",\"password\":\"b\"}", b"{\"x\":1}", b"{\"password\":\"%s\"}" % (b"p" * 200000))
+    for name in names:
+        for method in ("PUT", "DELETE", "GET"):
+            got, _ = await server.api(method, "users/" + name, {})
+            check(got in (200, 201, 204) or 400 <= got < 500, "%s of user %.40r: %d" % (method, name, got))
+            if got in (200, 201):
+                await server.api("DELETE", "users/" + name)
+    with open(server.token_file) as file:
+        token = file.read().strip()
+
+    async def talk(data):
+        reader, writer = await asyncio.open_connection(*server.ready.http)
+        try:
+            writer.write(data)
+            return await asyncio.wait_for(reader.read(4096), 0.5)
+        except (ConnectionError, asyncio.TimeoutError):
+            return b""  # closed, or it waits for the rest of something that is none
+        finally:
+            writer.close()
+    head = "PUT /api/v1/users/eve HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\nAuthorization: Bearer %s\r\n" % (
+        server.ready.http + (token,))
+    for body in bodies:
+        answer = await talk(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        check(not answer or answer.split(b" ")[1][:1] in (b"2", b"4"), "body %.30r: %.60r" % (body, answer))
+    for line in ("Content-Length: -1", "Content-Length: 99999999999999999999", "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nx",
+                 "X: " + "y" * 100000, "\0", "Host: b", "Origin: http://x", "Expect: 100-continue\r\nContent-Length: 0"):
+        answer = await talk((head + line + "\r\n\r\n").encode())
+        check(not answer or answer.split(b" ")[1][:1] in (b"1", b"2", b"4", b"5"), "%.30r: %.60r" % (line, answer))
+    for data in (b"\0" * 5000, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"G" * 100000, b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 60000)):
+        await talk(data)
+    got, _ = await server.api("GET", "status")
+    same(got, 200, "status")
+    await server.api("DELETE", "users/eve")
+    await world.normal_session()
