@@ -135,6 +135,7 @@ void config_command_help(FILE *out)
 	      "  --help           print this, and stop\n"
 	      "\n"
 	      "Exit: 0 clean, 1 runtime (bind, store), 2 usage or configuration.\n"
-	      "SIGTERM drains and stops; a second SIGTERM stops at once.\n",
+	      "SIGTERM drains and stops; a second SIGTERM stops at once. SIGHUP reads the\n"
+	"certificates of `tls` again.\n",
 	      out);
 }

@@ -5,7 +5,9 @@ IM session over MSRP, leave. Prints the conversation; exit code 0 only if everyt
 usage: demo.py --server PATH            start that imservd for the demo, on free ports
        demo.py --ready-line LINE        use the server that printed this ready line
        demo.py --sip HOST:PORT          use the server that listens there
-options: --transport udp|tcp (default: tcp)   --domain NAME (default: example.com)"""
+options: --transport udp|tcp (default: tcp)   --domain NAME (default: example.com)
+         --secure PATH   afterwards start that imservd with TLS and passwords: an operator adds the users with
+                         imservctl, Bob has a phone and a laptop, and the session is held and goes on"""
 import argparse
 import asyncio
 import hashlib
@@ -14,8 +16,9 @@ import secrets
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from ua import Failure, Witness, agent, check, same  # noqa: E402
-from ua.server import Ready, Server, host_port  # noqa: E402
+from ua import Failure, Witness, agent, certificates, check, sdp, same  # noqa: E402
+from ua.digest import Login  # noqa: E402
+from ua.server import LISTEN_TLS, Ready, Server, host_port  # noqa: E402
 
 SECONDS = 60
 
@@ -89,6 +92,93 @@ async def converse(alice, bob):
         else "Bob is temporarily unavailable", status))
 
 
+# ---- the second act: TLS, passwords, two devices ----
+
+async def provision(server, name):
+    password = secrets.token_urlsafe(12)
+    for words, stdin in ((("user", "add", name), ""), (("user", "passwd", name), password + "\n")):
+        code, _, err = await server.ctl(*words, stdin=stdin)
+        same(code, 0, "imservctl %s: %s" % (" ".join(words), err))
+    say("operator", "imservctl user add %s; imservctl user passwd %s" % (name, name))
+    return password
+
+
+async def join_securely(witness, server, name, device, password):
+    own = certificates.authority().issue(name + "-" + device)  # its fingerprint goes into the description
+    user = agent.Agent(witness, name, server.ready.sip["tls"], "tls", unique=False, certificate=own)
+    user.title = "%s's %s" % (name.capitalize(), device)
+    user.login = Login(name, password)
+    await user.open()
+    response = await user.register()
+    same(response.status, 401, "REGISTER without credentials")
+    user.login.learn(response)
+    response = await user.register()
+    same(response.status, 200, "REGISTER with credentials")
+    say(user.title, "is asked for the password, registers over TLS")
+    return user
+
+
+async def call_both(alice, phone, laptop):
+    outgoing = alice.invite(laptop)
+    at_phone, at_laptop = await phone.expect_invite(), await laptop.expect_invite()
+    for invitation in (at_phone, at_laptop):
+        invitation.ring()
+    await outgoing.transaction.provisional(180)
+    say(alice.title, "invites Bob: his phone and his laptop ring")
+    accepting = asyncio.ensure_future(at_laptop.accept())
+    await outgoing.established()
+    await accepting
+    check(outgoing.leg.local.secure and at_laptop.leg.local.secure, "MSRP without TLS")
+    await asyncio.wait_for(at_phone.server.cancelled.wait(), SECONDS)
+    say(laptop.title, "accepts; the phone stops ringing")
+    await talk(outgoing, at_laptop, "Is anybody listening?")
+    await talk(at_laptop, outgoing, "Nobody: SIP and MSRP are both encrypted.")
+    return outgoing, at_laptop
+
+
+async def hold(caller, callee):
+    """A re-INVITE that only receives, and one that takes it back."""
+    for direction, text in (("sendonly", "holds the session"), ("sendrecv", "takes it up again")):
+        version = 2 if direction == "sendonly" else 3
+        body = sdp.build(caller.leg.local, "active", direction, version=version)
+        changing = caller.dialog.request("INVITE", headers=[("Contact", caller.agent.contact)], body=body,
+                                         content_type="application/sdp")
+        server = await asyncio.wait_for(callee.dialog.incoming.get(), SECONDS)
+        answer = sdp.build(callee.leg.local, "passive", "recvonly" if direction == "sendonly" else direction,
+                           version=version)
+        server.respond(200, "OK", [("Contact", callee.agent.contact)], answer, "application/sdp")
+        same((await changing.final()).status, 200, "re-INVITE")
+        caller.dialog.ack(changing)
+        say(caller.agent.title, text)
+
+
+async def second_act(path):
+    certificate = certificates.main()
+    server = Server(path, settings={"listen": LISTEN_TLS, "tls": "[%s]" % certificates.settings(certificate),
+                                    "core.authenticate": "digest", "core.users": "provisioned"})
+    witness, users = Witness(), []
+    await server.start()
+    try:
+        say("imserv", "starts with TLS, asks for passwords, knows nobody yet")
+        passwords = {name: await provision(server, name) for name in ("alice", "bob")}
+        for name, device in (("alice", "tablet"), ("bob", "phone"), ("bob", "laptop")):
+            users.append(await join_securely(witness, server, name, device, passwords[name]))
+        alice = users[0]
+        alice.title = "Alice"
+        outgoing, invitation = await call_both(*users)
+        await hold(outgoing, invitation)
+        await talk(outgoing, invitation, "Back again.")
+        await outgoing.hang_up()
+        await invitation.wait_bye()
+        say("Alice", "leaves the session")
+        check(not witness.violations, "protocol violations: %s" % "; ".join(witness.violations))
+    finally:
+        for user in users:
+            user.close()
+        code = await server.stop()
+        check(code == 0, "imservd ended with %s" % code)
+
+
 async def demo(options):
     server = None
     if options.server:
@@ -112,6 +202,8 @@ async def demo(options):
         if server:
             code = await server.stop()
             check(code == 0, "imservd ended with %s" % code)
+    if options.secure:
+        await asyncio.wait_for(second_act(options.secure), SECONDS)
     print("Everything arrived.")
 
 
@@ -121,6 +213,7 @@ def main():
     parser.add_argument("--server")
     parser.add_argument("--ready-line")
     parser.add_argument("--sip")
+    parser.add_argument("--secure")
     parser.add_argument("--transport", choices=("udp", "tcp"), default="tcp")
     parser.add_argument("--domain", default="example.com")
     options = parser.parse_args()
