@@ -35,7 +35,7 @@ SCENARIO(changes, "new descriptions of either side, one after the other, while m
 		unsigned before = by->far ? by->far->was_changed : 0;
 		ua_send(call, 5000);
 		ua_send(call->far, 5000);
-		world_ms(w, 5000); /* an ACK that was lost is there by then: until then 491 would be right */
+		world_ms(w, 20000); /* an ACK that was lost is there by then: until then 491 would be right */
 		struct request *change = ua_change(by, world_chance(w, 50));
 		if (!change)
 			return;
@@ -68,7 +68,7 @@ SCENARIO(changes_cross, "both sides change something at about the same time: 491
 		expect_final(other);
 		if ((one->status != 200 && one->status != 491) || (other->status != 200 && other->status != 491))
 			world_miss(w, "changes that cross get %u and %u", one->status, other->status);
-		world_ms(w, 5000);
+		world_ms(w, 20000); /* as above: five repetitions of a 2xx or its ACK may be lost */
 	}
 	one = ua_change(world_chance(w, 50) ? call : call->far, world_chance(w, 50));
 	if (!one)
