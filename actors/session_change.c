@@ -178,7 +178,9 @@ static void on_cancelled(struct sip_server *server, void *arg)
 
 	sip_server_refuse(take_server(&s->change), 487, REASON_REJECTED);
 	s->change.is_cancelled = true;
-	if (to->asked)
+	if (s->change.is_held)
+		forget_change(&s->change);
+	else if (to->asked)
 		sip_client_cancel(to->asked);
 }
 
@@ -331,27 +333,82 @@ static bool write_offer(struct side *to, const struct session_peer *said)
 	return true;
 }
 
-/* False: no memory; nothing has happened. */
-static bool begin(struct side *by, struct slice request, const struct session_peer *said, bool by_invite)
+/* Whose change it is, and what he said.  False: no memory; nothing has happened. */
+static bool keep_change(struct side *by, struct slice request)
 {
-	struct session *s = by->session;
+	struct session_change *change = &by->session->change;
+
+	change->by = by;
+	if (!change->newcomer)
+		change->hides = by->hides;
+	if (session_keep(&change->request, &change->request_n, request))
+		return true;
+	forget_change(change);
+	return false;
+}
+
+static bool ask_other(struct side *by, const struct session_peer *said, bool by_invite)
+{
 	struct side *to = session_other(by);
 
-	s->change.by = by;
-	if (!s->change.newcomer)
-		s->change.hides = by->hides;
-	if (session_keep(&s->change.request, &s->change.request_n, request) && write_offer(to, said) &&
-	    session_ask(to, ASKING_CHANGE, by_invite || !to->takes_update))
+	if (write_offer(to, said) && session_ask(to, ASKING_CHANGE, by_invite || !to->takes_update))
 		return true;
-	forget_change(&s->change);
+	forget_change(&by->session->change);
 	return false;
+}
+
+static bool begin(struct side *by, struct slice request, const struct session_peer *said, bool by_invite)
+{
+	return keep_change(by, request) && ask_other(by, said, by_invite);
+}
+
+static bool lacks_ack(const struct side *to)
+{
+	return to->unacked || (to == &to->session->a && to->session->invite);
 }
 
 bool session_may_go_to(const struct side *to)
 {
-	const struct session *s = to->session;
+	return !to->asked && !lacks_ack(to) && !to->session->change.by;
+}
 
-	return !to->asked && !to->unacked && !s->change.by && !(to == &s->a && s->invite);
+/* Only the ACK of that side is missing, which is under way: its peer, who has all answers, knows nothing of it and
+ * may begin at once (RFC 3311 5.1).  Not so where the ACK brings an answer that is a change itself. */
+static bool may_be_held_for(const struct side *to)
+{
+	return lacks_ack(to) && !to->offered_in_2xx && !to->asked && !to->session->change.by;
+}
+
+void session_change_go_on(struct side *to)
+{
+	struct session_change *change = &to->session->change;
+	struct side *by = change->by;
+	const struct sdp_media *media;
+	struct sockaddr_storage from;
+	struct sip_message request;
+	struct sdp sdp;
+
+	if (!change->is_held || by == to || lacks_ack(to) || !session_is_established(to->session))
+		return;
+	change->is_held = false;
+	struct sip_server *server = change->server;
+	if (!server) { /* gave up waiting */
+		forget_change(change);
+		return;
+	}
+	signalled_from(sip_server_flow(server), &from);
+	struct session_peer said = { &sdp, NULL, false, &from };
+	if (!to->asked && reread(change, &request) && session_sdp_read(&request, &sdp, &media) == SDP_ACCEPTED) {
+		said.media = media;
+		if (ask_other(by, &said, request.method == SIP_INVITE))
+			return;
+	}
+	sip_server_watch(server, NULL, NULL);
+	forget_change(change);
+	if (to->asked)
+		sip_server_refuse(server, 491, REASON_REQUEST_PENDING);
+	else
+		sip_server_refuse(server, 503, REASON_NO_MEMORY);
 }
 
 static void pass_on(struct side *by, struct sip_server *server, const struct sip_message *m,
@@ -360,7 +417,8 @@ static void pass_on(struct side *by, struct sip_server *server, const struct sip
 	struct session *s = by->session;
 	struct msrp_peer peer;
 
-	if (!session_may_go_to(session_other(by))) {
+	bool is_held = may_be_held_for(session_other(by));
+	if (!is_held && !session_may_go_to(session_other(by))) {
 		sip_server_refuse(server, 491, REASON_REQUEST_PENDING);
 		return;
 	}
@@ -372,10 +430,11 @@ static void pass_on(struct side *by, struct sip_server *server, const struct sip
 		session_sdp_refuse(s->im, server, SDP_NO_TRANSPORT);
 		return;
 	}
-	if (!begin(by, m->wire, said, m->method == SIP_INVITE)) {
+	if (is_held ? !keep_change(by, m->wire) : !begin(by, m->wire, said, m->method == SIP_INVITE)) {
 		sip_server_refuse(server, 503, REASON_NO_MEMORY);
 		return;
 	}
+	s->change.is_held = is_held;
 	s->change.server = server;
 	sip_server_watch(server, &change_events, s);
 }
@@ -429,6 +488,7 @@ static void on_acked(struct sip_server *server, const struct sip_message *ack, v
 	session_forget_unacked(side);
 	if (wants_answer && session_is_established(side->session))
 		take_late_answer(side, ack);
+	session_change_go_on(side);
 }
 
 /* ---- receiving ---- */

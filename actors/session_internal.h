@@ -62,6 +62,7 @@ struct session_change {
 	size_t request_n;
 	char *sdp;                 /* as the other side gets it */
 	size_t sdp_n;
+	bool is_held;              /* the other side is not asked yet: its ACK of our 2xx is missing */
 	bool is_cancelled;
 	bool hides;                /* nothing in `sdp` may name who asks */
 	struct sip_dialog *newcomer; /* who asks takes the place of `by` (Replaces); else NULL */
@@ -233,6 +234,8 @@ void session_change_begin(struct side *place, struct sip_server *server, const s
 	const struct session_peer *said, bool hides);
 /* May an offer go to that side: nothing is under way there that it would collide with (RFC 3261 14.1). */
 bool session_may_go_to(const struct side *to);
+/* The ACK of that side came: what was held for it goes out. */
+void session_change_go_on(struct side *to);
 /* The session ends: who waits for an answer gets 487. */
 void session_drop_change(struct session *s);
 void session_forget_unacked(struct side *side);

@@ -261,13 +261,16 @@ static void on_invite_acked(struct sip_server *server, const struct sip_message 
 {
 	struct session *s = arg;
 	struct sip_flow flow = *sip_server_flow(server);
-	bool has_answer = s->is_offerless && session_is_established(s);
+	bool lives_on = session_is_established(s);
 
 	/* from here on the session lives by its legs and timers */
 	sip_server_watch(server, NULL, NULL);
 	session_invite_is_over(s);
-	if (has_answer)
+	if (!lives_on)
+		return;
+	if (s->is_offerless)
 		session_on_late_answer(s, ack, &flow);
+	session_change_go_on(&s->a);
 }
 
 static void on_invite_unacked(struct sip_server *server, void *arg)

@@ -160,6 +160,72 @@ async def hold(world):
     await end(sa, sb)
 
 
+async def unacknowledged(world):
+    """A session whose first 2xx the caller has not acknowledged."""
+    a, b = await world.pair()
+    sa = a.invite(b)
+    sa.auto_ack = False
+    sb = await b.expect_invite()
+    await sb.accept(bind=False)
+    same((await sa.transaction.final()).status, 200, "INVITE")
+    return sa, sb
+
+
+@scenario()
+async def change_before_the_ack(world):
+    """A change of one side overtakes the ACK of the other: it waits for that, and so does not collide with what is
+    over for its sender (RFC 3261 14.1, RFC 3311 5.1). While it waits, a second one gets 500."""
+    for method in ("INVITE", "UPDATE"):
+        sa, sb = await unacknowledged(world)
+        change = ask(sb, describe(sb, 3, accept=NEW_TYPES), method)
+        await undisturbed(sa)
+        same((await ask(sb, describe(sb, 4), method).final()).status, 500, "second change")
+        check(change.last is None, "held change got %s" % change.last)
+        await sa.established(bind=False)
+        server, offer = await asked(sa, method)
+        same(offer.accept_types, NEW_TYPES.split(), "accept-types")
+        await take(sa, server, describe(sa, 2, "active"))
+        await accepted(sb, change)
+        await asyncio.gather(sa.bind(), sb.bind())
+        # and after a re-INVITE of the other
+        first = ask(sa, describe(sa, 3, accept="text/plain"))
+        server, _ = await asked(sb)
+        await take(sb, server, describe(sb, 5, "passive"))
+        same((await first.final()).status, 200, "re-INVITE")
+        change = ask(sb, describe(sb, 6, accept=NEW_TYPES), method)
+        await undisturbed(sa)
+        sa.dialog.ack(first)
+        server, _ = await asked(sa, method)
+        await take(sa, server, describe(sa, 4, "passive"))
+        await accepted(sb, change)
+        await end(sa, sb)
+
+
+@scenario()
+async def held_change_cancelled(world):
+    """A change that waits for the ACK of the other side is taken back: it never hears of it."""
+    sa, sb = await unacknowledged(world)
+    change = ask(sb, describe(sb, 2, accept=NEW_TYPES))
+    await undisturbed(sa, 0.05)
+    same((await change.cancel().final()).status, 200, "CANCEL")
+    same((await change.final()).status, 487, "change that is taken back")
+    await asyncio.gather(sa.established(), sb.bind())
+    await undisturbed(sa)
+    await end(sa, sb)
+
+
+@scenario()
+async def bye_while_a_change_is_held(world):
+    """A change that waits for the ACK of the other side ends with the session: 487."""
+    sa, sb = await unacknowledged(world)
+    change = ask(sb, describe(sb, 2, accept=NEW_TYPES))
+    await undisturbed(sa, 0.05)
+    await sb.hang_up()
+    same((await change.final()).status, 487, "change whose session ended")
+    sa.dialog.ack(sa.transaction)
+    await sa.wait_bye()
+
+
 def move(session):
     """A new path for this side; the connection of the old one stays as it is."""
     old, session.leg = session.leg, msrp.Leg(session.agent.msrp)
