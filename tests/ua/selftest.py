@@ -2,7 +2,9 @@
 """The test user agents against each other, without a server: shows that they can talk and that their
 checks find what is wrong. usage: selftest.py"""
 import asyncio
+import contextlib
 import hashlib
+import io
 import os
 import sys
 import time
@@ -142,11 +144,36 @@ async def failures(transport):
     same(witness.violations, [], "violations")
 
 
+async def second_chance():
+    """What fails twice has failed; what passes the second time passed, visibly; crashes count at once."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scenario"))
+    import run
+    said = []
+    report = run.Report(False)
+    for name in ("ok", "fail", "unsteady"):
+        def note(scenario, parameters, *why, name=name, real=getattr(report, name)):
+            said.append((name, scenario))
+            with contextlib.redirect_stdout(io.StringIO()):
+                real(scenario, parameters, *why)
+        setattr(report, name, note)
+    report.once = lambda *_: None
+    steady, unsteady, broken, crash = (type(n, (), {"name": n}) for n in ("s", "u", "b", "c"))
+    first = run.Row(report, "")
+    first.passed(steady, 0)
+    first.not_passed(unsteady, "late"), first.not_passed(broken, "wrong")
+    first.not_passed(crash, "heap-use-after-free", for_good=True)
+    again = run.Row(report, "", first.failed)
+    again.passed(unsteady, 0)
+    again.not_passed(broken, "wrong")
+    same(said, [("ok", "s"), ("fail", "c"), ("unsteady", "u"), ("fail", "b")], "verdicts")
+    same((report.passed, report.failed), (2, 2), "passed and failed")
+
+
 def main():
     failed = 0
     tests = [(f, a) for f, a in ((sessions, ("udp",)), (sessions, ("tcp",)), (failures, ("udp",)),
                                  (failures, ("tcp",)), (parser_is_strict, ()), (sip_is_strict, ()),
-                                 (bulk, ()))]
+                                 (second_chance, ()), (bulk, ()))]
     for function, arguments in tests:
         name = "%s(%s)" % (function.__name__, ",".join(arguments))
         try:
