@@ -170,7 +170,7 @@ uint64_t net_wall_us(struct ring *ring)
 	return clock_us(CLOCK_REALTIME);
 }
 
-static void random_fill(void *p, size_t n)
+void net_random(void *p, size_t n)
 {
 	char *to = p;
 
@@ -183,21 +183,6 @@ static void random_fill(void *p, size_t n)
 		to += got;
 		n -= (size_t)got;
 	}
-}
-
-void net_random_take(struct net_random *random, void *p, size_t n)
-{
-	if (n > sizeof(random->octets)) {
-		random_fill(p, n);
-		return;
-	}
-	if (random->left < n) {
-		random_fill(random->octets, sizeof(random->octets));
-		random->left = sizeof(random->octets);
-	}
-	random->left -= n;
-	memcpy(p, random->octets + random->left, n);
-	memset(random->octets + random->left, 0, n); /* nobody learns afterwards what was given */
 }
 
 int net_blocks_open(struct net_blocks *b, struct ring *owner, const struct ring_options *options)

@@ -28,14 +28,8 @@ uint64_t net_wall_us(struct ring *ring);
 /* What connect() and sendto() want to know of an address; 0 for a family that is not ours. */
 socklen_t net_address_size(const struct sockaddr_storage *address);
 
-/* Random octets of the kernel, fetched many at a time: a system call per branch parameter costs
- * more than the rest of it.  Owner: the ring it is part of, whose thread alone takes from it. */
-struct net_random {
-	unsigned char octets[512];
-	size_t left;
-};
-
-void net_random_take(struct net_random *random, void *p, size_t n);
+/* getrandom(2); unbuffered: worker_random() takes many at a time. */
+void net_random(void *p, size_t n);
 
 /* The memory and the free list of a ring's receive blocks; most recently freed first.  `data` of
  * block i is memory + i * stride; pages are the kernel's until first used. */

@@ -46,7 +46,6 @@ struct ring_epoll {
 	struct ring ring;
 	int epoll_fd, wake_fd;
 	struct net_blocks blocks;
-	struct net_random random;
 	struct operations operations;
 	struct descriptor *descriptors;
 	size_t descriptors_size;
@@ -579,7 +578,7 @@ static void epoll_close(struct ring *ring, int fd)
 
 static void epoll_random(struct ring *ring, void *p, size_t n)
 {
-	net_random_take(&epoll_of(ring)->random, p, n);
+	net_random(p, n);
 }
 
 static void epoll_wake(struct ring *ring)

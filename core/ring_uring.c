@@ -46,7 +46,6 @@ struct ring_uring {
 	int wake_fd;
 	uint64_t wake_count;             /* the kernel writes it */
 	struct net_blocks blocks;
-	struct net_random random;
 	struct operations receives;
 	struct msghdr datagram;          /* how recvmsg lays out a block */
 	struct io_uring_buf_ring *offered;
@@ -411,7 +410,7 @@ static void uring_close(struct ring *ring, int fd)
 
 static void uring_random(struct ring *ring, void *p, size_t n)
 {
-	net_random_take(&uring_of(ring)->random, p, n);
+	net_random(p, n);
 }
 
 static void uring_wake(struct ring *ring)
