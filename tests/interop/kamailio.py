@@ -119,9 +119,9 @@ async def message(place):
     asking = asyncio.ensure_future(alice.pager(bob, "through the core"))
     got = await bob.expect("MESSAGE")
     same(got.request.body, b"through the core", "body")
-    REQ("IM-6.2.2.1-4")
     check(alice.uri in got.request.get("P-Asserted-Identity"), "P-Asserted-Identity %s" %
           got.request.get("P-Asserted-Identity"))
+    REQ("IM-5.2-2", "IM-6.2.2.1-7")
     got.respond(200, "OK")
     same((await asking).status, 200, "MESSAGE")
 

@@ -1,7 +1,7 @@
 """Digest authentication and provisioned users of standalone mode (design 4, 13; RFC 3261 22, RFC 7616, RFC 8760)."""
 import asyncio
 
-from ua import check, same, sip
+from ua import REQ, check, same, sip
 from ua.digest import Login, authorization, challenges
 from world import DOMAIN, scenario
 
@@ -202,4 +202,11 @@ async def provisioned_without_digest(world):
     same((await alice.pager("sip:nobody@" + DOMAIN, "x")).status, 404, "MESSAGE to an unknown name")
     mallory = await world.client("mallory", register=False)
     same((await mallory.pager(bob, "x")).status, 403, "MESSAGE of an unknown name")
+    REQ("IM-6.2.2.1-2")
+    advertisement = {"content_type": "application/vnd.IM.group-advertisement+xml", "body": b"<x/>"}
+    same((await mallory.ask("MESSAGE", bob.uri, **advertisement)).status, 403, "advertisement of an unknown name")
+    sending = alice.start(alice.build("MESSAGE", bob.uri, **advertisement))
+    (await bob.expect("MESSAGE")).respond(200, "OK")
+    same((await sending.final()).status, 200, "advertisement of a user")
+    REQ("IM-6.2.3.8-2", "IM-6.2.4.5-2")
     await talk(world, alice, bob)
