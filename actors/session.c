@@ -51,8 +51,11 @@ void session_enter(struct session *s, enum session_state next, const char *why)
 
 	LOG(INFO, worker, "session", s->actor.id, "state=%s from=%s why=%s", session_state_info[next].name,
 		session_state_info[s->state].name, why);
-	if (next == SESSION_ACTIVE && s->state == SESSION_BINDING)
+	if (next == SESSION_ACTIVE && s->state == SESSION_BINDING) {
 		COUNT(&worker->counters, sessions_started);
+		if (s->a.dialog && s->a.dialog->next.has_flow) /* a registered contact's is known already */
+			sip_flow_watch(worker, &s->a.dialog->next.flow);
+	}
 	s->state = next;
 	if (ms)
 		worker_arm(worker, &s->state_timer, ms, on_state_expired);

@@ -121,7 +121,7 @@ struct stream *stream_find_open(struct worker *worker, ring_token token)
 void stream_start_receive(struct stream *stream)
 {
 	struct ring *ring = stream->worker->ring;
-	bool must_wait = !stream->is_connected || stream->is_receiving || stream->has_ended ||
+	bool must_wait = !stream->is_connected || stream->is_receiving || stream->has_ended || stream->is_read_out ||
 			 timer_is_armed(&stream->pause_timer); /* also the linger, see below */
 	/* a handshake does not wait for the layer above, and one that failed is read until its alert is out */
 	bool is_own = stream->tls && (!stream->tls->is_ready || stream->tls->has_failed);
@@ -170,6 +170,9 @@ static void on_received(struct worker *worker, const struct ring_completion *c)
 		worker_arm(worker, &stream->pause_timer, NO_BUFFERS_PAUSE_MS, on_pause_over);
 	} else if (c->result > 0 || c->result == -ECANCELED || c->result == -EINTR) {
 		stream_start_receive(stream);
+	} else if (c->result == 0 && stream->events->on_finished && !stream->tls) {
+		stream->is_read_out = true;
+		stream->events->on_finished(stream);
 	} else {
 		stream_end(stream, -c->result);
 	}
@@ -181,7 +184,7 @@ static void receive_nothing(struct stream *stream)
 {
 	struct ring *ring = stream->worker->ring;
 
-	if (stream->has_ended || stream->is_receiving || !stream->is_connected)
+	if (stream->has_ended || stream->is_receiving || stream->is_read_out || !stream->is_connected)
 		return;
 	stream->is_receiving = true;
 	ring->ops->recv(ring, stream->fd, false, stream_token(stream, TOKEN_RECV));
@@ -445,6 +448,13 @@ int stream_detach(struct stream *stream)
 	stream->tls = NULL;
 	release(stream);
 	return fd;
+}
+
+bool stream_is_alive(struct stream *stream)
+{
+	struct sockaddr_storage peer;
+
+	return stream->worker->ring->ops->peer_address(stream->worker->ring, stream->fd, &peer) == 0;
 }
 
 /* ---- the worker's streams ---- */

@@ -36,6 +36,9 @@ struct stream_events {
 	/* The peer closed (err 0), or connecting or the connection failed (positive errno).  The last
 	 * event; the layer above still calls stream_close(). */
 	void (*on_end)(struct stream *, int err);
+	/* The peer will send no more, but may still read (plain TCP only).  It may be written to until the layer
+	 * closes it; on_end comes only if that fails.  NULL: on_end(0) comes instead. */
+	void (*on_finished)(struct stream *);
 };
 
 enum stream_receive {
@@ -56,7 +59,7 @@ struct stream {
 	struct worker_task flush_task;
 	struct stream_tls *tls;  /* NULL: octets go as they are                      */
 	struct timer pause_timer; /* after -ENOBUFS, and the linger of a close       */
-	bool is_connecting, is_connected, is_receiving, is_closing, is_cancelled, has_ended;
+	bool is_connecting, is_connected, is_receiving, is_closing, is_cancelled, is_read_out, has_ended;
 };
 
 /* Per worker, before it runs: registers the stream's completions.  0 or ENOMEM. */
@@ -97,6 +100,9 @@ size_t stream_queued(const struct stream *stream);
 /* No events from here on.  What is queued is still written, with TLS and then close_notify, for
  * STREAM_LINGER_MS at most, unless `at_once`; then the descriptor is closed and the memory given back. */
 void stream_close(struct stream *stream, bool at_once);
+
+/* After on_finished and a write: false once the peer answered that with a reset. */
+bool stream_is_alive(struct stream *stream);
 
 /* Hand-over to another worker: the descriptor, or -EBUSY while something is queued or in flight (set
  * STREAM_PAUSED first and try again from on_data).  On success the stream is gone, and what stream_tls_of()

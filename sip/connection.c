@@ -12,8 +12,18 @@
 #include "sip/layer.h"
 
 #define FIRST_MESSAGE_MS  32000 /* a connection that never says anything valid               */
+#define HALF_CLOSED_MS    32000 /* for the answers to a peer that sends no more: 64*T1              */
+#define ANSWERED_MS       200   /* after the last of them: then a peer that is gone has said so        */
 #define LOST_MS           500   /* from octets that are not SIP to the close                  */
 #define CONNECT_MS        10000 /* of our connections; TCP itself would try for minutes        */
+
+/* A final response given to a half-closed stream, until it is known whether anybody was there. */
+struct kept_answer {
+	struct kept_answer *next;
+	struct sockaddr_storage fallback;
+	size_t n;
+	char wire[];
+};
 
 struct sip_connection {
 	struct sip_layer *layer;
@@ -29,7 +39,12 @@ struct sip_connection {
 	uint64_t connect_by_ms;    /* while connecting: when `stall` ends it */
 	uint8_t protocol, listener;
 	const char *name;          /* TLS that we opened: who the peer must be */
-	bool is_bound;             /* a valid message came, or we opened it */
+	bool is_bound;             /* we opened it, or it is a registered flow or a session's: it counts no more
+	                            * in limits.conns_per_ip */
+	bool has_spoken;           /* a valid message came, or we opened it */
+	bool is_half_closed;       /* the peer sends no more, and waits for answers */
+	struct kept_answer *answers;
+	unsigned unanswered;       /* requests that came by it and have no final response yet */
 	bool is_outgoing, is_connected, is_waiting, is_paused_for_writing;
 	bool is_partial;           /* the beginning of a message came */
 	bool is_lost;              /* framing is gone: what comes is not looked at */
@@ -59,8 +74,11 @@ static void bind_connection(struct sip_connection *c)
 		return;
 	peer_count_leave(c->bucket);
 	c->is_bound = true;
-	if (c->is_connected)
-		worker_disarm(c->layer->worker, &c->stall);
+}
+
+void sip_connection_bind(struct sip_connection *c)
+{
+	bind_connection(c);
 }
 
 /* By address and port: a request must not walk all that ever connected to find its way. */
@@ -111,8 +129,14 @@ static void connection_free(struct sip_connection *c, bool at_once)
 {
 	struct sip_layer *layer = c->layer;
 
-	tell_users(c);
+	struct kept_answer *answer;
 
+	if (!c->is_half_closed)
+		tell_users(c);
+	while ((answer = c->answers)) {
+		c->answers = answer->next;
+		free(answer);
+	}
 	if (!c->is_bound)
 		peer_count_leave(c->bucket);
 	if (c->is_outgoing) {
@@ -211,6 +235,8 @@ static unsigned status_of(enum sip_verdict verdict, enum reason *why)
 static void whole_came(struct sip_connection *c)
 {
 	c->is_partial = false;
+	if (c->is_half_closed) /* what was held of it is worked off, under the deadline of its answers */
+		return;
 	worker_disarm(c->layer->worker, &c->stall);
 }
 
@@ -236,6 +262,7 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 	struct sip_message m;
 	struct sip_flow flow;
 	enum reason why;
+	bool is_asking;
 	size_t used;
 
 	for (;;) {
@@ -256,13 +283,18 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 			break;
 		case SIP_PARSE_OK:
 			sip_connection_flow(c, &flow);
+			is_asking = m.is_request && m.method != SIP_ACK;
+			c->unanswered += is_asking; /* before: the answer may come within */
 			if (!sip_transport_dispatch(layer, &m, &flow, true)) {
+				c->unanswered -= is_asking;
 				c->framer = before;
 				return EATEN_WAIT;
 			}
 			if (!sip_connection_find(layer, slot, generation))
 				return EATEN_GONE;
-			bind_connection(c);
+			c->has_spoken = true;
+			if (c->is_outgoing)
+				bind_connection(c); /* an answer's: whoever the Via named is there */
 			whole_came(c);
 			break;
 		case SIP_PARSE_BAD_400:
@@ -278,7 +310,7 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 			if (m.framed && verdict != SIP_PARSE_TOO_LARGE_413) { /* its body is not read */
 				if (!status)
 					REFUSED(&layer->worker->counters, why);
-				if (c->is_bound)
+				if (c->has_spoken)
 					whole_came(c);
 				break;
 			}
@@ -345,10 +377,10 @@ static void eat_all(struct sip_connection *c, struct slice in)
 		wait_for_credit(c);
 		return;
 	}
-	if (left.n && !c->is_partial) { /* once for each message, so that its octets may not drip */
+	if (left.n && !c->is_partial && !c->is_half_closed) { /* once for each message, so that its octets may not drip */
 		uint64_t ms = c->layer->options->limits.chunk_stall_ms;
 		c->is_partial = true;
-		if (!c->is_bound && ms > FIRST_MESSAGE_MS)
+		if (!c->has_spoken && ms > FIRST_MESSAGE_MS)
 			ms = FIRST_MESSAGE_MS;
 		worker_arm(c->layer->worker, &c->stall, ms, on_stall);
 	}
@@ -372,6 +404,8 @@ static void on_data(struct stream *stream, struct slice data)
 		eat_all(c, slice_of(c->held, c->held_n));
 }
 
+static void finish(struct sip_connection *c);
+
 void sip_connections_credit_came(struct sip_layer *layer)
 {
 	struct sip_connection *c = layer->waiting_for_credit, *next;
@@ -382,8 +416,11 @@ void sip_connections_credit_came(struct sip_layer *layer)
 		c->is_waiting = false;
 		if (!c->is_paused_for_writing)
 			stream_set_receive(c->stream, STREAM_MULTISHOT);
+		uint32_t slot = pool_slot(c), generation = pool_generation(c);
 		if (c->held_n)
 			eat_all(c, slice_of(c->held, c->held_n));
+		if (sip_connection_find(layer, slot, generation))
+			finish(c);
 	}
 }
 
@@ -398,7 +435,7 @@ static void on_connected(struct stream *stream)
 	c->clients = NULL;
 	c->client_count = c->clients_size = 0;
 	worker_disarm(c->layer->worker, &c->stall);
-	if (!c->is_bound)
+	if (!c->has_spoken)
 		worker_arm(c->layer->worker, &c->stall, FIRST_MESSAGE_MS, on_stall);
 	stream_set_receive(stream, STREAM_MULTISHOT);
 }
@@ -417,7 +454,10 @@ static void on_written(struct stream *stream)
 		if (!c->is_waiting)
 			stream_set_receive(stream, STREAM_MULTISHOT);
 	}
+	finish(c);
 }
+
+static void send_answers_elsewhere(struct sip_layer *layer, enum sip_protocol protocol, struct kept_answer *answer);
 
 static void on_end(struct stream *stream, int err)
 {
@@ -425,6 +465,8 @@ static void on_end(struct stream *stream, int err)
 	struct sip_layer *layer = c->layer;
 	struct sip_client_name *clients = c->clients;
 	unsigned count = c->client_count;
+	struct kept_answer *answers = err ? c->answers : NULL;
+	enum sip_protocol protocol = c->protocol;
 
 	if (c->is_outgoing && !c->is_connected)
 		REFUSED(&layer->worker->counters, REASON_CONNECT_FAILED);
@@ -432,10 +474,92 @@ static void on_end(struct stream *stream, int err)
 		REFUSED(&layer->worker->counters, REASON_PEER_CLOSED);
 	LOG(DEBUG, layer->worker, "sip", 0, "connection-ended err=%d", err);
 	c->clients = NULL;
+	if (answers)
+		c->answers = NULL;
 	connection_free(c, true);
 	for (unsigned i = 0; i < count; i++)
 		sip_client_transport_failed(layer, clients[i]);
 	free(clients);
+	send_answers_elsewhere(layer, protocol, answers);
+}
+
+static bool is_final_response(struct slice wire)
+{
+	return slice_starts(wire, SLICE("SIP/2.0 ")) && wire.n > 8 && wire.p[8] >= '2';
+}
+
+/* ---- half-closed (RFC 9293 3.6): the peer sends no more, and may still read ---- */
+
+/* RFC 3261 18.2.2: nobody was there, so the answers go where the Via says. */
+static void send_answers_elsewhere(struct sip_layer *layer, enum sip_protocol protocol, struct kept_answer *answer)
+{
+	for (struct kept_answer *next; answer; answer = next) {
+		next = answer->next;
+		struct sip_connection *c = sip_connection_to_answer(layer, protocol, &answer->fallback);
+		if (!c || sip_connection_write(c, slice_of(answer->wire, answer->n), (struct sip_client_name){ 0 }) != 0)
+			REFUSED(&layer->worker->counters, REASON_SEND_FAILED);
+		free(answer);
+	}
+}
+
+/* Who closed both ways refused with a reset what was sent, who closed one way has it by now. */
+static void on_answered(struct timer *timer)
+{
+	struct sip_connection *c = (struct sip_connection *)((char *)timer - offsetof(struct sip_connection, stall));
+
+	on_end(c->stream, stream_is_alive(c->stream) ? 0 : ECONNRESET);
+}
+
+static void finish(struct sip_connection *c)
+{
+	if (!c->is_half_closed || c->unanswered || c->is_waiting || stream_queued(c->stream))
+		return;
+	if (c->answers)
+		worker_arm(c->layer->worker, &c->stall, ANSWERED_MS, on_answered);
+	else
+		on_end(c->stream, 0);
+}
+
+/* What comes later goes where its Via says. */
+static void on_answers_late(struct timer *timer)
+{
+	struct sip_connection *c = (struct sip_connection *)((char *)timer - offsetof(struct sip_connection, stall));
+
+	give_up(c, REASON_PEER_CLOSED, false);
+}
+
+static void on_finished(struct stream *stream)
+{
+	struct sip_connection *c = stream->owner;
+
+	if (c->held_n && !c->is_waiting) {
+		REFUSED(&c->layer->worker->counters, REASON_PEER_CLOSED); /* half a message */
+		(void)hold(c, SLICE_EMPTY); /* gives memory back, and takes none */
+	}
+	tell_users(c); /* no answer will come by it */
+	c->is_half_closed = true;
+	worker_arm(c->layer->worker, &c->stall, HALF_CLOSED_MS, on_answers_late);
+	finish(c);
+}
+
+bool sip_connection_is_half_closed(const struct sip_connection *c)
+{
+	return c->is_half_closed;
+}
+
+int sip_connection_answer(struct sip_connection *c, struct slice wire, const struct sockaddr_storage *fallback)
+{
+	struct kept_answer *answer, **end = &c->answers;
+
+	if (c->is_half_closed && fallback->ss_family && is_final_response(wire) &&
+	    (answer = malloc(sizeof(*answer) + wire.n))) { /* without memory it has this one chance */
+		*answer = (struct kept_answer){ .fallback = *fallback, .n = wire.n };
+		memcpy(answer->wire, wire.p, wire.n);
+		while (*end)
+			end = &(*end)->next;
+		*end = answer;
+	}
+	return sip_connection_write(c, wire, (struct sip_client_name){ 0 });
 }
 
 static void on_connect_late(struct timer *timer)
@@ -464,7 +588,7 @@ void sip_flow_hurry(struct sip_layer *layer, const struct sip_flow *flow, uint64
 		sip_connection_hurry(c, ms);
 }
 
-static const struct stream_events events = { on_connected, on_data, on_written, on_end };
+static const struct stream_events events = { on_connected, on_data, on_written, on_end, on_finished };
 
 /* ---- making them ---- */
 
@@ -593,7 +717,7 @@ static struct sip_connection *connection_open(struct sip_layer *layer, const str
 	}
 	c->protocol = (uint8_t)target->protocol;
 	c->name = target->name;
-	c->is_outgoing = c->is_bound = true;
+	c->is_outgoing = c->is_bound = c->has_spoken = true;
 	c->opened_next = *chain;
 	*chain = c;
 	for (unsigned i = layer->options->listener_count; i-- > 0;)
@@ -612,7 +736,7 @@ static bool same_name(const char *a, const char *b)
 static struct sip_connection *find_opened(struct sip_layer *layer, const struct sip_target *target)
 {
 	for (struct sip_connection *c = *opened_chain(layer, &target->address); c; c = c->opened_next)
-		if (!c->is_lost && c->protocol == target->protocol && same_address(&c->stream->peer, &target->address) &&
+		if (!c->is_lost && !c->is_half_closed && c->protocol == target->protocol && same_address(&c->stream->peer, &target->address) &&
 		    (c->protocol != SIP_TLS || same_name(c->name, target->name)))
 			return c;
 	return NULL;
@@ -650,7 +774,7 @@ struct sip_connection *sip_connection_to_answer(struct sip_layer *layer, enum si
 		return NULL;
 	}
 	c->bucket = bucket;
-	c->is_bound = false;
+	c->is_bound = c->has_spoken = false;
 	return c;
 }
 
@@ -682,6 +806,8 @@ int sip_connection_write(struct sip_connection *c, struct slice wire, struct sip
 
 	if (err)
 		return err;
+	if (c->unanswered && is_final_response(wire))
+		c->unanswered--;
 	if (!timer_is_armed(&c->write_stall))
 		worker_arm(layer->worker, &c->write_stall, WRITE_STALL_MS, on_write_stall);
 	if (!c->is_paused_for_writing && stream_queued(c->stream) > layer->options->limits.leg_high) {

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/net.h"
 #include "sip/layer.h"
 
 void sip_flow_set_peer(struct sip_flow *flow, const struct sockaddr_storage *peer)
@@ -84,33 +85,63 @@ static bool is_wildcard(const struct sockaddr_storage *a)
 	return ((const struct sockaddr_in *)a)->sin_addr.s_addr == INADDR_ANY;
 }
 
-/* Behind a wildcard listener the route to the peer says which address of ours it sees. */
-static void local_by_route(const struct sip_flow *flow, struct sockaddr_storage *local)
+/* Behind a wildcard listener the route to the peer says which address of ours it sees.  False: there is none. */
+static bool local_by_route(const struct sip_flow *flow, struct sip_peer *local)
 {
-	struct sockaddr_storage peer, found;
-	socklen_t n = sizeof(found);
+	struct sockaddr_storage peer;
+	socklen_t n = sizeof(*local);
 	int fd = socket(flow->peer.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
-		return;
+		return false;
 	sip_flow_get_peer(flow, &peer);
 	/* connecting a datagram socket sends nothing: it only looks the route up */
-	if (connect(fd, (struct sockaddr *)&peer,
-		    peer.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) == 0 &&
-	    getsockname(fd, (struct sockaddr *)&found, &n) == 0) {
-		if (found.ss_family == AF_INET6)
-			((struct sockaddr_in6 *)local)->sin6_addr = ((struct sockaddr_in6 *)&found)->sin6_addr;
-		else
-			((struct sockaddr_in *)local)->sin_addr = ((struct sockaddr_in *)&found)->sin_addr;
-	}
+	bool is_known = connect(fd, (struct sockaddr *)&peer, net_address_size(&peer)) == 0 &&
+		getsockname(fd, &local->any, &n) == 0;
 	close(fd);
+	return is_known;
+}
+
+static bool same_host(const struct sip_peer *a, const struct sip_peer *b)
+{
+	if (a->any.sa_family != b->any.sa_family)
+		return false;
+	return a->any.sa_family == AF_INET6 ? memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0 :
+					      a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+}
+
+/* A socket and three system calls for each Via would cost more than the rest of the message. */
+static const struct sip_peer *local_by_cache(struct sip_layer *layer, const struct sip_flow *flow)
+{
+	const struct sip_peer *peer = &flow->peer;
+	struct slice host = peer->any.sa_family == AF_INET6 ? slice_of((const char *)&peer->v6.sin6_addr, 16) :
+							      slice_of((const char *)&peer->v4.sin_addr, 4);
+	struct sip_route *route = &layer->routes[siphash(&layer->key, host) % SIP_ROUTES];
+	uint64_t now_ms = worker_now_ms(layer->worker);
+
+	if (now_ms < route->until_ms && same_host(&route->peer, peer))
+		return &route->local;
+	if (!local_by_route(flow, &route->local)) {
+		route->until_ms = 0;
+		return NULL;
+	}
+	route->peer = *peer;
+	route->until_ms = now_ms + SIP_ROUTE_MS;
+	return &route->local;
 }
 
 void sip_flow_local(struct worker *worker, const struct sip_flow *flow, struct sockaddr_storage *local)
 {
 	*local = sip_layer_of(worker)->options->listeners[flow->listener].bound;
-	if (is_wildcard(local) && flow->peer.any.sa_family == local->ss_family)
-		local_by_route(flow, local);
+	if (!is_wildcard(local) || flow->peer.any.sa_family != local->ss_family)
+		return;
+	const struct sip_peer *seen = local_by_cache(sip_layer_of(worker), flow);
+	if (!seen)
+		return;
+	if (local->ss_family == AF_INET6)
+		((struct sockaddr_in6 *)local)->sin6_addr = seen->v6.sin6_addr;
+	else
+		((struct sockaddr_in *)local)->sin_addr = seen->v4.sin_addr;
 }
 
 static void put_host_port(struct buffer *out, const char *advertise, const struct sockaddr_storage *address)

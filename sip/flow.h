@@ -48,7 +48,8 @@ const char *sip_protocol_name(enum sip_protocol protocol); /* "UDP" */
 /* The listener's role, for the ims ports. */
 enum listen_role sip_flow_role(const struct worker *worker, const struct sip_flow *flow);
 
-/* sip_options.on_flow_lost will be called on this worker when the stream ends, also when it is gone already;
+/* It is a registered flow, or a session's (design.md 9): it counts no more in limits.conns_per_ip, and
+ * sip_options.on_flow_lost will be called on this worker when the stream ends, also when it is gone already;
  * never inside this call.  Nothing for UDP. */
 void sip_flow_watch(struct worker *worker, const struct sip_flow *flow);
 

@@ -69,6 +69,14 @@ struct sip_flow_lost {
 struct sip_connection;
 struct sip_peers;
 
+/* Which address of ours a peer sees behind a wildcard listener; looked up again after a while, as routes change. */
+#define SIP_ROUTES   256
+#define SIP_ROUTE_MS 5000
+struct sip_route {
+	struct sip_peer peer, local;
+	uint64_t until_ms;
+};
+
 struct sip_layer {
 	struct worker *worker;
 	const struct sip_options *options;
@@ -92,6 +100,7 @@ struct sip_layer {
 	struct sip_connection *waiting_for_credit;
 
 	struct sip_peers *peers;
+	struct sip_route routes[SIP_ROUTES];
 
 	/* ---- transactions ---- */
 	struct pool servers, clients;
@@ -157,9 +166,14 @@ int sip_connection_write(struct sip_connection *c, struct slice wire, struct sip
 void sip_connection_hurry(struct sip_connection *c, uint64_t ms);
 /* The same of the stream of a flow; of a datagram flow nothing. */
 void sip_flow_hurry(struct sip_layer *layer, const struct sip_flow *flow, uint64_t ms);
+/* A response; final ones to a half-closed connection go to `fallback` when it turns out that nobody was there. */
+int sip_connection_answer(struct sip_connection *c, struct slice wire, const struct sockaddr_storage *fallback);
+/* Answers may be written to it, requests not: nobody would answer them. */
+bool sip_connection_is_half_closed(const struct sip_connection *c);
 /* Another worker sends a request by it and wants to hear of its end. */
 void sip_connection_used_by(struct sip_connection *c, unsigned worker);
-void sip_connection_local(const struct sip_connection *c, struct sockaddr_storage *local);
+/* A registered flow, or a session's: it counts no more in limits.conns_per_ip (design.md 9). */
+void sip_connection_bind(struct sip_connection *c);
 void sip_connections_credit_came(struct sip_layer *layer);
 
 /* ---- the transactions ---- */

@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "sip/owner.h"
+#include "sip/stun.h"
 #include "sip/trace.h"
 #include "sip/write.h"
 
@@ -144,6 +145,21 @@ void sip_transport_answer_bad(struct sip_layer *layer, const struct sip_message 
 	sip_transport_send(layer, &t);
 }
 
+static void send_datagram(struct sip_layer *layer, const struct sip_flow *flow, struct slice wire);
+
+static void on_stun(struct sip_layer *layer, const struct sip_flow *flow, struct slice datagram)
+{
+	char answer[SIP_STUN_ANSWER_MAX];
+	size_t n = sip_stun_answer(datagram, &flow->peer, answer);
+
+	if (n == 0) {
+		REFUSED(&layer->worker->counters, REASON_STUN);
+		return;
+	}
+	COUNT(&layer->worker->counters, sip_keepalives);
+	send_datagram(layer, flow, slice_of(answer, n));
+}
+
 static void on_datagram_octets(struct sip_layer *layer, unsigned listener, const struct ring_completion *c)
 {
 	struct sip_flow flow = { .protocol = SIP_UDP, .listener = (uint8_t)listener,
@@ -152,6 +168,10 @@ static void on_datagram_octets(struct sip_layer *layer, unsigned listener, const
 	size_t used;
 
 	sip_flow_set_peer(&flow, c->from);
+	if (sip_stun_is(c->data)) {
+		on_stun(layer, &flow, c->data);
+		return;
+	}
 	enum sip_verdict verdict = sip_message_parse(&m, c->data, &layer->limits, SIP_DATAGRAM, &used);
 	if (verdict >= SIP_PARSE_BAD_400 && verdict != SIP_PARSE_DROP)
 		sip_trace_received(layer->worker, &flow, &m);
@@ -165,6 +185,8 @@ static void on_datagram_octets(struct sip_layer *layer, unsigned listener, const
 		sip_transport_dispatch(layer, &m, &flow, false);
 		break;
 	case SIP_PARSE_KEEPALIVE:
+		COUNT(&layer->worker->counters, sip_keepalives);
+		break;
 	case SIP_PARSE_PING:
 	case SIP_PARSE_MORE: /* streams only */
 		break;
@@ -306,7 +328,11 @@ static int write_here(struct sip_layer *layer, const struct sip_transmission *t)
 		c = sip_connection_to_answer(layer, t->flow.protocol, &t->fallback); /* RFC 3261 18.2.2, once */
 	if (!c)
 		return ENOTCONN;
-	if (!t->is_response && sip_connection_is_full(c))
+	if (t->is_response)
+		return sip_connection_answer(c, t->wire, &t->fallback);
+	if (sip_connection_is_half_closed(c))
+		return ENOTCONN;
+	if (sip_connection_is_full(c))
 		return ENOBUFS;
 	return sip_connection_write(c, t->wire, t->client);
 }
@@ -381,6 +407,7 @@ static void on_flow_watch(struct worker *worker, struct msg *msg)
 		return;
 	}
 	sip_connection_used_by(c, msg->from);
+	sip_connection_bind(c);
 	free(msg);
 }
 

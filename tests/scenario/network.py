@@ -260,3 +260,155 @@ async def large_request_by_udp_after_silence(world):
     finally:
         for s in fill + [hole]:
             s.close()
+
+
+# --- keepalives (RFC 5626 3.5, 4.4; RFC 8489) ---
+class Datagrams(asyncio.DatagramProtocol):
+    def __init__(self):
+        self.queue = asyncio.Queue()
+
+    def datagram_received(self, data, peer):
+        self.queue.put_nowait(data)
+
+
+@scenario(modes=("standalone",), transports=("udp",), settle=False)
+async def keepalive_of_datagrams(world):
+    """CRLF datagrams are taken for what they are; a STUN Binding request is answered with the address it came
+    from; any other STUN message is dropped and counted."""
+    loop = asyncio.get_running_loop()
+    sender, got = await loop.create_datagram_endpoint(Datagrams, local_addr=("127.0.0.1", 0))
+    address = world.server.ready.sip["udp"]
+    before = await world.server.metrics()
+    for data in (b"\r\n\r\n", b"\r\n"):
+        sender.sendto(data, address)
+    head = b"\x21\x12\xa4\x42" + b"twelveoctets"
+    sender.sendto(b"\0\x01\0\x08" + head + b"\0\x06\0\x04user", address)       # USERNAME must be understood
+    sender.sendto(b"\0\x11\0\0" + head, address)                               # an indication
+    sender.sendto(b"\0\x01\0\x08" + head + b"\x80\x22\0\x03abc\0", address)    # SOFTWARE need not
+    answer = await asyncio.wait_for(got.queue.get(), 3)
+    port, host = sender.get_extra_info("sockname")[1], b"\x7f\0\0\1"
+    mapped = bytes(a ^ b for a, b in zip(port.to_bytes(2, "big") + b"", b"\x21\x12"))
+    mapped += bytes(a ^ b for a, b in zip(host, b"\x21\x12\xa4\x42"))
+    same(answer, b"\x01\x01\0\x0c" + head + b"\0\x20\0\x08\0\x01" + mapped, "Binding response")
+    check(got.queue.empty(), "more than one answer")
+    sender.close()
+    after = await world.server.metrics()
+
+    def more(name):
+        return (after.values.get(name) or 0) - (before.values.get(name) or 0)
+    same(more("imserv_sip_keepalives_total"), 3, "keepalives")
+    same(more('imserv_refused_total{reason="stun"}'), 2, "STUN dropped")
+    same(more('imserv_refused_total{reason="framing"}'), 0, "taken for garbage")
+
+
+@scenario(transports=("tcp",))
+async def keepalive_of_streams(world):
+    """A double CRLF is answered with a single one (RFC 5626 4.4.1), a single one with nothing; whether between
+    messages or before the first."""
+    reader, writer = await asyncio.open_connection(*world.server.ready.sip["tcp"])
+    writer.write(b"\r\n\r\n")
+    same(await asyncio.wait_for(reader.readexactly(2), 3), b"\r\n", "pong")
+    writer.write(b"\r\n")
+    writer.write(b"\r\n\r\n"[:3])
+    await asyncio.sleep(0)
+    writer.write(b"\n" + b"\r\n\r\n")
+    got = await asyncio.wait_for(reader.readexactly(2), 3)
+    same(got, b"\r\n", "pong of a ping in pieces")
+    writer.close()
+
+
+# --- connections that come and go ---
+@scenario(transports=("tcp",))
+async def half_closed_client(world):
+    """A client that shuts its sending side down right after its request gets the answer."""
+    for count in (1, 20):
+        raw = await world.raw(transport_name="tcp")
+        requests = [world.request("OPTIONS", raw, to="sip:" + DOMAIN) for _ in range(count)]
+        for request in requests:
+            raw.send(request)
+        raw.flow.transport.write_eof()
+        left = {request.call_id for request in requests}
+        while left:
+            check(await raw.answer() != 0, "closed with %d answers missing" % len(left))
+            left.discard(raw.last.call_id)
+        await asyncio.wait_for(raw.flow.closed, 3)
+
+
+@scenario(modes=("standalone",), transports=("tcp",), settle=False,
+          own={"core.trusted": "[]", "limits.conns_per_ip": "4"})
+async def sip_connections_of_one_address(world):
+    """limits.conns_per_ip counts connections that are neither a registered flow nor a session's: requests alone
+    do not buy any, a registration does."""
+    raws = []
+    for _ in range(4):
+        raw = await world.raw(transport_name="tcp")
+        await raw.ask(world.request("OPTIONS", raw, to="sip:" + DOMAIN))
+        raws.append(raw)
+    one_more = await world.raw(transport_name="tcp")
+    await asyncio.wait_for(one_more.flow.closed, 3)
+    metrics = await world.server.metrics()
+    same(metrics.values.get('imserv_refused_total{reason="connection_limit"}'), 1, "connections refused")
+    raws[0].close()
+    await asyncio.wait_for(raws[0].flow.closed, 3)
+    for _ in range(6):                # registered flows: any number of them
+        await world.client("alice")
+    last = await world.raw(transport_name="tcp")
+    same(await last.ask(world.request("OPTIONS", last, to="sip:" + DOMAIN)) > 0, True, "the last place")
+
+
+# --- IPv6 ---
+LISTEN_V6 = ('[{proto: udp, address: "[::1]:0"}, {proto: tcp, address: "[::1]:0"}, '
+             '{proto: msrp, address: "[::1]:0"}, {proto: http, address: "127.0.0.1:0"}]')
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+@scenario(transports=("udp", "tcp"), settle=False, seconds=30)
+async def session_over_ipv6(world):
+    """Everything over [::1]: Via, Contact, Record-Route, SDP, MSRP, next_hop."""
+    if not has_ipv6():
+        raise Skip("no ::1 here")
+    if world.transport == "tls":
+        raise Skip("TLS has no more to do with it than TCP")
+    place = World(world.server_path, world.mode, world.workers, world.io, world.transport,
+                  dict(BASE, listen=LISTEN_V6))
+    if place.ims:
+        place.core = await Core(place.witness, place.transport, DOMAIN, "::1").open()
+    place.server = await Server(place.server_path, place.mode, place.workers, place.io, place.settings,
+                                place.core.next_hop() if place.ims else "").start()
+    address = place.sip_address
+    if place.ims:
+        place.core.attach(address)
+    try:
+        alice, bob = await place.client("alice", host="::1"), await place.client("bob", host="::1")
+        sa, sb = await place.session(alice, bob)
+        for session in (sa, sb):
+            same(sip.uri_parts(session.dialog.target)[2], "[::1]", "host of the Contact")
+            check(session.leg.remote[0].startswith("msrp://[::1]:"), "path %s" % session.leg.remote)
+        via = sb.dialog.invite.list("Via")[0]
+        check(" [::1]:" in via, "Via %s" % via)
+        await sa.send("over IPv6")
+        same(bytes((await sb.receive()).body), b"over IPv6", "text")
+        await sa.hang_up()
+        await sb.wait_bye()
+        if not place.ims:             # received and rport (RFC 3581) of a Via that names another host
+            request = alice.build("OPTIONS", "sip:" + DOMAIN)
+            via = request.get("Via").replace(alice.endpoint.sent_by, "phone.invalid:5060") + ";rport"
+            request.put("Via", via)
+            response = await alice.start(request).final()
+            _, _, parameters = sip.via(response.get("Via"))
+            same(parameters.get("received", "").strip("[]"), "::1", "received")
+            own = alice.endpoint.port if place.transport == "udp" else (
+                alice.flow.transport.get_extra_info("sockname")[1])
+            same(parameters.get("rport"), str(own), "rport")
+        check(not place.witness.violations, "; ".join(place.witness.violations[:3]))
+    finally:
+        code = await place.stop()
+    check(code == 0 and not place.server.trouble(), "server ended with %s: %s" % (code, place.server.trouble()))

@@ -54,7 +54,7 @@ class Core:
     # --- third-party registration (TS 24.229 5.4.1.7) ---
     async def third_party_register(self, uri, expires, seconds=6, request_uri=None):
         branch = sip.branch()
-        request = sip.Message("REGISTER", request_uri or "sip:%s:%d" % self.server)
+        request = sip.Message("REGISTER", request_uri or "sip:%s:%d" % (sip.bracketed(self.server[0]), self.server[1]))
         request.add("Via", self.endpoint.via(branch)).add("Max-Forwards", "70")
         request.add("From", "<%s>;tag=%s" % (self.endpoint.uri(), sip.token(5)))
         request.add("To", "<%s>" % uri).add("Call-ID", sip.token(10)).add("CSeq", "1 REGISTER")
@@ -108,7 +108,7 @@ class Core:
         if not routes:
             return None
         parts = sip.uri_parts(sip.address(routes[0])[1])
-        if parts[2:4] != (self.endpoint.host, self.endpoint.port):
+        if parts[2:4] != (sip.bracketed(self.endpoint.host), self.endpoint.port):
             return None
         request.remove("Route")
         for route in routes[1:]:
@@ -122,7 +122,7 @@ class Core:
         self.tokens[token] = which
         routes = request.list("Route")
         request.remove("Route")
-        request.add("Route", "<sip:%s:%d;lr;%s>" % (self.server + (which,)))
+        request.add("Route", "<sip:%s:%d;lr;%s>" % (sip.bracketed(self.server[0]), self.server[1], which))
         request.add("Route", "<%s;lr;odi=%s>" % (self.endpoint.uri(), token))
         for route in routes:
             request.add("Route", route)
@@ -175,7 +175,7 @@ class Core:
         token = (own or {}).get("odi")
         which = self.tokens.get(token)
         if request.to_tag and which is None:  # a CANCEL has the To tag of its re-INVITE
-            if sip.uri_parts(request.uri)[2:4] == self.server:   # from one pass to the other
+            if sip.uri_parts(request.uri)[2:4] == (sip.bracketed(self.server[0]), self.server[1]):   # from one pass to the other
                 self._forward(request, None, flow)
             else:
                 self._to_client(request, flow)

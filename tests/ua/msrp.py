@@ -8,7 +8,7 @@ import re
 import secrets
 import socket
 
-from . import Failure, certificates, check
+from . import Failure, certificates, check, sip
 
 HEAD_MAX = 16384
 KEEP = 1 << 20                   # longer bodies are hashed and counted, not kept
@@ -263,7 +263,7 @@ class Leg:
     def __init__(self, endpoint, session_id=None):
         self.endpoint, self.witness = endpoint, endpoint.witness
         self.local = Uri("%s://%s:%d/%s;tcp" % (
-            "msrps" if endpoint.certificate else "msrp", endpoint.host, endpoint.port,
+            "msrps" if endpoint.certificate else "msrp", sip.bracketed(endpoint.host), endpoint.port,
             session_id or secrets.token_hex(10)))
         self.local.fingerprint = endpoint.certificate and endpoint.certificate.fingerprint()
         self.remote = []              # the peer's path from its SDP
@@ -498,7 +498,7 @@ class Endpoint:
         uri = Uri(uri)
         loop = asyncio.get_running_loop()
         _, connection = await asyncio.wait_for(loop.create_connection(
-            lambda: Connection(self), uri.host, uri.port, local_addr=(self.host, 0),
+            lambda: Connection(self), uri.host.strip("[]"), uri.port, local_addr=(self.host, 0),
             ssl=certificates.client_context(self.certificate, verify=False) if uri.secure else None,
             server_hostname="" if uri.secure else None), self.patience)
         return connection

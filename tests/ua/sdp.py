@@ -7,8 +7,10 @@ DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 def build(path, setup=None, direction=None, accept="text/plain message/cpim", version=1, extra=()):
     """An offer or answer whose MSRP endpoint is `path`, our msrp.Uri."""
     proto = "TCP/TLS/MSRP" if path.secure else "TCP/MSRP"
-    lines = ["v=0", "o=- %d %d IN IP4 %s" % (path.port * 7919, version, path.host), "s=-",
-             "c=IN IP4 " + path.host, "t=0 0", "m=message %d %s *" % (path.port, proto),
+    host = path.host.strip("[]")
+    address = "IP%d %s" % (6 if ":" in host else 4, host)
+    lines = ["v=0", "o=- %d %d IN %s" % (path.port * 7919, version, address), "s=-",
+             "c=IN " + address, "t=0 0", "m=message %d %s *" % (path.port, proto),
              "a=accept-types:" + accept, "a=path:" + str(path)]
     if setup:
         lines.append("a=setup:" + setup)

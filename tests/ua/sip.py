@@ -160,6 +160,11 @@ def via(value):
     return match.group(1), match.group(2), parameters(match.group(3))
 
 
+def bracketed(host):
+    """A host as URIs and Via have it: IPv6 in brackets (RFC 3261 25.1, IPv6reference)."""
+    return "[%s]" % host if ":" in host else host
+
+
 def uri_parts(uri):
     """'sip:user@host:port;x=y' -> (scheme, user, host, port or None, parameters)."""
     scheme, _, rest = uri.partition(":")

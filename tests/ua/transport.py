@@ -29,7 +29,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self.endpoint = endpoint
 
     def datagram_received(self, data, peer):
-        self.endpoint.datagram(data, peer)
+        self.endpoint.datagram(data, peer[:2])
 
 
 class TcpFlow(asyncio.Protocol):
@@ -46,7 +46,7 @@ class TcpFlow(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport = transport
-        self.peer = transport.get_extra_info("peername")
+        self.peer = transport.get_extra_info("peername")[:2]
         self.endpoint.flows.append(self)
 
     def connection_lost(self, exc):
@@ -141,7 +141,7 @@ class Endpoint:
 
     @property
     def sent_by(self):
-        return ("[%s]:%d" if ":" in self.host else "%s:%d") % (self.host, self.port)
+        return "%s:%d" % (sip.bracketed(self.host), self.port)
 
     def via(self, branch):
         return "SIP/2.0/%s %s;branch=%s" % (self.transport.upper(), self.sent_by, branch)

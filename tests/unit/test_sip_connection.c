@@ -253,14 +253,21 @@ static void test_conns_per_ip(void **state)
 	world.options.limits.conns_per_ip = 3;
 	world_start(&world);
 	struct peer *peers[4];
+	struct sip_flow flow;
 	for (unsigned i = 0; i < 3; i++)
 		peers[i] = peer_tcp(&world, i % 2);
 	settle(&world);
 	peers[3] = peer_tcp(&world, 1);
 	WAIT_FOR(&world, peers[3]->is_closed);
 	assert_int_equal(refused(&world, REASON_CONNECTION_LIMIT), 1);
-	send_text(&world, peers[0], 0, message(peers[0], 1, "")); /* bound: it counts no more */
+	send_text(&world, peers[0], 0, message(peers[0], 1, "")); /* any message is no session or registered flow */
 	expect(&world, peers[0], "SIP/2.0 200");
+	peers[3] = peer_tcp(&world, 1);
+	WAIT_FOR(&world, peers[3]->is_closed);
+	assert_int_equal(refused(&world, REASON_CONNECTION_LIMIT), 2);
+	sip_connection_flow(layer_of(&world, 0)->all, &flow);
+	sip_flow_watch(&world.workers[0], &flow); /* bound: it counts no more */
+	settle(&world);
 	peers[3] = peer_tcp(&world, 1);
 	settle(&world);
 	assert_false(peers[3]->is_closed);
@@ -274,6 +281,58 @@ static void test_conns_per_ip(void **state)
 	settle(&world);
 	assert_false(trusted->is_closed);
 	assert_int_equal(connections(0) + connections(1), 5);
+	world_end(&world);
+}
+
+/* ---- peers that send no more, and read ---- */
+
+static void test_half_closed(void **state)
+{
+	start(2, 0);
+	for (unsigned owner = 0; owner < 2; owner++) { /* answered by the connection's worker, and by another */
+		struct peer *peer = peer_tcp(&world, 0);
+		world.held_count = 0;
+		send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .call_id = call_id_of(&world, owner) });
+		send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .branch = new_branch(),
+			.call_id = call_id_of(&world, owner) });
+		WAIT_FOR(&world, world.held_count == 2);
+		assert_int_equal(shutdown(peer->fd, SHUT_WR), 0);
+		settle(&world);
+		assert_int_equal(connections(0), 1);
+		respond(world.held[0].server, 200);
+		expect(&world, peer, "SIP/2.0 200");
+		settle(&world);
+		assert_false(peer->is_closed); /* one is still to come */
+		respond(world.held[1].server, 404);
+		expect(&world, peer, "SIP/2.0 404");
+		settle(&world);
+		advance(&world, 201);
+		WAIT_FOR(&world, peer->is_closed);
+		assert_int_equal(connections(0), 0);
+		assert_int_equal(counted(&world, COUNTER_sip_connections_opened), 0);
+	}
+	struct peer *idle = peer_tcp(&world, 0);
+	settle(&world);
+	assert_int_equal(shutdown(idle->fd, SHUT_WR), 0);
+	WAIT_FOR(&world, idle->is_closed); /* nothing to wait for */
+	world_end(&world);
+}
+
+/* What is never answered does not hold a connection for ever. */
+static void test_half_closed_without_answer(void **state)
+{
+	start(1, 0);
+	struct peer *peer = peer_tcp(&world, 0);
+	send_request(&world, peer, 0, (struct request){ .method = "MESSAGE", .call_id = "x" });
+	WAIT_FOR(&world, world.held_count == 1);
+	assert_int_equal(shutdown(peer->fd, SHUT_WR), 0);
+	settle(&world);
+	assert_int_equal(connections(0), 1);
+	advance_far(&world, 33000);
+	WAIT_FOR(&world, connections(0) == 0);
+	assert_int_equal(refused(&world, REASON_PEER_CLOSED), 1);
+	respond(world.held[0].server, 200); /* too late: where the Via says, and nobody is there */
+	WAIT_FOR(&world, refused(&world, REASON_CONNECT_FAILED) == 1);
 	world_end(&world);
 }
 
@@ -443,8 +502,10 @@ static void test_answer_without_its_connection(void **state)
 		hold_request_with_port(peer, 0, listener->port, call_id_of(&world, workers - 1));
 		assert_ptr_equal(world.held[0].worker, &world.workers[workers - 1]);
 		peer_close(peer);
-		WAIT_FOR(&world, connections(0) == 0);
+		settle(&world);
 		respond(world.held[0].server, 202);
+		settle(&world);
+		advance(&world, 201); /* then it is known that the close was of both ways */
 		struct peer *back = peer_accepted(&world, listener);
 		expect(&world, back, "SIP/2.0 202"); /* RFC 3261 18.2.2: to the port of the Via */
 		world_end(&world);
@@ -455,8 +516,10 @@ static void test_answer_without_its_connection(void **state)
 		hold_request_with_port(peer, 0, listener->port, call_id_of(&world, workers - 1));
 		peer_close(peer);
 		peer_close(listener);
-		WAIT_FOR(&world, connections(0) == 0);
+		settle(&world);
 		respond(world.held[0].server, 202);
+		settle(&world);
+		advance(&world, 201);
 		WAIT_FOR(&world, refused(&world, REASON_CONNECT_FAILED) == 1);
 		assert_int_equal(counted(&world, COUNTER_sip_connections_opened), 1);
 		world_end(&world);
@@ -475,10 +538,11 @@ static void test_answers_without_their_connection_are_limited(void **state)
 		hold_request_with_port(peer, 0, listeners[i]->port, call_id_of(&world, 0));
 	}
 	peer_close(peer);
-	WAIT_FOR(&world, connections(0) == 0);
+	settle(&world);
 	for (unsigned i = 0; i < 6; i++)
 		respond(world.held[i].server, 200);
 	settle(&world);
+	advance(&world, 201);
 	assert_int_equal(connections(0), 3);
 	assert_int_equal(refused(&world, REASON_CONNECTION_LIMIT), 3);
 	struct peer *back = peer_accepted(&world, listeners[0]);
@@ -559,9 +623,11 @@ static void test_closed_in_the_middle(void **state)
 	send_text(&world, peer, 0, "BYE sip:");
 	settle(&world);
 	peer_close(peer);
-	WAIT_FOR(&world, connections(0) == 0);
-	assert_int_equal(refused(&world, REASON_PEER_CLOSED), 1);
+	WAIT_FOR(&world, refused(&world, REASON_PEER_CLOSED) == 1);
 	respond(world.held[0].server, 200);
+	settle(&world);
+	advance(&world, 201);
+	assert_int_equal(connections(0), 0);
 	advance(&world, 64 * T1_MS);
 	assert_int_equal(world.held[0].unacked, 1);
 	world_end(&world);
@@ -638,6 +704,8 @@ int main(void)
 		cmocka_unit_test(test_head_limits_on_a_stream),
 		cmocka_unit_test(test_silent_and_slow_peers_are_closed),
 		cmocka_unit_test(test_conns_per_ip),
+		cmocka_unit_test(test_half_closed),
+		cmocka_unit_test(test_half_closed_without_answer),
 		cmocka_unit_test(test_pings_without_reading),
 		cmocka_unit_test(test_requests_to_a_deaf_peer),
 		cmocka_unit_test(test_credit_loses_nothing_over_tcp),
