@@ -1,21 +1,23 @@
 """Rules that stand beside the functions: what pager mode is (4.2.1), the checks of the terminating side for a MESSAGE
 (6.2.8.4), messages of the System (6.2.9.1), what a re-INVITE is about (6.2.3.3), Appendices C and E.2.1."""
+import re
 import time
 
 import changes
-from session_checks import Counted
+from session_checks import Counted, offer
 from ua import REQ, check, same, sip
 from world import DOMAIN, scenario
 
 
-def entering(world, raw, which, method="MESSAGE", headers=(), **more):
-    """A request for one pass of the server in ims mode, which comes back to the core by the Route it brings."""
+def entering(world, raw, which, method="MESSAGE", headers=(), told=True, **more):
+    """A request for one pass of the server in ims mode, which comes back to the core by the Route it brings. With
+    `told` that Route says which pass it is."""
     headers = list(headers)
     if world.ims:
         token = sip.token(8)
         world.core.tokens[token] = which
-        headers.append(("Route", "<sip:%s:%d;lr;%s>, <%s;lr;odi=%s>" % (
-            world.sip_address + (which, world.core.endpoint.uri(), token))))
+        headers.append(("Route", "<sip:%s:%d;lr%s>, <%s;lr;odi=%s>" % (
+            world.sip_address + (";" + which if told else "", world.core.endpoint.uri(), token))))
     return world.request(method, raw, headers=headers, **more)
 
 
@@ -75,8 +77,6 @@ async def message_to_served_user(world):
             same(await raw.ask(message()), status, "MESSAGE with %s" % sorted(wrong))
         same([v.split('"')[1] for v in raw.last.list("Warning")], ["Message expired"] if reason == "timeout" else [],
              "Warning")
-        if reason == "timeout":
-            REQ("IM-6.2.6.1-6")
         del wrong[reason]
     await bob.quiet(0.03)
     request = message()
@@ -84,7 +84,7 @@ async def message_to_served_user(world):
     server = await bob.expect("MESSAGE")
     server.respond(200, "OK")
     same(await raw.answer(request.call_id), 200, "MESSAGE")
-    REQ("IM-6.2.8.4-1")
+    REQ("IM-6.2.8.4-1", "IM-6.2.6.1-5", "IM-6.2.6.1-6", "IM-6.2.6.1-7", "IM-6.2.6.1-13")
     if world.ims:
         sent = [m for m in world.core.from_server if m.method == "MESSAGE"]
         same([m.uri for m in sent], [bob.uri], "Request-URI towards the core")
@@ -93,6 +93,46 @@ async def message_to_served_user(world):
     same(raw.last.get("Server", "").split()[:1], ["IM-serv/OMA1.0"], "Server")
     REQ("IM-6.2.8.4-3")
     same(server.request.all("Contact") + raw.last.all("Contact"), [], "Contact (RFC 3428 4)")
+
+
+@scenario(modes=("ims",), own={"policy.allow_anonymity": "false", "policy.content_types": "[text/plain]",
+                               "limits.max_size_file": "1KiB"}, once=True)
+async def invite_to_served_user(world):
+    """The terminating side relies on no check of another server: an INVITE that enters there with everything wrong is
+    refused for the first thing on the list, with that put right for the next (6.2.6.1, D1-07)."""
+    bob, carol = await world.client("bob"), await world.client("carol", register=False)
+    mallory = await world.client("mallory", register=False)
+    raw = await world.raw()
+    steps = (("feature tag", 403, "feature_tag"), ("asserted identity", 403, "identity"), 
+             ("anonymity", 403, "identity"),
+             ("target", 404, "target_unknown"), ("interval", 422, "interval_too_brief"), ("direction", 488, "sdp"),
+             ("size", 403, "too_large"), ("types", 403, "unsupported_body"), ("large", 480, "offline"),
+             ("availability", 403, "offline"))
+    wrong = {step[0] for step in steps}
+
+    def invite():
+        direction = "inactive" if "direction" in wrong else "sendonly" if "large" in wrong else None
+        body = offer(mallory, direction, accept="text/html" if "types" in wrong else "text/plain",
+                     extra=["a=filesize:%d" % (1025 if "size" in wrong else 1024)] if "large" in wrong else [])
+        headers = [("Content-Type", "application/sdp")]
+        headers += [("Accept-Contact", "*;+g.oma.other")] if "feature tag" in wrong else []
+        headers += [("Privacy", "id")] if "anonymity" in wrong else []
+        headers += [("Session-Expires", "1;refresher=uac"), ("Supported", "timer")] if "interval" in wrong else []
+        target = "sip:group1@" + DOMAIN if "target" in wrong else (carol if "availability" in wrong else bob).uri
+        return entering(world, raw, "term", "INVITE", to=target, body=body, headers=headers,
+                        without=("P-Asserted-Identity",) if "asserted identity" in wrong else ())
+    for what, status, reason in steps:
+        async with Counted(world, reason):
+            same(await raw.ask(invite()), status, "INVITE with wrong " + ", ".join(sorted(wrong)))
+        wrong.discard(what)
+    same(raw.last.get("Warning", "").partition(" ")[2].partition(" ")[2], '"Session cannot be deferred"', "Warning")
+    REQ("IM-6.2.6.1-5", "IM-6.2.6.1-7", "IM-6.2.6.1-8")
+    await bob.quiet(0.03)
+    request = invite()
+    raw.send(request)
+    (await bob.expect_invite()).refuse(486)
+    same(await raw.answer(request.call_id), 486, "INVITE with nothing wrong")
+    REQ("IM-6.2.6.1-13", "IM-6.2.6.1-14")
 
 
 @scenario(modes=("ims",))
@@ -112,6 +152,37 @@ async def message_of_the_system(world):
         server.respond(status)
         same(await raw.answer(request.call_id), status, "answer")
         REQ("IM-6.2.9.1-2")
+
+
+ROLES = ('[{proto: udp, address: "127.0.0.1:0", role: originating}, {proto: udp, address: "127.0.0.1:0", role: '
+         'terminating}, {proto: msrp, address: "127.0.0.1:0"}, {proto: http, address: "127.0.0.1:0"}]')
+METHODS = ("INVITE", "MESSAGE")
+
+
+@scenario(modes=("ims",), transports=("udp",), own={"listen": ROLES}, once=True)
+async def a_port_for_each_side(world):
+    """What the core's filter criteria send to the originating port is served for who asks and leaves for the core,
+    wherever the asked one is; at the terminating port it is served for who is asked (Appendix C, D2-56)."""
+    bob, carol = await world.client("bob"), await world.client("carol", register=False)
+    ready = next(line for line in world.server.lines if line.startswith("imservd ready"))
+    ports = {role: (host, int(port)) for host, port, role in re.findall(r"udp:([\d.]+):(\d+)/(\w+)", ready)}
+    same(sorted(ports), ["originating", "terminating"], "roles of the ports")
+    same(world.sip_address, ports["terminating"], "where the core sends what comes back")
+    raw = await world.raw()
+    for method in METHODS:
+        body = offer(bob) if method == "INVITE" else b"hello"
+        kind = [("Content-Type", "application/sdp")] if method == "INVITE" else []
+        for role, left in (("originating", 1), ("terminating", 0)):
+            raw.flow = await raw.endpoint.flow_to(ports[role])
+            world.core.from_server.clear()
+            # who is not there is known to the terminating side, which the core asks next
+            request = entering(world, raw, role[:4], method, to=carol.uri, body=body, headers=kind, told=False)
+            check(await raw.ask(request) in (403, 480), "%s to the %s port: %s" % (method, role, raw.last))
+            same(len([m for m in world.core.from_server if m.method == method]), left, "%s that left" % method)
+            request = entering(world, raw, role[:4], method, to=bob.uri, body=body, headers=kind, told=False)
+            raw.send(request)
+            (await bob.expect(method)).respond(486)
+            same(await raw.answer(request.call_id), 486, "%s by the %s port" % (method, role))
 
 
 @scenario(own={"limits.max_size_file": "1000"}, once=True)

@@ -92,7 +92,9 @@ async def session_headers(world):
         REQ("IM-6.2.7.1-3", "IM-6.2.3.2-5")
         for m in arrived:
             same(sip.address(m.get("P-Asserted-Identity"))[1], alice.uri, "P-Asserted-Identity")
-            check(sip.FEATURE_TAG in sip.address(m.list("Contact")[0])[2], "Contact %s" % m.all("Contact"))
+            _, uri, features = sip.address(m.list("Contact")[0])
+            check(sip.FEATURE_TAG in features, "Contact %s" % m.all("Contact"))
+            same(sip.uri_parts(uri)[2:4], world.sip_address, "host of Contact towards the core")
         REQ("IM-6.2.7.1-13", "IM-6.2.3.2-4", "IM-6.2.2.1-7")
     invitation.ring()
     ringing = await outgoing.transaction.provisional(180)
