@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 from run import Report, end_process, free_port  # noqa: E402
-from ua import REQ, Failure, Witness, agent, check, same  # noqa: E402
+from ua import REQ, Failure, Witness, agent, check, same, sip  # noqa: E402
 from ua.server import Server  # noqa: E402
 
 CASE_SECONDS = 20
@@ -114,16 +114,24 @@ class Place:
 
 
 async def message(place):
-    """A pager message through both passes; the callee sees who the core says it is from."""
+    """A pager message through both passes; the callee sees who the core says it is from. Registration and routing are
+    the core's, and the server asks nobody for credentials."""
     alice, bob = await place.client("alice"), await place.client("bob")
+    core = "127.0.0.1:%d" % place.core.port
+    for user in (alice, bob):
+        check(user.log[-1].get("Server", "").endswith(" core"), "who answered REGISTER: %s" % user.log[-1])
     asking = asyncio.ensure_future(alice.pager(bob, "through the core"))
     got = await bob.expect("MESSAGE")
     same(got.request.body, b"through the core", "body")
     check(alice.uri in got.request.get("P-Asserted-Identity"), "P-Asserted-Identity %s" %
           got.request.get("P-Asserted-Identity"))
     REQ("IM-5.2-2", "IM-6.2.2.1-7")
+    check(core in got.request.list("Via")[0], "who sent it to the client: %s" % got.request.list("Via"))
+    same(got.request.uri, sip.address(bob.contact)[1], "Request-URI, which the core's registrar knows")
     got.respond(200, "OK")
     same((await asking).status, 200, "MESSAGE")
+    same([m for m in alice.log if m.status in (401, 407)], [], "challenges")
+    REQ("IM-4.1-1")
 
 
 async def message_refused(place):
