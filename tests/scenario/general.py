@@ -86,8 +86,7 @@ async def message_to_served_user(world):
     same(await raw.answer(request.call_id), 200, "MESSAGE")
     REQ("IM-6.2.8.4-1", "IM-6.2.6.1-5", "IM-6.2.6.1-6", "IM-6.2.6.1-7", "IM-6.2.6.1-13")
     if world.ims:
-        sent = [m for m in world.core.from_server if m.method == "MESSAGE"]
-        same([m.uri for m in sent], [bob.uri], "Request-URI towards the core")
+        same({m.uri for m in world.core.from_server if m.method == "MESSAGE"}, {bob.uri}, "Request-URI to the core")
         REQ("IM-6.2.8.4-2")
     same(server.request.get("User-Agent", "").split()[:1], ["IM-serv/OMA1.0"], "User-Agent")
     same(raw.last.get("Server", "").split()[:1], ["IM-serv/OMA1.0"], "Server")
@@ -103,7 +102,7 @@ async def invite_to_served_user(world):
     bob, carol = await world.client("bob"), await world.client("carol", register=False)
     mallory = await world.client("mallory", register=False)
     raw = await world.raw()
-    steps = (("feature tag", 403, "feature_tag"), ("asserted identity", 403, "identity"), 
+    steps = (("feature tag", 403, "feature_tag"), ("asserted identity", 403, "identity"),
              ("anonymity", 403, "identity"),
              ("target", 404, "target_unknown"), ("interval", 422, "interval_too_brief"), ("direction", 488, "sdp"),
              ("size", 403, "too_large"), ("types", 403, "unsupported_body"), ("large", 480, "offline"),
@@ -178,7 +177,7 @@ async def a_port_for_each_side(world):
             # who is not there is known to the terminating side, which the core asks next
             request = entering(world, raw, role[:4], method, to=carol.uri, body=body, headers=kind, told=False)
             check(await raw.ask(request) in (403, 480), "%s to the %s port: %s" % (method, role, raw.last))
-            same(len([m for m in world.core.from_server if m.method == method]), left, "%s that left" % method)
+            same(len({m.branch for m in world.core.from_server if m.method == method}), left, method + " that left")
             request = entering(world, raw, role[:4], method, to=bob.uri, body=body, headers=kind, told=False)
             raw.send(request)
             (await bob.expect(method)).respond(486)

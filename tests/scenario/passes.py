@@ -113,8 +113,13 @@ async def answers_are_remembered(world):
     response = await sb.dialog.request("UPDATE", headers=[("Session-Expires", "1800;refresher=uac"),
                                                          ("Supported", "timer")]).final()
     same(response.status, 200, "UPDATE from B")
+    invited = [m for m in world.core.from_server if m.method == "INVITE"] if world.ims else []
     await sb.hang_up()
     await sa.wait_bye()
+    if world.ims:  # B's BYE to our Contact goes on to the one that came with the INVITE of the other pass
+        ended = [m.uri for m in world.core.from_server if m.method == "BYE"]
+        same(ended[0], sip.address(invited[0].list("Contact")[0])[1], "Request-URI of the BYE")
+        check(invited[0].list("Contact") != invited[1].list("Contact"), "both passes gave the same Contact")
     REQ("IM-6.2.7.1-10")
 
 
@@ -153,10 +158,13 @@ async def provisional_answers(world):
     await outgoing.transaction.final()
 
 
-@scenario(modes=("ims",), own={"core.trust_from": "true"}, once=True)
+@scenario(modes=("ims",), own={"core.trust_from": "true", "core.trusted": '["127.0.0.1/32"]'}, once=True)
 async def from_may_be_trusted(world):
-    """core.trust_from: a trusted core that asserts no identity is believed the From (5.2, D1-14)."""
+    """core.trust_from: a trusted core that asserts no identity is believed the From, nobody else is (5.2, D1-14)."""
     alice, bob = await world.pair()
+    stranger = await world.raw(host="127.0.0.9")
+    request = world.request("MESSAGE", stranger, to=bob.uri, sender=alice.uri, without=("P-Asserted-Identity",))
+    same(await stranger.ask(request), 403, "MESSAGE by From of one who is not the core")
     world.core.assert_identity = False
     outgoing = alice.invite(bob)
     invitation = await bob.expect_invite()
