@@ -453,6 +453,18 @@ void session_change_begin(struct side *place, struct sip_server *server, const s
 	sip_server_watch(server, &change_events, s);
 }
 
+void session_on_newcomer_request(struct session *s, struct sip_server *server, const struct sip_message *m)
+{
+	if (!s->change.server) { /* taken back already: of his dialog nothing is left */
+		sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
+	} else if (m->method == SIP_BYE) {
+		sip_server_respond(server, &(struct sip_reply){ .status = 200 });
+		on_cancelled(s->change.server, s);
+	} else {
+		session_answer_busy(s->im, server);
+	}
+}
+
 /* The answer to an offer of ours comes with the ACK of the 2xx (RFC 3261 13.2.1). */
 static void take_late_answer(struct side *side, const struct sip_message *ack)
 {

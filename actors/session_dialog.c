@@ -90,6 +90,10 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 			sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
 		return;
 	}
+	if (dialog == side->session->change.newcomer) { /* he has no place yet */
+		session_on_newcomer_request(side->session, server, m);
+		return;
+	}
 	switch (m->method) {
 	case SIP_BYE:
 		on_bye(owner, server, m);

@@ -232,6 +232,8 @@ void session_change_refused(struct side *to, unsigned status, const struct sip_m
 /* The newcomer, whose dialog is in session.change, asks the other side of `place`; it is answered in any case. */
 void session_change_begin(struct side *place, struct sip_server *server, const struct sip_message *invite,
 	const struct session_peer *said, bool hides);
+/* In the early dialog of the newcomer: BYE takes his INVITE back (RFC 3261 15), all else has to wait for its answer. */
+void session_on_newcomer_request(struct session *s, struct sip_server *server, const struct sip_message *m);
 /* May an offer go to that side: nothing is under way there that it would collide with (RFC 3261 14.1). */
 bool session_may_go_to(const struct side *to);
 /* The ACK of that side came: what was held for it goes out. */

@@ -17,8 +17,9 @@ static void put_canonical(char out[IM_CANONICAL_MAX], const struct im *im, struc
 static void put_caller(char out[IM_CANONICAL_MAX], const struct session *s)
 {
 	if (s->caller) {
-		memcpy(out, s->caller->canonical, s->caller->canonical_n);
-		out[s->caller->canonical_n] = 0;
+		size_t n = s->caller->canonical_n < IM_CANONICAL_MAX ? s->caller->canonical_n : IM_CANONICAL_MAX - 1;
+		memcpy(out, s->caller->canonical, n);
+		out[n] = 0;
 	} else if (s->a.dialog) {
 		put_canonical(out, s->im, s->a.dialog->remote);
 	}

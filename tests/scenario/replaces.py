@@ -2,7 +2,7 @@
 import asyncio
 
 from ua import Failure, check, same, sdp, sip
-from ua.agent import ALLOW
+from ua.agent import ALLOW, Dialog
 from world import scenario
 
 TYPES = "text/plain message/cpim *"
@@ -110,6 +110,29 @@ async def replacement_is_cancelled_or_overtaken(world):
     await sa.hang_up()
     same((await outgoing.transaction.final()).status, 487, "Replaces in a session that ended")
     server.respond(487)
+    await sb.wait_bye()
+
+
+@scenario(modes=("standalone",))
+async def newcomer_ends_early(world):
+    """BYE of the newcomer in his early dialog takes back his INVITE alone (RFC 3261 15): the session that he wanted to
+    enter goes on, between those who are in it; anything else there has to wait."""
+    carol = await world.client("carol")
+    sa, sb = await world.session()
+    for replaced in (sa, sb):
+        stays = sb if replaced is sa else sa
+        outgoing = call(carol, stays.agent, name_of(replaced))
+        server = await asyncio.wait_for(stays.dialog.incoming.get(), 3)
+        trying = await outgoing.transaction.provisional(100)
+        trying.headers.append(("Contact", "<%s>" % stays.agent.uri))
+        early = Dialog(carol, outgoing.transaction.flow, outgoing.transaction.request, trying, True)
+        same((await early.request("INFO").final()).status, 500, "INFO in the early dialog of the newcomer")
+        same((await early.request("BYE").final()).status, 200, "BYE in the early dialog of the newcomer")
+        same((await outgoing.transaction.final()).status, 487, "Replaces that was taken back")
+        same((await early.request("BYE").final()).status, 481, "a second BYE there")
+        server.respond(487)
+        await talk(sa, sb)
+    await sa.hang_up()
     await sb.wait_bye()
 
 
