@@ -12,6 +12,7 @@
 #include "sip/layer.h"
 
 #define FIRST_MESSAGE_MS  32000 /* a connection that never says anything valid               */
+#define IDLE_MS           300000 /* of our connections: longer than any request waits for its answer     */
 #define HALF_CLOSED_MS    32000 /* for the answers to a peer that sends no more: 64*T1              */
 #define ANSWERED_MS       200   /* after the last of them: then a peer that is gone has said so        */
 #define LOST_MS           500   /* from octets that are not SIP to the close                  */
@@ -36,6 +37,8 @@ struct sip_connection {
 	size_t held_n, held_size;
 	struct timer stall;        /* first message, then any that does not get whole */
 	struct timer write_stall;
+	struct timer idle;         /* that we opened */
+	uint64_t used_ms;
 	uint64_t connect_by_ms;    /* while connecting: when `stall` ends it */
 	uint8_t protocol, listener;
 	const char *name;          /* TLS that we opened: who the peer must be */
@@ -153,6 +156,7 @@ static void connection_free(struct sip_connection *c, bool at_once)
 	}
 	worker_disarm(layer->worker, &c->stall);
 	worker_disarm(layer->worker, &c->write_stall);
+	worker_disarm(layer->worker, &c->idle);
 	stream_close(c->stream, at_once);
 	*c->link = c->next;
 	if (c->next)
@@ -200,6 +204,21 @@ static void on_write_stall(struct timer *timer)
 		(struct sip_connection *)((char *)timer - offsetof(struct sip_connection, write_stall));
 
 	give_up(c, REASON_STREAM_STALL, true);
+}
+
+/* Large requests and answers go to addresses that nobody may want again.  A next hop is simply connected to
+ * again when there is something to say. */
+static void on_idle(struct timer *timer)
+{
+	struct sip_connection *c = (struct sip_connection *)((char *)timer - offsetof(struct sip_connection, idle));
+	uint64_t unused_ms = worker_now_ms(c->layer->worker) - c->used_ms;
+
+	if (unused_ms < IDLE_MS || c->unanswered || stream_queued(c->stream)) {
+		worker_arm(c->layer->worker, &c->idle, unused_ms < IDLE_MS ? IDLE_MS - unused_ms : IDLE_MS, on_idle);
+		return;
+	}
+	LOG(DEBUG, c->layer->worker, "sip", 0, "connection-closed why=idle");
+	connection_free(c, false);
 }
 
 /* ---- receiving ---- */
@@ -390,6 +409,7 @@ static void on_data(struct stream *stream, struct slice data)
 {
 	struct sip_connection *c = stream->owner;
 
+	c->used_ms = worker_now_ms(c->layer->worker);
 	if (c->is_lost)
 		return;
 	if (c->held_n == 0) {
@@ -723,6 +743,8 @@ static struct sip_connection *connection_open(struct sip_layer *layer, const str
 	for (unsigned i = layer->options->listener_count; i-- > 0;)
 		if (layer->options->listeners[i].proto == proto)
 			c->listener = (uint8_t)i;
+	c->used_ms = worker_now_ms(layer->worker);
+	worker_arm(layer->worker, &c->idle, IDLE_MS, on_idle);
 	sip_connection_hurry(c, CONNECT_MS);
 	COUNT(&layer->worker->counters, sip_connections_opened);
 	return c;
@@ -806,6 +828,7 @@ int sip_connection_write(struct sip_connection *c, struct slice wire, struct sip
 
 	if (err)
 		return err;
+	c->used_ms = worker_now_ms(layer->worker);
 	if (c->unanswered && is_final_response(wire))
 		c->unanswered--;
 	if (!timer_is_armed(&c->write_stall))

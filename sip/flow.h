@@ -63,7 +63,8 @@ static inline bool sip_flow_is_stream(const struct sip_flow *flow)
 }
 
 /* Where an answer to the address of the flow goes (RFC 3261 18.2.2, RFC 3581 4).  UDP: the port that it came
- * from if the Via asks for that by rport, else the Via's.  Streams: the Via's, when theirs is gone. */
+ * from if the Via asks for that by rport, else the Via's.  Streams: the Via's, when theirs is gone.  An maddr is
+ * ignored: it would let whoever sends a request aim its answer at anybody (multicast is not served). */
 uint16_t sip_answer_port(const struct sip_message *request, const struct sip_flow *flow);
 void sip_port_set(struct sockaddr *address, uint16_t port);
 

@@ -607,8 +607,14 @@ static void test_one_connection_to_an_address(void **state)
 	assert_int_equal(counted(&world, COUNTER_sip_connections_opened), 2);
 	assert_int_equal(connections(0), 3);
 	expect_nothing(&world, client);
-	advance_far(&world, 100000); /* those that we opened stay, idle or not */
+	advance_far(&world, 100000); /* those that we opened stay for a while, idle or not */
 	assert_int_equal(connections(0), 2);
+	send_ours(&world, 0, &watched[0], "MESSAGE", &(struct sip_target){ .protocol = SIP_TCP,
+		.address = target_of(first).address });
+	advance_far(&world, 201000); /* five minutes without use */
+	assert_int_equal(connections(0), 1);
+	advance_far(&world, 100000);
+	assert_int_equal(connections(0), 0);
 	world_end(&world);
 }
 
