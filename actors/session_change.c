@@ -87,6 +87,8 @@ void session_forget_unacked(struct side *side)
 	if (side->unacked)
 		sip_server_watch(side->unacked, NULL, NULL);
 	side->unacked = NULL;
+	if (side->offered_in_2xx && side->leg)
+		msrp_leg_expect_peer(side->leg, false);
 	side->offered_in_2xx = false;
 }
 
@@ -121,6 +123,7 @@ static void answer(struct side *side, struct sip_server *server, const struct si
 		sip_server_watch(server, &accepted_events, side);
 		side->unacked = server;
 		side->offered_in_2xx = request->body.n == 0;
+		msrp_leg_expect_peer(side->leg, side->offered_in_2xx);
 	}
 	sip_server_respond(server, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers),
 		.content_type = wants_sdp ? SLICE("application/sdp") : SLICE_EMPTY,

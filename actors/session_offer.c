@@ -58,10 +58,19 @@ bool session_ask(struct side *side, enum session_asking why, bool by_invite)
 	side->asked_has_offer = offer.n > 0;
 	side->asked_cseq = side->dialog->local_cseq + 1;
 	if (!headers.overflow && session_send(side, by_invite ? "INVITE" : "UPDATE", buffer_slice(&headers), offer,
-					 &asked_events, &side->asked) == 0)
+					 &asked_events, &side->asked) == 0) {
+		msrp_leg_expect_peer(side->leg, offer.n > 0);
 		return true;
+	}
 	side->asked = NULL;
 	return false;
+}
+
+static void forget_asked(struct side *side)
+{
+	side->asked = NULL;
+	if (side->leg)
+		msrp_leg_expect_peer(side->leg, false);
 }
 
 void session_stop_asking(struct side *side)
@@ -71,7 +80,7 @@ void session_stop_asking(struct side *side)
 		return;
 	sip_client_cancel(side->asked); /* an INVITE that is only being tried would wait for ever */
 	sip_client_forget(side->asked);
-	side->asked = NULL;
+	forget_asked(side);
 }
 
 static void ask_or_try_later(struct side *side, enum session_asking why);
@@ -224,7 +233,7 @@ static void on_answered(struct sip_client *client, const struct sip_message *m, 
 			session_acknowledge(side, client, m, side->asked_cseq);
 	}
 	sip_client_forget(client);
-	side->asked = NULL;
+	forget_asked(side);
 	if (!session_is_established(side->session))
 		return;
 	if (m->status < 300)
@@ -241,7 +250,7 @@ static void on_failed(struct sip_client *client, unsigned status, void *arg)
 	struct session *s = side->session;
 
 	sip_client_forget(client);
-	side->asked = NULL;
+	forget_asked(side);
 	if (!session_is_established(s))
 		return;
 	if (side->asking == ASKING_CHANGE)

@@ -71,6 +71,14 @@ static bool carries_nothing(const struct msrp_connection *c)
 	return c->leg_count == 0 && !c->proxy && !c->was_bound && !msrp_foreign_is_used(c);
 }
 
+static enum msrp_binding stop_early(struct msrp_connection *c, struct msrp_leg *leg)
+{
+	leg->early = c;
+	c->early_for = leg;
+	msrp_connection_pause(c, PAUSE_REWOUND);
+	return BINDING_LATER;
+}
+
 /* SIP is slower than MSRP: the peer read our path, but his has not come here yet. */
 static enum msrp_binding wait_for_peer(struct msrp_connection *c, struct msrp_leg *leg)
 {
@@ -82,10 +90,7 @@ static enum msrp_binding wait_for_peer(struct msrp_connection *c, struct msrp_le
 		msrp_connection_join(c, leg);
 		return BINDING_EARLY;
 	}
-	leg->early = c;
-	c->early_for = leg;
-	msrp_connection_pause(c, PAUSE_REWOUND);
-	return BINDING_LATER;
+	return stop_early(c, leg);
 }
 
 /* design.md 2: TLS where that was agreed, and the certificate that the peer's SDP announced. */
@@ -118,6 +123,8 @@ static enum msrp_binding bind_leg(struct msrp_connection *c, struct msrp_leg *le
 	if (!msrp_path_equal(c->parser.head.from_path, msrp_leg_peer_path(leg))) {
 		if (leg->connection == c && !leg->is_bound) /* it was early, and is not the peer */
 			msrp_connection_unbind(c, leg);
+		else if (leg->expects_peer && !leg->early && leg->connection != c && carries_nothing(c))
+			return stop_early(c, leg); /* perhaps his new path, faster than the answer that brings it */
 		return refuse(c, 481, REASON_MSRP_SESSION_UNKNOWN);
 	}
 	if (leg->connection && leg->connection != c)

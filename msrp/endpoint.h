@@ -120,10 +120,11 @@ struct msrp_leg {
 	struct msrp_leg *pair;
 	struct msrp_leg *next_of_bucket;
 	struct msrp_connection *connection; /* NULL: neither bound nor connecting          */
-	struct msrp_connection *early;      /* came before the peer's path was known       */
+	struct msrp_connection *early;      /* came before the peer's (new) path was known */
 	LIST_ENTRY(msrp_leg) on_connection;
 	TAILQ_ENTRY(msrp_leg) event_link;
 	bool is_secure, is_bound, has_event, tell_bound, tell_lost;
+	bool expects_peer;      /* an answer may bring another path than peer_path        */
 	const struct msrp_listener *listener;
 	char *fingerprint;      /* heap: the peer's, secure legs; NULL: it said none       */
 	enum reason lost_why;

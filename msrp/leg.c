@@ -290,6 +290,13 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 	return 0;
 }
 
+void msrp_leg_expect_peer(struct msrp_leg *leg, bool expects)
+{
+	leg->expects_peer = expects;
+	if (!expects && leg->peer_path)
+		let_early_go_on(leg);
+}
+
 void msrp_leg_write_empty_send(struct msrp_leg *leg)
 {
 	struct msrp_endpoint *endpoint = leg->endpoint;

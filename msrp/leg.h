@@ -88,6 +88,10 @@ struct msrp_peer {
 };
 int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer);
 
+/* An offer of ours has no answer yet, which may bring another path: who connects with it before waits, instead of
+ * getting 481.  With false what waits is looked at again, with what the peer is by the end of this turn. */
+void msrp_leg_expect_peer(struct msrp_leg *leg, bool expects);
+
 /* From now on chunks of each go to the other.  Until both are bound the sender waits unread. */
 void msrp_leg_pair(struct msrp_leg *a, struct msrp_leg *b);
 

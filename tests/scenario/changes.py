@@ -274,6 +274,39 @@ async def change_moves_the_other(world):
 
 
 @scenario()
+async def path_before_its_answer(world):
+    """Who answers an offer with a new path connects at once: MSRP may be faster than the answer, in a 200 and in an
+    ACK. It waits for that (RFC 4975 5.4 lets it) and is no stranger."""
+    sa, sb = await world.session()
+    change = ask(sa, describe(sa, 2, accept=NEW_TYPES))
+    server, _ = await asked(sb)
+    old = move(sb)
+    sb.active = True
+    binding = asyncio.ensure_future(sb.bind())
+    await asyncio.sleep(0.1)
+    check(not binding.done(), "bound before the answer")
+    await take(sb, server, describe(sb, 2, "active"))
+    await accepted(sa, change)
+    await binding
+    old.close()
+    await talk(sa, sb)
+    change = ask(sa)
+    same((await change.final()).status, 200, "offerless re-INVITE")
+    old = move(sa)
+    sa.active = True
+    binding = asyncio.ensure_future(sa.bind())
+    await asyncio.sleep(0.1)
+    check(not binding.done(), "bound before the answer")
+    acknowledge_with_answer(sa, change, describe(sa, 3, "active"))
+    if not world.ims:
+        server, _ = await asked(sb)
+        await take(sb, server, describe(sb, 2, "passive"))
+    await binding
+    old.close()
+    await end(sa, sb)
+
+
+@scenario()
 async def glare(world):
     """Changes of both sides at once: each that finds another one under way gets 491 (RFC 3261 14.2), and the
     session lives on; a second one before the first is answered gets 500 with Retry-After."""
@@ -295,6 +328,15 @@ async def glare(world):
     await take(sa, server, describe(sa, 3, "passive"))
     await accepted(sb, change)
     await end(sa, sb)
+
+
+def acknowledge_with_answer(session, change, body):
+    ack = session.dialog.build("ACK")
+    ack.put("CSeq", "%d ACK" % change.request.cseq[0])
+    ack.add("Content-Type", "application/sdp")
+    ack.body = body
+    change.ack = ack.encode()
+    session.agent.endpoint.send(ack, session.dialog.flow)
 
 
 @scenario()
@@ -333,12 +375,7 @@ async def offerless_reinvite(world):
         same(offer.path, sa.leg.remote, "path of the offer")
         same((await ask(sa, describe(sa, 2), "UPDATE").final()).status, 491, "UPDATE before the answer")
         old = move(sa) if moves else sa.leg
-        ack = sa.dialog.build("ACK")
-        ack.put("CSeq", "%d ACK" % change.request.cseq[0])
-        ack.add("Content-Type", "application/sdp")
-        ack.body = describe(sa, 3 if moves else 1, "active")
-        change.ack = ack.encode()
-        sa.agent.endpoint.send(ack, sa.dialog.flow)
+        acknowledge_with_answer(sa, change, describe(sa, 3 if moves else 1, "active"))
         if moves:
             if not world.ims:
                 server, _ = await asked(sb)

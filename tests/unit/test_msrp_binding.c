@@ -248,6 +248,46 @@ static void a_chunk_before_its_path(void **state)
 	world_end(&w);
 }
 
+/* The first chunk from a new path overtakes the SDP answer that brings it; the old one is in use meanwhile. */
+static void a_chunk_before_its_new_path(void **state)
+{
+	struct world w;
+	struct session s;
+	struct client *early, *stranger;
+	struct chunk chunk;
+	const char *path = "msrp://alice.example:7655/a2;tcp", *wrong = "msrp://mallory.example:1/m;tcp";
+	struct msrp_peer peer = { .path = slice_str(path) };
+
+	world_init(&w, 2);
+	world_start(&w);
+	s = open_bound(&w, 0);
+	early = client_open(&w, 1);
+	client_send(early, HEAD("early1", "SEND") "Message-ID: 1\r\n-------early1$\r\n", s.a->uri, path);
+	expect_chunk(&w, early, "481 No Such Session", &chunk); /* nobody said anything of another one */
+	msrp_leg_expect_peer(s.a->leg, true);
+	client_send(early, HEAD("early2", "SEND") "Message-ID: 1\r\n-------early2$\r\n", s.a->uri, path);
+	expect_nothing(&w, early);
+	stranger = client_open(&w, 0);
+	client_send(stranger, HEAD("wrong1", "SEND") "Message-ID: 1\r\n-------wrong1$\r\n", s.a->uri, wrong);
+	expect_chunk(&w, stranger, "481 No Such Session", &chunk); /* one may wait */
+	exchange(&w, &s);
+	assert_int_equal(msrp_leg_set_peer(s.a->leg, &peer), 0);
+	msrp_leg_expect_peer(s.a->leg, false);
+	snprintf(s.a->path, sizeof(s.a->path), "%s", path);
+	expect_answer(&w, early, s.a, "early2", "200 OK");
+	assert_int_equal(s.a->bound, 2);
+	s.alice = early;
+	exchange(&w, &s);
+	/* the answer says nothing new: who waits is nobody's peer */
+	msrp_leg_expect_peer(s.a->leg, true);
+	client_send(stranger, HEAD("wrong2", "SEND") "Message-ID: 1\r\n-------wrong2$\r\n", s.a->uri, wrong);
+	expect_nothing(&w, stranger);
+	msrp_leg_expect_peer(s.a->leg, false);
+	expect_chunk(&w, stranger, "481 No Such Session", &chunk);
+	exchange(&w, &s);
+	world_end(&w);
+}
+
 /* The same on a connection that carries another session: that one goes on meanwhile. */
 static void a_chunk_before_its_path_on_a_shared_connection(void **state)
 {
@@ -1070,6 +1110,7 @@ int main(void)
 		cmocka_unit_test(a_second_connection),
 		cmocka_unit_test(the_unbound_deadline),
 		cmocka_unit_test(a_chunk_before_its_path),
+		cmocka_unit_test(a_chunk_before_its_new_path),
 		cmocka_unit_test(a_chunk_before_its_path_on_a_shared_connection),
 		cmocka_unit_test(hand_over),
 		cmocka_unit_test(the_deadline_travels),
