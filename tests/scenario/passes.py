@@ -83,11 +83,11 @@ async def session_timer_runs_out(world):
     """A should refresh and does not: BYE to both sides, and with the answers nothing is left."""
     alice, bob = await world.pair()
     before = await world.gauges()
+    started = time.monotonic()
     sa, sb = await world.session(alice, bob)
     same(sa.response.get("Session-Expires"), "2;refresher=uac", "Session-Expires of the 200")
-    started = time.monotonic()
     await asyncio.gather(sa.dialog.wait_bye(6), sb.dialog.wait_bye(6))
-    check(1 < time.monotonic() - started < 4, "BYE after %.1f s" % (time.monotonic() - started))
+    check(1 < time.monotonic() - started < 5, "BYE after %.1f s" % (time.monotonic() - started))
     REQ("IM-6.2.7.1-26", "IM-6.2.3.9-1", "IM-6.2.3.9-2")
     await no_legs(world, before)
     REQ("IM-6.2.3.9-3", "IM-6.2.3.9-4")
