@@ -46,6 +46,21 @@ struct sip_trace_reader {
 
 static struct sip_trace_reader readers[SIP_TRACE_READERS_MAX];
 
+/* True: it is open, and stays so until leave(). */
+static bool enter(struct sip_trace_reader *r)
+{
+	atomic_fetch_add(&r->inside, 1);
+	if (atomic_load(&r->is_open))
+		return true;
+	atomic_fetch_sub(&r->inside, 1);
+	return false;
+}
+
+static void leave(struct sip_trace_reader *r)
+{
+	atomic_fetch_sub(&r->inside, 1);
+}
+
 /* ---- the reader ---- */
 
 static struct sip_trace_reader *take_slot(void)
@@ -97,9 +112,12 @@ int sip_trace_open(struct sip_trace_reader **out, struct slice canonical, const 
 void sip_trace_stop(void)
 {
 	atomic_store(&is_stopped, true);
-	for (unsigned i = 0; i < SIP_TRACE_READERS_MAX; i++)
-		if (atomic_load(&readers[i].is_open))
-			(void)eventfd_write(readers[i].news, NEWS_PENDING); /* else it looks in a second */
+	for (unsigned i = 0; i < SIP_TRACE_READERS_MAX; i++) {
+		if (!enter(&readers[i])) /* else its descriptor might be another one's by now */
+			continue;
+		(void)eventfd_write(readers[i].news, NEWS_PENDING); /* else it looks in a second */
+		leave(&readers[i]);
+	}
 }
 
 /* Each message has its octets in the count until it is freed. */
@@ -239,13 +257,32 @@ static void put_time(struct buffer *out, struct worker *worker)
 		tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(us % 1000000));
 }
 
+/* Is the octet there within a character of UTF-8 that began with no C2? */
+static bool is_inside(struct slice text, size_t at)
+{
+	for (size_t back = 1; back <= 3 && back <= at; back++) {
+		unsigned char c = (unsigned char)text.p[at - back];
+		if ((c & 0xc0) != 0x80)
+			return c > 0xc2 && back < (c < 0xe0 ? 2u : c < 0xf0 ? 3u : 4u);
+	}
+	return false;
+}
+
+/* ISO 6429: 80 to 9F too, which terminals obey alone (8-bit) and as U+0080 to U+009F (C2 80 to C2 9F). */
+static bool is_control(struct slice text, size_t at)
+{
+	unsigned char c = (unsigned char)text.p[at];
+
+	if (c < ' ' || c == 0x7f)
+		return true;
+	return (c & 0xe0) == 0x80 && !is_inside(text, at);
+}
+
 /* A peer's octets on somebody's terminal: nothing of them may end the line or move the cursor. */
 static void put_clean(struct buffer *out, struct slice text)
 {
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-		buffer_char(out, c < ' ' || c == 0x7f ? ' ' : (char)c);
-	}
+	for (size_t i = 0; i < text.n; i++)
+		buffer_char(out, is_control(text, i) ? ' ' : text.p[i]);
 }
 
 static void put_start_line(struct buffer *out, const struct sip_message *m)
@@ -331,21 +368,6 @@ static void post(struct sip_trace_reader *r, struct slice text)
 	memcpy(line->text, text.p, text.n);
 	if (mailbox_post(&r->mailbox, &line->msg))
 		(void)eventfd_write(r->news, NEWS_PENDING); /* full: it is awake anyway */
-}
-
-/* True: it is open, and stays so until leave(). */
-static bool enter(struct sip_trace_reader *r)
-{
-	atomic_fetch_add(&r->inside, 1);
-	if (atomic_load(&r->is_open))
-		return true;
-	atomic_fetch_sub(&r->inside, 1);
-	return false;
-}
-
-static void leave(struct sip_trace_reader *r)
-{
-	atomic_fetch_sub(&r->inside, 1);
 }
 
 static struct slice cut_text(struct buffer *out)

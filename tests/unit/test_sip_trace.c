@@ -79,6 +79,22 @@ static void a_message_is_told_without_content(void **state)
 	sip_trace_sent(&worker, &f, SLICE(WIRE)); /* to nobody */
 }
 
+/* Control characters of eight bits are those of a terminal too; letters stay as they are. */
+static void no_control_sequence_comes_through(void **state)
+{
+	static const char wire[] = "MESSAGE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n"
+		"From: <sip:alice@example.com>;tag=1\r\nTo: <sip:bob@example.com>\r\nCall-ID: c1\r\nCSeq: 1 MESSAGE\r\n"
+		"Subject: a\x9b" "2Jb\xc2\x9b" "2Jc \xc3\x84\xe2\x80\x9c\xf0\x9f\x98\x80 \xe2\x80 \x90\r\nContent-Length: 0\r\n\r\n";
+	static char text[65536];
+	struct sip_flow f = flow();
+	struct sip_trace_reader *reader = open_reader("bob@example.com");
+
+	sip_trace_sent(&worker, &f, SLICE(wire));
+	text[sip_trace_read(reader, text, sizeof(text) - 1, -1)] = 0;
+	assert_non_null(strstr(text, "Subject: a 2Jb\xc2 2Jc \xc3\x84\xe2\x80\x9c\xf0\x9f\x98\x80 \xe2\x80  \n"));
+	sip_trace_close(reader);
+}
+
 static void strangers_are_not_shown(void **state)
 {
 	static char text[65536];
@@ -199,6 +215,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_is_told_without_content),
+		cmocka_unit_test(no_control_sequence_comes_through),
 		cmocka_unit_test(strangers_are_not_shown),
 		cmocka_unit_test(a_slow_reader_is_told_what_it_missed),
 		cmocka_unit_test(readers_are_bounded),
