@@ -214,7 +214,19 @@ static bool is_early(const struct msrp_leg *leg)
 	return leg->connection && !leg->is_bound && !leg->connection->is_connecting;
 }
 
-static int keep_path(struct msrp_leg *leg, struct slice path, struct slice fingerprint)
+static void stop_switching(struct msrp_leg *leg, unsigned status);
+
+/* A new path takes the place of the one in use: what was on its way is answered 408 by the old one, as if the
+ * connection had been lost, so that its sender repeats it. */
+static void leave_bound(struct msrp_leg *leg)
+{
+	if (leg->connection->in.leg == leg)
+		msrp_switch_abort(leg->connection);
+	stop_switching(leg, 408); /* others may have their sessions on that connection: nothing else tells its sender */
+	leg->tell_bound = false;
+}
+
+static int change_path(struct msrp_leg *leg, struct slice path, struct slice fingerprint)
 {
 	char *copy = malloc(path.n), *certificate = NULL;
 
@@ -226,6 +238,8 @@ static int keep_path(struct msrp_leg *leg, struct slice path, struct slice finge
 		return ENOMEM;
 	}
 	memcpy(copy, path.p, path.n);
+	if (leg->is_bound)
+		leave_bound(leg);
 	free(leg->peer_path);
 	free(leg->fingerprint);
 	leg->fingerprint = certificate;
@@ -247,18 +261,6 @@ static void let_early_go_on(struct msrp_leg *leg)
 	msrp_connection_resume(c, PAUSE_REWOUND);
 }
 
-static void stop_switching(struct msrp_leg *leg);
-
-/* A new path takes the place of the one in use: what was on its way is answered 408, as if the connection had
- * been lost, so that its sender repeats it. */
-static void leave_bound(struct msrp_leg *leg)
-{
-	if (leg->connection->in.leg == leg)
-		msrp_switch_abort(leg->connection);
-	stop_switching(leg);
-	leg->tell_bound = false;
-}
-
 int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 {
 	struct slice text = slice_trim(peer->path), fingerprint = slice_trim(peer->fingerprint);
@@ -271,11 +273,9 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 	if (leg->connection && slice_eq(text, msrp_leg_peer_path(leg)) &&
 	    slice_eq(fingerprint, slice_str(leg->fingerprint ? leg->fingerprint : "")))
 		return 0; /* a re-INVITE that changes nothing */
-	err = keep_path(leg, text, fingerprint);
+	err = change_path(leg, text, fingerprint);
 	if (err)
 		return err;
-	if (leg->is_bound)
-		leave_bound(leg);
 	if (is_early(leg) && !peer->connect)
 		msrp_todo(leg->connection, TODO_PUMP); /* its first chunk is looked at again */
 	else
@@ -366,22 +366,22 @@ static unsigned outstanding(const struct msrp_leg *leg)
 	return leg ? leg->transaction_count : 0;
 }
 
-/* Both directions end: what came from here, and what was on its way to here. */
-static void stop_switching(struct msrp_leg *leg)
+/* Both directions end: what was on its way to here, and what came from here and gets `status` (0: nothing). */
+static void stop_switching(struct msrp_leg *leg, unsigned status)
 {
 	struct msrp_leg *far = leg->pair;
 
 	COUNT_N(&leg->endpoint->worker->counters, msrp_dropped,
 		outstanding(leg) + outstanding(far));
-	msrp_transactions_fail(leg, 0);
 	worker_disarm(leg->endpoint->worker, &leg->silence);
+	if (far) {
+		msrp_transactions_fail(far, 408);
+		if (far->connection && far->connection->in.leg == far)
+			msrp_switch_far_lost(far->connection);
+	}
+	msrp_transactions_fail(leg, status); /* behind the end of what was open there */
 	drop_waiting(leg);
-	if (!far)
-		return;
-	msrp_transactions_fail(far, 408);
-	if (far->connection && far->connection->in.leg == far)
-		msrp_switch_far_lost(far->connection);
-	if (far->connection) {
+	if (far && far->connection) {
 		far->connection->is_slowed = false;
 		msrp_connection_resume(far->connection, PAUSE_FAR_FULL);
 		msrp_connection_set_receive(far->connection);
@@ -394,7 +394,7 @@ void msrp_leg_lose(struct msrp_leg *leg, enum reason why)
 
 	if (c && c->in.leg == leg)
 		msrp_switch_abort(c);
-	stop_switching(leg);
+	stop_switching(leg, 0);
 	if (c) {
 		msrp_connection_unbind(c, leg);
 		msrp_connection_close_if_unused(c);
@@ -428,7 +428,7 @@ void msrp_leg_close(struct msrp_leg *leg)
 
 	if (leg->connection && leg->connection->in.leg == leg)
 		msrp_switch_abort(leg->connection);
-	stop_switching(leg);
+	stop_switching(leg, 0);
 	leave_connection(leg);
 	if (leg->pair)
 		leg->pair->pair = NULL;

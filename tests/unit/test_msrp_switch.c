@@ -403,6 +403,7 @@ static void a_new_path_takes_the_place_of_the_old(void **state)
 	struct session s;
 	char *content = make_content(5000);
 	struct msrp_peer peer = { .path = SLICE("msrp://127.0.0.1:9/elsewhere;tcp") };
+	struct chunk chunk;
 
 	begin_one(&s);
 	client_send(s.alice,
@@ -410,7 +411,12 @@ static void a_new_path_takes_the_place_of_the_old(void **state)
 		    "Byte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nhi\r\n-------out1$\r\n",
 		    PATHS(s.a));
 	send_begin(&s, "1-9000/9000", content, 5000);
-	WAIT_FOR(&s.w, COUNTED(&s.w, msrp_chunks) == 2);
+	client_send(s.bob,
+		    "MSRP back1 SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: 8\r\n"
+		    "Byte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nho\r\n-------back1$\r\n",
+		    PATHS(s.b));
+	WAIT_FOR(&s.w, COUNTED(&s.w, msrp_chunks) == 3);
+	expect_chunk(&s.w, s.alice, "SEND", &chunk);
 	unsigned bound = s.b->bound;
 	assert_int_equal(msrp_leg_set_peer(s.b->leg, &(struct msrp_peer){ .path = slice_str(s.b->path) }), 0);
 	assert_true(msrp_leg_is_bound(s.b->leg)); /* the same path changes nothing */
@@ -418,6 +424,12 @@ static void a_new_path_takes_the_place_of_the_old(void **state)
 	assert_false(msrp_leg_is_bound(s.b->leg));
 	expect_answer(&s.w, s.alice, s.a, "out1", "408 Request Timeout");
 	expect_answer(&s.w, s.alice, s.a, "long1234", "408 Request Timeout");
+	expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	assert_int_equal(chunk.flag, '$');
+	expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	assert_int_equal(chunk.flag, '#');
+	s.b->path[strcspn(s.b->path, " ")] = 0; /* an answer has the first URI only */
+	expect_answer(&s.w, s.bob, s.b, "back1", "408 Request Timeout"); /* by the path of before */
 	struct client *again = client_open(&s.w, 0);
 	snprintf(s.b->path, sizeof(s.b->path), "%.*s", SLICE_ARG(peer.path));
 	bind_side(&s.w, again, s.b);
