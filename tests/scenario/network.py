@@ -22,8 +22,6 @@ class NamedWorld(World):
         self.next_hop, self.dns = next_hop, None
 
     async def __aenter__(self):
-        if self.transport == "tls":
-            raise Skip("the certificate of a name is tls.py's business")
         self.dns = await Dns().open()
         self.core = await Core(self.witness, self.transport, DOMAIN).open()
         return self
@@ -50,7 +48,7 @@ class NamedWorld(World):
 
 
 def named(**more):
-    return scenario(modes=("ims",), transports=("udp", "tcp"), settle=False, seconds=30, **more)
+    return scenario(modes=("ims",), transports=("udp", "tcp", "no tls"), settle=False, seconds=30, **more)
 
 
 @named()
@@ -138,7 +136,7 @@ async def next_server_after_503(world):
         refuser.endpoint.close()
 
 
-@scenario(modes=("ims",), transports=("tcp",), settle=False)
+@scenario(modes=("ims",), transports=("tcp", "no tls"), settle=False)
 async def next_server_after_no_connection(world):
     """The server of the best priority takes no connections: the next one gets the request at once."""
     async with NamedWorld(world, "sip:core.test;transport=tcp") as place:
@@ -183,11 +181,16 @@ async def dns_falls_silent(world):
 
 
 # --- large requests (RFC 3261 18.1.1) ---
-async def also_tcp(world, user):
-    """`user`, a client over UDP, takes TCP at the same port too."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: transport.TcpFlow(user.endpoint), "127.0.0.1", user.endpoint.port)
-    user.endpoint.server = server
+async def bob_with_tcp_port(world):
+    """A client over UDP, and a bound TCP socket with the same port."""
+    for _ in range(10):               # somebody else may have that port
+        bob, s = await world.client("bob"), socket.socket()
+        try:
+            s.bind(("127.0.0.1", bob.endpoint.port))
+            return bob, s
+        except OSError:
+            s.close()
+    raise Skip("no port free for both UDP and TCP")
 
 
 async def large_message(world, alice, bob, seconds=6):
@@ -211,8 +214,9 @@ async def counted(world, name):
 async def large_request_by_tcp(world):
     """To a UDP contact that takes TCP at the same address a request of more than 1300 octets goes by TCP, and
     its Via says so; a small one goes by UDP."""
-    alice, bob = await world.pair()
-    await also_tcp(world, bob)
+    alice, (bob, port) = await world.client("alice"), await bob_with_tcp_port(world)
+    bob.endpoint.server = await asyncio.get_running_loop().create_server(
+        lambda: transport.TcpFlow(bob.endpoint), sock=port)
     before = await counted(world, "sip_large_by_tcp")
     server, _ = await large_message(world, alice, bob)
     same(server.request.get("Via").split()[0], "SIP/2.0/TCP", "transport in the Via")
@@ -243,9 +247,7 @@ async def large_request_by_udp_after_refusal(world):
 @scenario(modes=("standalone",), transports=("udp",), settle=False)
 async def large_request_by_udp_after_silence(world):
     """A contact whose TCP port does not answer gets it by UDP after two seconds."""
-    alice, bob = await world.pair()
-    hole = socket.socket()
-    hole.bind(("127.0.0.1", bob.endpoint.port))
+    alice, (bob, hole) = await world.client("alice"), await bob_with_tcp_port(world)
     hole.listen(0)
     fill = []
     for _ in range(4):                # the queue of a listener with backlog 0 is full with one
@@ -370,13 +372,11 @@ def has_ipv6():
         return False
 
 
-@scenario(transports=("udp", "tcp"), settle=False, seconds=30)
+@scenario(transports=("udp", "tcp", "no tls"), settle=False, seconds=30)
 async def session_over_ipv6(world):
     """Everything over [::1]: Via, Contact, Record-Route, SDP, MSRP, next_hop."""
     if not has_ipv6():
         raise Skip("no ::1 here")
-    if world.transport == "tls":
-        raise Skip("TLS has no more to do with it than TCP")
     place = World(world.server_path, world.mode, world.workers, world.io, world.transport,
                   dict(BASE, listen=LISTEN_V6))
     if place.ims:

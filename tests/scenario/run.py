@@ -201,7 +201,7 @@ async def warm_up(place):
 
 def fits(scenario, combination):
     mode, workers, _, transport = combination
-    is_for_tls = transport == "tls" and "tcp" in scenario.transports
+    is_for_tls = transport == "tls" and "tcp" in scenario.transports and "no tls" not in scenario.transports
     return (mode in scenario.modes and (is_for_tls or transport in scenario.transports)
             and workers >= scenario.least_workers)
 

@@ -359,14 +359,24 @@ static void send_large(struct watched *watched, const char *method, const struct
 	assert_int_equal(sip_client_send(&watched->client, &world.workers[0], &request, &watched_events, watched), 0);
 }
 
-/* A listener for TCP at the port of a UDP peer. */
-static struct peer *also_tcp(const struct peer *udp)
+/* A UDP peer, and a socket of TCP bound to the same port. */
+static struct peer *peer_with_tcp_port(int *fd)
 {
-	struct sockaddr_in me = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-		.sin_port = htons(udp->port) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	for (unsigned i = 0; i < 10; i++) { /* somebody else may have that port */
+		struct peer *peer = peer_udp(&world);
+		struct sockaddr_in me = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+			.sin_port = htons(peer->port) };
+		*fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (bind(*fd, (struct sockaddr *)&me, sizeof(me)) == 0)
+			return peer;
+		close(*fd);
+	}
+	CHECK(false, "no port free for both UDP and TCP\n");
+	return NULL;
+}
 
-	assert_int_equal(bind(fd, (struct sockaddr *)&me, sizeof(me)), 0);
+static struct peer *listen_at(int fd)
+{
 	assert_int_equal(listen(fd, 8), 0);
 	struct peer *listener = peer_new(&world, fd, true);
 	listener->is_listening = true;
@@ -378,7 +388,8 @@ static void test_large_by_tcp(void **state)
 	struct watched watched;
 
 	start();
-	struct peer *core = peer_udp(&world), *listener = also_tcp(core);
+	int fd;
+	struct peer *core = peer_with_tcp_port(&fd), *listener = listen_at(fd);
 	struct sip_target target = target_of(core);
 	send_large(&watched, "INVITE", &target, 2000);
 	struct peer *at = peer_accepted(&world, listener);
@@ -399,7 +410,8 @@ static void test_large_begins_at_1301(void **state)
 	struct watched all[4], *watched = all;
 
 	start();
-	struct peer *core = peer_udp(&world), *listener = also_tcp(core);
+	int fd;
+	struct peer *core = peer_with_tcp_port(&fd), *listener = listen_at(fd);
 	struct sip_target target = target_of(core);
 	send_large(watched, "MESSAGE", &target, 500);
 	WAIT_FOR(&world, core->arrived == 1);
@@ -424,7 +436,8 @@ static void test_large_by_udp_after_refusal(void **state)
 	struct watched all[4], *watched = all;
 
 	start();
-	struct peer *core = peer_udp(&world);
+	int fd;
+	struct peer *core = peer_with_tcp_port(&fd); /* bound, not listening: refused */
 	struct sip_target target = target_of(core);
 	for (unsigned i = 0; i < 3; i++, watched++) {
 		send_large(watched, "MESSAGE", &target, 2000);
@@ -436,7 +449,7 @@ static void test_large_by_udp_after_refusal(void **state)
 	assert_int_equal(counted(&world, COUNTER_sip_large_by_tcp), 1); /* remembered */
 	assert_int_equal(counted(&world, COUNTER_sip_large_by_udp), 1);
 	advance_far(&world, SIP_PEER_NO_TCP_MS + 1);
-	struct peer *listener = also_tcp(core);
+	struct peer *listener = listen_at(fd);
 	send_large(watched, "MESSAGE", &target, 2000);
 	struct peer *at = peer_accepted(&world, listener); /* after ten minutes it is tried again */
 	answer(&world, at, 0, expect(&world, at, "MESSAGE "), 200, "t");
