@@ -274,6 +274,14 @@ static void wait_for_credit(struct sip_connection *c)
 enum eaten { EATEN_ALL, EATEN_WAIT, EATEN_GONE };
 
 /* Takes whole messages off `in`; *left is what remains.  GONE: the connection was closed, or the stream lost. */
+/* Without a readable Via nobody can (RFC 3261 8.2.6.2): a half-closed connection must not wait for that. */
+static bool can_be_answered(const struct sip_message *m)
+{
+	struct sip_via via;
+
+	return m->is_request && m->method != SIP_ACK && sip_via_decode(sip_header_value(m, SIP_HDR_VIA), &via, NULL);
+}
+
 static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *left)
 {
 	struct sip_layer *layer = c->layer;
@@ -302,7 +310,7 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 			break;
 		case SIP_PARSE_OK:
 			sip_connection_flow(c, &flow);
-			is_asking = m.is_request && m.method != SIP_ACK;
+			is_asking = can_be_answered(&m);
 			c->unanswered += is_asking; /* before: the answer may come within */
 			if (!sip_transport_dispatch(layer, &m, &flow, true)) {
 				c->unanswered -= is_asking;

@@ -315,6 +315,14 @@ static void test_half_closed(void **state)
 	settle(&world);
 	assert_int_equal(shutdown(idle->fd, SHUT_WR), 0);
 	WAIT_FOR(&world, idle->is_closed); /* nothing to wait for */
+	struct peer *nameless = peer_tcp(&world, 0);
+	send_text(&world, nameless, 0, "MESSAGE sip:x SIP/2.0\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x>\r\n"
+		"Call-ID: y\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n");
+	send_text(&world, nameless, 0, "MESSAGE sip:x SIP/2.0\r\nVia: nonsense\r\nFrom: <sip:a@b>;tag=1\r\n"
+		"To: <sip:x>\r\nCall-ID: y\r\nCSeq: 2 MESSAGE\r\nContent-Length: 0\r\n\r\n");
+	settle(&world);
+	assert_int_equal(shutdown(nameless->fd, SHUT_WR), 0);
+	WAIT_FOR(&world, nameless->is_closed); /* requests that cannot be answered */
 	world_end(&world);
 }
 
