@@ -100,6 +100,20 @@ static int no_passphrase(char *buffer, int size, int for_writing, void *arg)
 static int on_verify(int is_good, X509_STORE_CTX *store);
 static int on_server_name(SSL *ssl, int *alert, void *arg);
 
+/* OpenSSL takes a certificate's extensions apart when somebody first asks for them, under a lock of its own: done
+ * here once, so that no worker ever writes to what all of them share.  False: no memory. */
+static bool read_extensions(SSL_CTX *ctx)
+{
+	STACK_OF(X509) *all = X509_STORE_get1_all_certs(SSL_CTX_get_cert_store(ctx));
+
+	for (int i = 0; i < sk_X509_num(all); i++) /* a bad one is found where it is used */
+		(void)X509_check_purpose(sk_X509_value(all, i), -1, 0);
+	sk_X509_pop_free(all, X509_free);
+	(void)X509_check_purpose(SSL_CTX_get0_certificate(ctx), -1, 0);
+	ERR_clear_error();
+	return all != NULL;
+}
+
 /* False: it has been complained about. */
 static bool load(struct opening *o, SSL_CTX *ctx, const struct tls_options *options)
 {
@@ -119,6 +133,8 @@ static bool load(struct opening *o, SSL_CTX *ctx, const struct tls_options *opti
 	bool has_ca = !options->ca || SSL_CTX_load_verify_locations(ctx, options->ca, NULL) == 1;
 	if (!has_ca)
 		complain(o, "ca", options->ca);
+	if (has_cert && has_ca && !read_extensions(ctx))
+		o->err = ENOMEM;
 	return has_cert && has_key && has_ca && !o->err;
 }
 
