@@ -182,12 +182,19 @@ void ua_message_arrived(struct message *message, size_t at, struct slice octets)
 
 	if (message->deliveries)
 		world_fail(w, "message %u came twice", message->number);
+	if (message->has_gap && message->from && message->from->is_garbled)
+		return;
 	if (at > message->received && w->is_memory_short) {
 		message->has_gap = true; /* the chunk before was refused, its sender was told */
 		return;
 	}
 	if (at != message->received)
 		world_fail(w, "message %u goes on at octet %zu, not %zu", message->number, at, message->received);
+	if (message->from && message->from->is_garbled &&
+	    (octets.n > message->n - at || memcmp(message->octets + at, octets.p, octets.n) != 0)) {
+		message->has_gap = true; /* the nonsense stands in the middle of a chunk */
+		return;
+	}
 	if (octets.n > message->n - at)
 		world_fail(w, "message %u is too long", message->number);
 	if (octets.n && memcmp(message->octets + at, octets.p, octets.n) != 0)

@@ -62,6 +62,7 @@ struct call {
 	unsigned number;
 	bool is_caller, is_answered, is_acked, is_over, wants_cancel, wants_bye;
 	bool got_bye;
+	bool is_garbled;         /* nonsense stands in what it sent: what arrives of it is not looked at */
 	char call_id[64], local[160], remote[160], remote_tag[64], target[256];
 	unsigned cseq;
 	struct request *invite, *cancel, *bye; /* of ours, each or NULL */

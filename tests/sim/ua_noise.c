@@ -126,7 +126,7 @@ void ua_garble_msrp(struct call *call)
 
 	if (!call->leg || !call->leg->link)
 		return;
-	call->leg->link->is_garbled = true;
+	call->leg->link->is_garbled = call->is_garbled = true;
 	put_noise(call->ua, &out, true);
 	ua_link_write(call->leg->link, buffer_slice(&out));
 }
