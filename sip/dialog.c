@@ -14,6 +14,7 @@
 #define ROUTES_MAX     2048
 #define ADDRESS_MAX    1024 /* From and To */
 #define CALL_ID_MAX    1024
+#define TAG_MAX        1024
 
 struct dialogs {
 	struct pool pool;
@@ -223,7 +224,7 @@ int sip_dialog_open_server(struct sip_dialog **out, struct worker *worker, const
 	bool is_read = without_tag(&from, sip_header_value(request, SIP_HDR_FROM), &remote_tag) &&
 		without_tag(&to, sip_header_value(request, SIP_HDR_TO), &no_tag);
 	/* every request of ours in the dialog has to repeat them: none that could not be written is opened */
-	if (from.overflow || to.overflow || whole.call_id.n > CALL_ID_MAX)
+	if (from.overflow || to.overflow || whole.call_id.n > CALL_ID_MAX || remote_tag.n > TAG_MAX)
 		return EMSGSIZE;
 	if (!is_read || !contact_of(request, &target) || !write_routes(&routes, request, false))
 		return EINVAL;

@@ -60,7 +60,7 @@ int sip_dialog_open_client(struct sip_dialog **out, struct worker *worker, const
 
 /* For a request that we answer: the peer's half comes from it (From tag, Contact, Record-Route in
  * order).  `start->remote`, `local` and `call_id` are taken from the request.  EINVAL: the request has
- * no usable Contact, or more routes than are kept (400).  EMSGSIZE: From, To or Call-ID are longer than we
+ * no usable Contact, or more routes than are kept (400).  EMSGSIZE: From, To, tag or Call-ID are longer than we
  * repeat (513).  A From without tag, of an RFC 2543 peer, is a
  * tag too (RFC 3261 12.1.1). */
 int sip_dialog_open_server(struct sip_dialog **out, struct worker *worker, const struct sip_message *request,
