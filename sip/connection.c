@@ -273,7 +273,6 @@ static void wait_for_credit(struct sip_connection *c)
 
 enum eaten { EATEN_ALL, EATEN_WAIT, EATEN_GONE };
 
-/* Takes whole messages off `in`; *left is what remains.  GONE: the connection was closed, or the stream lost. */
 /* Without a readable Via nobody can (RFC 3261 8.2.6.2): a half-closed connection must not wait for that. */
 static bool can_be_answered(const struct sip_message *m)
 {
@@ -282,6 +281,7 @@ static bool can_be_answered(const struct sip_message *m)
 	return m->is_request && m->method != SIP_ACK && sip_via_decode(sip_header_value(m, SIP_HDR_VIA), &via, NULL);
 }
 
+/* Takes whole messages off `in`; *left is what remains.  GONE: the connection was closed, or the stream lost. */
 static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *left)
 {
 	struct sip_layer *layer = c->layer;

@@ -410,7 +410,8 @@ async def change_unknown_to_the_other(world):
         change = ask(sa, describe(sa, 2, accept=NEW_TYPES), method)
         server, _ = await asked(sb, method)
         server.respond(code)
-        check((await change.final()).status in (481, 408, 480), "change got %s" % change.last)
+        await change.final()   # in ims mode the BYE of the other pass may be faster than its answer
+        check(change.last.status in (481, 408, 480) + (487,) * world.ims, "change got %s" % change.last)
         check((await sa.wait_bye()).get("Reason"), "BYE without Reason")
         await sb.wait_bye()
 

@@ -218,14 +218,25 @@ class Server:
                     return int(line.split()[1]) * 1024
         raise Failure("no RssAnon")
 
+    def _http_sockets(self):
+        """Links of its HTTP connections, without the listener's."""
+        found = set()
+        with open("/proc/%d/net/tcp" % self.pid) as file:
+            for line in list(file)[1:]:
+                words = line.split()
+                if words[1].endswith(":%04X" % self.ready.http[1]) and words[3] != "0A":  # LISTEN
+                    found.add("socket:[%s]" % words[9])
+        return found
+
     def descriptors(self):
         """What each that is open leads to: sockets, pipes, files. Not counted: those of the database, which sqlite opens
-        when it first needs them, and the pipes to the thread sanitizer's own symbolizer."""
-        folder, found = "/proc/%d/fd/" % self.pid, []
+        when it first needs them, the pipes to the thread sanitizer's own symbolizer, and connections of HTTP: the one
+        that asked for the gauges may be closed a moment later."""
+        folder, found, asking = "/proc/%d/fd/" % self.pid, [], self._http_sockets()
         for name in os.listdir(folder):
             with contextlib.suppress(OSError):  # closed meanwhile
                 found.append(os.readlink(folder + name))
-        return [link for link in found if not link.endswith((".db", ".db-wal", ".db-shm"))
+        return [link for link in found if not link.endswith((".db", ".db-wal", ".db-shm")) and link not in asking
                 and not (self.is_thread_sanitized and link.startswith("pipe:"))]
 
     @property

@@ -40,6 +40,7 @@ class TcpFlow(asyncio.Protocol):
         self.endpoint = endpoint
         self.transport = None
         self.peer = None
+        self.is_client = False   # of a client of the core
         self.buffer = bytearray()
         self.head = None         # message whose body is awaited
         self.closed = asyncio.get_running_loop().create_future()
