@@ -7,8 +7,10 @@
 #include "actors/authentication.h"
 #include "actors/credentials.h"
 #include "actors/flow_owner.h"
+#include "actors/forward.h"
 #include "actors/pager.h"
 #include "actors/session.h"
+#include "actors/session_contact.h"
 #include "actors/store_actor.h"
 #include "actors/user.h"
 
@@ -77,7 +79,8 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	worker->im = im;
 	if (store_worker_init(worker, server->store) != 0)
 		return ENOMEM;
-	if (users_init(im) != 0 || sessions_init(im) != 0 || pagers_init(im) != 0 ||
+	if (users_init(im) != 0 || session_contacts_init(im) != 0 || sessions_init(im) != 0 || pagers_init(im) != 0 ||
+	    forwards_init(im) != 0 ||
 	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
 	user_register_handlers(worker);
@@ -93,7 +96,9 @@ void im_worker_free(struct worker *worker)
 	if (!im)
 		return;
 	sessions_free(im);
+	session_contacts_free(im);
 	pagers_free(im);
+	forwards_free(im);
 	flow_owners_free(im);
 	authentications_free(im);
 	credentials_free(im);

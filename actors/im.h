@@ -14,8 +14,8 @@
 #include "sip/transaction.h"
 
 #define IM_FEATURE_TAG "+g.oma.sip-im"
-#define IM_ALLOW       "INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE, PRACK"
-#define IM_ALLOW_SESSION IM_ALLOW ", INFO, REFER, SUBSCRIBE, NOTIFY" /* inside one: what crosses the B2BUA too */
+#define IM_ALLOW \
+	"INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE, PRACK, INFO, REFER, SUBSCRIBE, NOTIFY"
 #define IM_CONNECTIONS_MAX 262144
 #define IM_ACCEPT_SESSION "application/sdp, multipart/mixed, multipart/alternative, multipart/related"
 #define IM_SUPPORTED   "timer, 100rel, replaces"
@@ -31,6 +31,8 @@ enum {
 	MSG_USER_ANSWERED,                /* home again           */
 	MSG_FLOW_FIND,                    /* to each worker in turn: actors/flow_owner.c */
 	MSG_FLOW_FOUND,                   /* home again           */
+	MSG_CONTACT_QUESTION,             /* to the worker that minted it: actors/forward.c */
+	MSG_CONTACT_ANSWERED,             /* home again           */
 	MSG_ADMIN_QUESTION,               /* from the admin API: actors/admin_worker.c */
 };
 
@@ -38,6 +40,7 @@ struct user_table;
 struct store_door;
 struct credentials;
 struct session_fork;
+struct session_contacts;
 
 /* The whole server: made before the workers start, read-only afterwards except the atomics. */
 struct im_server {
@@ -57,7 +60,8 @@ struct im {
 	struct user_table *users;
 	struct credentials *credentials;
 	struct nonce_counts nonces;
-	struct pool sessions, pagers, authentications, flow_questions;
+	struct pool sessions, pagers, forwards, authentications, flow_questions;
+	struct session_contacts *session_contacts;
 	bool is_drained;            /* sessions_drain() was called */
 	struct session_fork *forks; /* all of them, also those whose session is gone */
 };

@@ -8,6 +8,7 @@
 
 #include "actors/authentication.h"
 #include "actors/flow_owner.h"
+#include "actors/forward.h"
 #include "actors/identity.h"
 #include "actors/pager.h"
 #include "actors/session.h"
@@ -211,18 +212,66 @@ static void refuse_target(const struct asked *a)
 	}
 }
 
+static bool is_forwarded(enum sip_method method)
+{
+	return method == SIP_SUBSCRIBE || method == SIP_REFER;
+}
+
+/* The deferred messages of a user are our own function's (10.3.2.6), which is not built yet: RFC 6665 4.2.1.1. */
+static bool is_our_event(const struct sip_message *m)
+{
+	struct slice event = slice_cut(sip_header_value(m, SIP_HDR_EVENT), ';', NULL);
+
+	return m->method == SIP_SUBSCRIBE && slice_case_eq(slice_trim(event), SLICE("message-summary"));
+}
+
+/* SUBSCRIBE and REFER: 6.2.3.4, 6.2.3.5.  What is owned here belongs to functions that are not built yet. */
+static void start_forwarding(struct asked *a, bool leaves)
+{
+	struct forward_start start = { .sender = &a->who, .route = leaves ? FORWARD_TO_NEXT_HOP : FORWARD_TO_USER };
+
+	if (identity_hides_sender(a->im, &a->who)) { /* a proxy cannot keep his Contact from the other side */
+		sip_server_refuse(a->server, 403, REASON_IDENTITY);
+		return;
+	}
+	if (minted_worker(a->target.user) >= 0) {
+		start.route = FORWARD_TO_CONTACT;
+		forward_start(a->im, a->server, a->m, &start);
+		return;
+	}
+	if (leaves && !is_in_ims(a->im) && !may_leave(a)) {
+		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
+		return;
+	}
+	if (a->target_is_home ? !find_callee(a) : !leaves) {
+		refuse_target(a);
+		return;
+	}
+	if (a->target_is_home && is_our_event(a->m)) {
+		im_refuse(a->im, a->server, 489, REASON_METHOD_NOT_ALLOWED,
+			SLICE("Allow-Events: conference, refer\r\n"));
+		return;
+	}
+	start.recipient = slice_of(a->callee, leaves ? 0 : a->callee_n);
+	forward_start(a->im, a->server, a->m, &start);
+}
+
 static void start_function(struct asked *a)
 {
 	bool leaves = is_in_ims(a->im) ? is_originating(a) : !a->target_is_home;
 
 	/* a MESSAGE has its own order (6.2.4.1) */
-	if (a->m->method == SIP_INVITE && a->who.wants_id_privacy && !a->im->config->policy.allow_anonymity) {
+	if (a->m->method != SIP_MESSAGE && a->who.wants_id_privacy && !a->im->config->policy.allow_anonymity) {
 		sip_server_refuse(a->server, 403, REASON_IDENTITY);
 		return;
 	}
 	if (a->m->method == SIP_INVITE &&
 	    session_replaces(a->im, a->server, a->m, identity_hides_sender(a->im, &a->who)))
 		return;
+	if (is_forwarded(a->m->method)) {
+		start_forwarding(a, leaves);
+		return;
+	}
 	if (leaves && !is_in_ims(a->im) && !may_leave(a)) {
 		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
 		return;
@@ -306,7 +355,18 @@ static bool needs_dialog(enum sip_method method)
 
 static bool is_initial_method(enum sip_method method)
 {
-	return method == SIP_INVITE || method == SIP_MESSAGE || method == SIP_REGISTER || method == SIP_OPTIONS;
+	return method == SIP_INVITE || method == SIP_MESSAGE || method == SIP_REGISTER || method == SIP_OPTIONS ||
+	       is_forwarded(method);
+}
+
+/* Of a dialog that leads through us by Record-Route. */
+static void pass_on(struct im *im, struct sip_server *server, const struct sip_message *m,
+	const struct sip_record *record)
+{
+	if (m->method == SIP_INVITE) /* such a dialog is for subscriptions alone (RFC 6665 4.5.2) */
+		im_refuse(im, server, 405, REASON_METHOD_NOT_ALLOWED, SLICE("Allow: " IM_ALLOW "\r\n"));
+	else
+		forward_start(im, server, m, &(struct forward_start){ .route = FORWARD_IN_DIALOG, .record = record });
 }
 
 void im_on_request(struct worker *worker, struct sip_server *server, const struct sip_message *m)
@@ -316,10 +376,14 @@ void im_on_request(struct worker *worker, struct sip_server *server, const struc
 	bool has_to_tag = sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) && to.tag.n > 0;
 
 	if (has_to_tag && m->method != SIP_REGISTER) {
-		if (!sip_dialog_find(worker, m))
+		struct sip_record record;
+		bool is_recorded = sip_record_of(m, &record).n > 0;
+		if (!is_recorded && !sip_dialog_find(worker, m))
 			sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
 		else if (is_in_ims(asked.im) && !identity_peer_is_trusted(asked.im, sip_server_flow(server)))
 			sip_server_refuse(server, 403, REASON_PEER_UNTRUSTED);
+		else if (is_recorded)
+			pass_on(asked.im, server, m, &record);
 		else
 			(void)sip_dialog_receive(worker, server, m); /* there is such a dialog */
 		return;

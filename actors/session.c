@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "actors/session_contact.h"
 #include "core/log.h"
 #include "sip/header.h"
 
@@ -137,6 +138,8 @@ static void session_free(struct session *s)
 	session_fork_leave(s);
 	session_drop_change(s);
 	session_drop_relays(s, false);
+	session_contact_leave(&s->a);
+	session_contact_leave(&s->b);
 	close_side(&s->a);
 	close_side(&s->b);
 	if (s->left.session)

@@ -6,6 +6,7 @@
 
 #include "actors/outgoing.h"
 #include "actors/session_body.h"
+#include "actors/session_contact.h"
 #include "core/log.h"
 #include "sip/header.h"
 #include "sip/write.h"
@@ -18,7 +19,7 @@ static void write_answer_headers(struct session *s, struct buffer *out, const st
 	sip_copy_headers(out, invite, SIP_HDR_RECORD_ROUTE); /* the route set of A's dialog: RFC 3261 12.1.1 */
 	outgoing_contact_like(out, s->im, sip_server_flow(s->invite), session_self(&s->a), response,
 		hides);
-	buffer_lit(out, "Allow: " IM_ALLOW_SESSION "\r\n");
+	buffer_lit(out, "Allow: " IM_ALLOW "\r\n");
 	identity_write_of_response(out, s->im, response, slice_of(s->callee, s->callee_n));
 	outgoing_copied_without_body(out, s->im, response, hides);
 }
@@ -159,6 +160,8 @@ void session_on_answer(struct session *s, const struct session_answer *answer)
 	}
 	session_timer_accepted(&s->b.timer, m, s->im);
 	msrp_leg_pair(s->a.leg, s->b.leg);
+	session_contact_enter(&s->a);
+	session_contact_enter(&s->b);
 	session_free_invitation(s);
 	session_enter(s, SESSION_BINDING, "answered");
 }

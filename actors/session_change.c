@@ -108,7 +108,7 @@ static void answer(struct side *side, struct sip_server *server, const struct si
 	if (s->im->config->core.mode == MODE_STANDALONE) /* he may have come back by another connection */
 		side->dialog->next.flow = *sip_server_flow(server);
 	outgoing_contact(&headers, s->im, sip_server_flow(server), session_self(side));
-	buffer_lit(&headers, "Allow: " IM_ALLOW_SESSION "\r\n");
+	buffer_lit(&headers, "Allow: " IM_ALLOW "\r\n");
 	sip_copy_headers(&headers, request, SIP_HDR_RECORD_ROUTE); /* RFC 3261 12.1.1, for one that makes a dialog */
 	session_timer_answer(&side->timer, request, s->im, &headers);
 	size_t needed_n = headers.n;

@@ -104,7 +104,7 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 		break;
 	case SIP_OPTIONS:
 		sip_server_respond(server, &(struct sip_reply){ .status = 200,
-			.headers = SLICE("Allow: " IM_ALLOW_SESSION "\r\nAccept: application/sdp\r\nSupported: " IM_SUPPORTED "\r\n") });
+			.headers = SLICE("Allow: " IM_ALLOW "\r\nAccept: application/sdp\r\nSupported: " IM_SUPPORTED "\r\n") });
 		break;
 	case SIP_PRACK:
 		sip_server_prack(dialog->worker, server, m);
@@ -123,7 +123,7 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 	case SIP_REGISTER:
 		REFUSED(&dialog->worker->counters, REASON_METHOD_NOT_ALLOWED);
 		sip_server_respond(server, &(struct sip_reply){ .status = 405,
-			.headers = SLICE("Allow: " IM_ALLOW_SESSION "\r\n") });
+			.headers = SLICE("Allow: " IM_ALLOW "\r\n") });
 		break;
 	}
 }

@@ -130,7 +130,7 @@ static void take_update(struct session_branch *branch, struct sip_dialog *dialog
 
 	(void)sip_dialog_refresh_target(dialog, m); /* without memory the old one may still do */
 	outgoing_contact(&headers, s->im, sip_server_flow(server), session_self(&s->b));
-	buffer_lit(&headers, "Allow: " IM_ALLOW_SESSION "\r\n");
+	buffer_lit(&headers, "Allow: " IM_ALLOW "\r\n");
 	sip_server_respond(server, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers) });
 }
 
@@ -148,6 +148,6 @@ static void on_early_request(struct sip_dialog *dialog, struct sip_server *serve
 	} else {
 		sip_server_tell_refusal(dialog->worker, server, 405, REASON_METHOD_NOT_ALLOWED, NULL);
 		sip_server_respond(server, &(struct sip_reply){ .status = 405,
-			.headers = SLICE("Allow: " IM_ALLOW_SESSION "\r\n") });
+			.headers = SLICE("Allow: " IM_ALLOW "\r\n") });
 	}
 }

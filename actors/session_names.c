@@ -133,7 +133,7 @@ static bool is_address(struct slice name)
 	return false;
 }
 
-static void put_other_params(struct buffer *out, struct slice params)
+void session_put_other_params(struct buffer *out, struct slice params)
 {
 	struct sip_param param;
 
@@ -178,10 +178,10 @@ void session_map_uri(struct buffer *out, struct side *from, struct slice text)
 	}
 	if (slice_eq(uri.user, slice_of(from->contact, MINTED_CHARS))) {
 		sip_write_text(out, slice_cut(to->dialog->target, '?', NULL));
-		put_other_params(out, uri.params);
+		session_put_other_params(out, uri.params);
 	} else if (is_same_place(from->dialog->target, &uri)) {
 		put_own_contact(out, to);
-		put_other_params(out, uri.params);
+		session_put_other_params(out, uri.params);
 	} else {
 		sip_write_text(out, address);
 	}

@@ -23,6 +23,9 @@ bool dialog_name_read(struct slice value, struct dialog_name *name);
  * Replaces among its headers is mapped too. */
 void session_map_uri(struct buffer *out, struct side *from, struct slice uri);
 
+/* The parameters of a URI but those that say where it leads. */
+void session_put_other_params(struct buffer *out, struct slice params);
+
 /* Refer-To, Referred-By, Replaces, Target-Dialog: the value as the other side gets it. */
 void session_map_value(struct buffer *out, struct side *from, enum sip_header_id id, struct slice value);
 

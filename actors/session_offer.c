@@ -51,7 +51,7 @@ bool session_ask(struct side *side, enum session_asking why, bool by_invite)
 
 	worker_disarm(im->worker, &side->again);
 	outgoing_contact(&headers, im, &flow, session_self(side));
-	buffer_lit(&headers, "Allow: " IM_ALLOW_SESSION "\r\nSupported: timer, replaces\r\n"); /* no PRACK in changes */
+	buffer_lit(&headers, "Allow: " IM_ALLOW "\r\nSupported: timer, replaces\r\n"); /* no PRACK in changes */
 	session_timer_ask(&side->timer, im, &headers);
 	side->asking = why;
 	side->asked_by_invite = by_invite;

@@ -4,6 +4,7 @@
  * dialog; when it has accepted, the newcomer gets its 200 and who was there
  * before a BYE.  Knowing the dialog's tags, 128 random bits each, is permission.
  */
+#include "actors/session_contact.h"
 #include "actors/session_names.h"
 
 #include <errno.h>
@@ -167,8 +168,10 @@ bool session_take_place(struct side *place, const struct session_place *taking)
 	newcomer.peer_sdp = sdp_text_hash(taking->offered->sdp);
 	newcomer.connects = peer.connect;
 	minted_make(s->im->worker, newcomer.contact);
+	session_contact_leave(place);
 	send_away(place);
 	*place = newcomer;
+	session_contact_enter(place);
 	change->newcomer = NULL;
 	msrp_leg_pair(s->a.leg, s->b.leg);
 	session_enter(s, SESSION_DETACHED, "replaced");

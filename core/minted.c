@@ -82,3 +82,14 @@ int minted_worker(struct slice name)
 	unsigned worker = (unsigned)octets[0] << 8 | octets[1];
 	return worker < worker_count ? (int)worker : -1;
 }
+
+/* The length keeps it from being the mark of a name. */
+uint64_t minted_hash(struct slice text)
+{
+	uint8_t octets[16];
+	uint64_t hash = siphash(&mark_key, text), n = text.n;
+
+	memcpy(octets, &hash, sizeof(hash));
+	memcpy(octets + sizeof(hash), &n, sizeof(n));
+	return siphash(&mark_key, slice_of((const char *)octets, sizeof(octets)));
+}

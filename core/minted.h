@@ -27,4 +27,7 @@ void minted_make(struct worker *worker, char out[MINTED_CHARS]);
 /* The worker that minted it, or -1: not minted here. */
 int minted_worker(struct slice name);
 
+/* Under the key of the marks: for marks on other texts, which are never that of a name. */
+uint64_t minted_hash(struct slice text);
+
 #endif

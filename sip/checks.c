@@ -1,5 +1,6 @@
 #include "core/minted.h"
 #include "sip/layer.h"
+#include "sip/record_route.h"
 #include "sip/write.h"
 
 static bool refuse(struct sip_check *check, unsigned status, enum reason why)
@@ -51,13 +52,20 @@ static bool is_passed_on(const struct sip_message *m)
 	       m->method != SIP_OPTIONS && m->method != SIP_REGISTER && is_in_dialog(m);
 }
 
+/* A proxy looks at Proxy-Require only (RFC 3261 16.3). */
+static bool is_forwarded(const struct sip_message *m)
+{
+	return m->method == SIP_SUBSCRIBE || m->method == SIP_REFER || sip_record_of(m, NULL).n > 0;
+}
+
 static bool check_required(struct sip_layer *layer, const struct sip_message *m, struct sip_check *check)
 {
 	struct buffer out = buffer_over(check->headers, sizeof(check->headers) - 2);
 
 	if (m->method == SIP_CANCEL || m->method == SIP_ACK || is_passed_on(m))
 		return false;
-	collect_unsupported(layer, m, SIP_HDR_REQUIRE, &out);
+	if (sip_header_first(m, SIP_HDR_REQUIRE) && !is_forwarded(m))
+		collect_unsupported(layer, m, SIP_HDR_REQUIRE, &out);
 	collect_unsupported(layer, m, SIP_HDR_PROXY_REQUIRE, &out);
 	if (out.n == 0)
 		return false;
@@ -85,7 +93,8 @@ void sip_check_request(struct sip_layer *layer, const struct sip_message *m, con
 	/* the first that refuses ends the list */
 	(void)((sip_max_forwards(m) == 0 && refuse(check, 483, REASON_MAX_FORWARDS)) ||
 	       (sip_branch_is_loop(layer, m, flow) && refuse(check, 482, REASON_LOOP)) ||
-	       (m->method == SIP_METHOD_OTHER && !is_in_dialog(m) && refuse(check, 501, REASON_METHOD_UNKNOWN)) ||
+	       (m->method == SIP_METHOD_OTHER && !is_in_dialog(m) && !sip_record_of(m, NULL).n &&
+		       refuse(check, 501, REASON_METHOD_UNKNOWN)) ||
 	       (uri.scheme == SIP_SCHEME_OTHER && refuse(check, 416, REASON_SCHEME)) ||
 	       check_required(layer, m, check));
 }

@@ -479,11 +479,12 @@ void sip_client_receive(struct sip_layer *layer, const struct sip_message *m, co
 	struct sip_via via;
 	uint32_t cseq;
 
-	/* RFC 3261 8.1.3.3: a response with a second Via was not for us */
-	if (sip_response_check(m) || sip_header_next(m, top) || !sip_via_decode(top->value, &via, &rest) || rest.n ||
+	/* RFC 3261 8.1.3.3, 16.7 step 3: a second Via is there exactly when the request was somebody else's */
+	if (sip_response_check(m) || !sip_via_decode(top->value, &via, &rest) ||
 	    !sip_branch_minted(via.branch, &minted) ||
 	    !sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &cseq, &method) ||
-	    !(c = find(layer, minted.p, sip_method_of(method)))) {
+	    !(c = find(layer, minted.p, sip_method_of(method))) ||
+	    c->is_passed_on != (rest.n > 0 || sip_header_next(m, top))) {
 		REFUSED(&layer->worker->counters, REASON_RESPONSE_UNKNOWN);
 		return;
 	}

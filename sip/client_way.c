@@ -28,7 +28,8 @@ static void write_via(struct sip_client *c, const struct sip_flow *flow, struct 
 static void write_rest(struct sip_client *c, const struct sip_outgoing *request, struct buffer *out)
 {
 	buffer_put(out, request->headers);
-	sip_write_header(out, "User-Agent", c->layer->options->user_agent);
+	if (!request->is_passed_on)
+		sip_write_header(out, "User-Agent", c->layer->options->user_agent);
 	sip_write_end(out, request->content_type, request->body);
 }
 
@@ -293,6 +294,7 @@ int sip_client_send(struct sip_client **out, struct worker *worker, const struct
 		return ENOMEM;
 	minted_make(worker, c->minted);
 	c->loop = request->loop;
+	c->is_passed_on = request->is_passed_on;
 	c->events = events;
 	c->arg = arg;
 	if (sip_target_is_by_name(&request->target)) {

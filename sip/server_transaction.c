@@ -97,6 +97,8 @@ static bool merged_hash_of(struct sip_layer *layer, const struct sip_message *m,
 {
 	struct sip_address to, from;
 
+	if (m->method == SIP_SUBSCRIBE || m->method == SIP_REFER)
+		return false; /* of these we are a proxy, who may see them twice: spirals */
 	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) || to.tag.n ||
 	    !sip_address_decode(sip_header_value(m, SIP_HDR_FROM), &from))
 		return false;
@@ -186,13 +188,34 @@ void server_store_response(struct sip_server *s, struct slice wire, bool is_fina
 	s->response_n = (uint32_t)wire.n;
 }
 
+/* Via, From, To, Call-ID and CSeq; `to` empty: with our own tag. */
+static void put_skeleton(const struct sip_server *s, struct buffer *out, struct slice to)
+{
+	struct slice rest = slice_of(s->text + s->key_n, s->skeleton_n);
+
+	if (!to.n) {
+		buffer_put(out, rest);
+		return;
+	}
+	while (rest.n) {
+		struct slice line = slice_cut(rest, '\n', &rest);
+		if (slice_eq(slice_cut(line, ':', NULL), SLICE("To"))) {
+			sip_write_header(out, "To", to);
+		} else {
+			buffer_put(out, line);
+			buffer_char(out, '\n');
+		}
+	}
+}
+
 struct slice server_compose(struct sip_server *s, const struct sip_reply *reply, struct slice more)
 {
 	struct buffer out = buffer_over(s->layer->scratch, s->layer->scratch_n);
 
 	sip_write_status_line(&out, reply->status, reply->reason);
-	buffer_put(&out, slice_of(s->text + s->key_n, s->skeleton_n));
-	sip_write_header(&out, "Server", s->layer->options->user_agent);
+	put_skeleton(s, &out, reply->to);
+	if (!reply->to.n)
+		sip_write_header(&out, "Server", s->layer->options->user_agent);
 	buffer_put(&out, more);
 	buffer_put(&out, reply->headers);
 	sip_write_end(&out, reply->content_type, reply->body);

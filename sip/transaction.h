@@ -76,6 +76,8 @@ struct sip_reply {
 	struct slice headers;
 	struct slice content_type; /* empty: no body */
 	struct slice body;
+	struct slice to;           /* a response that a proxy passes on: its To with tag takes the place of
+	                            * ours, and its Server is in `headers`; else empty */
 };
 void sip_server_respond(struct sip_server *server, const struct sip_reply *reply);
 
@@ -107,6 +109,7 @@ struct sip_outgoing {
 	struct slice body;
 	struct sip_target target;
 	uint32_t loop;             /* sip_loop_of() the request that made us send this; 0: none did */
+	bool is_passed_on;         /* by a proxy: its Vias and User-Agent are in `headers` */
 };
 
 /* What a request must not come back with (RFC 3261 16.3 step 4, design.md 4 "Loop"): a hash over its

@@ -9,6 +9,9 @@ import hashlib
 from . import check, sip, transport
 
 
+RECORDED = ("INVITE", "SUBSCRIBE", "REFER")  # what makes dialogs: we stay on their path
+
+
 class Core:
     def __init__(self, witness, transport_name="udp", domain="example.com", host="127.0.0.1"):
         self.witness, self.domain = witness, domain
@@ -127,7 +130,7 @@ class Core:
         request.add("Route", "<%s;lr;odi=%s>" % (self.endpoint.uri(), token))
         for route in routes:
             request.add("Route", route)
-        if request.method == "INVITE" and not request.to_tag:
+        if request.method in RECORDED and not request.to_tag:
             request.push("Record-Route", "<%s;lr>" % self.endpoint.uri())
 
     def _from_client(self, request, flow, name):
@@ -177,7 +180,9 @@ class Core:
         token = (own or {}).get("odi")
         which = self.tokens.get(token)
         if request.to_tag and which is None:  # a CANCEL has the To tag of its re-INVITE
-            if sip.uri_parts(request.uri)[2:4] == (sip.bracketed(self.server[0]), self.server[1]):   # from one pass to the other
+            routes = request.list("Route")
+            further = sip.address(routes[0])[1] if routes else request.uri
+            if sip.uri_parts(further)[2:4] == (sip.bracketed(self.server[0]), self.server[1]):  # to the other pass
                 self._forward(request, None, flow)
             else:
                 self._to_client(request, flow)
@@ -185,11 +190,11 @@ class Core:
         self.witness.expect(which, "%s: original-dialog token %r did not come back" % (request, token))
         if which == "orig":
             host = sip.uri_parts(request.uri)[2]
-            self.witness.expect(host == self.domain, "%s leaves the home domain" % request)
+            self.witness.expect(host in (self.domain, sip.bracketed(self.server[0])), "%s leaves the home domain" % request)
             self._steer(request, "term")
             self._forward(request, None, flow)
         else:
-            if request.method == "INVITE":
+            if request.method in RECORDED:
                 request.push("Record-Route", "<%s;lr>" % self.endpoint.uri())
             self._to_client(request, flow)
 

@@ -330,7 +330,7 @@ def check_response(m, request, witness):
 def response_to(request, status, reason, to_tag=None):
     """The skeleton of RFC 3261 8.2.6.2."""
     response = Message(status=status, reason=reason)
-    for name in ("Via",) + (("Record-Route",) if request.method in ("INVITE", "SUBSCRIBE") else ()):
+    for name in ("Via",) + (("Record-Route",) if request.method in ("INVITE", "SUBSCRIBE", "REFER", "NOTIFY") else ()):
         for value in request.all(name):
             response.add(name, value)
     response.add("From", request.get("From"))
