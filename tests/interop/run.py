@@ -4,7 +4,8 @@
 usage: run.py --server PATH [--workers N] [--io io_uring|epoll] [--match TEXT] [--verbose]
 
 Without restrictions servers with 1, 2 and 4 workers, io_uring and epoll, each in standalone and in ims mode, UDP
-and TCP. Prints `ok NAME (params)` or `FAIL NAME (params): why`, at the end `N passed, N failed, N skipped`; exit
+and TCP. Prints `ok NAME (params)`, `FAIL NAME (params): why` or, where only the second go was good, `unsteady NAME
+(params): why the first was not`, which counts as passed; at the end `N passed, N failed, N skipped`; exit
 code 1 when one failed. Without sipp everything is skipped."""
 import argparse
 import asyncio
@@ -296,6 +297,10 @@ class Report:
             for line in text_of(sipp.stem + ".msg")[:12000].split("\n"):
                 print("    " + line.rstrip())
 
+    def unsteady(self, name, why):
+        self.passed += 1
+        print("unsteady %s: %s" % (name, why), flush=True)
+
     def skip(self, name, why):
         self.skipped += 1
         print("skip %s: %s" % (name, why), flush=True)
@@ -344,19 +349,30 @@ async def call_by_core(which, server, msrp, caller, callee, core):
             raise Failure("core: %s" % " | ".join(callee.doubts()[:3]))
 
 
-async def run_case(report, name, which, caller, callee, doing):
-    started = time.monotonic()
-    try:
-        await asyncio.wait_for(doing, CASE_SECONDS)
-    except asyncio.TimeoutError:
-        report.fail(name, "not done within %d s" % CASE_SECONDS, caller, callee)
-    except Failure as why:
-        report.fail(name, why, caller, callee)
-    else:
-        report.ok(name, time.monotonic() - started)
-    finally:
-        await caller.end()
-        await callee.end()
+async def run_case(report, name, make):
+    """`make(go)` gives caller, callee and what to do; what failed has a second go."""
+    first = None
+    for go in (1, 2):
+        started = time.monotonic()
+        caller, callee, doing = make(go)
+        try:
+            await asyncio.wait_for(doing, CASE_SECONDS)
+        except (asyncio.TimeoutError, Failure) as error:
+            why = error if isinstance(error, Failure) else "not done within %d s" % CASE_SECONDS
+            if first:
+                report.fail(name, why, caller, callee)
+            else:
+                print("# failed once: %s: %s" % (name, why), flush=True)
+            first = first or why
+        else:
+            if first:
+                report.unsteady(name, first)
+            else:
+                report.ok(name, time.monotonic() - started)
+            return
+        finally:
+            await caller.end()
+            await callee.end()
 
 
 async def run_standalone(options, report, msrp, workers, io):
@@ -370,10 +386,12 @@ async def run_standalone(options, report, msrp, workers, io):
 
     async def one(number, which, transport):
         async with gate:
-            label = "%s-%s" % (which.name, transport)
-            caller, callee = (Sipp(directory, "%s-%s" % (label, side), transport) for side in ("caller", "callee"))
-            await run_case(report, "%s (%s, %s)" % (which.name, parameters, transport), which, caller, callee,
-                           call(which, server, msrp, caller, callee, "bob%d" % number))
+            def make(go):
+                label = "%s-%s-%d" % (which.name, transport, go)
+                caller, callee = (Sipp(directory, "%s-%s" % (label, side), transport)
+                                  for side in ("caller", "callee"))
+                return caller, callee, call(which, server, msrp, caller, callee, "bob%d-%d" % (number, go))
+            await run_case(report, "%s (%s, %s)" % (which.name, parameters, transport), make)
     try:
         await server.start()
         await asyncio.gather(*(one(n, c, t) for n, (c, t) in enumerate(chosen)))
@@ -399,10 +417,11 @@ async def run_ims(options, report, msrp, workers, io, transport):
     try:
         await server.start()
         for which in chosen:
-            caller = Sipp(directory, which.name + "-caller", transport)
-            callee = Sipp(directory, which.name + "-core", transport, port)
-            await run_case(report, "%s (%s)" % (which.name, parameters), which, caller, callee,
-                           call_by_core(which, server, msrp, caller, callee, core))
+            def make(go, which=which):
+                caller = Sipp(directory, "%s-caller-%d" % (which.name, go), transport)
+                callee = Sipp(directory, "%s-core-%d" % (which.name, go), transport, port)
+                return caller, callee, call_by_core(which, server, msrp, caller, callee, core)
+            await run_case(report, "%s (%s)" % (which.name, parameters), make)
         await server.end()
     except Failure as why:
         report.fail("server (%s)" % parameters, why)
