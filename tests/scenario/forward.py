@@ -252,9 +252,10 @@ async def forwarded_to_contact_of_a_session(world):
             server, _, here, there = await dialog_of(user, sent, peer)
             same(server.request.uri, sip.address(peer.contact)[1], "Request-URI")
             same(sip.address(server.request.get("To"))[1], contact, "To")
-            REQ("IM-6.2.3.4-2")
+            REQ("IM-6.2.3.4-2", "IM-D.1-1", "IM-D.1-3")
             await in_dialog(there, here, "NOTIFY", headers=[
                 ("Event", "conference"), ("Subscription-State", "active"), ("Contact", peer.contact)])
+            REQ("IM-D.1-6", "IM-D.1-9")
             sent = user.start(referral(user, contact, "<%s;method=BYE>" % contact))
             server = await peer.expect("REFER")
             refer_to = sip.address(server.request.get("Refer-To"))[1]

@@ -155,7 +155,8 @@ async def message_of_the_system(world):
 
 ROLES = ('[{proto: udp, address: "127.0.0.1:0", role: originating}, {proto: udp, address: "127.0.0.1:0", role: '
          'terminating}, {proto: msrp, address: "127.0.0.1:0"}, {proto: http, address: "127.0.0.1:0"}]')
-METHODS = ("INVITE", "MESSAGE")
+METHODS = {"INVITE": [("Content-Type", "application/sdp")], "MESSAGE": [], "SUBSCRIBE": [("Event", "conference")],
+           "REFER": [("Refer-To", "<sip:x@y.invalid>")]}
 
 
 @scenario(modes=("ims",), transports=("udp",), own={"listen": ROLES}, once=True)
@@ -167,21 +168,25 @@ async def a_port_for_each_side(world):
     ports = {role: (host, int(port)) for host, port, role in re.findall(r"udp:([\d.]+):(\d+)/(\w+)", ready)}
     same(sorted(ports), ["originating", "terminating"], "roles of the ports")
     same(world.sip_address, ports["terminating"], "where the core sends what comes back")
-    raw = await world.raw()
-    for method in METHODS:
-        body = offer(bob) if method == "INVITE" else b"hello"
-        kind = [("Content-Type", "application/sdp")] if method == "INVITE" else []
+    raw, alice = await world.raw(), "<sip:alice@%s>" % DOMAIN
+    world.witness.server = False  # of SUBSCRIBE and REFER each side sees what the other said
+    for method, own in METHODS.items():
+        body = offer(bob) if method == "INVITE" else b"hello" if method == "MESSAGE" else b""
+        own = own + [("Accept-Contact", "*;%s;require;explicit" % sip.FEATURE_TAG), ("P-Asserted-Identity", alice)]
+        own += [] if method == "MESSAGE" else [("Contact", "<sip:alice@%s:%d>" % (raw.host, raw.port))]
         for role, left in (("originating", 1), ("terminating", 0)):
             raw.flow = await raw.endpoint.flow_to(ports[role])
             world.core.from_server.clear()
             # who is not there is known to the terminating side, which the core asks next
-            request = entering(world, raw, role[:4], method, to=carol.uri, body=body, headers=kind, told=False)
+            request = entering(world, raw, role[:4], method, to=carol.uri, body=body, headers=own, told=False)
             check(await raw.ask(request) in (403, 480), "%s to the %s port: %s" % (method, role, raw.last))
             same(len({m.branch for m in world.core.from_server if m.method == method}), left, method + " that left")
-            request = entering(world, raw, role[:4], method, to=bob.uri, body=body, headers=kind, told=False)
+            request = entering(world, raw, role[:4], method, to=bob.uri, body=body, headers=own, told=False)
             raw.send(request)
             (await bob.expect(method)).respond(486)
             same(await raw.answer(request.call_id), 486, "%s by the %s port" % (method, role))
+    world.witness.server = True
+    REQ("IM-C-1", "IM-C-2")
 
 
 @scenario(own={"limits.max_size_file": "1000"}, once=True)
