@@ -1,5 +1,6 @@
 """SUBSCRIBE and REFER outside dialogs are passed on with Record-Route, and the requests of the dialogs that they
 make come through us both ways (6.2.3.4, 6.2.3.5, 6.2.9.2; D1-03, D1-15)."""
+import asyncio
 import contextlib
 
 from ua import REQ, agent, check, same, sip
@@ -44,7 +45,6 @@ async def in_dialog(dialog, other, method, status=200, headers=(), **more):
 
 
 async def agent_wait(dialog):
-    import asyncio
     return await asyncio.wait_for(dialog.incoming.get(), dialog.agent.patience)
 
 
@@ -123,6 +123,38 @@ async def forwarded_refer(world):
             (await bob.expect("REFER")).respond(status, None, [("X-Answer", "here")])
             response = await sent.final()
             same((response.status, response.get("X-Answer")), (expected, "here"), "answer %d" % status)
+
+
+@scenario(modes=("ims",))
+async def forwarded_to_another_domain(world):
+    """SUBSCRIBE and REFER to a session of a focus elsewhere leave by the core as they are, and the dialog with it
+    leads through the one pass that was on the way (6.2.3.4, 6.2.3.5)."""
+    alice, focus = await world.pair()
+    world.core.elsewhere = focus.name
+    session = "sip:session1@elsewhere.invalid;gr=1"
+    with proxied(world):
+        for method in ("SUBSCRIBE", "REFER"):
+            sent = alice.start(subscription(alice, session) if method == "SUBSCRIBE" else
+                               referral(alice, session, "<sip:x@y.invalid;method=INVITE>"))
+            server, _, mine, theirs = await dialog_of(alice, sent, focus)
+            got = server.request
+            same((got.uri, got.get("Refer-To")), (session, sent.request.get("Refer-To")), method)
+            same(len(our_records(world, got)), 1, "Record-Routes of the server")
+            same(got.get("P-Asserted-Identity"), "<%s>" % alice.uri, "P-Asserted-Identity")
+            REQ("IM-6.2.3.4-1", "IM-6.2.3.4-3", "IM-6.2.3.5-2", "IM-6.2.3.5-3")
+            world.core.from_server.clear()
+            await in_dialog(theirs, mine, "NOTIFY", headers=[
+                ("Event", "conference"), ("Subscription-State", "active"), ("Contact", focus.contact)])
+            same(len([m for m in world.core.from_server if m.method == "NOTIFY"]), 1, "passes of NOTIFY")
+            await in_dialog(mine, theirs, "SUBSCRIBE", headers=[
+                ("Event", "conference"), ("Expires", "0"), ("Contact", alice.contact)])
+        sent = alice.start(subscription(alice, session, headers=[("Privacy", "id")]))
+        server = await focus.expect("SUBSCRIBE")
+        same((server.request.get("Privacy"), server.request.get("P-Asserted-Identity")), ("id", "<%s>" % alice.uri),
+             "Privacy is the core's business (D1-14)")
+        server.respond(403, "Forbidden")
+        same((await sent.final()).status, 403, "SUBSCRIBE")
+    REQ("IM-6.2.3.4-4", "IM-6.2.3.5-4")
 
 
 @scenario()

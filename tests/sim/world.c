@@ -23,7 +23,7 @@
 
 #define SIP_PORT        5060
 #define MSRP_PORT       2855
-#define SETTLE_MS       70000   /* longer than any timer of a transaction that nobody answers */
+#define SETTLE_MS       110000  /* longer than a session whose BYE nobody answers and the grace time of its Contacts */
 #define CLIENT_BLOCKS   4096
 #define TRANSACTIONS_MAX 100000
 #define CONNECTIONS_MAX 4096

@@ -28,6 +28,7 @@ class Core:
         self.from_server = []
         self.asserted = {}            # user -> P-Asserted-Identity instead of the usual one
         self.assert_identity = True
+        self.elsewhere = None         # user who stands for all that is in other domains
 
     async def open(self):
         await self.endpoint.open()
@@ -53,7 +54,7 @@ class Core:
         for table in (self.users, self.clients, self.asserted):
             table.clear()
         self.to_server.clear(), self.from_server.clear()
-        self.assert_identity = True
+        self.assert_identity, self.elsewhere = True, None
 
     # --- third-party registration (TS 24.229 5.4.1.7) ---
     async def third_party_register(self, uri, expires, seconds=6, request_uri=None):
@@ -190,6 +191,10 @@ class Core:
         self.witness.expect(which, "%s: original-dialog token %r did not come back" % (request, token))
         if which == "orig":
             host = sip.uri_parts(request.uri)[2]
+            if self.elsewhere and host not in (self.domain, sip.bracketed(self.server[0])):
+                request.push("Record-Route", "<%s;lr>" % self.endpoint.uri())
+                self._forward(request, self.users[self.elsewhere][1], flow)
+                return
             self.witness.expect(host in (self.domain, sip.bracketed(self.server[0])), "%s leaves the home domain" % request)
             self._steer(request, "term")
             self._forward(request, None, flow)
