@@ -102,10 +102,6 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 	case SIP_UPDATE:
 		session_on_offer(owner, server, m);
 		break;
-	case SIP_OPTIONS:
-		sip_server_respond(server, &(struct sip_reply){ .status = 200,
-			.headers = SLICE("Allow: " IM_ALLOW "\r\nAccept: application/sdp\r\nSupported: " IM_SUPPORTED "\r\n") });
-		break;
 	case SIP_PRACK:
 		sip_server_prack(dialog->worker, server, m);
 		break;
@@ -115,6 +111,7 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 	case SIP_PUBLISH:
 	case SIP_REFER:
 	case SIP_INFO:
+	case SIP_OPTIONS: /* whether the other one is still there is what it asks for inside a dialog */
 	case SIP_METHOD_OTHER:
 		session_relay(owner, server, m);
 		break;

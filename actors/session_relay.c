@@ -303,7 +303,11 @@ static void bring_back(struct relay *r, const struct sip_message *m)
 		outgoing_contact(&headers, im, sip_server_flow(r->server), session_self(from));
 	}
 	outgoing_copied(&headers, im, m, to->hides);
-	put_dialog_headers(&headers, r, m);
+	if (method == SIP_OPTIONS && m->status < 300) /* what this dialog can do is for us to say (RFC 3261 11.2) */
+		buffer_lit(&headers, "Allow: " IM_ALLOW "\r\nAccept: " IM_ACCEPT_SESSION
+				     "\r\nSupported: " IM_SUPPORTED "\r\n");
+	else
+		put_dialog_headers(&headers, r, m);
 	if (m->status >= 300)
 		sip_server_tell_refusal(im->worker, r->server, status, REASON_REJECTED, "the answer of the other side");
 	sip_server_watch(r->server, NULL, NULL);

@@ -49,7 +49,7 @@ static bool is_in_dialog(const struct sip_message *m)
 static bool is_passed_on(const struct sip_message *m)
 {
 	return m->method != SIP_INVITE && m->method != SIP_UPDATE && m->method != SIP_PRACK && m->method != SIP_BYE &&
-	       m->method != SIP_OPTIONS && m->method != SIP_REGISTER && is_in_dialog(m);
+	       m->method != SIP_REGISTER && is_in_dialog(m);
 }
 
 /* A proxy looks at Proxy-Require only (RFC 3261 16.3). */

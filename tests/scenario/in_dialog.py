@@ -34,10 +34,10 @@ async def notify(by, to, event, state, status=200):
 
 @scenario()
 async def any_method(world):
-    """INFO, MESSAGE, PUBLISH and a method nobody here knows, both ways: body and headers arrive, the answer and its
+    """INFO, MESSAGE, PUBLISH, OPTIONS and a method nobody here knows, both ways: body and headers arrive, the answer and its
     body come back; a refusal too; and the session goes on."""
     sa, sb = await world.session()
-    for method in ("INFO", "MESSAGE", "PUBLISH", "FROBNICATE"):
+    for method in ("INFO", "MESSAGE", "PUBLISH", "OPTIONS", "FROBNICATE"):
         for by, other in ((sa, sb), (sb, sa)):
             sent = by.dialog.request(method, headers=[
                 ("X-Word", "kept"), ("Content-Language", "en"), ("Info-Package", "p1"), ("Require", "frobnication")],
@@ -57,9 +57,15 @@ async def any_method(world):
             (await asked(other, method)).respond(488, "No", [("Warning", '399 test "no"')])
             response = await sent.final()
             same((response.status, response.reason, response.get("Warning")), (488, "No", '399 test "no"'), "refusal")
-    options = await sa.dialog.request("OPTIONS").final()
+    sent = sa.dialog.request("OPTIONS")
+    (await asked(sb, "OPTIONS")).respond(200, "OK", [("Allow", "INVITE, ACK, BYE"), ("Supported", "histinfo"),
+                                                    ("Accept", "text/weird")])
+    options = await sent.final()
     same(options.status, 200, "OPTIONS")
-    check("INVITE" in options.list("Allow"), "Allow %r" % options.all("Allow"))
+    check("UPDATE" in options.list("Allow"), "Allow %r" % options.all("Allow"))
+    check("timer" in options.list("Supported") and "histinfo" not in options.list("Supported"),
+          "Supported %r" % options.all("Supported"))
+    check("application/sdp" in options.list("Accept"), "Accept %r" % options.all("Accept"))
     await sa.send("alive")
     await sb.receive()
     await sa.hang_up()
