@@ -78,6 +78,14 @@ static bool write_offer(struct session *s, const struct session_description *des
 }
 
 /* `described` has the description, `response` all else. */
+/* D1-04: a client refreshes; towards the Controlling Function the terminating side does (IM-6.2.7.1-25). */
+static enum sip_refresher unsaid_refresher(const struct session *s)
+{
+	bool is_terminating = s->im->config->core.mode == MODE_IMS && s->callee_n > 0;
+
+	return is_terminating ? SIP_REFRESHER_UAS : SIP_REFRESHER_UAC;
+}
+
 static bool answer_a(struct session *s, const struct sip_message *response, const struct sip_message *described,
 	const struct sdp *answer, const struct sdp_media *media)
 {
@@ -96,7 +104,7 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 		return false;
 	write_answer_headers(s, &headers, &invite, response);
 	s->a.takes_update = sip_items_have(&invite, SIP_HDR_ALLOW, "UPDATE");
-	session_timer_answer(&s->a.timer, &invite, s->im, &headers);
+	session_timer_answer(&s->a.timer, &invite, s->im, unsaid_refresher(s), &headers);
 	if (!session_body_replace(&parts, described, slice_of(s->a.sdp, s->a.sdp_n), hides, &body) || headers.overflow)
 		return false;
 	s->invite_is_answered = true;

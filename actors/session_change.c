@@ -110,7 +110,7 @@ static void answer(struct side *side, struct sip_server *server, const struct si
 	outgoing_contact(&headers, s->im, sip_server_flow(server), session_self(side));
 	buffer_lit(&headers, "Allow: " IM_ALLOW "\r\n");
 	sip_copy_headers(&headers, request, SIP_HDR_RECORD_ROUTE); /* RFC 3261 12.1.1, for one that makes a dialog */
-	session_timer_answer(&side->timer, request, s->im, &headers);
+	session_timer_answer(&side->timer, request, s->im, SIP_REFRESHER_UAC, &headers);
 	size_t needed_n = headers.n;
 	if (passed_on) {
 		identity_write_of_response(&headers, s->im, passed_on, SLICE_EMPTY);

@@ -56,7 +56,7 @@ void session_timer_stop(struct session_timer *timer)
 }
 
 void session_timer_answer(struct session_timer *timer, const struct sip_message *request, struct im *im,
-	struct buffer *headers)
+	enum sip_refresher unsaid, struct buffer *headers)
 {
 	struct sip_session_expires wanted = { 0 };
 	bool has = sip_session_expires_decode(sip_header_value(request, SIP_HDR_SESSION_EXPIRES), &wanted);
@@ -71,12 +71,14 @@ void session_timer_answer(struct session_timer *timer, const struct sip_message 
 	if (has && wanted.seconds < timer->expires_s) /* RFC 4028 9: never more than was asked for */
 		timer->expires_s = wanted.seconds;
 	/* D1-04: the UAC's choice is kept; who knows no session timer is refreshed by us */
-	timer->we_refresh = (has && wanted.refresher == SIP_REFRESHER_UAS) ||
-			    !sip_items_have(request, SIP_HDR_SUPPORTED, "timer");
+	bool knows_timer = sip_items_have(request, SIP_HDR_SUPPORTED, "timer");
+	if (wanted.refresher == SIP_REFRESHER_NONE)
+		wanted.refresher = unsaid;
+	timer->we_refresh = wanted.refresher == SIP_REFRESHER_UAS || !knows_timer;
 	buffer_lit(headers, "Supported: " IM_SUPPORTED "\r\n");
 	buffer_printf(headers, "Session-Expires: %u;refresher=%s\r\n", timer->expires_s,
 		timer->we_refresh ? "uas" : "uac");
-	if (!timer->we_refresh)
+	if (knows_timer) /* RFC 4028 9: a MUST for uac; for uas IM-6.2.7.1-24 wants it */
 		buffer_lit(headers, "Require: timer\r\n");
 	start(timer);
 }

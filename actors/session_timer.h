@@ -9,6 +9,7 @@
 #define ACTORS_SESSION_TIMER_H
 
 #include "actors/im.h"
+#include "sip/header.h"
 
 struct session_timer;
 
@@ -33,10 +34,11 @@ void session_timer_refuse(struct im *im, struct sip_server *server);
 
 /*
  * Writes Session-Expires, and Require where RFC 4028 wants it, into our 2xx to `request`, and starts
- * the timer.  A peer without `Supported: timer` is refreshed by us (D1-04).
+ * the timer.  A peer without `Supported: timer` is refreshed by us (D1-04), one that has it and names
+ * no refresher by `unsaid`.
  */
 void session_timer_answer(struct session_timer *timer, const struct sip_message *request, struct im *im,
-	struct buffer *headers);
+	enum sip_refresher unsaid, struct buffer *headers);
 
 /* Session-Expires and Min-SE of a request of ours: the interval and the refresher as they are now. */
 void session_timer_ask(const struct session_timer *timer, const struct im *im, struct buffer *headers);

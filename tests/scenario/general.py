@@ -1,5 +1,6 @@
 """Rules that stand beside the functions: what pager mode is (4.2.1), the checks of the terminating side for a MESSAGE
 (6.2.8.4), messages of the System (6.2.9.1), what a re-INVITE is about (6.2.3.3), Appendices C and E.2.1."""
+import asyncio
 import re
 import time
 
@@ -132,6 +133,41 @@ async def invite_to_served_user(world):
     (await bob.expect_invite()).refuse(486)
     same(await raw.answer(request.call_id), 486, "INVITE with nothing wrong")
     REQ("IM-6.2.6.1-13", "IM-6.2.6.1-14")
+
+
+def within(raw, invite, response, method, cseq="1"):
+    """A request in the dialog that the 200 `response` to the `invite` of a raw socket made."""
+    m = sip.Message(method, sip.address(response.list("Contact")[0])[1])
+    m.add("Via", "SIP/2.0/%s %s:%d;branch=%s" % (raw.transport.upper(), raw.host, raw.port, sip.branch()))
+    m.add("Max-Forwards", "70").add("From", invite.get("From")).add("To", response.get("To"))
+    return m.add("Call-ID", invite.call_id).add("CSeq", "%s %s" % (cseq, method))
+
+
+@scenario(modes=("ims",))
+async def who_refreshes_towards_the_core(world):
+    """A 200 of the terminating side says refresher=uas unless the Controlling Function named one itself, and
+    Require: timer when it knows the session timer (6.2.7.1, D1-04)."""
+    bob = await world.client("bob")
+    mallory = await world.client("mallory", register=False)
+    raw = await world.raw()
+    for interval, supported, expected in (("1800", True, "uas"), (None, True, "uas"), ("1800;refresher=uac", True, "uac"),
+                                          ("1800;refresher=uas", True, "uas"), ("1800", False, "uas")):
+        headers = [("Content-Type", "application/sdp")]
+        headers += [("Session-Expires", interval)] if interval else []
+        headers += [("Supported", "timer")] if supported else []
+        request = entering(world, raw, "term", "INVITE", to=bob.uri, body=offer(mallory), headers=headers)
+        raw.send(request)
+        invitation = await bob.expect_invite()
+        accepting = asyncio.ensure_future(invitation.accept(bind=False))
+        same(await raw.answer(request.call_id), 200, "INVITE")
+        same(raw.last.get("Session-Expires"), "1800;refresher=" + expected, "Session-Expires for %r" % interval)
+        same("timer" in raw.last.list("Require"), supported, "Require of the 200 for %r" % interval)
+        raw.send(within(raw, request, raw.last, "ACK"))
+        await accepting
+        same(await raw.ask(within(raw, request, raw.last, "BYE", "2")), 200, "BYE")
+        await invitation.wait_bye()
+        invitation.leg.close()
+    REQ("IM-6.2.7.1-24", "IM-6.2.7.1-25")
 
 
 @scenario(modes=("ims",))
