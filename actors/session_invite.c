@@ -209,7 +209,7 @@ static void refuse_offline(struct session *s)
 
 	if (is_message)
 		session_refuse(s, 480, REASON_OFFLINE);
-	else if (config->core.mode == MODE_IMS)
+	else if (config->core.mode == MODE_IMS || config->policy.unavailable_session_code == 403) /* D1-06 */
 		session_refuse_with_warning(s, config->policy.unavailable_session_code, REASON_OFFLINE,
 			"Session cannot be deferred");
 	else

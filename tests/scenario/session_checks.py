@@ -208,6 +208,15 @@ async def methods_and_extensions(world):
     same((await outgoing.transaction.final()).status, 486, "Require: timer")
 
 
+@scenario(modes=("standalone",), own={"policy.unavailable_session_code": "403"}, once=True)
+async def warning_for_the_unavailable(world):
+    """A 403 for that says what is meant in either mode (D1-06, D1-07)."""
+    alice, bob = await world.client("alice"), await world.client("bob", register=False)
+    response = await alice.invite(bob).transaction.final()
+    same(response.status, 403, "INVITE to an offline user")
+    same([v.split('"')[1] for v in response.list("Warning")], ["Session cannot be deferred"], "Warning")
+
+
 @scenario(own={"policy.unavailable_session_code": "486"}, once=True)
 async def code_for_the_unavailable(world):
     """policy.unavailable_session_code is what an INVITE to an offline user gets."""
