@@ -3,6 +3,8 @@ make come through us both ways (6.2.3.4, 6.2.3.5, 6.2.9.2; D1-03, D1-15)."""
 import asyncio
 import contextlib
 
+import digest
+
 from ua import REQ, agent, check, same, sip
 from world import DOMAIN, scenario
 
@@ -346,3 +348,46 @@ async def forwarded_once(world):
         (await bob.expect("SUBSCRIBE")).respond(200, "OK", [("Contact", bob.contact), ("Expires", "60")])
         same((await sent.final()).status, 200, "SUBSCRIBE")
         await bob.quiet(0.1)
+
+
+@scenario(modes=("standalone",), own=digest.DIGEST)
+async def forwarding_asks_for_credentials(world):
+    """SUBSCRIBE is challenged by 401, REFER by 407, and the credentials for us go no further (RFC 3261 22.3); inside
+    their dialogs nobody is challenged."""
+    alice, bob = await digest.user(world, "alice"), await digest.user(world, "bob")
+    login, alice.login = alice.login, None
+    for method, expected in (("SUBSCRIBE", 401), ("REFER", 407)):
+        def build():
+            return (subscription(alice, bob.uri) if method == "SUBSCRIBE" else
+                    referral(alice, bob.uri, "<sip:x@y.invalid>"))
+        alice.login = None
+        same((await alice.start(build()).final()).status, expected, method + " without credentials")
+        alice.login = login
+        with proxied(world):
+            server, _, mine, theirs = await dialog_of(alice, alice.start(build()), bob)
+            for name in ("Authorization", "Proxy-Authorization"):
+                check(not server.request.all(name), "%s reached the other side" % name)
+            same(server.request.get("P-Asserted-Identity"), "<%s>" % alice.uri, "P-Asserted-Identity")
+            await in_dialog(theirs, mine, "NOTIFY", headers=[
+                ("Event", "conference"), ("Subscription-State", "active"), ("Contact", bob.contact)])
+            await in_dialog(mine, theirs, "SUBSCRIBE", headers=[
+                ("Event", "conference"), ("Expires", "0"), ("Contact", alice.contact)])
+    request = subscription(alice, bob.uri)
+    request.put("From", "<%s>;tag=x" % bob.uri)
+    same((await alice.start(request).final()).status, 403, "in the name of another user")
+
+
+@scenario(own={"timers.t1": "10ms"}, once=True)
+async def forwarded_to_silence(world):
+    """Nobody answers: 480, as a 408 would come too late for everybody (RFC 4320 4.2); a NOTIFY that nobody answers
+    ends the same way."""
+    alice, bob = await world.pair()
+    with proxied(world):
+        sent = alice.start(subscription(alice, bob.uri))
+        await bob.expect("SUBSCRIBE")
+        same((await sent.final()).status, 480, "SUBSCRIBE to silence")
+        _, _, mine, theirs = await dialog_of(alice, alice.start(subscription(alice, bob.uri)), bob)
+        sent = theirs.request("NOTIFY", headers=[
+            ("Event", "conference"), ("Subscription-State", "active"), ("Contact", bob.contact)])
+        await agent_wait(mine)
+        same((await sent.final()).status, 480, "NOTIFY to silence")
