@@ -116,6 +116,8 @@ struct ua *ua_phone(struct world *w, const struct ua *user, unsigned q); /* anot
 struct call *ua_winner(struct call *call);
 struct request *ua_register(struct ua *ua, unsigned expires_s);
 struct message *ua_pager(struct ua *from, struct ua *to, size_t n);
+/* SUBSCRIBE or REFER outside dialogs, with `refer_to` or NULL; who gets it says 200. */
+struct request *ua_outside(struct ua *from, const char *method, const char *uri, const char *refer_to);
 struct call *ua_invite(struct ua *from, struct ua *to);
 void ua_cancel(struct call *call);        /* as soon as a provisional answer permits; BYE if it is too late */
 void ua_bye(struct call *call);

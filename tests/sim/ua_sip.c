@@ -269,6 +269,8 @@ static void on_request(struct ua *ua, const struct sip_text *m)
 	host->served = s;
 	if (strcmp(method, "MESSAGE") == 0)
 		on_pager(s, m);
+	else if (!m->to_tag.n && (strcmp(method, "SUBSCRIBE") == 0 || strcmp(method, "REFER") == 0))
+		ua_respond(s, 200, SLICE("Contact: <sip:focus@127.0.0.1:9>\r\nExpires: 60\r\n"), SLICE_EMPTY);
 	else
 		ua_call_request(s, m);
 }
@@ -474,6 +476,19 @@ struct message *ua_pager(struct ua *from, struct ua *to, size_t n)
 	m->request = ua_request(from, NULL, "MESSAGE", NULL, slice_str(uri), buffer_slice(&out),
 		slice_of(m->octets, m->n));
 	return m;
+}
+
+struct request *ua_outside(struct ua *from, const char *method, const char *uri, const char *refer_to)
+{
+	char text[UA_HEADERS_MAX], name[40];
+	struct buffer out = buffer_over(text, sizeof(text));
+
+	ua_name(from->host, name, sizeof(name), "o");
+	buffer_printf(&out, "From: <sip:%s@example.com>;tag=%s\r\nTo: <%s>\r\nCall-ID: %s\r\nCSeq: 1 %s\r\n"
+		"Event: conference\r\nAccept-Contact: *;+g.oma.sip-im\r\n", from->name, name, uri, name, method);
+	if (refer_to)
+		buffer_printf(&out, "Refer-To: <%s>\r\n", refer_to);
+	return ua_request(from, NULL, method, NULL, slice_str(uri), buffer_slice(&out), SLICE_EMPTY);
 }
 
 void ua_reset_sip(struct ua *ua)
