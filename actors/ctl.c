@@ -37,11 +37,15 @@ static void print_usage(FILE *out)
 	      "  drain                      no new work, then the end, as SIGTERM\n"
 	      "  reload                     as SIGHUP\n"
 	      "  trace USER                 the SIP messages of a user as they come, until interrupted\n"
-	      "  conferences\n"
-	      "  mailbox USER [delete ID]\n"
-	      "  doc put|get|del AUID XUI NAME   put reads the document from standard input\n"
-	      "  history search WHAT...\n"
+	      "  --help, --version          print this, the version\n"
+	      "USER is a name of the home domain: alice, alice@example.org or sip:alice@example.org\n"
+	      "not served yet: conferences, mailbox USER [delete ID], doc put|get|del AUID XUI NAME, history search WHAT...\n"
 	      "exit code: 0 done, 1 refused, 2 usage, 3 the server cannot be reached\n", out);
+}
+
+static const char *token_file(const struct ctl *ctl)
+{
+	return ctl->token_file ? ctl->token_file : TOKEN_DEFAULT;
 }
 
 static int usage(const char *why)
@@ -65,14 +69,15 @@ static void put_escaped(struct buffer *out, const char *text)
 	}
 }
 
-static int refused(const struct ctl_answer *answer)
+static int refused(const struct ctl *ctl, const struct ctl_answer *answer)
 {
 	json_t *json = answer->body ? json_loads(answer->body, 0, NULL) : NULL;
 	const char *reason = json_string_value(json_object_get(json, "reason"));
 
 	fprintf(stderr, "imservctl: refused, %u: %s\n", answer->status, reason ? reason : "");
 	if (answer->status == 401)
-		fprintf(stderr, "imservctl: say with --token-file where the server's token is\n");
+		fprintf(stderr, "imservctl: %s %s: say with --token-file where the server's token is\n",
+			token_file(ctl), ctl->token[0] ? "holds another server's token" : "does not exist");
 	json_decref(json);
 	return EXIT_REFUSED;
 }
@@ -92,7 +97,7 @@ static int ask(const struct ctl *ctl, struct ctl_request *request, json_t **json
 		fprintf(stderr, "imservctl: %s\n", answer.error);
 		code = EXIT_UNREACHABLE;
 	} else if (answer.status >= 300) {
-		code = refused(&answer);
+		code = refused(ctl, &answer);
 	} else if (json) {
 		*json = answer.body ? json_loads(answer.body, 0, NULL) : NULL;
 		if (!*json) {
@@ -223,6 +228,8 @@ static int on_user(const struct ctl *ctl)
 
 	if (ctl->count != 3)
 		return usage("user: expected add, del or passwd, and a user");
+	if (!ctl->words[2][0])
+		return usage("user: that is no name"); /* nor a resource of the server's */
 	buffer_lit(&out, "users/");
 	put_escaped(&out, ctl->words[2]);
 	buffer_char(&out, 0);
@@ -263,7 +270,7 @@ static int on_trace(const struct ctl *ctl)
 	struct buffer out = buffer_over(path, sizeof(path));
 	struct ctl_request request = { .method = "GET", .path = path, .on_piece = print_piece };
 
-	if (ctl->count != 2)
+	if (ctl->count != 2 || !ctl->words[1][0])
 		return usage("trace: expected a user");
 	buffer_lit(&out, "trace/");
 	put_escaped(&out, ctl->words[1]);
@@ -306,7 +313,7 @@ static const struct {
 
 static int load_token(struct ctl *ctl)
 {
-	const char *file = ctl->token_file ? ctl->token_file : TOKEN_DEFAULT;
+	const char *file = token_file(ctl);
 	int err = access(file, F_OK) == 0 ? admin_token_load(file, ctl->token) : errno;
 
 	if (!err || err == ENOENT) /* without one the server refuses, if there is a server */

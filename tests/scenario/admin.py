@@ -130,12 +130,13 @@ async def ctl_users(world):
     same((await server.ctl("user", "del", alice.name))[0], 1, "user del again")
     same((await alice.register()).status, 401, "REGISTER after del")
     for words in (("status", "now"), ("nonsense",), (), ("user", "add"), ("user", "sing", "alice"), ("--nope",),
-                  ("user", "passwd", "alice")):
+                  ("user", "passwd", "alice"), ("user", "add", ""), ("trace", "")):
         same((await server.ctl(*words))[0], 2, "imservctl %s" % " ".join(words))
     for words in (("conferences",), ("mailbox", "alice"), ("doc", "get", "a", "b", "c"), ("history", "search", "x")):
         code, _, err = await server.ctl(*words)
         check(code == 1 and "not served by this server" in err, "imservctl %s: %d %s" % (words[0], code, err))
-    same((await server.ctl("status", token_file="/nonexistent"))[0], 1, "without a token")
+    code, _, err = await server.ctl("status", token_file="/nonexistent")
+    check(code == 1 and "/nonexistent does not exist" in err, "without a token: %d %s" % (code, err))
     same((await server.ctl("--api", "http://127.0.0.1:1", "status"))[0], 3, "nobody there")
     same((await server.ctl("--api", "ftp://x", "status"))[0], 2, "no URL")
     os.chmod(server.token_file, 0o644)
