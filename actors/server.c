@@ -148,6 +148,8 @@ static void on_complaint(void *arg, unsigned entry, const char *key, const char 
 
 	if (c->count++ == 0)
 		snprintf(c->first, sizeof(c->first), "tls[%u].%s: %s", entry, key, text);
+	for (char *p = c->first; (p = strchr(p, '"')) != NULL;)
+		*p = '\''; /* it stands between quotes on the log */
 }
 
 /* 0, or an errno after saying on the log what is wrong. */
@@ -240,7 +242,8 @@ static void raise_descriptors(struct config *config)
 		return;
 	uint64_t possible = limit.rlim_cur > DESCRIPTORS_SPARE ? (limit.rlim_cur - DESCRIPTORS_SPARE) / 2 : 1;
 	if (config->limits.sessions > possible) {
-		LOG(WARN, NULL, "runtime", 0, "sessions-lowered limits.sessions=%u to=%llu cause=\"descriptor limit %llu\"",
+		LOG(WARN, NULL, "runtime", 0, "sessions-lowered limits.sessions=%u to=%llu cause=\"descriptor limit %llu\""
+			" remedy=\"raise ulimit -n (systemd: LimitNOFILE)\"",
 			config->limits.sessions, (unsigned long long)possible, (unsigned long long)limit.rlim_cur);
 		config->limits.sessions = (unsigned)possible;
 	}
