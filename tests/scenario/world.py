@@ -70,6 +70,8 @@ class World:
             next_hop = self.core.next_hop()
         self.server = await Server(self.server_path, self.mode, self.workers, self.io, self.settings,
                                    next_hop).start()
+        ready = self.server.ready
+        self.witness.public = {"%s:%d" % address for address in [*ready.sip.values(), *ready.msrp.values()]}
         if self.ims:
             self.core.attach(self.sip_address)
         return self

@@ -31,6 +31,7 @@ class Witness:
         self.violations = []
         self.kinds = set()
         self.secrets = {}        # text that only its owner may see -> owner
+        self.public = set()      # addresses of the server: a port of UDP may have the number of one of TCP
         self.trace = []          # (direction, text) of the last messages, for failure reports
 
     def note(self, text):
@@ -55,5 +56,5 @@ class Witness:
 
     def leak_check(self, owner, data):
         for secret, keeper in self.secrets.items() if self.server else ():
-            if keeper != owner and secret in data:
+            if keeper != owner and secret not in self.public and secret in data:
                 self.note("%s was shown %r, which belongs to %s" % (owner, secret, keeper))
