@@ -50,8 +50,7 @@ static const char *token_file(const struct ctl *ctl)
 
 static int usage(const char *why)
 {
-	fprintf(stderr, "imservctl: %s\n", why);
-	print_usage(stderr);
+	fprintf(stderr, "imservctl: %s\nimservctl --help lists the commands\n", why);
 	return EXIT_BAD_USAGE;
 }
 
@@ -365,9 +364,8 @@ int main(int argc, char **argv)
 		case 'v':
 			printf("imservctl " IMSERV_VERSION "\n");
 			return EXIT_OK;
-		default: /* getopt said what it did not like */
-			print_usage(stderr);
-			return EXIT_BAD_USAGE;
+		default: /* getopt said which */
+			return usage("unknown option, or one without its value");
 		}
 	ctl.words = argv + optind;
 	ctl.count = argc - optind;
