@@ -94,8 +94,7 @@ int main(int argc, char **argv)
 	int code = config_command_line(argc, argv, &line);
 
 	if (code) {
-		fprintf(stderr, "imservd: %s\n", line.error);
-		config_command_help(stderr);
+		fprintf(stderr, "imservd: %s\nimservd --help lists the options\n", line.error);
 	} else if (line.command == COMMAND_HELP) {
 		config_command_help(stdout);
 	} else if (line.command == COMMAND_VERSION) {
