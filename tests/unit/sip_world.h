@@ -731,6 +731,7 @@ static inline void world_end(struct world *w)
 {
 	for (unsigned i = 0; i < w->peer_count; i++)
 		peer_forget(&w->peers[i]);
+	settle(w); /* the ends of the connections arrive before time goes on, and begin timers of their own */
 	advance_far(w, 10 * 60 * 1000);
 	WAIT_FOR(w, world_is_quiet(w));
 	for (unsigned i = 0; i < w->held_count; i++)
