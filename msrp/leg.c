@@ -230,8 +230,10 @@ static int change_path(struct msrp_leg *leg, struct slice path, struct slice fin
 {
 	char *copy = malloc(path.n), *certificate = NULL;
 
-	if (fingerprint.n)
-		certificate = strndup(fingerprint.p, fingerprint.n);
+	if (fingerprint.n && (certificate = malloc(fingerprint.n + 1))) {
+		memcpy(certificate, fingerprint.p, fingerprint.n);
+		certificate[fingerprint.n] = 0;
+	}
 	if (!copy || (fingerprint.n && !certificate)) {
 		free(copy);
 		free(certificate);
