@@ -968,12 +968,15 @@ static void who_does_not_read_its_answers(void **state)
 	expect_answer(&w, s.alice, s.a, "ask1", "200 OK");
 	one = s.alice->n - before;
 	s.alice->is_deaf = true;
-	while (s.alice->out_n < KB(64)) { /* until nobody takes any more */
-		client_send(s.alice, ASK, PATHS(s.a));
-		asked++;
-		world_lap(&w);
+	/* until nobody takes any more: the kernel may find room once more */
+	for (unsigned i = 0; i < 100 && msrp_endpoint_of(&w.workers[0])->queued < KB(8); i++) {
+		while (s.alice->out_n < KB(64)) {
+			client_send(s.alice, ASK, PATHS(s.a));
+			asked++;
+			world_lap(&w);
+		}
+		world_run_ms(&w, 20);
 	}
-	world_run_ms(&w, 20);
 	/* twice the mark, and the answers to what one receive brought */
 	assert_in_range(msrp_endpoint_of(&w.workers[0])->queued, KB(8), KB(8) + 16384 * 5 / 4);
 	assert_int_equal(s.a->leg->connection->pauses, PAUSE_NOT_READING);
