@@ -123,12 +123,7 @@ void outgoing_contact_like(struct buffer *out, const struct im *im, const struct
 		while (sip_param_next(&params, &param)) {
 			if (!is_passed_feature(param.name, hides))
 				continue;
-			buffer_char(out, ';');
-			sip_write_text(out, param.name);
-			if (param.has_value) {
-				buffer_char(out, '=');
-				sip_write_text(out, param.value);
-			}
+			sip_write_param(out, &param);
 		}
 	}
 	buffer_lit(out, "\r\n");

@@ -65,12 +65,7 @@ static void write_params(struct buffer *out, struct slice params)
 		size_t before = out->n;
 		if (slice_case_eq(param.name, SLICE("expires")))
 			continue;
-		buffer_char(out, ';');
-		sip_write_text(out, param.name);
-		if (param.has_value) {
-			buffer_char(out, '=');
-			sip_write_text(out, param.value);
-		}
+		sip_write_param(out, &param);
 		if (out->overflow) {
 			out->n = before;
 			return;

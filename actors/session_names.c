@@ -140,12 +140,7 @@ void session_put_other_params(struct buffer *out, struct slice params)
 	while (sip_param_next(&params, &param)) {
 		if (is_address(param.name))
 			continue;
-		buffer_char(out, ';');
-		sip_write_text(out, param.name);
-		if (param.has_value) {
-			buffer_char(out, '=');
-			sip_write_text(out, param.value);
-		}
+		sip_write_param(out, &param);
 	}
 }
 

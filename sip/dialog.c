@@ -200,12 +200,7 @@ static bool without_tag(struct buffer *out, struct slice value, struct slice *ta
 	for (struct slice params = address.params; sip_param_next(&params, &param);) {
 		if (slice_case_eq(param.name, SLICE("tag")))
 			continue;
-		buffer_char(out, ';');
-		sip_write_text(out, param.name);
-		if (param.has_value) {
-			buffer_char(out, '=');
-			sip_write_text(out, param.value);
-		}
+		sip_write_param(out, &param);
 	}
 	return !out->overflow;
 }

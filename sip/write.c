@@ -115,6 +115,16 @@ void sip_write_text(struct buffer *b, struct slice text)
 	}
 }
 
+void sip_write_param(struct buffer *b, const struct sip_param *param)
+{
+	buffer_char(b, ';');
+	sip_write_text(b, param->name);
+	if (param->has_value) {
+		buffer_char(b, '=');
+		sip_write_text(b, param->value);
+	}
+}
+
 void sip_write_request_line(struct buffer *b, struct slice method, struct slice uri)
 {
 	sip_write_text(b, method);

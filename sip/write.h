@@ -9,6 +9,7 @@
 #define SIP_WRITE_H
 
 #include "core/buffer.h"
+#include "sip/header.h"
 #include "sip/message.h"
 
 /* RFC 3261 21 and the IANA registry; the class ("Client Failure") for codes not in it. */
@@ -26,6 +27,8 @@ void sip_copy_header(struct buffer *b, const struct sip_header *header);
 void sip_copy_headers(struct buffer *b, const struct sip_message *m, enum sip_header_id id);
 /* Only the text, made safe: for values put together by the caller. */
 void sip_write_text(struct buffer *b, struct slice text);
+/* `;name` or `;name=value`, made safe. */
+void sip_write_param(struct buffer *b, const struct sip_param *param);
 
 /* Content-Type (if `content_type` is not empty), Content-Length, blank line, body. */
 void sip_write_end(struct buffer *b, struct slice content_type, struct slice body);
