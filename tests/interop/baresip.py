@@ -5,7 +5,6 @@ between a baresip and the test user agent.
 usage: baresip.py --server PATH [--workers N] [--transport udp|tcp] [--verbose]
 
 Last line `N passed, N failed, N skipped`; exit code 1 when one failed. Without baresip everything is skipped."""
-import argparse
 import asyncio
 import json
 import os
@@ -17,7 +16,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
-from run import Report, end_process, free_port  # noqa: E402
+from run import end_process, free_port, run_peer  # noqa: E402
 from ua import Failure, Witness, agent, check, same  # noqa: E402
 from ua.server import Server  # noqa: E402
 
@@ -175,26 +174,5 @@ async def run_server(options, report, workers, transport):
             report.fail("end (%s)" % parameters, "exit code %s %s" % (code, " | ".join(server.trouble()[:12])))
 
 
-async def run(options):
-    report = Report(options.verbose)
-    if not shutil.which("baresip"):
-        report.skip("baresip", "not installed")
-    else:
-        for workers, transport in MATRIX:
-            if options.workers in (None, workers) and options.transport in (None, transport):
-                await run_server(options, report, workers, transport)
-    print("%d passed, %d failed, %d skipped" % (report.passed, report.failed, report.skipped))
-    return 1 if report.failed or not report.passed + report.skipped else 0
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", required=True)
-    parser.add_argument("--workers", type=int)
-    parser.add_argument("--transport", choices=("udp", "tcp"))
-    parser.add_argument("--verbose", action="store_true")
-    sys.exit(asyncio.run(run(parser.parse_args())))
-
-
 if __name__ == "__main__":
-    main()
+    run_peer(__doc__, "baresip", MATRIX, run_server)

@@ -5,7 +5,6 @@ filter criteria of Appendix C, with an originating and a terminating port.
 usage: kamailio.py --server PATH [--workers N] [--transport udp|tcp] [--verbose]
 
 Last line `N passed, N failed, N skipped`; exit code 1 when one failed. Without kamailio everything is skipped."""
-import argparse
 import asyncio
 import os
 import re
@@ -18,7 +17,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
-from run import Report, end_process, free_port  # noqa: E402
+from run import end_process, free_port, run_peer  # noqa: E402
 from ua import REQ, Failure, Witness, agent, check, same, sip  # noqa: E402
 from ua.server import Server  # noqa: E402
 
@@ -218,26 +217,5 @@ async def run_place(options, report, workers, transport):
             report.fail("end (%s)" % parameters, why)
 
 
-async def run(options):
-    report = Report(options.verbose)
-    if not shutil.which("kamailio"):
-        report.skip("kamailio", "not installed")
-    else:
-        for workers, transport in MATRIX:
-            if options.workers in (None, workers) and options.transport in (None, transport):
-                await run_place(options, report, workers, transport)
-    print("%d passed, %d failed, %d skipped" % (report.passed, report.failed, report.skipped))
-    return 1 if report.failed or not report.passed + report.skipped else 0
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", required=True)
-    parser.add_argument("--workers", type=int)
-    parser.add_argument("--transport", choices=("udp", "tcp"))
-    parser.add_argument("--verbose", action="store_true")
-    sys.exit(asyncio.run(run(parser.parse_args())))
-
-
 if __name__ == "__main__":
-    main()
+    run_peer(__doc__, "kamailio", MATRIX, run_place)
