@@ -6,7 +6,8 @@
  *   foreign     connections whose descriptor is another worker's
  *   leg         one end of a session; pairs of them switch
  *   transaction chunks that were forwarded and not answered yet
- *   switch      what becomes of an incoming chunk; waiting: until the other leg is there
+ *   switch      what becomes of an incoming chunk; waiting: until the other leg is there;
+ *               content: what the other side takes; message: which have begun
  *
  * No object is freed and no connection closed in the middle of a parse: what
  * ends, resumes or has to be told is queued in `todo` and done at the end of the

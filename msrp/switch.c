@@ -3,9 +3,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "core/siphash.h"
 #include "msrp/connection.h"
+#include "msrp/content.h"
 #include "msrp/leg_internal.h"
+#include "msrp/message.h"
 #include "msrp/output.h"
 #include "msrp/transaction.h"
 #include "msrp/waiting.h"
@@ -61,47 +62,6 @@ bool msrp_switch_on_response(struct msrp_connection *c)
 		return false;
 	msrp_transaction_on_response(part, head->status, head->comment);
 	return true;
-}
-
-/* ---- messages that are begun and not ended ---- */
-
-static uint64_t hash_of(struct slice message_id)
-{
-	static const struct siphash_key
-		key; /* a collision harms only who makes it, on his own leg */
-
-	return siphash(&key, message_id);
-}
-
-static bool is_open(const struct msrp_leg *leg, uint64_t message)
-{
-	for (unsigned i = 0; i < leg->open_count; i++) {
-		if (leg->open_messages[i] == message)
-			return true;
-	}
-	return leg->open_overflow;
-}
-
-static void remember_message(struct msrp_leg *leg, uint64_t message, char flag)
-{
-	unsigned i = 0;
-
-	while (i < leg->open_count && leg->open_messages[i] != message)
-		i++;
-	if (flag != '+') {
-		if (i < leg->open_count)
-			leg->open_messages[i] = leg->open_messages[--leg->open_count];
-		return;
-	}
-	if (i < leg->open_count)
-		return;
-	if (!leg->open_messages)
-		leg->open_messages = malloc(MSRP_OPEN_MESSAGES * sizeof(*leg->open_messages));
-	/* Without room an empty SEND may always be somebody's last chunk: it is forwarded then. */
-	if (!leg->open_messages || leg->open_count == MSRP_OPEN_MESSAGES)
-		leg->open_overflow = true;
-	else
-		leg->open_messages[leg->open_count++] = message;
 }
 
 /* ---- heads ---- */
@@ -301,22 +261,16 @@ static void give_up_stream(struct msrp_connection *c)
 	msrp_switch_refuse(c, 408, is_far_lost ? REASON_MSRP_LEG_LOST : REASON_POOL_EXHAUSTED);
 }
 
-/* Octets after `octet` of a message are more than was agreed (RFC 4975 8.6 max-size, D1-17). */
-static bool is_beyond(const struct msrp_leg *leg, uint64_t octet)
-{
-	return leg->max_octets && octet > leg->max_octets;
-}
-
 /* The far side has the beginning of a message that grew too large: it is told that no more will come. */
 static void give_up_too_large(struct msrp_connection *c)
 {
 	struct msrp_incoming *in = &c->in;
 
-	if (in->is_out_open || is_open(in->leg, in->message)) {
+	if (in->is_out_open || msrp_message_is_open(in->leg, in->message)) {
 		if (in->is_out_open || open_part(c))
 			close_part(c, '#');
 	}
-	remember_message(in->leg, in->message, '#');
+	msrp_message_remember(in->leg, in->message, '#');
 	if (in->transaction)
 		msrp_transaction_fail(in->transaction, 0, SLICE_EMPTY);
 	forget_head(in);
@@ -328,7 +282,7 @@ static void stream_octets(struct msrp_connection *c, struct slice octets)
 	struct msrp_incoming *in = &c->in;
 	struct msrp_leg *leg = in->leg;
 
-	if (in->is_send && is_beyond(leg, in->next - 1 + octets.n)) {
+	if (in->is_send && msrp_content_is_beyond(leg, in->next - 1 + octets.n)) {
 		give_up_too_large(c);
 		return;
 	}
@@ -377,7 +331,7 @@ static void end_stream(struct msrp_connection *c)
 	}
 	if (in->is_out_open)
 		close_part(c, flag);
-	remember_message(leg, in->message, flag);
+	msrp_message_remember(leg, in->message, flag);
 	if (in->transaction)
 		msrp_transaction_end(in->transaction);
 	look_at_queue(c, leg);
@@ -387,7 +341,7 @@ static void end_stream(struct msrp_connection *c)
 
 static bool is_small(const struct msrp_incoming *in)
 {
-	if (in->range.end == MSRP_RANGE_UNKNOWN || is_beyond(in->leg, in->range.end))
+	if (in->range.end == MSRP_RANGE_UNKNOWN || msrp_content_is_beyond(in->leg, in->range.end))
 		return false;
 	uint64_t announced = in->range.end + 1 - in->range.start;
 	return announced <= MSRP_SMALL_CHUNK && in->body_n <= announced;
@@ -426,7 +380,7 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 	COUNT(&c->endpoint->worker->counters, msrp_chunks);
 	leg->octets += in->body_n;
 	if (in->is_send)
-		remember_message(leg, in->message, c->parser.flag);
+		msrp_message_remember(leg, in->message, c->parser.flag);
 	if (in->transaction)
 		msrp_transaction_end(in->transaction);
 	look_at_queue(c, leg);
@@ -438,7 +392,7 @@ static bool is_only_for_us(const struct msrp_connection *c)
 	const struct msrp_incoming *in = &c->in;
 	bool is_empty = in->is_send && in->body_n == 0 && !in->has_content_type;
 
-	return is_empty && !is_open(in->leg, in->message) &&
+	return is_empty && !msrp_message_is_open(in->leg, in->message) &&
 		(c->parser.flag == '$' || !msrp_leg_is_ready(in->leg));
 }
 
@@ -474,12 +428,6 @@ static unsigned status_of(const struct msrp_head *head)
 	return 501;
 }
 
-static bool is_announced_beyond(const struct msrp_leg *leg, const struct msrp_byte_range *range)
-{
-	return (range->total != MSRP_RANGE_UNKNOWN && is_beyond(leg, range->total)) ||
-	       (range->end != MSRP_RANGE_UNKNOWN && is_beyond(leg, range->end)) || is_beyond(leg, range->start - 1);
-}
-
 void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct slice kept)
 {
 	const struct msrp_head *head = &c->parser.head;
@@ -500,12 +448,12 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 		.has_content_type = head->content_type.n > 0,
 		.head_is_parsed = true,
 		.failure_report = head->failure_report,
-		.message = hash_of(head->message_id),
+		.message = msrp_message_hash(head->message_id),
 		.range = head->byte_range,
 		.head_n = kept.n,
 	};
 	/* nothing of it has gone on, so nobody but the sender has to be told */
-	if (c->in.is_send && is_announced_beyond(leg, &c->in.range) && !is_open(leg, c->in.message))
+	if (c->in.is_send && msrp_content_is_announced_beyond(leg, &c->in.range) && !msrp_message_is_open(leg, c->in.message))
 		msrp_switch_refuse(c, 413, REASON_MSRP_TOO_LARGE);
 }
 
