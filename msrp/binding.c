@@ -120,7 +120,7 @@ static enum msrp_binding bind_leg(struct msrp_connection *c, struct msrp_leg *le
 {
 	if (!leg->peer_path)
 		return wait_for_peer(c, leg);
-	if (!msrp_path_equal(c->parser.head.from_path, msrp_leg_peer_path(leg))) {
+	if (!msrp_path_equal(c->parser->head.from_path, msrp_leg_peer_path(leg))) {
 		if (leg->connection == c && !leg->is_bound) /* it was early, and is not the peer */
 			msrp_connection_unbind(c, leg);
 		else if (leg->expects_peer && !leg->early && leg->connection != c && carries_nothing(c))
@@ -151,7 +151,7 @@ static enum msrp_binding find_owner(struct msrp_connection *c, unsigned owner)
 static struct msrp_leg *same_as_before(const struct msrp_connection *c)
 {
 	struct msrp_leg *leg = LIST_FIRST(&c->legs);
-	const struct msrp_head *head = &c->parser.head;
+	const struct msrp_head *head = &c->parser->head;
 
 	return leg && leg->is_bound && slice_eq(head->to_path, msrp_leg_uri_slice(leg)) &&
 		slice_eq(head->from_path, msrp_leg_peer_path(leg)) ? leg : NULL;
@@ -160,7 +160,7 @@ static struct msrp_leg *same_as_before(const struct msrp_connection *c)
 enum msrp_binding msrp_binding_find(struct msrp_connection *c, struct msrp_leg **leg,
 	unsigned *owner)
 {
-	const struct msrp_head *head = &c->parser.head;
+	const struct msrp_head *head = &c->parser->head;
 	struct worker *worker = c->endpoint->worker;
 	struct msrp_path path;
 	int minted_by = -1;

@@ -10,6 +10,7 @@
 #include "msrp/foreign.h"
 #include "msrp/leg_internal.h"
 #include "msrp/output.h"
+#include "msrp/reading.h"
 #include "msrp/switch.h"
 #include "msrp/waiting.h"
 
@@ -32,7 +33,7 @@ static struct msrp_connection *make(struct msrp_endpoint *endpoint)
 	}
 	c->endpoint = endpoint;
 	LIST_INIT(&c->legs);
-	msrp_parser_init(&c->parser, &endpoint->parser_limits);
+	msrp_reading_none(c);
 	return c;
 }
 
@@ -184,9 +185,9 @@ void msrp_connection_bind(struct msrp_connection *c, struct msrp_leg *leg)
 
 void msrp_connection_unbind(struct msrp_connection *c, struct msrp_leg *leg)
 {
-	if (c->in.leg == leg)
+	if (c->in->leg == leg)
 		msrp_switch_abort(c);
-	if (c->writer && c->writer->in.leg && c->writer->in.leg->pair == leg)
+	if (c->writer && c->writer->in->leg && c->writer->in->leg->pair == leg)
 		msrp_switch_abort(c->writer);
 	LIST_REMOVE(leg, on_connection);
 	c->leg_count--;
@@ -256,7 +257,7 @@ static void end_run(struct msrp_connection *c, struct run *run, struct slice in,
 
 static void extend_run(struct msrp_connection *c, struct run *run, struct slice in, size_t begin)
 {
-	uint32_t owner = c->in.way == WAY_FOREIGN ? c->in.owner : NOBODY;
+	uint32_t owner = c->in->way == WAY_FOREIGN ? c->in->owner : NOBODY;
 
 	if (owner == run->owner)
 		return;
@@ -267,7 +268,7 @@ static void extend_run(struct msrp_connection *c, struct run *run, struct slice 
 
 void msrp_connection_answer(struct msrp_connection *c, unsigned status)
 {
-	const struct msrp_head *head = &c->parser.head;
+	const struct msrp_head *head = &c->parser->head;
 	size_t size = 128 + head->transaction_id.n * 2 + head->to_path.n + head->from_path.n;
 	struct buffer b;
 	char *p;
@@ -286,21 +287,21 @@ static bool on_head(struct msrp_connection *c, struct slice piece)
 	struct msrp_leg *leg = NULL;
 	unsigned owner = 0;
 
-	c->in = (struct msrp_incoming){ .way = WAY_SKIP };
-	if (!c->parser.head.is_request && msrp_switch_on_response(c))
+	*c->in = (struct msrp_incoming){ .way = WAY_SKIP };
+	if (!c->parser->head.is_request && msrp_switch_on_response(c))
 		return true;
 	switch (msrp_binding_find(c, &leg, &owner)) {
 	case BINDING_LEG:
 		msrp_switch_on_head(c, leg, piece);
 		break;
 	case BINDING_EARLY:
-		c->in.leg = leg;
+		c->in->leg = leg;
 		msrp_waiting_begin(c, piece);
 		break;
 	case BINDING_FOREIGN:
-		c->in.way = WAY_FOREIGN;
-		c->in.owner = owner;
-		if (c->parser.head.is_request)
+		c->in->way = WAY_FOREIGN;
+		c->in->owner = owner;
+		if (c->parser->head.is_request)
 			COUNT(&c->endpoint->worker->counters, msrp_foreign_chunks);
 		break;
 	case BINDING_LATER:
@@ -314,10 +315,10 @@ static bool on_head(struct msrp_connection *c, struct slice piece)
 
 static void on_bad(struct msrp_connection *c)
 {
-	bool is_limit = c->parser.reason == MSRP_REASON_HEAD_TOO_LONG;
+	bool is_limit = c->parser->reason == MSRP_REASON_HEAD_TOO_LONG;
 
 	LOG(WARN, c->endpoint->worker, "msrp", pool_slot(c), "not MSRP why=\"%s\"",
-		msrp_reason_text(c->parser.reason));
+		msrp_reason_text(c->parser->reason));
 	msrp_connection_lose(c, is_limit ? REASON_MSRP_HEAD_LIMIT : REASON_MSRP_BAD);
 }
 
@@ -329,20 +330,20 @@ static size_t pump(struct msrp_connection *c, struct slice in)
 	size_t at = c->parsed, begin = 0, used;
 
 	while (!c->is_lost) {
-		enum msrp_event event = msrp_parse(&c->parser, slice_skip(in, at), &used);
+		enum msrp_event event = msrp_parse(c->parser, slice_skip(in, at), &used);
 		if (event == MSRP_MORE)
 			break;
 		if (event == MSRP_BAD) {
 			on_bad(c);
 			break;
 		}
-		if (event == MSRP_HEAD || c->in.way != WAY_PENDING)
+		if (event == MSRP_HEAD || c->in->way != WAY_PENDING)
 			begin = at;
 		at += used;
 		struct slice kept = slice_of(in.p + begin, at - begin);
 		if (event == MSRP_HEAD && !on_head(c, kept)) {
-			msrp_parser_init(&c->parser, &c->endpoint->parser_limits);
-			c->in.way = WAY_NONE;
+			msrp_parser_init(c->parser, &c->endpoint->parser_limits);
+			c->in->way = WAY_NONE;
 			at = begin;
 			break;
 		}
@@ -353,12 +354,12 @@ static size_t pump(struct msrp_connection *c, struct slice in)
 			msrp_switch_on_end(c, kept);
 	}
 	end_run(c, &run, in, at);
-	c->in.head_is_parsed = false; /* its slices point into `in` */
-	if (c->in.way == WAY_STREAM)
+	c->in->head_is_parsed = false; /* its slices point into `in` */
+	if (c->in->way == WAY_STREAM)
 		msrp_switch_keep_head(c);
 	if (c->is_lost)
 		return 0;
-	if (c->in.way != WAY_PENDING)
+	if (c->in->way != WAY_PENDING)
 		begin = at;
 	c->parsed = at - begin;
 	return in.n - begin;
@@ -405,7 +406,7 @@ static struct slice cross_bridge(struct msrp_connection *c, struct slice octets)
 /* A chunk or head that was begun has limits.chunk_stall from its last octet on. */
 static void watch_for_stall(struct msrp_connection *c)
 {
-	bool has_begun = c->in.way != WAY_NONE || c->held.n;
+	bool has_begun = c->in->way != WAY_NONE || c->held.n;
 
 	if (has_begun && c->stream && c->was_bound && !c->is_lost && !timer_is_armed(&c->timer))
 		worker_arm(c->endpoint->worker, &c->timer,
@@ -417,6 +418,8 @@ void msrp_connection_receive(struct msrp_connection *c, struct slice octets)
 	if (c->is_lost)
 		return;
 	c->progress_ms = worker_now_ms(c->endpoint->worker);
+	if (!msrp_reading_begin(c))
+		return;
 	if (c->held.n)
 		octets = cross_bridge(c, octets);
 	if (octets.n && !c->is_lost && !c->held.n && !(c->pauses & PAUSE_REWOUND)) {
@@ -425,9 +428,10 @@ void msrp_connection_receive(struct msrp_connection *c, struct slice octets)
 	}
 	if (octets.n && !c->is_lost)
 		hold(c, octets);
-	if (c->must_replay && c->in.way == WAY_NONE)
+	if (c->must_replay && c->in->way == WAY_NONE)
 		msrp_todo(c, TODO_PUMP);
 	watch_for_stall(c);
+	msrp_reading_end(c);
 }
 
 /* ---- events of the stream ---- */
@@ -514,7 +518,7 @@ static void on_timer(struct timer *timer)
 			REASON_MSRP_UNBOUND_TIMEOUT);
 		return;
 	}
-	if (c->in.way == WAY_NONE && !c->held.n)
+	if (c->in->way == WAY_NONE && !c->held.n)
 		return; /* armed again with the next chunk that does not come whole */
 	if (c->pauses) /* it is us who do not read */
 		idle_ms = 0;
@@ -556,7 +560,7 @@ static void release(struct msrp_connection *c)
 	if (c->todo)
 		TAILQ_REMOVE(&endpoint->todo, c, todo_link);
 	msrp_held_free(&c->held);
-	free(c->in.head_copy);
+	msrp_reading_drop(c);
 	msrp_foreign_end(c);
 	if (c->proxy)
 		msrp_proxy_free(c);
@@ -567,7 +571,7 @@ static void release(struct msrp_connection *c)
 static void tell_why(const struct msrp_connection *c)
 {
 	struct worker *worker = c->endpoint->worker;
-	bool is_normal = c->lost_why == REASON_PEER_CLOSED && c->in.way == WAY_NONE && !c->held.n;
+	bool is_normal = c->lost_why == REASON_PEER_CLOSED && c->in->way == WAY_NONE && !c->held.n;
 
 	if (!is_normal)
 		REFUSED(&worker->counters, c->lost_why);
@@ -626,11 +630,12 @@ void msrp_connection_do(struct msrp_connection *c)
 	unsigned todo = c->todo;
 
 	c->todo = 0;
-	if (todo & TODO_PUMP && !c->is_lost) {
+	if (todo & TODO_PUMP && !c->is_lost && msrp_reading_begin(c)) {
 		msrp_waiting_replay(c);
 		if (c->held.n && !(c->pauses & PAUSE_REWOUND))
 			pump_held(c);
 		watch_for_stall(c);
+		msrp_reading_end(c);
 	}
 	if (todo & TODO_FLUSH)
 		msrp_proxy_flush(c);

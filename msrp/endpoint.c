@@ -9,6 +9,7 @@
 #include "msrp/connection.h"
 #include "msrp/foreign.h"
 #include "msrp/leg_internal.h"
+#include "msrp/reading.h"
 
 #define TOKEN_ACCEPT          TOKEN_MSRP_FIRST
 #define ACCEPT_PAUSE_MS       100 /* no descriptors: the listener's backlog holds the peers  */
@@ -173,6 +174,7 @@ static int init_tables(struct msrp_endpoint *endpoint, unsigned legs_max)
 		pool_init(&endpoint->legs, "legs", sizeof(struct msrp_leg), legs_max) != 0 ||
 		pool_init(&endpoint->connections, "msrp connections",
 			sizeof(struct msrp_connection), legs_max * CONNECTIONS_PER_LEG + 64) != 0 ||
+		msrp_readings_init(endpoint, legs_max * CONNECTIONS_PER_LEG + 64) != 0 ||
 		pool_init(&endpoint->transactions, "msrp transactions",
 			sizeof(struct msrp_transaction),
 			legs_max * TRANSACTIONS_PER_LEG + 2 * MSRP_TRANSACTIONS_PER_LEG) != 0)
@@ -186,6 +188,7 @@ static void free_tables(struct msrp_endpoint *endpoint)
 		pool_free(&endpoint->legs);
 	if (endpoint->connections.slabs)
 		pool_free(&endpoint->connections);
+	msrp_readings_free(endpoint);
 	if (endpoint->transactions.slabs)
 		pool_free(&endpoint->transactions);
 	free(endpoint->leg_table);

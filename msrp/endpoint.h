@@ -2,7 +2,8 @@
  * What the files of the MSRP run-time share: the state of one worker's MSRP
  * endpoint and the objects in it.  Actors see msrp/leg.h only.
  *
- *   connection  octets in, one parser; octets out: output; who it belongs to: binding
+ *   connection  octets in; octets out: output; who it belongs to: binding
+ *   reading     the parser and the chunk that is coming in, while there is one
  *   foreign     connections whose descriptor is another worker's
  *   leg         one end of a session; pairs of them switch
  *   transaction chunks that were forwarded and not answered yet
@@ -39,6 +40,7 @@ enum {
 struct msrp_connection;
 struct msrp_foreign_home;
 struct msrp_proxy;
+struct msrp_reading;
 
 /* A growing heap buffer; freed when empty, so that an idle connection costs little. */
 struct msrp_held {
@@ -90,8 +92,8 @@ struct msrp_incoming {
 struct msrp_connection {
 	struct msrp_endpoint *endpoint;
 	struct stream *stream;  /* NULL: a proxy, or lost                                  */
-	struct msrp_parser parser;
-	struct msrp_incoming in;
+	struct msrp_parser *parser; /* see reading.h; NULL between chunks                  */
+	struct msrp_incoming *in;   /* never NULL; between chunks it says so and is not written */
 	struct msrp_held held;  /* not parsed, or kept for in.way == WAY_PENDING           */
 	size_t parsed;          /* of what is held, octets that the parser has taken       */
 	LIST_HEAD(, msrp_leg) legs;
@@ -165,7 +167,8 @@ struct msrp_endpoint {
 	struct worker *worker;
 	const struct msrp_options *options;
 	struct msrp_limits parser_limits;
-	struct pool legs, connections, transactions;
+	struct pool legs, connections, transactions, readings;
+	struct msrp_reading *spare_reading;
 	struct msrp_leg **leg_table;
 	uint32_t leg_mask;
 	size_t queued;          /* octets over all connections, against limits.queued_bytes */

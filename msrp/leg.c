@@ -220,7 +220,7 @@ static void stop_switching(struct msrp_leg *leg, unsigned status);
  * connection had been lost, so that its sender repeats it. */
 static void leave_bound(struct msrp_leg *leg)
 {
-	if (leg->connection->in.leg == leg)
+	if (leg->connection->in->leg == leg)
 		msrp_switch_abort(leg->connection);
 	stop_switching(leg, 408); /* others may have their sessions on that connection: nothing else tells its sender */
 	leg->tell_bound = false;
@@ -378,7 +378,7 @@ static void stop_switching(struct msrp_leg *leg, unsigned status)
 	worker_disarm(leg->endpoint->worker, &leg->silence);
 	if (far) {
 		msrp_transactions_fail(far, 408);
-		if (far->connection && far->connection->in.leg == far)
+		if (far->connection && far->connection->in->leg == far)
 			msrp_switch_far_lost(far->connection);
 	}
 	msrp_transactions_fail(leg, status); /* behind the end of what was open there */
@@ -394,7 +394,7 @@ void msrp_leg_lose(struct msrp_leg *leg, enum reason why)
 {
 	struct msrp_connection *c = leg->connection;
 
-	if (c && c->in.leg == leg)
+	if (c && c->in->leg == leg)
 		msrp_switch_abort(c);
 	stop_switching(leg, 0);
 	if (c) {
@@ -428,7 +428,7 @@ void msrp_leg_close(struct msrp_leg *leg)
 {
 	struct msrp_endpoint *endpoint = leg->endpoint;
 
-	if (leg->connection && leg->connection->in.leg == leg)
+	if (leg->connection && leg->connection->in->leg == leg)
 		msrp_switch_abort(leg->connection);
 	stop_switching(leg, 0);
 	leave_connection(leg);

@@ -40,7 +40,7 @@ void msrp_switch_answer(struct msrp_leg *leg, struct slice transaction_id, unsig
 /* The chunk that is coming in cannot be forwarded. */
 void msrp_switch_refuse(struct msrp_connection *c, unsigned status, enum reason why)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	struct worker *worker = c->endpoint->worker;
 
 	REFUSED(&worker->counters, why);
@@ -48,14 +48,14 @@ void msrp_switch_refuse(struct msrp_connection *c, unsigned status, enum reason 
 	LOG(WARN, worker, "leg", pool_slot(in->leg), "chunk given up status=%u reason=%s", status,
 		reason_label(why));
 	if (in->is_send && in->failure_report != MSRP_FAILURE_NO)
-		msrp_switch_answer(in->leg, c->parser.transaction_id, status, SLICE_EMPTY);
+		msrp_switch_answer(in->leg, c->parser->transaction_id, status, SLICE_EMPTY);
 	in->way = WAY_SKIP;
 	in->leg = NULL;
 }
 
 bool msrp_switch_on_response(struct msrp_connection *c)
 {
-	const struct msrp_head *head = &c->parser.head;
+	const struct msrp_head *head = &c->parser->head;
 	struct msrp_transaction *part = msrp_transaction_find(c->endpoint, head->transaction_id);
 
 	if (!part || part->to->connection != c)
@@ -72,8 +72,8 @@ static const struct msrp_head *head_of(struct msrp_connection *c, struct slice t
 {
 	size_t used;
 
-	if (c->in.head_is_parsed)
-		return &c->parser.head;
+	if (c->in->head_is_parsed)
+		return &c->parser->head;
 	msrp_parser_init(scratch, &c->endpoint->parser_limits);
 	if (msrp_parse(scratch, text, &used) != MSRP_HEAD)
 		assert(!"it was a head before");
@@ -82,7 +82,7 @@ static const struct msrp_head *head_of(struct msrp_connection *c, struct slice t
 
 void msrp_switch_keep_head(struct msrp_connection *c)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 
 	if (in->head_copy)
 		return;
@@ -157,7 +157,7 @@ static void look_at_outstanding(struct msrp_connection *c, struct msrp_leg *leg)
 /* NULL with *refused: no transaction is left.  NULL without: the chunk wants no answer. */
 static struct msrp_transaction *open_transaction(struct msrp_connection *c, bool *refused)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	struct msrp_transaction *t;
 	bool is_shared = !msrp_connection_is_single(c);
 
@@ -168,7 +168,7 @@ static struct msrp_transaction *open_transaction(struct msrp_connection *c, bool
 	if (is_shared && in->leg->transaction_count >= MSRP_TRANSACTIONS_PER_LEG)
 		t = NULL;
 	else
-		t = msrp_transaction_open(in->leg, in->leg->pair, c->parser.transaction_id,
+		t = msrp_transaction_open(in->leg, in->leg->pair, c->parser->transaction_id,
 			in->failure_report);
 	if (!t) {
 		*refused = true;
@@ -181,7 +181,7 @@ static struct msrp_transaction *open_transaction(struct msrp_connection *c, bool
 
 static bool name_part(struct msrp_connection *c)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	struct msrp_transaction *part;
 
 	if (!in->transaction) {
@@ -198,7 +198,7 @@ static bool name_part(struct msrp_connection *c)
 /* A new outgoing chunk, from in->next on; its end is not known, so it may end anywhere. */
 static bool open_part(struct msrp_connection *c)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	struct msrp_leg *leg = in->leg, *far = leg->pair;
 	struct msrp_connection *out = far->connection;
 	struct msrp_parser scratch;
@@ -222,14 +222,14 @@ static bool open_part(struct msrp_connection *c)
 	in->is_out_open = true;
 	out->writer = c;
 	msrp_output_commit(out, b.n);
-	msrp_parser_avoid(&c->parser, slice_of(in->id, MSRP_ID_CHARS));
+	msrp_parser_avoid(c->parser, slice_of(in->id, MSRP_ID_CHARS));
 	COUNT(&c->endpoint->worker->counters, msrp_chunks);
 	return true;
 }
 
 static void close_part(struct msrp_connection *c, char flag)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	struct msrp_connection *out = in->leg->pair->connection;
 	char *p = msrp_output_reserve(out, MSRP_END_LINE_MAX, c);
 
@@ -241,7 +241,7 @@ static void close_part(struct msrp_connection *c, char flag)
 	}
 	in->is_out_open = false;
 	out->writer = NULL;
-	msrp_parser_avoid(&c->parser, SLICE_EMPTY);
+	msrp_parser_avoid(c->parser, SLICE_EMPTY);
 }
 
 void msrp_switch_interrupt(struct msrp_connection *c)
@@ -252,7 +252,7 @@ void msrp_switch_interrupt(struct msrp_connection *c)
 /* No further part can be made. */
 static void give_up_stream(struct msrp_connection *c)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	bool is_far_lost = in->leg->pair->connection->is_lost;
 
 	if (in->transaction)
@@ -264,7 +264,7 @@ static void give_up_stream(struct msrp_connection *c)
 /* The far side has the beginning of a message that grew too large: it is told that no more will come. */
 static void give_up_too_large(struct msrp_connection *c)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 
 	if (in->is_out_open || msrp_message_is_open(in->leg, in->message)) {
 		if (in->is_out_open || open_part(c))
@@ -279,7 +279,7 @@ static void give_up_too_large(struct msrp_connection *c)
 
 static void stream_octets(struct msrp_connection *c, struct slice octets)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	struct msrp_leg *leg = in->leg;
 
 	if (in->is_send && msrp_content_is_beyond(leg, in->next - 1 + octets.n)) {
@@ -294,14 +294,14 @@ static void stream_octets(struct msrp_connection *c, struct slice octets)
 		return; /* the far leg is lost: that is told at the end of the turn */
 	in->next += octets.n;
 	leg->octets += octets.n;
-	if (c->parser.avoid_found && in->is_out_open)
+	if (c->parser->avoid_found && in->is_out_open)
 		close_part(c, '+');
 	look_at_queue(c, leg);
 }
 
 static void begin_stream(struct msrp_connection *c, struct slice kept)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	bool refused;
 
 	if (!msrp_leg_is_ready(in->leg) || in->leg->waiting.n) {
@@ -319,9 +319,9 @@ static void begin_stream(struct msrp_connection *c, struct slice kept)
 
 static void end_stream(struct msrp_connection *c)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	struct msrp_leg *leg = in->leg;
-	char flag = c->parser.flag;
+	char flag = c->parser->flag;
 
 	/* One that was interrupted has ended with '+' already; other flags still have to be said.
 	 */
@@ -350,7 +350,7 @@ static bool is_small(const struct msrp_incoming *in)
 /* The id is made after the content was read, so the content cannot hold it but by chance. */
 static void forward_whole(struct msrp_connection *c, struct slice kept)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	struct msrp_leg *leg = in->leg, *far = leg->pair;
 	struct msrp_connection *out = far->connection;
 	struct msrp_parser scratch;
@@ -374,13 +374,13 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 		.from_path = msrp_leg_uri_slice(far),
 	});
 	buffer_put(&b, slice_of(kept.p + in->head_n, in->body_n));
-	msrp_write_end_line(&b, slice_of(in->id, MSRP_ID_CHARS), c->parser.flag, head->has_body);
+	msrp_write_end_line(&b, slice_of(in->id, MSRP_ID_CHARS), c->parser->flag, head->has_body);
 	assert(!b.overflow);
 	msrp_output_commit(out, b.n);
 	COUNT(&c->endpoint->worker->counters, msrp_chunks);
 	leg->octets += in->body_n;
 	if (in->is_send)
-		msrp_message_remember(leg, in->message, c->parser.flag);
+		msrp_message_remember(leg, in->message, c->parser->flag);
 	if (in->transaction)
 		msrp_transaction_end(in->transaction);
 	look_at_queue(c, leg);
@@ -389,20 +389,20 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 /* A SEND that says nothing but who sends it: the first of the active side, or keep-alive. */
 static bool is_only_for_us(const struct msrp_connection *c)
 {
-	const struct msrp_incoming *in = &c->in;
+	const struct msrp_incoming *in = c->in;
 	bool is_empty = in->is_send && in->body_n == 0 && !in->has_content_type;
 
 	return is_empty && !msrp_message_is_open(in->leg, in->message) &&
-		(c->parser.flag == '$' || !msrp_leg_is_ready(in->leg));
+		(c->parser->flag == '$' || !msrp_leg_is_ready(in->leg));
 }
 
 static void end_pending(struct msrp_connection *c, struct slice kept)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 
 	if (is_only_for_us(c)) {
 		if (in->failure_report == MSRP_FAILURE_YES)
-			msrp_switch_answer(in->leg, c->parser.transaction_id, 200, SLICE_EMPTY);
+			msrp_switch_answer(in->leg, c->parser->transaction_id, 200, SLICE_EMPTY);
 	} else if (!msrp_leg_is_ready(in->leg) || in->leg->waiting.n) {
 		msrp_waiting_begin(c, kept);
 	} else {
@@ -430,7 +430,7 @@ static unsigned status_of(const struct msrp_head *head)
 
 void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct slice kept)
 {
-	const struct msrp_head *head = &c->parser.head;
+	const struct msrp_head *head = &c->parser->head;
 	unsigned status = status_of(head);
 
 	if (status) {
@@ -441,7 +441,7 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 		msrp_connection_answer(c, status);
 		return;
 	}
-	c->in = (struct msrp_incoming){
+	*c->in = (struct msrp_incoming){
 		.way = WAY_PENDING,
 		.leg = leg,
 		.is_send = head->method == MSRP_METHOD_SEND,
@@ -453,18 +453,18 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 		.head_n = kept.n,
 	};
 	/* nothing of it has gone on, so nobody but the sender has to be told */
-	if (c->in.is_send && msrp_content_is_announced_beyond(leg, &c->in.range) && !msrp_message_is_open(leg, c->in.message))
+	if (c->in->is_send && msrp_content_is_announced_beyond(leg, &c->in->range) && !msrp_message_is_open(leg, c->in->message))
 		msrp_switch_refuse(c, 413, REASON_MSRP_TOO_LARGE);
 }
 
 void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)
 {
-	struct slice octets = c->parser.body;
+	struct slice octets = c->parser->body;
 
-	switch (c->in.way) {
+	switch (c->in->way) {
 	case WAY_PENDING:
-		c->in.body_n += octets.n;
-		if (c->in.body_n && !is_small(&c->in))
+		c->in->body_n += octets.n;
+		if (c->in->body_n && !is_small(c->in))
 			begin_stream(c, kept);
 		break;
 	case WAY_STREAM:
@@ -482,7 +482,7 @@ void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)
 
 void msrp_switch_on_end(struct msrp_connection *c, struct slice kept)
 {
-	switch (c->in.way) {
+	switch (c->in->way) {
 	case WAY_PENDING:
 		end_pending(c, kept);
 		break;
@@ -497,18 +497,20 @@ void msrp_switch_on_end(struct msrp_connection *c, struct slice kept)
 	case WAY_FOREIGN:
 		break;
 	}
-	forget_head(&c->in);
-	c->in.way = WAY_NONE;
-	c->in.leg = NULL;
-	c->in.transaction = NULL;
+	forget_head(c->in);
+	c->in->way = WAY_NONE;
+	c->in->leg = NULL;
+	c->in->transaction = NULL;
 }
 
 void msrp_switch_abort(struct msrp_connection *c)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 	struct msrp_leg *leg = in->leg;
 
 	switch (in->way) {
+	case WAY_NONE:
+		return;
 	case WAY_STREAM:
 		COUNT(&c->endpoint->worker->counters, msrp_dropped);
 		if (in->is_out_open || (msrp_leg_is_ready(leg) && in->head_copy && open_part(c)))
@@ -517,21 +519,20 @@ void msrp_switch_abort(struct msrp_connection *c)
 	case WAY_WAIT:
 		leg->waiting.n = in->wait_at;
 		break;
-	case WAY_NONE:
 	case WAY_SKIP:
 	case WAY_PENDING:
 	case WAY_FOREIGN:
 		break;
 	}
 	forget_head(in);
-	in->way = in->way == WAY_NONE ? WAY_NONE : WAY_SKIP;
+	in->way = WAY_SKIP;
 	in->leg = NULL;
 	in->transaction = NULL;
 }
 
 void msrp_switch_far_lost(struct msrp_connection *c)
 {
-	struct msrp_incoming *in = &c->in;
+	struct msrp_incoming *in = c->in;
 
 	if (in->way != WAY_STREAM)
 		return;

@@ -99,8 +99,8 @@ static void give_back(struct msrp_transaction *chunk)
 	struct msrp_connection *c = from->connection;
 
 	/* the chunk may still be coming in; what follows of it has no transaction any more */
-	if (c && c->in.transaction == chunk)
-		c->in.transaction = NULL;
+	if (c && c->in->transaction == chunk)
+		c->in->transaction = NULL;
 	TAILQ_REMOVE(&from->transactions, chunk, link);
 	from->transaction_count--;
 	if (c && from->transaction_count == MSRP_TRANSACTIONS_PER_LEG / 2)

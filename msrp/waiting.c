@@ -16,7 +16,7 @@ static bool may_go_on(const struct msrp_leg *leg)
 
 void msrp_waiting_add(struct msrp_connection *c, struct slice octets)
 {
-	struct msrp_leg *leg = c->in.leg;
+	struct msrp_leg *leg = c->in->leg;
 	size_t most = msrp_connection_is_single(c) ? MSRP_HELD_MAX :
 		c->endpoint->options->limits.leg_high;
 	enum reason why = REASON_QUEUE_FULL;
@@ -26,14 +26,14 @@ void msrp_waiting_add(struct msrp_connection *c, struct slice octets)
 			return;
 		why = REASON_NO_MEMORY;
 	}
-	leg->waiting.n = c->in.wait_at;
+	leg->waiting.n = c->in->wait_at;
 	msrp_switch_refuse(c, 408, why);
 }
 
 void msrp_waiting_begin(struct msrp_connection *c, struct slice kept)
 {
-	c->in.way = WAY_WAIT;
-	c->in.wait_at = c->in.leg->waiting.n;
+	c->in->way = WAY_WAIT;
+	c->in->wait_at = c->in->leg->waiting.n;
 	if (msrp_connection_is_single(c))
 		msrp_connection_pause(c, PAUSE_NOT_READY);
 	msrp_waiting_add(c, kept);
@@ -52,13 +52,13 @@ static void replay_leg(struct msrp_connection *c, struct msrp_leg *leg)
 	msrp_held_free(&c->held);
 	c->held = all;
 	/* Either no chunk was open, or the one that is parsed again now. */
-	msrp_parser_init(&c->parser, &c->endpoint->parser_limits);
-	c->in = (struct msrp_incoming){ .way = WAY_NONE };
+	msrp_parser_init(c->parser, &c->endpoint->parser_limits);
+	*c->in = (struct msrp_incoming){ .way = WAY_NONE };
 }
 
 void msrp_waiting_replay(struct msrp_connection *c)
 {
-	struct msrp_leg *leg = c->in.way == WAY_WAIT ? c->in.leg : NULL;
+	struct msrp_leg *leg = c->in->way == WAY_WAIT ? c->in->leg : NULL;
 
 	c->must_replay = false;
 	if (leg && may_go_on(leg))
@@ -66,7 +66,7 @@ void msrp_waiting_replay(struct msrp_connection *c)
 	LIST_FOREACH(leg, &c->legs, on_connection) {
 		if (!may_go_on(leg))
 			continue;
-		if (c->in.way == WAY_NONE)
+		if (c->in->way == WAY_NONE)
 			replay_leg(c, leg);
 		else
 			c->must_replay = true; /* when the chunk of another leg is over */

@@ -43,7 +43,7 @@ static void tell_legs(struct world *w)
 					(void *)leg->pair, leg->is_bound, leg->transaction_count, leg->waiting.n);
 				if (c)
 					fprintf(stderr, "; connection %p pauses %x todo %x way %d held %zu parsed %zu seen %zu%s",
-						(const void *)c, c->pauses, c->todo, c->in.way, c->held.n, c->parsed,
+						(const void *)c, c->pauses, c->todo, c->in->way, c->held.n, c->parsed,
 						c->queued_seen, c->proxy ? " elsewhere" : "");
 				fputc('\n', stderr);
 			}
