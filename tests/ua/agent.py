@@ -127,7 +127,7 @@ class Session:
         description = sdp.Description(body)
         for problem in description.problems:
             self.agent.witness.note("SDP of %s: %s" % (what, problem))
-        self.leg.remote = description.path
+        self.leg.remote = [*reversed(self.leg.local.relays), *description.path]
         self.leg.check_paths()
         if self.agent.witness.server and description.path:
             check(len(description.path) == 1, "path of %s: %r" % (what, description.path))

@@ -18,8 +18,10 @@ RANGE = re.compile(r"^(\d+)-(\d+|\*)/(\d+|\*)$")
 
 
 class Uri:
-    """msrp://host:port/session-id;tcp, or msrps. Of our own also the fingerprint for the description."""
+    """msrp://host:port/session-id;tcp, or msrps. Of our own also what the description says: the fingerprint, and the
+    relays on the way to it, the nearest last."""
     fingerprint = None
+    relays = ()
 
     def __init__(self, text):
         match = URI.match(text)
@@ -266,6 +268,7 @@ class Leg:
             "msrps" if endpoint.certificate else "msrp", sip.bracketed(endpoint.host), endpoint.port,
             session_id or secrets.token_hex(10)))
         self.local.fingerprint = endpoint.certificate and endpoint.certificate.fingerprint()
+        self.local.relays = endpoint.relays
         self.remote = []              # the peer's path from its SDP
         self.connection = None
         self.bound = asyncio.Event()
@@ -485,6 +488,7 @@ class Endpoint:
         self.port = 0
         self.server = None
         self.tolerant = False
+        self.relays = ()              # URIs of the relays between it and the rest, the nearest last
 
     async def open(self):
         loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ def build(path, setup=None, direction=None, accept="text/plain message/cpim", ve
     address = "IP%d %s" % (6 if ":" in host else 4, host)
     lines = ["v=0", "o=- %d %d IN %s" % (path.port * 7919, version, address), "s=-",
              "c=IN " + address, "t=0 0", "m=message %d %s *" % (path.port, proto),
-             "a=accept-types:" + accept, "a=path:" + str(path)]
+             "a=accept-types:" + accept, "a=path:" + " ".join([*path.relays, str(path)])]
     if setup:
         lines.append("a=setup:" + setup)
     if path.fingerprint:
