@@ -91,15 +91,21 @@ static inline void pool_gauge_set(struct counters *c, enum pool_gauge which, int
 	COUNTERS_STORE(c->pools[which], value);
 }
 
-static inline void histogram_add(struct counters *c, enum histogram which, uint64_t us)
+/* `n` of them took so long. */
+static inline void histogram_add_n(struct counters *c, enum histogram which, uint64_t us, uint64_t n)
 {
 	struct histogram_counts *h = &c->histograms[which];
 	unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
 
 	if (bucket >= HISTOGRAM_BUCKETS)
 		bucket = HISTOGRAM_BUCKETS - 1;
-	COUNTERS_STORE(h->buckets[bucket], h->buckets[bucket] + 1);
-	COUNTERS_STORE(h->sum_us, h->sum_us + us);
+	COUNTERS_STORE(h->buckets[bucket], h->buckets[bucket] + n);
+	COUNTERS_STORE(h->sum_us, h->sum_us + us * n);
+}
+
+static inline void histogram_add(struct counters *c, enum histogram which, uint64_t us)
+{
+	histogram_add_n(c, which, us, 1);
 }
 
 #define COUNT(c, name)	   counter_add((c), COUNTER_##name, 1)

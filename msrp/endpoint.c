@@ -75,6 +75,21 @@ static void run(struct worker *worker, struct worker_task *task)
 	}
 }
 
+/* Behind the tasks of this turn that write to sockets. */
+static void read_clock(struct worker *worker, struct worker_task *task)
+{
+	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
+
+	if (worker->tasks) {
+		worker_at_turn_end(worker, task);
+		return;
+	}
+	uint64_t now_us = worker->ring->ops->now_us(worker->ring);
+	histogram_add_n(&worker->counters, HISTOGRAM_chunk_switch,
+		now_us > worker->now_us ? now_us - worker->now_us : 0, endpoint->switched);
+	endpoint->switched = 0;
+}
+
 void msrp_todo(struct msrp_connection *c, unsigned what)
 {
 	if (!c->todo)
@@ -206,6 +221,7 @@ int msrp_worker_init(struct worker *worker, const struct msrp_options *options)
 	endpoint->parser_limits.head_bytes = options->limits.header_bytes;
 	endpoint->random = worker_random;
 	endpoint->task.run = run;
+	endpoint->clock_task.run = read_clock;
 	TAILQ_INIT(&endpoint->events);
 	TAILQ_INIT(&endpoint->todo);
 	TAILQ_INIT(&endpoint->without_credit);
@@ -252,6 +268,19 @@ static void release_rest(struct msrp_endpoint *endpoint)
 	}
 }
 
+static void forget_task(struct worker *worker, struct worker_task *task)
+{
+	struct worker_task **link = &worker->tasks;
+
+	if (!task->is_queued)
+		return;
+	while (*link != task)
+		link = &(*link)->next;
+	*link = task->next;
+	if (!*link)
+		worker->tasks_end = link;
+}
+
 void msrp_worker_free(struct worker *worker)
 {
 	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
@@ -261,13 +290,7 @@ void msrp_worker_free(struct worker *worker)
 	worker_disarm(worker, &endpoint->accept_timer);
 	release_rest(endpoint);
 	worker->msrp = NULL;
-	if (endpoint->task.is_queued) {
-		struct worker_task **link = &worker->tasks;
-		while (*link != &endpoint->task)
-			link = &(*link)->next;
-		*link = endpoint->task.next;
-		if (!*link)
-			worker->tasks_end = link;
-	}
+	forget_task(worker, &endpoint->task);
+	forget_task(worker, &endpoint->clock_task);
 	free_tables(endpoint);
 }

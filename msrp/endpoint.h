@@ -173,6 +173,8 @@ struct msrp_endpoint {
 	uint32_t leg_mask;
 	size_t queued;          /* octets over all connections, against limits.queued_bytes */
 	struct worker_task task;
+	struct worker_task clock_task; /* reads the clock for the chunks of this turn      */
+	unsigned switched;      /* chunks of this turn                                     */
 	TAILQ_HEAD(, msrp_leg) events;
 	TAILQ_HEAD(, msrp_connection) todo;
 	TAILQ_HEAD(, msrp_connection) without_credit;
@@ -193,6 +195,15 @@ static inline struct msrp_endpoint *msrp_endpoint_of(const struct worker *worker
 /* Queues work for the end of this turn. */
 void msrp_todo(struct msrp_connection *c, unsigned what);
 void msrp_todo_event(struct msrp_leg *leg);
+
+/* A chunk, or part of one, went to the other leg.  How long that took is known at the end of the turn, for
+ * all of it by one look at the clock: chunk_switch of the metrics. */
+static inline void msrp_count_switched(struct msrp_endpoint *endpoint)
+{
+	COUNT(&endpoint->worker->counters, msrp_chunks);
+	if (endpoint->switched++ == 0)
+		worker_at_turn_end(endpoint->worker, &endpoint->clock_task);
+}
 
 /* ENOMEM leaves it alone. */
 int msrp_held_append(struct msrp_held *held, struct slice octets);

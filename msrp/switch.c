@@ -223,7 +223,7 @@ static bool open_part(struct msrp_connection *c)
 	out->writer = c;
 	msrp_output_commit(out, b.n);
 	msrp_parser_avoid(c->parser, slice_of(in->id, MSRP_ID_CHARS));
-	COUNT(&c->endpoint->worker->counters, msrp_chunks);
+	msrp_count_switched(c->endpoint);
 	return true;
 }
 
@@ -377,7 +377,7 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 	msrp_write_end_line(&b, slice_of(in->id, MSRP_ID_CHARS), c->parser->flag, head->has_body);
 	assert(!b.overflow);
 	msrp_output_commit(out, b.n);
-	COUNT(&c->endpoint->worker->counters, msrp_chunks);
+	msrp_count_switched(c->endpoint);
 	leg->octets += in->body_n;
 	if (in->is_send)
 		msrp_message_remember(leg, in->message, c->parser->flag);
