@@ -66,6 +66,24 @@ static enum msrp_binding refuse(struct msrp_connection *c, unsigned status, enum
 	return BINDING_REFUSED;
 }
 
+/*
+ * Session-ids have 128 random bits; nobody shall try them for nothing, though.  Who carries a session may err more
+ * often before the others that share his connection lose theirs.
+ */
+static enum msrp_binding refuse_guess(struct msrp_connection *c)
+{
+	uint32_t now_s = (uint32_t)(worker_now_ms(c->endpoint->worker) / 1000);
+
+	(void)refuse(c, 481, REASON_MSRP_SESSION_UNKNOWN);
+	if (now_s - c->guesses_since_s >= 60) {
+		c->guesses_since_s = now_s;
+		c->guesses = 0;
+	}
+	if (++c->guesses >= (c->was_bound ? MSRP_GUESSES_BOUND : MSRP_GUESSES_UNBOUND))
+		msrp_connection_lose(c, REASON_MSRP_GUESSING);
+	return BINDING_REFUSED;
+}
+
 static bool carries_nothing(const struct msrp_connection *c)
 {
 	return c->leg_count == 0 && !c->proxy && !c->was_bound && !msrp_foreign_is_used(c);
@@ -125,7 +143,7 @@ static enum msrp_binding bind_leg(struct msrp_connection *c, struct msrp_leg *le
 			msrp_connection_unbind(c, leg);
 		else if (leg->expects_peer && !leg->early && leg->connection != c && carries_nothing(c))
 			return stop_early(c, leg); /* perhaps his new path, faster than the answer that brings it */
-		return refuse(c, 481, REASON_MSRP_SESSION_UNKNOWN);
+		return refuse_guess(c);
 	}
 	if (leg->connection && leg->connection != c)
 		return refuse(c, 506, REASON_MSRP_SECOND_CONNECTION);
@@ -181,5 +199,7 @@ enum msrp_binding msrp_binding_find(struct msrp_connection *c, struct msrp_leg *
 	if (minted_by == (int)worker->index &&
 		(*leg = find_leg(c->endpoint, path.first.session_id)))
 		return bind_leg(c, *leg);
-	return refuse(c, 481, REASON_MSRP_SESSION_UNKNOWN);
+	if (minted_by >= 0 && c->was_bound) /* nobody guesses the mark: that session has ended meanwhile */
+		return refuse(c, 481, REASON_MSRP_SESSION_UNKNOWN);
+	return refuse_guess(c);
 }

@@ -35,6 +35,8 @@ enum {
 	MSRP_OPEN_MESSAGES = 16,        /* begun and not ended, remembered per leg               */
 	MSRP_HELD_MAX = 8 * 1024 * 1024, /* unparsed octets: what a paused multishot still brings */
 	MSRP_PROXY_BUCKETS = 1024,
+	MSRP_GUESSES_UNBOUND = 128,     /* wrong sessions, of a connection that carries none     */
+	MSRP_GUESSES_BOUND = 1024,      /* the same in a minute, of one that does: it may be late */
 };
 
 struct msrp_connection;
@@ -102,6 +104,7 @@ struct msrp_connection {
 	size_t queued_seen;     /* our share of endpoint->queued                           */
 	struct timer timer;     /* until bound: limits.unbound; then limits.chunk_stall    */
 	uint64_t unbound_at_ms, progress_ms;
+	uint32_t guesses, guesses_since_s; /* chunks for sessions that are not its own, in this minute */
 	unsigned pauses, todo;
 	unsigned address_bucket; /* of limits.conns_per_ip, while is_counted               */
 	unsigned waits_for;     /* PAUSE_CREDIT: the owner; HANDOVER: to whom              */

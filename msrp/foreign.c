@@ -27,7 +27,7 @@ struct octets_msg {
 	struct msg msg;
 	struct name home;
 	bool has_legs;           /* HOME_CREDIT: the proxy carries a session               */
-	enum reason why;         /* PROXY_LOST                                             */
+	enum reason why;         /* PROXY_LOST; HOME_CREDIT with an error                  */
 	int fd;                  /* CONNECTION_MOVED                                       */
 	struct tls *tls;         /* CONNECTION_MOVED: or NULL                              */
 	struct tls_certificate certificate; /* PROXY_INPUT                                 */
@@ -226,7 +226,7 @@ static void on_home_credit(struct worker *worker, struct msg *msg)
 		owner->under_way--;
 		owner->has_legs = m->has_legs;
 		if (msg->err)
-			msrp_connection_lose(c, REASON_POOL_EXHAUSTED);
+			msrp_connection_lose(c, m->why);
 		else if (m->has_legs && !c->was_bound)
 			msrp_connection_has_session(c);
 		msrp_connection_close_if_unused(c);
@@ -357,6 +357,7 @@ static void on_proxy_input(struct worker *worker, struct msg *msg)
 		msrp_connection_receive(c, slice_of(m->octets, m->n));
 	}
 	m->has_legs = c && c->leg_count > 0;
+	m->why = c && c->is_lost ? c->lost_why : REASON_POOL_EXHAUSTED;
 	worker_answer(worker, msg, MSRP_HOME_CREDIT, c && !c->is_lost ? 0 : ENOTCONN);
 }
 

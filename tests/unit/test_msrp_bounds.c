@@ -77,10 +77,79 @@ static void how_long_chunks_took(void **state)
 	world_end(&w);
 }
 
+#define WRONG "MSRP wrong1 SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: 1\r\n" \
+	"Content-Type: a/b\r\n\r\nxyz\r\n-------wrong1$\r\n"
+
+/* So many chunks for `to`, each of which gets 481. */
+static void err(struct world *w, struct client *client, const char *to, unsigned times)
+{
+	struct chunk chunk;
+
+	for (unsigned i = 0; i < times; i++)
+		client_send(client, WRONG, to, ALICE);
+	for (unsigned i = 0; i < times; i++)
+		expect_chunk(w, client, "481 No Such Session", &chunk);
+}
+
+/* Session-ids that are tried one after the other. */
+static void guesses_on_an_unbound_connection(void **state)
+{
+	struct world w;
+	struct session s, other;
+
+	world_init(&w, 1);
+	world_start(&w);
+	s = open_session(&w);
+	other = open_bound(&w);
+	s.alice = client_open(&w, 0);
+	err(&w, s.alice, "msrp://127.0.0.1:1/guess;tcp", MSRP_GUESSES_UNBOUND - 1);
+	bind_side(&w, s.alice, s.a); /* at the limit it is still good */
+	s.bob = client_open(&w, 0);
+	err(&w, s.bob, "msrp://127.0.0.1:1/guess;tcp", MSRP_GUESSES_UNBOUND - 2);
+	err(&w, s.bob, s.b->uri, 2); /* of a session that is there, by somebody else: a guess too */
+	WAIT_FOR(&w, s.bob->is_closed);
+	assert_int_equal(world_refused(&w, REASON_MSRP_GUESSING), 1);
+	assert_int_equal(world_refused(&w, REASON_MSRP_SESSION_UNKNOWN), 2 * MSRP_GUESSES_UNBOUND - 1);
+	assert_int_equal(s.b->bound, 0);
+	s.bob = client_open(&w, 0);
+	bind_side(&w, s.bob, s.b);
+	exchange(&w, &s);
+	exchange(&w, &other);
+	world_end(&w);
+}
+
+static void guesses_on_a_bound_connection(void **state)
+{
+	struct world w;
+	struct session s, other;
+	struct side gone;
+
+	world_init(&w, 1);
+	world_start(&w);
+	s = open_bound(&w);
+	other = open_bound(&w);
+	gone = *side_open(&w, 0, ALICE);
+	side_close(&w.sides[4]);
+	/* what was under way to a session that has ended is no guess */
+	for (unsigned i = 0; i < 20; i++)
+		err(&w, s.alice, gone.uri, MSRP_GUESSES_BOUND / 10);
+	err(&w, s.alice, "msrp://127.0.0.1:1/guess;tcp", MSRP_GUESSES_BOUND - 1);
+	exchange(&w, &s);
+	assert_int_equal(s.a->lost, 0);
+	err(&w, s.alice, "msrp://127.0.0.1:1/guess;tcp", 1);
+	WAIT_FOR(&w, s.alice->is_closed && s.a->lost == 1);
+	assert_int_equal(s.a->why, REASON_MSRP_GUESSING);
+	assert_int_equal(world_refused(&w, REASON_MSRP_GUESSING), 1);
+	exchange(&w, &other);
+	world_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(how_long_chunks_took),
+		cmocka_unit_test(guesses_on_an_unbound_connection),
+		cmocka_unit_test(guesses_on_a_bound_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
