@@ -220,8 +220,13 @@ static void stop_switching(struct msrp_leg *leg, unsigned status);
  * connection had been lost, so that its sender repeats it. */
 static void leave_bound(struct msrp_leg *leg)
 {
-	if (leg->connection->in->leg == leg)
-		msrp_switch_abort(leg->connection);
+	struct msrp_connection *c = leg->connection;
+
+	msrp_waiting_refuse(leg, 408, REASON_MSRP_PATH_CHANGED);
+	if (c->in->leg == leg && c->in->way == WAY_PENDING)
+		msrp_switch_refuse(c, 408, REASON_MSRP_PATH_CHANGED);
+	else if (c->in->leg == leg)
+		msrp_switch_abort(c);
 	stop_switching(leg, 408); /* others may have their sessions on that connection: nothing else tells its sender */
 	leg->tell_bound = false;
 }

@@ -39,6 +39,35 @@ void msrp_waiting_begin(struct msrp_connection *c, struct slice kept)
 	msrp_waiting_add(c, kept);
 }
 
+void msrp_waiting_refuse(struct msrp_leg *leg, unsigned status, enum reason why)
+{
+	struct worker *worker = leg->endpoint->worker;
+	struct msrp_connection *c = leg->connection;
+	struct slice rest = slice_of(leg->waiting.p, leg->waiting.n);
+	const struct msrp_head *head;
+	struct msrp_parser parser;
+	enum msrp_event event;
+	size_t used;
+
+	if (c->in->leg == leg && c->in->way == WAY_WAIT) { /* its head is among the rest */
+		c->in->way = WAY_SKIP;
+		c->in->leg = NULL;
+	}
+	msrp_parser_init(&parser, &leg->endpoint->parser_limits);
+	head = &parser.head;
+	while ((event = msrp_parse(&parser, rest, &used)) != MSRP_MORE && event != MSRP_BAD) {
+		rest = slice_skip(rest, used);
+		if (event != MSRP_HEAD)
+			continue;
+		REFUSED(&worker->counters, why);
+		COUNT(&worker->counters, msrp_dropped);
+		LOG(WARN, worker, "leg", pool_slot(leg), "chunk given up status=%u reason=%s", status, reason_label(why));
+		if (head->method == MSRP_METHOD_SEND && head->failure_report != MSRP_FAILURE_NO)
+			msrp_switch_answer(leg, head->transaction_id, status, SLICE_EMPTY);
+	}
+	msrp_held_free(&leg->waiting);
+}
+
 static void replay_leg(struct msrp_connection *c, struct msrp_leg *leg)
 {
 	struct msrp_held all = leg->waiting;

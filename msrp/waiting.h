@@ -21,6 +21,9 @@ void msrp_waiting_begin(struct msrp_connection *c, struct slice kept);
 /* More of it; beyond the bound it is answered 408 and forgotten. */
 void msrp_waiting_add(struct msrp_connection *c, struct slice octets);
 
+/* Its peer gets another path: what came by the old one and waits is answered with `status`, not sent. */
+void msrp_waiting_refuse(struct msrp_leg *leg, unsigned status, enum reason why);
+
 /* At the end of a turn: what became ready goes in front of what is held.  In the middle of another
  * leg's chunk that has to wait for its end (c->must_replay). */
 void msrp_waiting_replay(struct msrp_connection *c);

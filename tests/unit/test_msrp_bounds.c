@@ -144,12 +144,58 @@ static void guesses_on_a_bound_connection(void **state)
 	world_end(&w);
 }
 
+/* Chunks wait for Bob when Alice gets another path: each is answered, whole, half arrived or still small. */
+static void what_waits_when_the_path_changes(void **state)
+{
+	static const char last[][200] = {
+		/* a head and some content; the rest will never be looked at */
+		"Byte-Range: 1-9000/9000\r\nContent-Type: a/b\r\n\r\nbeginning",
+		"Byte-Range: 1-9/9\r\nContent-Type: a/b\r\n\r\nbeg",
+		"Success-Report: yes\r\nByte-Range: 1-9/9\r\nContent-Type: a/b\r\n\r\n",
+	};
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct world w;
+		struct session s;
+		struct msrp_peer peer = { .path = SLICE("msrp://127.0.0.1:9/elsewhere;tcp") };
+
+		world_init(&w, 1);
+		world_start(&w);
+		s = open_session(&w);
+		s.alice = client_open(&w, 0);
+		bind_side(&w, s.alice, s.a);
+		send_text(s.alice, s.a, "wait1", "hello");
+		client_send(s.alice, HEAD("wait2", "SEND") "Message-ID: 2\r\nFailure-Report: no\r\n"
+			"Byte-Range: 1-2/2\r\nContent-Type: a/b\r\n\r\nno\r\n-------wait2$\r\n", PATHS(s.a));
+		client_send(s.alice, HEAD("wait3", "REPORT") "Message-ID: 2\r\nByte-Range: 1-2/2\r\n"
+			"Status: 000 200\r\n-------wait3$\r\n", PATHS(s.a));
+		send_text(s.alice, s.a, "wait4", "there");
+		client_send(s.alice, HEAD("wait5", "SEND") "Message-ID: 5\r\n%s", PATHS(s.a), last[i]);
+		WAIT_FOR(&w, s.a->leg->waiting.n && s.a->leg->connection->in->leg);
+		assert_int_equal(msrp_leg_set_peer(s.a->leg, &peer), 0);
+		expect_answer(&w, s.alice, s.a, "wait1", "408 Request Timeout");
+		expect_answer(&w, s.alice, s.a, "wait4", "408 Request Timeout");
+		expect_answer(&w, s.alice, s.a, "wait5", "408 Request Timeout");
+		WAIT_FOR(&w, s.alice->is_closed); /* and not one word more */
+		assert_int_equal(s.alice->seen, s.alice->n);
+		assert_int_equal(world_refused(&w, REASON_MSRP_PATH_CHANGED), 5);
+		s.alice = client_open(&w, 0);
+		snprintf(s.a->path, sizeof(s.a->path), "%.*s", SLICE_ARG(peer.path));
+		bind_side(&w, s.alice, s.a);
+		s.bob = client_open(&w, 0);
+		bind_side(&w, s.bob, s.b);
+		exchange(&w, &s); /* the old ones do not come before it */
+		world_end(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(how_long_chunks_took),
 		cmocka_unit_test(guesses_on_an_unbound_connection),
 		cmocka_unit_test(guesses_on_a_bound_connection),
+		cmocka_unit_test(what_waits_when_the_path_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
