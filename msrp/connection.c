@@ -10,6 +10,7 @@
 #include "msrp/foreign.h"
 #include "msrp/leg_internal.h"
 #include "msrp/output.h"
+#include "msrp/pressure.h"
 #include "msrp/reading.h"
 #include "msrp/switch.h"
 #include "msrp/waiting.h"
@@ -478,7 +479,7 @@ static void on_written(struct stream *stream)
 
 	if (c->is_lost)
 		return;
-	msrp_output_account(c);
+	msrp_pressure_account(c);
 	msrp_foreign_on_written(c);
 	if (c->pauses & PAUSE_REWOUND && !c->early_for)
 		msrp_todo(c, TODO_HANDOVER);

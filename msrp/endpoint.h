@@ -6,6 +6,7 @@
  *   reading     the parser and the chunk that is coming in, while there is one
  *   foreign     connections whose descriptor is another worker's
  *   leg         one end of a session; pairs of them switch
+ *   pressure    what may wait for who reads slowly, of one connection and of all
  *   transaction chunks that were forwarded and not answered yet
  *   switch      what becomes of an incoming chunk; waiting: until the other leg is there;
  *               content: what the other side takes; message: which have begun

@@ -6,6 +6,7 @@
 
 #include "msrp/connection.h"
 #include "msrp/output.h"
+#include "msrp/pressure.h"
 #include "msrp/switch.h"
 
 enum {
@@ -380,7 +381,7 @@ static void on_proxy_written(struct worker *worker, struct msg *msg)
 
 	if (c) {
 		c->proxy->queued -= m->n;
-		msrp_output_account(c);
+		msrp_pressure_account(c);
 	}
 	free(m);
 }

@@ -24,7 +24,4 @@ bool msrp_output_write(struct msrp_connection *c, struct slice octets,
 /* Octets written and not yet sent. */
 size_t msrp_output_queued(const struct msrp_connection *c);
 
-/* The queue became shorter, or longer: keeps the endpoint's sum, lets senders go on. */
-void msrp_output_account(struct msrp_connection *c);
-
 #endif

@@ -8,6 +8,7 @@
 #include "msrp/leg_internal.h"
 #include "msrp/message.h"
 #include "msrp/output.h"
+#include "msrp/pressure.h"
 #include "msrp/transaction.h"
 #include "msrp/waiting.h"
 
@@ -102,41 +103,7 @@ static void forget_head(struct msrp_incoming *in)
 	in->head = SLICE_EMPTY;
 }
 
-/* ---- back-pressure ---- */
-
-/* After something was written for the other leg. */
-static void look_at_queue(struct msrp_connection *c, struct msrp_leg *leg)
-{
-	const struct limits_options *limits = &c->endpoint->options->limits;
-	struct msrp_connection *far = leg->pair ? leg->pair->connection : NULL;
-	bool is_worker_full = limits->queued_bytes && c->endpoint->queued > limits->queued_bytes;
-	size_t high = is_worker_full ? limits->leg_low : limits->leg_high;
-
-	if (!far || far->is_lost)
-		return;
-	size_t queued = msrp_output_queued(far);
-	if (queued > high / 2 && !c->is_slowed) {
-		/* One receive at a time: a multishot may bring much more after it is cancelled. */
-		c->is_slowed = far->holds_senders = true;
-		msrp_connection_set_receive(c);
-	}
-	if (queued <= high)
-		return;
-	if (msrp_connection_is_single(c)) {
-		if (!(c->pauses & PAUSE_FAR_FULL))
-			COUNT(&c->endpoint->worker->counters, msrp_rx_paused);
-		far->holds_senders = true;
-		msrp_connection_pause(c, PAUSE_FAR_FULL);
-		return;
-	}
-	/* Nobody is stopped for somebody else's slow peer: each session may queue its share. */
-	if (queued > high * far->leg_count) {
-		LOG(WARN, c->endpoint->worker, "leg", pool_slot(leg->pair),
-			"dropped queued=%zu reason=%s", queued, reason_label(REASON_QUEUE_FULL));
-		REFUSED(&c->endpoint->worker->counters, REASON_QUEUE_FULL);
-		msrp_leg_lose(leg->pair, REASON_QUEUE_FULL);
-	}
-}
+/* ---- transactions ---- */
 
 /* Before a chunk that wants an answer: the table of those is bounded. */
 static void look_at_outstanding(struct msrp_connection *c, struct msrp_leg *leg)
@@ -296,7 +263,7 @@ static void stream_octets(struct msrp_connection *c, struct slice octets)
 	leg->octets += octets.n;
 	if (c->parser->avoid_found && in->is_out_open)
 		close_part(c, '+');
-	look_at_queue(c, leg);
+	msrp_pressure_look(c, leg);
 }
 
 static void begin_stream(struct msrp_connection *c, struct slice kept)
@@ -334,7 +301,7 @@ static void end_stream(struct msrp_connection *c)
 	msrp_message_remember(leg, in->message, flag);
 	if (in->transaction)
 		msrp_transaction_end(in->transaction);
-	look_at_queue(c, leg);
+	msrp_pressure_look(c, leg);
 }
 
 /* ---- chunks that are forwarded whole ---- */
@@ -383,7 +350,7 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 		msrp_message_remember(leg, in->message, c->parser->flag);
 	if (in->transaction)
 		msrp_transaction_end(in->transaction);
-	look_at_queue(c, leg);
+	msrp_pressure_look(c, leg);
 }
 
 /* A SEND that says nothing but who sends it: the first of the active side, or keep-alive. */
