@@ -131,6 +131,7 @@ static void *run_worker(void *arg)
 		stream_worker_free(t->worker);
 		names_worker_free(t->worker);
 	}
+	pthread_barrier_wait(&server->begin); /* what they told each other at their end is freed with the mailboxes */
 	worker_free(t->worker);
 	return NULL;
 }
@@ -545,6 +546,7 @@ void server_stop(struct server *server)
 	pthread_barrier_wait(&server->begin);
 	store_actor_stop(server->im.store);
 	resolver_stop(server->resolver);
+	pthread_barrier_wait(&server->begin);
 	pthread_barrier_wait(&server->begin);
 	for (unsigned i = 0; i < server->group.count; i++)
 		pthread_join(server->threads[i].thread, NULL);

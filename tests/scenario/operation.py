@@ -112,6 +112,23 @@ async def second_sigterm(world):
     same(await world.server.wait(4), 0, "exit code")
 
 
+@scenario(own={"runtime.drain": "20s"}, settle=False, once=True, least_workers=4)
+async def end_with_shared_connections(world):
+    """The same with MSRP connections that carry sessions of several workers: what the workers tell each other about
+    their end is freed, also where the one that is told has ended before."""
+    alice, bob = await world.pair()
+    first, _ = await world.session(alice, bob)
+    for _ in range(12):
+        sa, sb = await world.session(alice, bob, connection=first.leg.connection)
+        await sa.send("shared")
+        await sb.receive()
+    for _ in range(2):
+        world.server.terminate()
+        await asyncio.sleep(0.05)
+    same(await world.server.wait(4), 0, "exit code")
+    same(world.server.trouble(), [], "what sanitizers printed")
+
+
 @scenario(own={"runtime.drain": "1s"}, settle=False, once=True)
 async def hangup_signal_keeps_running(world):
     """SIGHUP reloads; the server and its sessions stay."""
