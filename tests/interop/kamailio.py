@@ -30,12 +30,12 @@ LISTEN = ('[{proto: %(t)s, address: "127.0.0.1:0", role: originating}, '
 class Kamailio:
     """One process group with a configuration and a folder of its own."""
 
-    def __init__(self, port):
-        self.port, self.process = port, None
+    def __init__(self, port, config="kamailio.cfg"):
+        self.port, self.config, self.process = port, config, None
         self.directory = tempfile.mkdtemp(prefix="imserv-kamailio-")
 
     async def start(self, values):
-        with open(os.path.join(HERE, "kamailio.cfg"), encoding="utf-8") as file:
+        with open(os.path.join(HERE, self.config), encoding="utf-8") as file:
             text = re.sub("@([A-Z]+)@", lambda m: values[m.group(1)], file.read())
         path = os.path.join(self.directory, "kamailio.cfg")
         with open(path, "w", encoding="utf-8") as file:
