@@ -7,6 +7,7 @@
 #include "core/ring.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -467,6 +468,10 @@ static int wait_for_events(struct ring_epoll *e, struct epoll_event *events, uin
 	int n = epoll_pwait2(e->epoll_fd, events, EVENTS_PER_TURN,
 			     timeout_us == UINT64_MAX ? NULL : &t, NULL);
 
+	if (n < 0 && errno == ENOSYS) { /* Linux before 5.11, and tools like valgrind: whole milliseconds */
+		uint64_t timeout_ms = timeout_us / 1000 + (timeout_us % 1000 != 0);
+		n = epoll_wait(e->epoll_fd, events, EVENTS_PER_TURN, timeout_ms < INT_MAX ? (int)timeout_ms : -1);
+	}
 	assert(n >= 0 || errno == EINTR);
 	return n;
 }
