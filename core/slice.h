@@ -93,7 +93,7 @@ static inline bool slice_u64(struct slice s, uint64_t max, uint64_t *value)
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned digit = (unsigned)(s.p[i] - '0');
-		if (digit > 9 || v > (UINT64_MAX - digit) / 10)
+		if (digit > 9 || (i >= 19 && v > (UINT64_MAX - digit) / 10)) /* 19 digits always fit */
 			return false;
 		v = v * 10 + digit;
 	}

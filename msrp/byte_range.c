@@ -8,13 +8,15 @@ static enum msrp_range_verdict parse_number(struct slice s, bool star, uint64_t 
 		*value = MSRP_RANGE_UNKNOWN;
 		return MSRP_RANGE_OK;
 	}
+	if (slice_u64(s, MSRP_RANGE_MAX, value))
+		return MSRP_RANGE_OK;
 	if (s.n == 0)
 		return MSRP_RANGE_SYNTAX;
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] < '0' || s.p[i] > '9')
 			return MSRP_RANGE_SYNTAX;
 	}
-	return slice_u64(s, MSRP_RANGE_MAX, value) ? MSRP_RANGE_OK : MSRP_RANGE_NUMBER;
+	return MSRP_RANGE_NUMBER;
 }
 
 static enum msrp_range_verdict verdict_of(const struct msrp_byte_range *r)

@@ -422,6 +422,8 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 	/* nothing of it has gone on, so nobody but the sender has to be told */
 	if (c->in->is_send && msrp_content_is_announced_beyond(leg, &c->in->range) && !msrp_message_is_open(leg, c->in->message))
 		msrp_switch_refuse(c, 413, REASON_MSRP_TOO_LARGE);
+	else if (is_small(c->in) && msrp_connection_is_single(c))
+		msrp_parser_expect(c->parser, c->in->range.end + 1 - c->in->range.start);
 }
 
 void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)
