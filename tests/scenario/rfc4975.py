@@ -15,28 +15,8 @@ import rfc4975_table
 from ua import Failure, check, msrp
 from world import scenario
 
-TABLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rfc4975.txt")
+CASES, _ = rfc4975_table.read(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rfc4975.txt"))
 STRIDE = 1 if os.environ.get("IMSERV_TEST_LONG") else 97   # a prime: all of an octet's neighbours get their turn
-PROBE = """case probe
-A> MSRP {t} SEND
-A> {paths}
-A> Message-ID: {m}
-A> Byte-Range: 1-2/2
-A> Content-Type: text/plain
-A>
-A> AB
-A> -------{t}$
-B< MSRP {s} SEND
-B< {paths}
-B< Message-ID: {m}
-B< Byte-Range: 1-2/2
-B< Content-Type: text/plain
-B<
-B< AB
-B< -------{s}$
-B> {answer {s} 200 OK}
-A< {answer {t} 200}
-"""
 RELAY = "msrp://relay.example.com:2855/relay7;tcp"
 
 
@@ -128,8 +108,11 @@ class Stage:
         return self
 
     async def bind(self, side):
-        case = table_of("case bind\nrule x\n%s> MSRP {t} SEND\n%s> {paths}\n%s> Message-ID: {m}\n%s> -------{t}$\n"
-                        "%s< {answer {t} 200}\n" % ((side,) * 5))
+        case = rfc4975_table.Case("binding", 0)
+        for kind, lines in ((">", ["MSRP {t} SEND", "{paths}", "Message-ID: {m}", "-------{t}$"]),
+                            ("<", ["{answer {t} 200}"])):
+            case.steps.append(rfc4975_table.Step(kind, side))
+            case.steps[-1].lines += lines
         await self.play(case)
 
     async def play(self, case, cut=None, one_by_one=False):
@@ -196,8 +179,9 @@ class Stage:
     async def probe(self):
         """Nothing else came, and the session goes on both ways."""
         if not self.setup:
-            for text in (PROBE, re.sub("(?m)^[AB](?=[<>])", lambda m: "BA"[m[0] == "B"], PROBE)):
-                await self.play(table_of(text))
+            for case in CASES:
+                if case.name in ("one_message", "one_message_back"):
+                    await self.play(case)
         left = {side: wire.buffer for side, wire in self.wires.items() if wire.buffer}
         check(not left, "more came: %r" % left)
 
@@ -210,19 +194,6 @@ class Stage:
         if not outgoing.dialog.ended.is_set():
             await outgoing.hang_up()
             await invitation.wait_bye()
-
-
-_TEXTS = {}
-
-
-def table_of(text):
-    """The one case of a text."""
-    if text not in _TEXTS:
-        cases = []
-        for line in text.splitlines():
-            rfc4975_table._read_line(line, 0, cases, [])
-        _TEXTS[text] = cases[0]
-    return _TEXTS[text]
 
 
 def cuts_of(case, sides):
@@ -259,13 +230,12 @@ async def play_case(world, users, case, offset):
 
 
 async def play_some(world, which):
-    cases = [c for c in rfc4975_table.read(TABLE)[0] if not c.needs_simulator]
     users = await world.pair()
     offset = "standalone ims".split().index(world.mode) + 2 * world.workers + (world.io == "epoll")
     played = total = 0
     wanted = os.environ.get("RFC4975_CASE")
-    for index, case in enumerate(cases):
-        if wanted in (None, case.name) and index % PARTS == which:
+    for index, case in enumerate(CASES):
+        if wanted in (None, case.name) and index % PARTS == which and not case.needs_simulator:
             some, all_of_them = await play_case(world, users, case, offset + 7 * index)
             played, total = played + some, total + all_of_them
     print("# rfc4975: %d of %d cuts" % (played, total), flush=True)

@@ -83,6 +83,8 @@ struct manners {
 	bool never_acks;
 	bool is_anonymous;       /* INVITE: From says nobody                   */
 	bool never_connects;     /* MSRP, when it should                       */
+	bool is_raw;             /* MSRP: the scenario speaks it on what comes */
+	const char *relay;       /* the first URI of its path, before its own; NULL: none */
 	unsigned answers_after_ms;
 	enum { SETUP_BY_SEED, SETUP_ACTIVE, SETUP_PASSIVE } setup;
 	size_t chunk_max;        /* octets; 0: by the seed, for each message   */

@@ -26,6 +26,7 @@ struct link {
 	bool is_dead;            /* it ended: nothing goes in or out */
 	bool is_paused;
 	bool is_garbled;         /* it said nonsense: what it is told is not looked at */
+	bool is_raw;             /* `in` is left to the scenario, from `scanned` on */
 	uint64_t read_at_us;     /* 0: as soon as it can */
 	char *in;
 	size_t in_n, in_size, scanned;
@@ -117,6 +118,10 @@ void ua_links_free(struct ua_host *host);
 void ua_udp_open(struct ua *ua);
 void ua_udp_write(struct ua *ua, struct slice octets);
 void ua_wake(struct ua_host *host);        /* its turn comes: something is due or to be sent */
+
+/* A connection to the server's MSRP listener whose octets the scenario itself writes and reads. */
+struct link *ua_raw_connect(struct ua *ua);
+struct link *ua_raw_accepted(struct ua *ua); /* the last one that came, of a client with manners.is_raw; NULL: none */
 
 /* ---- what links bring ---- */
 void ua_sip_octets(struct link *link);     /* takes from link->in what is whole */

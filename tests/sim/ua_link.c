@@ -177,6 +177,7 @@ static void on_accept(struct link *listener, const struct ring_completion *c)
 	} else if (c->result >= 0) {
 		struct link *link = link_new(host, listener->ua, c->result);
 		link->is_msrp = link->is_connected = true;
+		link->is_raw = listener->ua->manners.is_raw;
 		ua_link_read(link);
 	}
 	if (c->more)
@@ -210,6 +211,8 @@ static void take(struct link *link, struct slice octets)
 	append(&link->in, &link->in_n, &link->in_size, octets);
 	if (link->in_n > IN_MAX)
 		world_fail(link->host->world, "the server sends without end");
+	if (link->is_raw)
+		return;
 	if (link->is_msrp)
 		ua_msrp_octets(link);
 	else
@@ -387,6 +390,26 @@ void ua_udp_write(struct ua *ua, struct slice octets)
 	private_of(ua)->sending++;
 	host->ring->ops->sendmsg(host->ring, private_of(ua)->udp, &d->header,
 		ring_token_of(TOKEN_DATAGRAM_SENT, slot, 1));
+}
+
+/* ---- connections of the scenario ---- */
+
+struct link *ua_raw_connect(struct ua *ua)
+{
+	struct link *link = ua_link_connect(ua, &world_of(ua)->im.msrp.listeners[0].bound, true);
+
+	link->is_raw = true;
+	return link;
+}
+
+struct link *ua_raw_accepted(struct ua *ua)
+{
+	struct link *found = NULL;
+
+	for (unsigned i = 0; i < ua->host->link_count; i++)
+		if (ua->host->links[i]->ua == ua && ua->host->links[i]->is_raw)
+			found = ua->host->links[i];
+	return found;
 }
 
 /* ---- the turn ---- */

@@ -15,7 +15,9 @@ struct leg *ua_leg_new(struct call *call)
 	leg->call = call;
 	leg->ua = call->ua;
 	ua_name(call->ua->host, name, sizeof(name), "s");
-	snprintf(leg->path, sizeof(leg->path), "msrp://127.0.0.1:%u/%s;tcp", private_of(call->ua)->msrp_port, name);
+	const char *relay = call->ua->manners.relay;
+	snprintf(leg->path, sizeof(leg->path), "%s%smsrp://127.0.0.1:%u/%s;tcp", relay ? relay : "", relay ? " " : "",
+		private_of(call->ua)->msrp_port, name);
 	leg->next = call->ua->host->legs;
 	call->ua->host->legs = leg;
 	return leg;

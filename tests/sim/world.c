@@ -224,6 +224,11 @@ void world_ms(struct world *w, uint64_t ms)
 	sim_run_us(w->sim, ms * 1000, turn, w);
 }
 
+void world_us(struct world *w, uint64_t us)
+{
+	sim_run_us(w->sim, us, turn, w);
+}
+
 void world_moment(struct world *w, uint64_t max_us)
 {
 	/* half of the draws below a thousandth of it: most things happen in the first round trips */

@@ -51,6 +51,7 @@ _Noreturn void world_fail(struct world *w, const char *format, ...) __attribute_
 unsigned world_below(struct world *w, unsigned n);      /* a draw: 0 .. n - 1 */
 bool world_chance(struct world *w, unsigned in_100);
 void world_ms(struct world *w, uint64_t ms);            /* virtual time goes by */
+void world_us(struct world *w, uint64_t us);
 void world_moment(struct world *w, uint64_t max_us);    /* a random while, often a short one */
 uint64_t world_now_ms(struct world *w);
 /* False: it did not come true within so long. */
