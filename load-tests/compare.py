@@ -54,6 +54,39 @@ ROWS = (
         ("MB/s >= 0.7 x limit", "speed", "forwarder", 0.7),
         ("goal MB/s >= 0.9 x limit", "speed", "forwarder", 0.9)),
 )
+
+
+class Steps:
+    """The same load with few and with many sessions, each with a fresh server.
+    figure: of the report; unit: what it is. Compared is either many / few, or what each session
+    between few and many adds. budgets: (text, most)."""
+
+    def __init__(self, name, text, few, many, options, figure, unit, is_slope, *budgets):
+        self.name, self.text, self.few, self.many = name, text, few, many
+        self.options, self.figure, self.unit = options.split(), figure, unit
+        self.is_slope, self.budgets = is_slope, budgets
+
+    def options_for(self, sessions):
+        return ["--sessions", str(sessions)] + self.options
+
+    def compared(self, few, many):
+        if self.is_slope:
+            return (many * self.many - few * self.few) / (self.many - self.few)
+        return many / few
+
+
+# Memory: users are registered before; 64*T1 is short (see start_imserv), so that finished SIP transactions, which
+# every caller keeps for 32 s, are not taken for sessions.
+STEPS = (
+    Steps("idle", "user memory per idle session, after one message of 1300 B", 1000, 5000,
+          "--size 1300 --outstanding 1 --rate 1000 --setup-rate 500 --idle 2",
+          lambda report: report["server"]["idle_octets_per_session"], "octets", True,
+          ("octets <= 6144", 6144), ("goal octets <= 3072", 3072)),
+    Steps("growth", "CPU per message of 300 B, 1 outstanding: nothing coalesces", 64, 9000,
+          "--outstanding 1",
+          lambda report: report["server"]["cpu_us_per_message"], "us", False,
+          ("CPU <= 1.3 x", 1.3), ("goal CPU <= 1.1 x", 1.1)),
+)
 FIGURES = ("speed", "cpu", "p50", "p99", "p99.9")
 
 
@@ -111,9 +144,9 @@ def stop(process):
         process.wait()
 
 
-def start_imserv(arguments, scratch):
+def start_imserv(arguments, scratch, settings=()):
     command = [os.path.join(arguments.build, "actors", "imservd")]
-    settings = ["runtime.workers=1", "runtime.drain=0s", "log.level=warn"]
+    settings = ["runtime.workers=1", "runtime.drain=0s", "log.level=warn", *settings]
     settings += ['store.path="%s/imserv.db"' % scratch]
     settings += ['listen[%d].address="127.0.0.1:0"' % i for i in range(4)]
     for setting in settings + arguments.set:
@@ -124,7 +157,7 @@ def start_imserv(arguments, scratch):
     return process, ["--mode", "standalone", "--target", "sip:" + sip]
 
 
-def start_kamailio(arguments, scratch):
+def start_kamailio(arguments, scratch, settings=()):
     port = 20000 + os.getpid() % 10000
     log = os.path.join(scratch, "kamailio.log")
     command = ["kamailio", "-f", os.path.join(HERE, "kamailio-msrp.cfg"), "-x", "fm", "-X", "fm",
@@ -136,7 +169,7 @@ def start_kamailio(arguments, scratch):
     return process, ["--mode", "relay", "--target", "msrp:127.0.0.1:%d" % port]
 
 
-def start_forwarder(arguments, scratch):
+def start_forwarder(arguments, scratch, settings=()):
     log = os.path.join(scratch, "forwarder.log")
     process = start([os.path.join(arguments.build, "load-tests", "forwarder"), "0"], log)
     address = ready_line(process, log, r"forwarder ready tcp:(\S+)").group(1)
@@ -146,38 +179,62 @@ def start_forwarder(arguments, scratch):
 STARTERS = {"imserv": start_imserv, "kamailio": start_kamailio, "forwarder": start_forwarder}
 
 
-def flood(process, target, row, arguments):
+def flood(process, target, options, arguments, setup_s=15):
     """The JSON report of one run of imflood; None when there is none."""
     command = [os.path.join(arguments.build, "load-tests", "imflood"), "session"] + target
-    command += row.options + ["--pid", str(process.pid), "--json", "--quiet"]
-    command += ["--setup-timeout", "15"]
+    command += ["--pid", str(process.pid), "--json", "--quiet"]
+    command += ["--setup-timeout", str(setup_s)]
     command += ["--duration", str(arguments.seconds), "--warmup", str(arguments.warmup)]
+    command += options
     try:
         run = subprocess.run(on_cpu(1, command), capture_output=True, text=True,
-                             timeout=arguments.seconds + arguments.warmup + 60)
+                             timeout=arguments.seconds + arguments.warmup + 3 * setup_s + 15)
         return json.loads(run.stdout)
     except (subprocess.TimeoutExpired, json.JSONDecodeError):
         return None
 
 
-def measure(server, row, arguments):
-    """One cell, once: a fresh server, one load, its figures, or None when it did not hold."""
+def report_of(server, name, options, arguments, setup_s=15, settings=()):
+    """A fresh server, one load, its report, or None when it did not hold."""
     with tempfile.TemporaryDirectory(prefix="compare-") as scratch:
-        process, target = STARTERS[server](arguments, scratch)
+        process, target = STARTERS[server](arguments, scratch, settings)
         try:
-            report = flood(process, target, row, arguments)
+            report = flood(process, target, options, arguments, setup_s)
         finally:
             stop(process)
-    failed = {name: n for name, n in report["errors"].items() if n} if report else {"no report": 1}
+    failed = {error: n for error, n in report["errors"].items() if n} if report else {"no report": 1}
     if failed:
         text = " ".join("%s=%d" % item for item in failed.items())
-        print("  %s %s: %s" % (row.name, server, text), file=sys.stderr)
+        print("  %s %s: %s" % (name, server, text), file=sys.stderr)
+        return None
+    return report
+
+
+def measure(server, row, arguments):
+    """One cell, once."""
+    report = report_of(server, row.name, row.options, arguments)
+    if not report:
         return None
     speed = report["achieved_per_s"] if row.unit == "msg/s" else report["octets_per_s"] / 1e6
     figures = {"speed": speed, "cpu": report["server"]["cpu_us_per_message"]}
     figures.update((name, report["arrival_us"][name]) for name in ("p50", "p99", "p99.9"))
     figures["share"] = report["server"]["cpu_share"] * 100
     figures["own"] = report["imflood"]["cpu_share"] * 100
+    return figures
+
+
+def measure_steps(server, row, arguments):
+    figures = {}
+    for name, sessions in (("few", row.few), ("many", row.many)):
+        options = row.options_for(sessions)
+        settings = ["timers.t1=10ms"] if row.is_slope else []
+        if row.is_slope:  # every session has its turn
+            options += ["--duration", str(sessions / 1000 + 1), "--warmup", "0"]
+        report = report_of(server, row.name, options, arguments, 60, settings)
+        if not report:
+            return None
+        figures[name] = row.figure(report)
+    figures["compared"] = row.compared(figures["few"], figures["many"]) if figures["few"] else 0
     return figures
 
 
@@ -226,12 +283,26 @@ def print_row(row, cells):
         print("  %-26s %s" % (text, verdict(cells, figure, other, factor)))
 
 
+def print_steps(row, cells):
+    last = "each more" if row.is_slope else "many/few"
+    heads = ["%d: %s" % (n, row.unit) for n in (row.few, row.many)] + [last]
+    print("\n%s\n  %-13s" % (row.text, "") + "".join("%15s" % head for head in heads))
+    for server, cell in cells.items():
+        columns = [number(cell[name]) for name in ("few", "many", "compared")] if cell else ["fails"]
+        print("  %-13s" % server + "".join("%15s" % column for column in columns))
+    for text, most in row.budgets:
+        cell = cells.get("imserv")
+        said = "%s at %s" % ("reached" if cell["compared"] <= most else "MISSED",
+                             number(cell["compared"])) if cell else "cannot be said"
+        print("  %-26s %s" % (text, said))
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="compare", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true",
                         help="one run of 2 s per cell instead of the median of three of 5 s")
-    parser.add_argument("--rows", default=",".join(row.name for row in ROWS),
+    parser.add_argument("--rows", default=",".join(row.name for row in ROWS + STEPS),
                         help="default %(default)s")
     parser.add_argument("--servers", default=",".join(SERVERS), help="default %(default)s")
     parser.add_argument("--sample-script", action="store_true",
@@ -250,7 +321,7 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     repetitions = 1 if arguments.quick else 3
-    rows = [row for row in ROWS if row.name in arguments.rows.split(",")]
+    rows = [row for row in ROWS + STEPS if row.name in arguments.rows.split(",")]
     servers = [server for server in SERVERS if server in arguments.servers.split(",")]
     build(arguments.build)
     imservd = os.path.join(arguments.build, "actors", "imservd")
@@ -266,13 +337,14 @@ def main():
             for server in servers:
                 print("run %d of %d: %s, %s" % (repetition + 1, repetitions, row.name, server),
                       file=sys.stderr)
-                runs[row.name, server].append(measure(server, row, arguments))
+                take = measure_steps if isinstance(row, Steps) else measure
+                runs[row.name, server].append(take(server, row, arguments))
     medians = {row.name: {server: median(runs[row.name, server]) for server in servers}
                for row in rows}
     print("medians of %d run(s) of %g s; server on CPU 0, imflood on CPU 1, of %d CPUs"
           % (repetitions, arguments.seconds, os.cpu_count()))
     for row in rows:
-        print_row(row, medians[row.name])
+        (print_steps if isinstance(row, Steps) else print_row)(row, medians[row.name])
     print("\n* neither side had its CPU to itself: believe CPU per message, not speed and times")
     if arguments.json:
         with open(arguments.json, "w") as out:

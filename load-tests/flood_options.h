@@ -33,6 +33,8 @@ struct flood_options {
 	uint32_t size, chunk; /* octets; chunk 0: one chunk */
 	double rate;          /* messages a second of all sessions; 0: closed loop */
 	double duration_s, warmup_s, drain_s, setup_timeout_s;
+	double setup_rate; /* sessions a second; 0: as fast as they come up */
+	double idle_s;     /* after the traffic; then all users are registered before the first session; 0: none */
 	bool is_churn;        /* the workload */
 	bool connections_shared, answers_passive, json, quiet;
 	pid_t server_pid; /* 0: not measured */

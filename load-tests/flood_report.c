@@ -102,6 +102,8 @@ void report_text(const struct flood_report *r, const struct flood_options *o)
 		       "octets per session\n",
 		       us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s) * 100,
 		       (unsigned long long)r->server_memory_kib, r->memory_per_session);
+	if (r->has_server && o->idle_s > 0)
+		printf("idle           %.0f octets of the server per session\n", r->idle_memory_per_session);
 	printf("imflood        %.2f us CPU per message, %.0f %% of a CPU\n",
 	       us_per_message(r, r->own_cpu_s), per_second(r, r->own_cpu_s) * 100);
 	text_errors(r);
@@ -132,9 +134,9 @@ void report_json(const struct flood_report *r, const struct flood_options *o)
 	json_latency("confirmation_us", &r->confirmation);
 	if (r->has_server)
 		printf(",\"server\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f,\"memory_kib\":"
-		       "%llu,\"octets_per_session\":%.0f}",
+		       "%llu,\"octets_per_session\":%.0f,\"idle_octets_per_session\":%.0f}",
 		       us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s),
-		       (unsigned long long)r->server_memory_kib, r->memory_per_session);
+		       (unsigned long long)r->server_memory_kib, r->memory_per_session, r->idle_memory_per_session);
 	printf(",\"imflood\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f}",
 	       us_per_message(r, r->own_cpu_s), per_second(r, r->own_cpu_s));
 	printf(",\"errors\":{");

@@ -25,6 +25,7 @@ struct flood_report {
 	double server_cpu_s;        /* in the measured time               */
 	uint64_t server_memory_kib; /* at its end                         */
 	double memory_per_session;  /* octets: sessions up against before */
+	double idle_memory_per_session; /* the same after --idle           */
 	double own_cpu_s;           /* of imflood itself, in the measured time */
 };
 

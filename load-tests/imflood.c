@@ -50,6 +50,10 @@ static const char help[] =
 	"  --drain S            how long the backlog of an open loop may still be sent, and\n"
 	"                       then how long to wait for what is under way, default 5\n"
 	"  --setup-timeout S    default 30 + sessions / 100\n"
+	"  --setup-rate R[/s]   sessions set up a second (default: as fast as they come up)\n"
+	"  --idle S             after the traffic nothing is sent for S seconds, then memory\n"
+	"                       per session is told: its sessions alone, for all users are\n"
+	"                       registered before the first of them\n"
 	"  --connections-shared all A legs on one MSRP connection, all B legs on another\n"
 	"  --answer active|passive  who connects for B: we (default) or the server\n"
 	"  --pid PID            server process (with its children): CPU per message,\n"
@@ -73,6 +77,8 @@ enum {
 	WARMUP,
 	DRAIN,
 	SETUP_TIMEOUT,
+	SETUP_RATE,
+	IDLE,
 	SHARED,
 	ANSWER,
 	PID,
@@ -96,6 +102,8 @@ static const struct option long_options[] = {
 	{ "warmup", required_argument, NULL, WARMUP },
 	{ "drain", required_argument, NULL, DRAIN },
 	{ "setup-timeout", required_argument, NULL, SETUP_TIMEOUT },
+	{ "setup-rate", required_argument, NULL, SETUP_RATE },
+	{ "idle", required_argument, NULL, IDLE },
 	{ "connections-shared", no_argument, NULL, SHARED },
 	{ "answer", required_argument, NULL, ANSWER },
 	{ "pid", required_argument, NULL, PID },
@@ -238,6 +246,10 @@ static bool take(struct flood_options *o, int option, const char *value)
 	case SETUP_TIMEOUT:
 		return decimal("setup-timeout", value, "s", 0.1, DURATION_MAX_S,
 			       &o->setup_timeout_s);
+	case SETUP_RATE:
+		return decimal("setup-rate", value, "/s", 0.1, RATE_MAX, &o->setup_rate);
+	case IDLE:
+		return decimal("idle", value, "s", 0.1, DURATION_MAX_S, &o->idle_s);
 	case SHARED:
 		o->connections_shared = true;
 		return true;
@@ -278,6 +290,10 @@ static bool consistent(struct flood_options *o)
 		fprintf(stderr, "imflood: churn needs SIP and knows no --rate or --chunk\n");
 		return false;
 	}
+	if (o->is_churn && (o->setup_rate > 0 || o->idle_s > 0)) {
+		fprintf(stderr, "imflood: churn knows no --setup-rate and no --idle\n");
+		return false;
+	}
 	if (!o->locals_n) {
 		struct slice loopback =
 			o->target.ss_family == AF_INET6 ? SLICE("::1") : SLICE("127.0.0.1");
@@ -291,7 +307,7 @@ static bool consistent(struct flood_options *o)
 		}
 	}
 	if (o->setup_timeout_s == 0)
-		o->setup_timeout_s = 30 + o->sessions / 100.0;
+		o->setup_timeout_s = 30 + o->sessions / 100.0 + (o->setup_rate > 0 ? o->sessions / o->setup_rate : 0);
 	return true;
 }
 

@@ -207,6 +207,11 @@ static void on_response(struct msrp_endpoint *e, uint32_t sequence, uint32_t chu
 	finish_if_done(f, p, slot);
 }
 
+static void on_registered(struct session_setup *s, struct pair *p)
+{
+	((struct flood *)((char *)s - offsetof(struct flood, setup)))->in_setup--;
+}
+
 static void setup_failed(struct flood *f, struct pair *p)
 {
 	if (p->state != PAIR_SETUP)
@@ -350,28 +355,45 @@ static void traffic_until(struct flood *f, uint64_t end_ns, const char *phase)
 	}
 }
 
-static void set_up(struct flood *f)
+/* How many may have been begun by now. */
+static uint32_t may_be_begun(const struct flood *f, uint64_t start_ns)
+{
+	double due = f->options->setup_rate * (double)(f->loop.now_ns - start_ns) / SECOND_NS + 1;
+
+	return f->options->setup_rate > 0 && due < f->options->sessions ? (uint32_t)due : f->options->sessions;
+}
+
+/* `begin` with all pairs in turn, until each has come through or failed. */
+static void begin_all(struct flood *f, void (*begin)(struct session_setup *, struct pair *), const char *phase)
 {
 	uint32_t next = 0, n = f->options->sessions;
 	uint64_t start_ns = f->loop.now_ns,
 		 end_ns = start_ns + seconds_ns(f->options->setup_timeout_s), tick_ns = 0;
 
 	while ((next < n || f->in_setup) && f->loop.now_ns < end_ns && !interrupted) {
-		for (; next < n && f->in_setup < SETUP_WINDOW; next++) {
+		for (uint32_t most = may_be_begun(f, start_ns); next < most && f->in_setup < SETUP_WINDOW; next++) {
 			struct pair *p = &f->pairs[next];
 			f->in_setup++; /* before it can fail */
-			setup_start(&f->setup, p);
+			begin(&f->setup, p);
 		}
-		loop_turn(&f->loop, msrp_flush(&f->network) ? 0 : TURN_NS);
+		uint64_t wait_ns = f->options->setup_rate > 0 ? TURN_NS / 50 : TURN_NS;
+		loop_turn(&f->loop, msrp_flush(&f->network) ? 0 : wait_ns);
 		if (f->loop.now_ns - tick_ns > TURN_NS) {
 			setup_tick(&f->setup);
 			tick_ns = f->loop.now_ns;
 		}
-		progress_line(f, "set-up");
+		progress_line(f, phase);
 	}
+}
+
+static void set_up(struct flood *f)
+{
+	uint64_t start_ns = f->loop.now_ns;
+
+	begin_all(f, setup_start, "set-up");
 	f->report->setup_s = (double)(f->loop.now_ns - start_ns) / SECOND_NS;
 	f->report->sessions_up = f->up;
-	for (uint32_t i = f->up; i < n; i++)
+	for (uint32_t i = f->up; i < f->options->sessions; i++)
 		report_error(f->report, FLOOD_SETUP, "no answer in time, or refused");
 }
 
@@ -455,6 +477,13 @@ static void traffic(struct flood *f)
 	count_what_is_missing(f);
 }
 
+static void idle(struct flood *f)
+{
+	for (uint64_t end_ns = loop_clock(&f->loop) + seconds_ns(f->options->idle_s);
+	     f->loop.now_ns < end_ns && !interrupted;)
+		idle_turn(f, "idle");
+}
+
 static uint32_t releasing(const struct flood *f, uint32_t until)
 {
 	uint32_t n = 0;
@@ -488,6 +517,14 @@ static void release(struct flood *f)
 
 /* ---- the run ---- */
 
+static double per_session(const struct flood *f, const struct server_figures *before,
+			  const struct server_figures *after)
+{
+	double octets = ((double)after->memory_kib - (double)before->memory_kib) * 1024;
+
+	return f->up ? octets / f->up : 0;
+}
+
 static int open_flood(struct flood *f)
 {
 	const struct flood_options *o = f->options;
@@ -515,6 +552,7 @@ static int open_flood(struct flood *f)
 					   .prng = &f->prng,
 					   .pairs = f->pairs,
 					   .on_failed = on_setup_failed,
+					   .on_registered = on_registered,
 					   .on_answered = on_setup_progress };
 	err = setup_open(&f->setup);
 	if (!err && o->server_pid && !server_process_find(&f->server, o->server_pid))
@@ -550,15 +588,19 @@ int session_flood_run(const struct flood_options *options, struct flood_report *
 		(void)sigaction(SIGINT, &action, NULL); /* cannot fail for these */
 		(void)sigaction(SIGTERM, &action, NULL);
 		f->progress_ns = f->loop.now_ns;
+		if (options->idle_s > 0)
+			begin_all(f, setup_register, "register");
 		read_server(f, &before);
 		set_up(f);
 		read_server(f, &after);
-		if (f->up)
-			report->memory_per_session =
-				((double)after.memory_kib - (double)before.memory_kib) * 1024 /
-				f->up;
+		report->memory_per_session = per_session(f, &before, &after);
 		if (f->up && !interrupted)
 			traffic(f);
+		if (f->up && options->idle_s > 0) {
+			idle(f);
+			read_server(f, &after);
+			report->idle_memory_per_session = per_session(f, &before, &after);
+		}
 		release(f);
 	}
 	close_flood(f);

@@ -153,6 +153,15 @@ static void on_call_failed(void *user, uint32_t index)
 	s->on_failed(s, &s->pairs[index]);
 }
 
+static void on_call_registered(void *user, uint32_t index)
+{
+	struct session_setup *s = user;
+	struct pair *p = &s->pairs[index];
+
+	p->state = PAIR_IDLE;
+	s->on_registered(s, p);
+}
+
 static void on_call_released(void *user, uint32_t index)
 {
 	struct session_setup *s = user;
@@ -173,7 +182,7 @@ static void on_call_error(void *user, enum flood_error error, const char *what)
 }
 
 static const struct sip_calls_handlers call_handlers = {
-	offer, answer, on_answered, on_call_failed, on_call_released, on_call_error
+	offer, answer, on_answered, on_call_failed, on_call_registered, on_call_released, on_call_error
 };
 
 /* ---- what the workload calls ---- */
@@ -208,6 +217,17 @@ void setup_start(struct session_setup *s, struct pair *p)
 	msrp_endpoint_init(&p->b, s->network, p->index, 'b', &s->msrp_bound);
 	p->a.user = p->b.user = p;
 	sip_call_start(&s->calls, p->index);
+}
+
+void setup_register(struct session_setup *s, struct pair *p)
+{
+	p->state = PAIR_SETUP;
+	if (has_sip(s)) {
+		sip_call_register(&s->calls, p->index);
+		return;
+	}
+	p->state = PAIR_IDLE;
+	s->on_registered(s, p);
 }
 
 void setup_release(struct session_setup *s, struct pair *p)

@@ -20,6 +20,7 @@ struct session_setup {
 	struct pair *pairs;
 	void (*on_failed)(struct session_setup *s,
 			  struct pair *p); /* the error is reported; the pair is not over yet */
+	void (*on_registered)(struct session_setup *s, struct pair *p); /* after setup_register() only */
 	void (*on_answered)(struct session_setup *s, struct pair *p);
 	void (*on_over)(struct session_setup *s, struct pair *p); /* its BYE was answered; may be NULL */
 	/* ---- own ---- */
@@ -32,6 +33,8 @@ int setup_open(
 	struct session_setup *s); /* the members up to on_answered are filled in; 0 or errno */
 void setup_close(struct session_setup *s);
 
+/* Its users are registered, nothing else; it is PAIR_IDLE again when on_registered() comes. */
+void setup_register(struct session_setup *s, struct pair *p);
 void setup_start(struct session_setup *s, struct pair *p);
 /* The pair goes to PAIR_RELEASE, or where nothing is to be taken down, to PAIR_OVER. */
 void setup_release(struct session_setup *s, struct pair *p);

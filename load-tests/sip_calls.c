@@ -294,6 +294,11 @@ static void on_register_response(struct sip_calls *s, struct sip_call *call, cha
 	*(kind == KIND_REGISTER_A ? &call->a_registered : &call->b_registered) = true;
 	if (!call->a_registered || !call->b_registered)
 		return;
+	if (call->registers_only) {
+		call_over(s, call);
+		s->handlers->on_registered(s->user, index_of(s, call));
+		return;
+	}
 	call->state = CALL_INVITING;
 	time_call(s, call);
 	send_invite(s, index_of(s, call));
@@ -510,6 +515,12 @@ void sip_call_start(struct sip_calls *s, uint32_t index)
 	call->state = CALL_REGISTERING;
 	send_register(s, index, 'a');
 	send_register(s, index, 'b');
+}
+
+void sip_call_register(struct sip_calls *s, uint32_t index)
+{
+	s->calls[index].registers_only = true;
+	sip_call_start(s, index);
 }
 
 bool sip_call_release(struct sip_calls *s, uint32_t index)

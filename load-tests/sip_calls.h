@@ -21,7 +21,7 @@ enum sip_call_state {
 
 struct sip_call {
 	enum sip_call_state state;
-	bool a_registered, b_registered;
+	bool a_registered, b_registered, registers_only;
 	bool is_timed;
 	uint32_t cycle;       /* how many calls there were before between these two users       */
 	uint64_t b_dialog;    /* hash of the Call-ID of B's: requests of the call before may be late */
@@ -41,6 +41,7 @@ struct sip_calls_handlers {
 	bool (*answer)(void *user, uint32_t index, struct slice offer, struct buffer *sdp);
 	void (*on_answered)(void *user, uint32_t index, struct slice sdp); /* at A */
 	void (*on_failed)(void *user, uint32_t index);   /* the error is reported   */
+	void (*on_registered)(void *user, uint32_t index); /* of sip_call_register() */
 	void (*on_released)(void *user, uint32_t index); /* by us, or by the server */
 	void (*on_error)(void *user, enum flood_error error, const char *what);
 };
@@ -65,6 +66,8 @@ void sip_calls_close(struct sip_calls *s);
 
 /* The first call of an index, or another one when the last is over: its users are registered then. */
 void sip_call_start(struct sip_calls *s, uint32_t index);
+/* Before the first call: only its users are registered.  Then it is as if a call were over. */
+void sip_call_register(struct sip_calls *s, uint32_t index);
 /* False: there is no answered call to be released. */
 bool sip_call_release(struct sip_calls *s, uint32_t index);
 
