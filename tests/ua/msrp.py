@@ -121,6 +121,8 @@ class Connection(asyncio.Protocol):
 
     def write(self, data):
         self.written += len(data)
+        if self.endpoint.tap:
+            self.endpoint.tap(self, True, data)
         self.transport.write(data)
 
     def shrink(self, octets=65536):
@@ -135,6 +137,8 @@ class Connection(asyncio.Protocol):
 
     # --- receiving ---
     def data_received(self, data):
+        if self.endpoint.tap:
+            self.endpoint.tap(self, False, data)
         self.buffer += data
         try:
             while self.buffer and (self._head() if self.chunk is None else self._body()):
@@ -488,6 +492,7 @@ class Endpoint:
         self.port = 0
         self.server = None
         self.tolerant = False
+        self.tap = None               # tap(connection, is_sent, octets) sees everything
         self.relays = ()              # URIs of the relays between it and the rest, the nearest last
 
     async def open(self):
