@@ -299,6 +299,34 @@ static bool peer_address(const struct session_peer *peer, const struct msrp_path
 	return address_of(slice_trim(slice_cut(rest, '/', NULL)), (uint16_t)peer->media->port, address);
 }
 
+/* False: nothing is left of them. */
+static bool permit(const struct im *im, struct slice said, char *text, struct slice *permitted)
+{
+	struct buffer out = buffer_over(text, SESSION_SDP_MAX);
+
+	*permitted = SLICE_EMPTY;
+	if (!said.p || policy_permits_every_type(im->config))
+		return true;
+	bool is_any_left = policy_permitted_types(im->config, said, &out);
+	*permitted = slice_of(text, is_any_left ? out.n : 0);
+	return is_any_left;
+}
+
+/* What he takes, of what the policy permits; an answer may say nothing of it. */
+static void accept_of(const struct im *im, const struct sdp_media *media, struct msrp_accept *accept)
+{
+	struct slice types = media->accept_types, wrapped = media->accept_wrapped_types;
+	char types_text[SESSION_SDP_MAX], wrapped_text[SESSION_SDP_MAX];
+
+	if (!policy_permits_every_type(im->config)) {
+		(void)permit(im, types.p ? types : SLICE("*"), types_text, &types); /* none: he has got 403 or BYE */
+		(void)permit(im, wrapped.p ? wrapped : SLICE(""), wrapped_text, &wrapped); /* none: what is in `types` */
+	}
+	msrp_accept_set(accept, types, wrapped);
+	if (!slice_u64(slice_trim(media->max_size), UINT64_MAX, &accept->max_octets))
+		accept->max_octets = 0;
+}
+
 bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msrp_peer *out)
 {
 	enum sdp_setup setup = sdp_media_setup(peer->sdp, peer->media);
@@ -309,6 +337,7 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 	if (session_sdp_is_secure(peer->media))
 		out->fingerprint = sdp_media_fingerprint(peer->sdp, peer->media);
 	out->max_octets = size_limit(im, peer->sdp, peer->media);
+	accept_of(im, peer->media, &out->accept);
 	if (msrp_path_parse(out->path, &path) != MSRP_PATH_OK)
 		return false;
 	/* an answer without setup or passive: we connect; an offer: only if it says passive */
@@ -328,19 +357,6 @@ static enum sdp_direction direction_of_answer(const struct session_description *
 	if (!d->offer || sdp_media_direction(d->offer, d->offered) != SDP_SENDONLY || said == SDP_INACTIVE)
 		return SDP_UNSAID;
 	return SDP_RECVONLY;
-}
-
-/* False: nothing is left of them. */
-static bool permit(const struct im *im, struct slice said, char *text, struct slice *permitted)
-{
-	struct buffer out = buffer_over(text, SESSION_SDP_MAX);
-
-	*permitted = SLICE_EMPTY;
-	if (!said.p || policy_permits_every_type(im->config))
-		return true;
-	bool is_any_left = policy_permitted_types(im->config, said, &out);
-	*permitted = slice_of(text, is_any_left ? out.n : 0);
-	return is_any_left;
 }
 
 bool session_sdp_write(const struct im *im, struct buffer *out, const struct session_description *d,

@@ -274,8 +274,12 @@ void msrp_connection_answer(struct msrp_connection *c, unsigned status)
 	struct buffer b;
 	char *p;
 
-	if (head->method == MSRP_METHOD_REPORT || !(p = msrp_output_reserve(c, size, NULL)))
-		return; /* RFC 4975 7.1.2: a REPORT is never answered */
+	if (head->method == MSRP_METHOD_REPORT) /* RFC 4975 7.1.2: it is never answered */
+		return;
+	if (head->method == MSRP_METHOD_SEND && head->failure_report == MSRP_FAILURE_NO)
+		return; /* 7.2: it asks for no answer */
+	if (!(p = msrp_output_reserve(c, size, NULL)))
+		return;
 	b = buffer_over(p, size);
 	msrp_write_answer(&b, head, status);
 	assert(!b.overflow);

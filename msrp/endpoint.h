@@ -34,6 +34,7 @@ enum {
 	MSRP_ID_CHARS = 18,             /* 5 name the slot, 13 carry 65 random bits              */
 	MSRP_TRANSACTIONS_PER_LEG = 4096,
 	MSRP_OPEN_MESSAGES = 16,        /* begun and not ended, remembered per leg               */
+	MSRP_REFUSED_MESSAGES = 4,      /* 413 or 415 was said of them: the last of each leg     */
 	MSRP_HELD_MAX = 8 * 1024 * 1024, /* unparsed octets: what a paused multishot still brings */
 	MSRP_PROXY_BUCKETS = 1024,
 	MSRP_GUESSES_UNBOUND = 128,     /* wrong sessions, of a connection that carries none     */
@@ -79,6 +80,7 @@ struct msrp_incoming {
 	struct msrp_leg *leg;   /* whose peer sends it: PENDING, STREAM, WAIT              */
 	bool is_send, has_content_type, head_is_parsed;
 	bool is_out_open;       /* STREAM: a chunk is open on the other leg's connection   */
+	bool is_wrapper;        /* PENDING: what it holds is not seen yet                  */
 	enum msrp_failure_report failure_report;
 	uint64_t message;       /* hash of the Message-ID                                  */
 	struct msrp_byte_range range;
@@ -138,16 +140,21 @@ struct msrp_leg {
 	uint16_t port;
 	char *uri, *host;       /* heap, one allocation: host with its terminator, then URI */
 	uint16_t uri_n;
-	char *peer_path;        /* heap, NULL until msrp_leg_set_peer()                    */
+	char *peer_path;        /* heap, NULL until msrp_leg_set_peer(); behind it what he accepts */
 	uint32_t peer_path_n, peer_first_n;
+	uint16_t accept_n, accept_wrapped_n;  /* octets of msrp_accept.text; 0: every type */
+	uint16_t accepted_at, accepted_n;     /* the entry that took what came last        */
+	bool looks_inside;
+	uint64_t accept_octets; /* of a message to the peer; 0: any                        */
 	TAILQ_HEAD(msrp_transactions, msrp_transaction) transactions; /* by arrival        */
 	unsigned transaction_count;
 	uint64_t max_octets;    /* of a message of the peer; 0: any                        */
 	uint64_t octets;        /* of content that came from its peer and went on          */
 	struct timer silence;   /* the other side does not answer                          */
 	struct msrp_held waiting; /* whole or begun chunks, until the other leg is bound   */
-	uint64_t *open_messages;  /* heap, MSRP_OPEN_MESSAGES hashes                       */
+	uint64_t *open_messages;  /* heap: MSRP_OPEN_MESSAGES hashes, MSRP_REFUSED_MESSAGES */
 	unsigned open_count;
+	uint8_t refused_count;    /* those who were refused while more of them may come    */
 	bool open_overflow;     /* more than the table holds: every empty SEND may be one  */
 };
 

@@ -231,9 +231,46 @@ static void leave_bound(struct msrp_leg *leg)
 	leg->tell_bound = false;
 }
 
-static int change_path(struct msrp_leg *leg, struct slice path, struct slice fingerprint)
+/* One allocation: the path, and behind it what its peer accepts. */
+static char *copy_of(struct slice path, const struct msrp_accept *accept)
 {
-	char *copy = malloc(path.n), *certificate = NULL;
+	size_t accept_n = (size_t)accept->types_n + accept->wrapped_n;
+	char *copy = malloc(path.n + accept_n);
+
+	if (copy) {
+		memcpy(copy, path.p, path.n);
+		memcpy(copy + path.n, accept->text, accept_n);
+	}
+	return copy;
+}
+
+static void take_copy(struct msrp_leg *leg, char *copy, size_t path_n, const struct msrp_accept *accept)
+{
+	free(leg->peer_path);
+	leg->peer_path = copy;
+	leg->peer_path_n = (uint32_t)path_n;
+	leg->accept_n = accept->types_n;
+	leg->accept_wrapped_n = accept->wrapped_n;
+	leg->looks_inside = accept->looks_inside;
+	leg->accept_octets = accept->max_octets;
+	leg->accepted_n = 0;
+}
+
+/* The same path, and perhaps other types. */
+static int change_accept(struct msrp_leg *leg, const struct msrp_accept *accept)
+{
+	char *copy = copy_of(msrp_leg_peer_path(leg), accept);
+
+	if (!copy)
+		return ENOMEM;
+	take_copy(leg, copy, leg->peer_path_n, accept);
+	return 0;
+}
+
+static int change_path(struct msrp_leg *leg, struct slice path, struct slice fingerprint,
+	const struct msrp_accept *accept)
+{
+	char *copy = copy_of(path, accept), *certificate = NULL;
 
 	if (fingerprint.n && (certificate = malloc(fingerprint.n + 1))) {
 		memcpy(certificate, fingerprint.p, fingerprint.n);
@@ -244,14 +281,11 @@ static int change_path(struct msrp_leg *leg, struct slice path, struct slice fin
 		free(certificate);
 		return ENOMEM;
 	}
-	memcpy(copy, path.p, path.n);
 	if (leg->is_bound)
 		leave_bound(leg);
-	free(leg->peer_path);
 	free(leg->fingerprint);
 	leg->fingerprint = certificate;
-	leg->peer_path = copy;
-	leg->peer_path_n = (uint32_t)path.n;
+	take_copy(leg, copy, path.n, accept);
 	leg->peer_first_n = (uint32_t)msrp_path_first(path).n;
 	return 0;
 }
@@ -279,8 +313,8 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 	leg->max_octets = peer->max_octets;
 	if (leg->connection && slice_eq(text, msrp_leg_peer_path(leg)) &&
 	    slice_eq(fingerprint, slice_str(leg->fingerprint ? leg->fingerprint : "")))
-		return 0; /* a re-INVITE that changes nothing */
-	err = change_path(leg, text, fingerprint);
+		return change_accept(leg, &peer->accept); /* a re-INVITE that changes nothing else */
+	err = change_path(leg, text, fingerprint, &peer->accept);
 	if (err)
 		return err;
 	if (is_early(leg) && !peer->connect)

@@ -12,6 +12,7 @@
 
 #include "core/options.h"
 #include "core/worker.h"
+#include "msrp/accept.h"
 #include "msrp/path.h"
 
 #define MSRP_LISTENERS_MAX 16
@@ -83,6 +84,7 @@ uint64_t msrp_leg_octets(const struct msrp_leg *leg);
 struct msrp_peer {
 	struct slice path, fingerprint;
 	uint64_t max_octets; /* of one message of his, more is 413; 0: any */
+	struct msrp_accept accept; /* what he takes of others: what they send beyond it is 413 or 415 */
 	bool connect;
 	struct sockaddr_storage address;
 };

@@ -9,6 +9,7 @@
 #include "msrp/message.h"
 #include "msrp/output.h"
 #include "msrp/pressure.h"
+#include "msrp/refusal.h"
 #include "msrp/transaction.h"
 #include "msrp/waiting.h"
 
@@ -228,8 +229,7 @@ static void give_up_stream(struct msrp_connection *c)
 	msrp_switch_refuse(c, 408, is_far_lost ? REASON_MSRP_LEG_LOST : REASON_POOL_EXHAUSTED);
 }
 
-/* The far side has the beginning of a message that grew too large: it is told that no more will come. */
-static void give_up_too_large(struct msrp_connection *c)
+void msrp_switch_give_up(struct msrp_connection *c, unsigned status, enum reason why)
 {
 	struct msrp_incoming *in = c->in;
 
@@ -238,10 +238,11 @@ static void give_up_too_large(struct msrp_connection *c)
 			close_part(c, '#');
 	}
 	msrp_message_remember(in->leg, in->message, '#');
+	msrp_message_refuse(in->leg, in->message, status);
 	if (in->transaction)
 		msrp_transaction_fail(in->transaction, 0, SLICE_EMPTY);
 	forget_head(in);
-	msrp_switch_refuse(c, 413, REASON_MSRP_TOO_LARGE);
+	msrp_switch_refuse(c, status, why);
 }
 
 static void stream_octets(struct msrp_connection *c, struct slice octets)
@@ -250,7 +251,7 @@ static void stream_octets(struct msrp_connection *c, struct slice octets)
 	struct msrp_leg *leg = in->leg;
 
 	if (in->is_send && msrp_content_is_beyond(leg, in->next - 1 + octets.n)) {
-		give_up_too_large(c);
+		msrp_switch_give_up(c, 413, REASON_MSRP_TOO_LARGE);
 		return;
 	}
 	if (octets.n && !in->is_out_open && !open_part(c)) {
@@ -379,26 +380,10 @@ static void end_pending(struct msrp_connection *c, struct slice kept)
 
 /* ---- events ---- */
 
-/* 0: it is switched. */
-static unsigned status_of(const struct msrp_head *head)
-{
-	switch (head->method) {
-	case MSRP_METHOD_SEND:
-	case MSRP_METHOD_REPORT:
-		return head->fault == MSRP_FAULT_NONE ? 0 : 400;
-	case MSRP_METHOD_NICKNAME:
-	case MSRP_METHOD_AUTH:
-	case MSRP_METHOD_UNKNOWN:
-	case MSRP_METHOD_NONE:
-		break;
-	}
-	return 501;
-}
-
 void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct slice kept)
 {
 	const struct msrp_head *head = &c->parser->head;
-	unsigned status = status_of(head);
+	unsigned status = msrp_refusal_of_head(head);
 
 	if (status) {
 		struct worker *worker = c->endpoint->worker;
@@ -419,10 +404,9 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 		.range = head->byte_range,
 		.head_n = kept.n,
 	};
-	/* nothing of it has gone on, so nobody but the sender has to be told */
-	if (c->in->is_send && msrp_content_is_announced_beyond(leg, &c->in->range) && !msrp_message_is_open(leg, c->in->message))
-		msrp_switch_refuse(c, 413, REASON_MSRP_TOO_LARGE);
-	else if (is_small(c->in) && msrp_connection_is_single(c))
+	if (c->in->is_send)
+		msrp_refusal_look_at_head(c, kept);
+	if (c->in->way == WAY_PENDING && is_small(c->in) && msrp_connection_is_single(c))
 		msrp_parser_expect(c->parser, c->in->range.end + 1 - c->in->range.start);
 }
 
@@ -433,7 +417,7 @@ void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)
 	switch (c->in->way) {
 	case WAY_PENDING:
 		c->in->body_n += octets.n;
-		if (c->in->body_n && !is_small(c->in))
+		if (msrp_refusal_is_none(c, kept) && c->in->body_n && !is_small(c->in))
 			begin_stream(c, kept);
 		break;
 	case WAY_STREAM:

@@ -40,4 +40,8 @@ void msrp_switch_answer(struct msrp_leg *leg, struct slice transaction_id, unsig
 /* Gives the open chunk up: answered if it wants that, counted, the rest skipped. */
 void msrp_switch_refuse(struct msrp_connection *c, unsigned status, enum reason why);
 
+/* The same of its whole message: more chunks of it are refused too, and a far side that has its beginning is told
+ * that nothing follows.  Before the way is known in->head and in->next have to be set. */
+void msrp_switch_give_up(struct msrp_connection *c, unsigned status, enum reason why);
+
 #endif
