@@ -139,7 +139,8 @@ void msrp_transaction_on_response(struct msrp_transaction *part, unsigned status
 {
 	struct msrp_transaction *chunk = part->chunk;
 
-	if (part->is_answered)
+	/* RFC 4975 10 has no 1xx: it is no answer, and above all no 200 for the sender */
+	if (part->is_answered || status < 200)
 		return;
 	part->is_answered = true;
 	if (status >= 300) {
