@@ -164,6 +164,13 @@ void msrp_connection_join(struct msrp_connection *c, struct msrp_leg *leg)
 	leg->connection = c;
 	LIST_INSERT_HEAD(&c->legs, leg, on_connection);
 	c->leg_count++;
+	msrp_connection_share(c);
+}
+
+void msrp_connection_share(struct msrp_connection *c)
+{
+	if (!msrp_connection_is_single(c))
+		msrp_connection_resume(c, PAUSE_NOT_READY | PAUSE_FAR_FULL | PAUSE_OUTSTANDING);
 }
 
 void msrp_connection_has_session(struct msrp_connection *c)

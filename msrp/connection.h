@@ -55,6 +55,9 @@ void msrp_connection_set_receive(struct msrp_connection *c);
 /* Answers the request whose head was just parsed. */
 void msrp_connection_answer(struct msrp_connection *c, unsigned status);
 
+/* A session came to it, here or elsewhere: if there was one already, it is not stopped for that one any more. */
+void msrp_connection_share(struct msrp_connection *c);
+
 /* A connection on which only one session depends: it may be stopped for it. */
 bool msrp_connection_is_single(const struct msrp_connection *c);
 

@@ -209,6 +209,7 @@ int msrp_foreign_send(struct msrp_connection *c, unsigned owner, struct slice oc
 	m->n = octets.n;
 	msrp_connection_certificate(c, &m->certificate);
 	c->foreign->owners[owner].under_way++;
+	msrp_connection_share(c);
 	worker_post(c->endpoint->worker, owner, &m->msg);
 	take_credit(c, owner, octets.n);
 	return 0;
