@@ -28,7 +28,7 @@ from ua import Failure, check  # noqa: E402
 THEMES = ("command_line", "digest", "admin", "operation", "registration", "pager", "session", "endings", "refreshes", "changes", "privacy",
           "session_headers", "session_checks", "session_sdp", "passes", "forking", "reliable", "offerless",
           "in_dialog", "replaces",
-          "workers", "msrp_refusals", "transfer", "limits", "time_out", "hostile", "torture",
+          "workers", "msrp_refusals", "msrp_content", "msrp_hostile", "transfer", "limits", "time_out", "hostile", "torture",
           "registrar", "tls", "hostile_sessions", "mutations")
 THEMES += ("network", "general", "forward", "rfc4975", "openssl", "relays", "unchanged", "families")
 
