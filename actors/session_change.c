@@ -47,7 +47,7 @@ static enum sdp_setup answer_setup(const struct side *side, const struct sdp *of
 {
 	enum sdp_setup offered = sdp_media_setup(offer, media);
 
-	if (offered != SDP_SETUP_ACTIVE && side->connects && msrp_leg_is_bound(side->leg))
+	if (offered != SDP_SETUP_ACTIVE && offered != SDP_SETUP_HOLDCONN && side->connects && msrp_leg_is_bound(side->leg))
 		return SDP_SETUP_ACTIVE;
 	return session_sdp_answer_setup(offer, media);
 }

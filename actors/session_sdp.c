@@ -234,10 +234,21 @@ bool session_sdp_is_secure(const struct sdp_media *media)
 	return sdp_media_is_msrp(media, &is_secure) && is_secure;
 }
 
-/* RFC 6135: the offerer of actpass or of nothing connects; only to `passive` must we connect. */
+/* RFC 6135: the offerer of actpass or of nothing connects; only to `passive` must we connect.  Who wants no
+ * connection for now gets none (RFC 4145 4.1). */
 enum sdp_setup session_sdp_answer_setup(const struct sdp *offer, const struct sdp_media *media)
 {
-	return sdp_media_setup(offer, media) == SDP_SETUP_PASSIVE ? SDP_SETUP_ACTIVE : SDP_SETUP_PASSIVE;
+	switch (sdp_media_setup(offer, media)) {
+	case SDP_SETUP_PASSIVE:
+		return SDP_SETUP_ACTIVE;
+	case SDP_SETUP_HOLDCONN:
+		return SDP_SETUP_HOLDCONN;
+	case SDP_SETUP_NONE:
+	case SDP_SETUP_ACTIVE:
+	case SDP_SETUP_ACTPASS:
+		break;
+	}
+	return SDP_SETUP_PASSIVE;
 }
 
 static bool address_of(struct slice host, uint16_t port, struct sockaddr_storage *address)
@@ -275,28 +286,47 @@ static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_st
 		       16) == 0;
 }
 
+static bool is_unspecified(const struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET)
+		return ((const struct sockaddr_in *)address)->sin_addr.s_addr == htonl(INADDR_ANY);
+	const struct in6_addr *v6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
+	uint32_t mapped;
+	memcpy(&mapped, v6->s6_addr + 12, sizeof(mapped));
+	return IN6_IS_ADDR_UNSPECIFIED(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && mapped == htonl(INADDR_ANY));
+}
+
 static bool may_connect(const struct im *im, const struct sockaddr_storage *to,
 	const struct sockaddr_storage *signalled)
 {
 	enum connect_to rule = im->config->limits.connect_to;
 
+	if (is_unspecified(to)) /* would be this machine, or RFC 3264's old way to say hold */
+		return false;
 	if (rule == CONNECT_TO_ANY || (rule == CONNECT_TO_AUTO && im->config->core.mode == MODE_IMS))
 		return true;
 	return same_host(to, signalled) || address_is_loopback((const struct sockaddr *)to);
 }
 
-/* The address that the SDP signals: the path's first URI, and where that is a name, c= (RFC 6714). */
-static bool peer_address(const struct session_peer *peer, const struct msrp_path *path,
-	struct sockaddr_storage *address)
+static bool address_of_media(const struct session_peer *peer, struct sockaddr_storage *address)
 {
 	struct slice line = peer->media->connection.p ? peer->media->connection : peer->sdp->connection, rest;
-	uint16_t port = path->first.port ? path->first.port : 2855;
 
-	if (address_of(path->first.host, port, address))
-		return true;
 	slice_cut(line, ' ', &rest);
 	slice_cut(rest, ' ', &rest);
 	return address_of(slice_trim(slice_cut(rest, '/', NULL)), (uint16_t)peer->media->port, address);
+}
+
+/* The address that the SDP signals: the path's first URI (RFC 4975 8.1), and where that is a name, c=; with
+ * a=msrp-cema c= and m= first, where a middlebox may have put itself (RFC 6714). */
+static bool peer_address(const struct session_peer *peer, const struct msrp_path *path,
+	struct sockaddr_storage *address)
+{
+	uint16_t port = path->first.port ? path->first.port : 2855;
+
+	if (path->count == 1 && sdp_media_has_cema(peer->media) && address_of_media(peer, address))
+		return true;
+	return address_of(path->first.host, port, address) || address_of_media(peer, address);
 }
 
 /* False: nothing is left of them. */
@@ -340,8 +370,10 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 	accept_of(im, peer->media, &out->accept);
 	if (msrp_path_parse(out->path, &path) != MSRP_PATH_OK)
 		return false;
+	out->has_cema = path.count == 1 && sdp_media_has_cema(peer->media);
 	/* an answer without setup or passive: we connect; an offer: only if it says passive */
-	out->connect = peer->is_answer ? setup != SDP_SETUP_ACTIVE : setup == SDP_SETUP_PASSIVE;
+	out->connect = setup == SDP_SETUP_PASSIVE ||
+		(peer->is_answer && setup != SDP_SETUP_ACTIVE && setup != SDP_SETUP_HOLDCONN);
 	if (!out->connect)
 		return true;
 	return peer_address(peer, &path, &out->address) && may_connect(im, &out->address, peer->signalled);
@@ -369,6 +401,7 @@ bool session_sdp_write(const struct im *im, struct buffer *out, const struct ses
 		.proto = msrp_leg_is_secure(leg) ? SLICE("TCP/TLS/MSRP") : SLICE("TCP/MSRP"),
 		.path = msrp_leg_uri(leg), .fingerprint = msrp_leg_fingerprint(leg),
 		.setup = d->setup, .is_nameless = d->hides,
+		.has_cema = !d->offer || sdp_media_has_cema(d->offered),
 		.is_alone = !d->offer, .direction = direction_of_answer(d),
 		.max_size = d->offer ? size_limit(im, d->offer, d->offered) : size_limit(im, d->sdp, d->media) };
 

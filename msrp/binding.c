@@ -4,6 +4,7 @@
 
 #include "msrp/connection.h"
 #include "msrp/foreign.h"
+#include "msrp/leg_internal.h"
 
 /* ---- legs by session-id ---- */
 
@@ -134,11 +135,26 @@ static enum msrp_binding refuse_certificate(struct msrp_connection *c, struct ms
 	return BINDING_REFUSED;
 }
 
+/* D2-54: the path that was negotiated.  With CEMA something in between may have put another host into the SDP, but
+ * not into the chunks (RFC 6714): then the session-id decides. */
+static bool is_peer(const struct msrp_connection *c, const struct msrp_leg *leg, bool *is_new)
+{
+	struct slice from = c->parser->head.from_path;
+
+	*is_new = false;
+	if (msrp_path_equal(from, msrp_leg_peer_path(leg)))
+		return true;
+	*is_new = leg->has_cema && msrp_path_same_session(from, msrp_leg_peer_path(leg));
+	return *is_new;
+}
+
 static enum msrp_binding bind_leg(struct msrp_connection *c, struct msrp_leg *leg)
 {
+	bool is_new;
+
 	if (!leg->peer_path)
 		return wait_for_peer(c, leg);
-	if (!msrp_path_equal(c->parser->head.from_path, msrp_leg_peer_path(leg))) {
+	if (!is_peer(c, leg, &is_new)) {
 		if (leg->connection == c && !leg->is_bound) /* it was early, and is not the peer */
 			msrp_connection_unbind(c, leg);
 		else if (leg->expects_peer && !leg->early && leg->connection != c && carries_nothing(c))
@@ -149,6 +165,10 @@ static enum msrp_binding bind_leg(struct msrp_connection *c, struct msrp_leg *le
 		return refuse(c, 506, REASON_MSRP_SECOND_CONNECTION);
 	if (!leg->is_bound && !has_certificate(c, leg))
 		return refuse_certificate(c, leg);
+	if (is_new && msrp_leg_learn_path(leg, c->parser->head.from_path) != 0) {
+		msrp_connection_lose(c, REASON_NO_MEMORY);
+		return BINDING_REFUSED;
+	}
 	if (!leg->is_bound)
 		msrp_connection_bind(c, leg);
 	return BINDING_LEG;

@@ -133,6 +133,7 @@ struct msrp_leg {
 	LIST_ENTRY(msrp_leg) on_connection;
 	TAILQ_ENTRY(msrp_leg) event_link;
 	bool is_secure, is_bound, has_event, tell_bound, tell_lost;
+	bool has_cema;          /* see struct msrp_peer                                    */
 	bool expects_peer;      /* an answer may bring another path than peer_path        */
 	const struct msrp_listener *listener;
 	char *fingerprint;      /* heap: the peer's, secure legs; NULL: it said none       */
@@ -146,6 +147,7 @@ struct msrp_leg {
 	uint16_t accepted_at, accepted_n;     /* the entry that took what came last        */
 	bool looks_inside;
 	uint64_t accept_octets; /* of a message to the peer; 0: any                        */
+	uint16_t sdp_path_n;    /* CEMA: behind that what the SDP says, where he uses another; 0: the same */
 	TAILQ_HEAD(msrp_transactions, msrp_transaction) transactions; /* by arrival        */
 	unsigned transaction_count;
 	uint64_t max_octets;    /* of a message of the peer; 0: any                        */

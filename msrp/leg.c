@@ -231,15 +231,43 @@ static void leave_bound(struct msrp_leg *leg)
 	leg->tell_bound = false;
 }
 
-/* One allocation: the path, and behind it what its peer accepts. */
-static char *copy_of(struct slice path, const struct msrp_accept *accept)
+/* As the SDP said it, whatever the peer calls himself. */
+static struct slice said_path(const struct msrp_leg *leg)
+{
+	size_t at = (size_t)leg->peer_path_n + leg->accept_n + leg->accept_wrapped_n;
+
+	return leg->sdp_path_n ? slice_of(leg->peer_path + at, leg->sdp_path_n) : msrp_leg_peer_path(leg);
+}
+
+int msrp_leg_learn_path(struct msrp_leg *leg, struct slice path)
+{
+	struct slice said = said_path(leg);
+	size_t accept_n = (size_t)leg->accept_n + leg->accept_wrapped_n;
+	char *copy = said.n <= UINT16_MAX ? malloc(path.n + accept_n + said.n) : NULL;
+
+	if (!copy)
+		return ENOMEM;
+	memcpy(copy, path.p, path.n);
+	memcpy(copy + path.n, leg->peer_path + leg->peer_path_n, accept_n);
+	memcpy(copy + path.n + accept_n, said.p, said.n);
+	leg->sdp_path_n = (uint16_t)said.n;
+	free(leg->peer_path);
+	leg->peer_path = copy;
+	leg->peer_path_n = leg->peer_first_n = (uint32_t)path.n; /* one URI */
+	return 0;
+}
+
+/* One allocation: the path, behind it what its peer accepts, and what else the SDP said (CEMA). */
+static char *copy_of(struct slice path, const struct msrp_accept *accept, struct slice said)
 {
 	size_t accept_n = (size_t)accept->types_n + accept->wrapped_n;
-	char *copy = malloc(path.n + accept_n);
+	char *copy = malloc(path.n + accept_n + said.n);
 
 	if (copy) {
 		memcpy(copy, path.p, path.n);
 		memcpy(copy + path.n, accept->text, accept_n);
+		if (said.n)
+			memcpy(copy + path.n + accept_n, said.p, said.n);
 	}
 	return copy;
 }
@@ -259,7 +287,7 @@ static void take_copy(struct msrp_leg *leg, char *copy, size_t path_n, const str
 /* The same path, and perhaps other types. */
 static int change_accept(struct msrp_leg *leg, const struct msrp_accept *accept)
 {
-	char *copy = copy_of(msrp_leg_peer_path(leg), accept);
+	char *copy = copy_of(msrp_leg_peer_path(leg), accept, leg->sdp_path_n ? said_path(leg) : SLICE_EMPTY);
 
 	if (!copy)
 		return ENOMEM;
@@ -270,7 +298,7 @@ static int change_accept(struct msrp_leg *leg, const struct msrp_accept *accept)
 static int change_path(struct msrp_leg *leg, struct slice path, struct slice fingerprint,
 	const struct msrp_accept *accept)
 {
-	char *copy = copy_of(path, accept), *certificate = NULL;
+	char *copy = copy_of(path, accept, SLICE_EMPTY), *certificate = NULL;
 
 	if (fingerprint.n && (certificate = malloc(fingerprint.n + 1))) {
 		memcpy(certificate, fingerprint.p, fingerprint.n);
@@ -286,6 +314,7 @@ static int change_path(struct msrp_leg *leg, struct slice path, struct slice fin
 	free(leg->fingerprint);
 	leg->fingerprint = certificate;
 	take_copy(leg, copy, path.n, accept);
+	leg->sdp_path_n = 0;
 	leg->peer_first_n = (uint32_t)msrp_path_first(path).n;
 	return 0;
 }
@@ -311,7 +340,8 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 	if (msrp_path_parse(text, &path) != MSRP_PATH_OK || path.first.secure != leg->is_secure)
 		return EINVAL;
 	leg->max_octets = peer->max_octets;
-	if (leg->connection && slice_eq(text, msrp_leg_peer_path(leg)) &&
+	leg->has_cema = peer->has_cema;
+	if (leg->connection && slice_eq(text, said_path(leg)) &&
 	    slice_eq(fingerprint, slice_str(leg->fingerprint ? leg->fingerprint : "")))
 		return change_accept(leg, &peer->accept); /* a re-INVITE that changes nothing else */
 	err = change_path(leg, text, fingerprint, &peer->accept);

@@ -67,3 +67,13 @@ bool msrp_path_equal(struct slice a, struct slice b)
 			return false;
 	}
 }
+
+bool msrp_path_same_session(struct slice a, struct slice b)
+{
+	struct msrp_path one, other;
+
+	return msrp_path_parse(a, &one) == MSRP_PATH_OK && msrp_path_parse(b, &other) == MSRP_PATH_OK &&
+	       one.count == 1 && other.count == 1 && one.first.session_id.n &&
+	       slice_eq(one.first.session_id, other.first.session_id) && one.first.secure == other.first.secure &&
+	       slice_case_eq(one.first.transport, other.first.transport);
+}

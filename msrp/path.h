@@ -35,4 +35,8 @@ struct slice msrp_path_first(struct slice value);
 /* The same URIs (msrp_uri_equal) in the same order; false too when either is not a good path. */
 bool msrp_path_equal(struct slice a, struct slice b);
 
+/* One URI each, with the same session-id, scheme and transport: what is left of a path's identity where a
+ * middlebox has put another host into the SDP (RFC 6714). */
+bool msrp_path_same_session(struct slice a, struct slice b);
+
 #endif

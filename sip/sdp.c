@@ -310,6 +310,11 @@ bool sdp_media_is_msrp(const struct sdp_media *media, bool *tls)
 	       (is_tls || slice_case_eq(media->proto, SLICE("TCP/MSRP")));
 }
 
+bool sdp_media_has_cema(const struct sdp_media *media)
+{
+	return sdp_attribute(media->whole, "msrp-cema", NULL);
+}
+
 const struct sdp_media *sdp_msrp_media(const struct sdp *sdp)
 {
 	for (unsigned i = 0; i < sdp->media_count; i++) {

@@ -75,6 +75,8 @@ const char *sdp_setup_name(enum sdp_setup setup);
 
 /* TCP/MSRP or TCP/TLS/MSRP, m=message; *tls (may be NULL) says which. */
 bool sdp_media_is_msrp(const struct sdp_media *media, bool *tls);
+/* Its writer knows that c= and m= may name a middlebox that its path does not (RFC 6714). */
+bool sdp_media_has_cema(const struct sdp_media *media);
 /* The first m=message over MSRP with a port and a path; NULL when there is none. */
 const struct sdp_media *sdp_msrp_media(const struct sdp *sdp);
 
@@ -93,6 +95,7 @@ struct sdp_own {
 	struct slice path;
 	enum sdp_setup setup;     /* NONE: no a=setup at all */
 	struct slice fingerprint; /* "SHA-256 AB:..."; empty: none */
+	bool has_cema;            /* a=msrp-cema (RFC 6714) */
 	/* What the peer may and will take, as far as we decide it too.  p == NULL, 0, UNSAID: as received. */
 	struct slice accept_types, accept_wrapped_types; /* wrapped: empty and not NULL leaves it out */
 	uint64_t max_size;        /* octets; the smaller one of this and the peer's */
@@ -102,10 +105,10 @@ struct sdp_own {
 
 /*
  * Writes `sdp` with our o=, our c= once at session level, and the accepted m= line with our port,
- * path, setup and fingerprint.  Of the peer's, a=path, setup, connection, fingerprint and crypto
- * are left out at both levels; every other line is copied as it stands (but see is_nameless), line
- * ends become CRLF.  s= and t= are added where the peer forgot them; an answer has the times of its
- * offer (RFC 3264 6).
+ * path, setup and fingerprint.  Of the peer's, a=path, setup, connection, fingerprint, crypto
+ * and msrp-cema are left out at both levels; every other line is copied as it stands (but see
+ * is_nameless), line ends become CRLF.  s= and t= are added where the peer forgot them; an answer has
+ * the times of its offer (RFC 3264 6).
  * Other m= lines are rejected, port 0 and nothing below them (RFC 3264 6), or left out (is_alone).
  * False when `out` overflowed or an own text has a CR, LF or NUL.
  */

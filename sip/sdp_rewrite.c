@@ -2,12 +2,12 @@
 
 #include "sip/sdp_line.h"
 
-/* Of one connection and one peer: ours takes their place (RFC 4145, 4572, 4975 8.1).  A key or a
+/* Of one connection and one peer: ours takes their place (RFC 4145, 4572, 4975 8.1, 6714).  A key or a
  * fingerprint of the peer would promise what this connection does not keep. */
 static bool is_of_connection(struct slice attribute)
 {
 	static const char *const names[] = { "path", "setup", "connection", "fingerprint",
-					     "crypto" };
+					     "crypto", "msrp-cema" };
 	struct slice value, name = sdp_attribute_name(attribute, &value);
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -191,6 +191,8 @@ static void rewrite_media(struct buffer *out, const struct sdp_media *media,
 	put_attribute(out, "path", own->path);
 	put_attribute(out, "setup", slice_str(sdp_setup_name(own->setup)));
 	put_attribute(out, "fingerprint", own->fingerprint);
+	if (own->has_cema)
+		put_line(out, SLICE("a=msrp-cema"));
 }
 
 static bool is_clean(struct slice s)

@@ -152,7 +152,9 @@ class Session:
               "active answered with a=setup:%s" % self.answer.setup)
         check(not (offered == "passive" and self.answer.setup != "active"),
               "passive answered with a=setup:%s" % self.answer.setup)
-        self.active = self.answer.setup != "active"
+        check(not (offered == "holdconn" and self.answer.setup != "holdconn"),
+              "holdconn answered with a=setup:%s" % self.answer.setup)
+        self.active = self.answer.setup not in ("active", "holdconn")
         if bind:
             await self.bind(connection)
         return self
@@ -200,9 +202,10 @@ class Invitation(Session):
         self.server.respond(status, None, headers)
 
     async def accept(self, setup="passive", headers=(), direction=None, bind=True, accept=None,
-                     session_timer=True, wait=True):
+                     session_timer=True, wait=True, edit=None, extra=()):
         """200 with our answer; as the active side also connect."""
-        body = sdp.build(self.leg.local, setup, direction, accept or "text/plain message/cpim *")
+        body = sdp.build(self.leg.local, setup, direction, accept or "text/plain message/cpim *", extra=extra)
+        body = edit(body) if edit else body
         more = [("Contact", self.agent.contact), ("Allow", ALLOW), *headers]
         expires = self.request.get("Session-Expires")
         if session_timer and expires:

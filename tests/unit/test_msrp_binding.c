@@ -288,6 +288,51 @@ static void a_chunk_before_its_new_path(void **state)
 	world_end(&w);
 }
 
+/* RFC 6714: a middlebox gave the SDP another host than the peer's own.  His session-id says who he is, his own path
+ * is used, and the same SDP again changes nothing. */
+static void a_path_with_another_host(void **state)
+{
+	for (unsigned has_cema = 0; has_cema < 2; has_cema++) {
+		struct world w;
+		struct session s;
+		struct client *alice;
+		struct chunk chunk;
+		char own[160];
+		struct msrp_peer peer = { .path = SLICE("msrp://middlebox.example:99/a1;tcp"), .has_cema = has_cema };
+
+		world_init(&w, 2);
+		world_start(&w);
+		s = open_session(&w, 0);
+		assert_int_equal(msrp_leg_set_peer(s.a->leg, &peer), 0);
+		alice = client_open(&w, 1);
+		client_send(alice, HEAD("other1", "SEND") "Message-ID: 1\r\n-------other1$\r\n", s.a->uri,
+			"msrp://alice.example:7654/A1;tcp");
+		expect_chunk(&w, alice, "481 No Such Session", &chunk);
+		if (!has_cema) {
+			client_send(alice, HEAD("own1", "SEND") "Message-ID: 1\r\n-------own1$\r\n", PATHS(s.a));
+			expect_chunk(&w, alice, "481 No Such Session", &chunk);
+		} else {
+			bind_side(&w, alice, s.a); /* the answer goes to her own path */
+			s.alice = alice;
+			s.bob = client_open(&w, 0);
+			bind_side(&w, s.bob, s.b);
+			exchange(&w, &s);
+			send_text(s.bob, s.b, "paths1", "x");
+			expect_chunk(&w, alice, "SEND", &chunk);
+			snprintf(own, sizeof(own), "To-Path: %s\r\n", s.a->path);
+			assert_memory_equal(chunk.head, own, strlen(own));
+			assert_int_equal(msrp_leg_set_peer(s.a->leg, &peer), 0);
+			assert_true(msrp_leg_is_bound(s.a->leg));
+			answer(alice, s.a, chunk.id);
+			expect_answer(&w, s.bob, s.b, "paths1", "200 OK");
+			peer.path = SLICE("msrp://middlebox.example:99/a2;tcp"); /* another session-id: another path */
+			assert_int_equal(msrp_leg_set_peer(s.a->leg, &peer), 0);
+			assert_false(msrp_leg_is_bound(s.a->leg));
+		}
+		world_end(&w);
+	}
+}
+
 /* The same on a connection that carries another session: that one goes on meanwhile. */
 static void a_chunk_before_its_path_on_a_shared_connection(void **state)
 {
@@ -1114,6 +1159,7 @@ int main(void)
 		cmocka_unit_test(the_unbound_deadline),
 		cmocka_unit_test(a_chunk_before_its_path),
 		cmocka_unit_test(a_chunk_before_its_new_path),
+		cmocka_unit_test(a_path_with_another_host),
 		cmocka_unit_test(a_chunk_before_its_path_on_a_shared_connection),
 		cmocka_unit_test(hand_over),
 		cmocka_unit_test(the_deadline_travels),

@@ -77,12 +77,29 @@ static void the_same_uris_in_the_same_order(void **state)
 	assert_false(msrp_path_equal(SLICE("x"), SLICE("x")));
 }
 
+static void the_same_session_whatever_the_host(void **state)
+{
+	const struct slice one = SLICE("msrp://a.example:1/s1;tcp");
+
+	assert_true(msrp_path_same_session(one, one));
+	assert_true(msrp_path_same_session(one, SLICE("msrp://192.0.2.1:99/s1;tcp;x=y")));
+	assert_false(msrp_path_same_session(one, SLICE("msrp://a.example:1/S1;tcp")));
+	assert_false(msrp_path_same_session(one, SLICE("msrps://a.example:1/s1;tcp")));
+	assert_false(msrp_path_same_session(one, SLICE("msrp://a.example:1/s1;sctp")));
+	assert_false(msrp_path_same_session(one, SLICE(A " " B)));
+	assert_false(msrp_path_same_session(SLICE(A " " B), SLICE(A " " B)));
+	assert_false(msrp_path_same_session(SLICE("msrp://a.example:1;tcp"), SLICE("msrp://a.example:1;tcp")));
+	assert_false(msrp_path_same_session(one, SLICE("x")));
+	assert_false(msrp_path_same_session(SLICE(""), one));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_a_path),
 		cmocka_unit_test(the_limit_and_one_more),
 		cmocka_unit_test(the_same_uris_in_the_same_order),
+		cmocka_unit_test(the_same_session_whatever_the_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,17 +147,17 @@ static const struct {
 	  "m=message 2855 TCP/MSRP *\r\na=accept-types:*\r\na=path:msrp://me/x;tcp\r\n" },
 	{ "unknown lines and attributes stand as they stood",
 	  V O "s=Caf\xc3\xa9\r\ni=a  b \r\nu=http://x\r\n" C "b=AS:10\r\n" T "r=7d 1h 0\r\n"
-	  "a=x-own:1  2\r\n" M "i=t\r\nb=AS:1\r\na=sendonly\r\n" P "a=msrp-cema\r\na=:odd\r\n"
+	  "a=x-own:1  2\r\n" M "i=t\r\nb=AS:1\r\na=sendonly\r\n" P "a=msrp-own\r\na=:odd\r\n"
 	  "a=file-selector:name:\"a\" size:3\r\n",
 	  0, SDP_SETUP_PASSIVE, "", "",
 	  V "o=- 5 6 IN IP4 192.0.2.9\r\ns=Caf\xc3\xa9\r\ni=a  b \r\nu=http://x\r\n"
 	  "c=IN IP4 192.0.2.9\r\nb=AS:10\r\n" T "r=7d 1h 0\r\na=x-own:1  2\r\n"
-	  "m=message 2855 TCP/MSRP *\r\ni=t\r\nb=AS:1\r\na=sendonly\r\na=msrp-cema\r\na=:odd\r\n"
+	  "m=message 2855 TCP/MSRP *\r\ni=t\r\nb=AS:1\r\na=sendonly\r\na=msrp-own\r\na=:odd\r\n"
 	  "a=file-selector:name:\"a\" size:3\r\na=path:msrp://me/x;tcp\r\na=setup:passive\r\n" },
 	{ "what is of the peer's connection goes, at both levels",
 	  V O S T "a=setup:active\r\na=fingerprint:SHA-1 00\r\n"
 	  "m=message 7654 TCP/TLS/MSRP *\r\n" C P "a=Setup:actpass\r\na=connection:existing\r\n"
-	  "a=fingerprint:SHA-1 11\r\na=crypto:1 x\r\na=path:two\r\n",
+	  "a=fingerprint:SHA-1 11\r\na=crypto:1 x\r\na=msrp-cema\r\na=path:two\r\n",
 	  0, SDP_SETUP_ACTIVE, "SHA-256 AB", "TCP/MSRP",
 	  V "o=- 5 6 IN IP4 192.0.2.9\r\n" S "c=IN IP4 192.0.2.9\r\n" T
 	  "m=message 2855 TCP/MSRP *\r\na=path:msrp://me/x;tcp\r\na=setup:active\r\n"
@@ -224,6 +224,28 @@ static void test_rewrite(void **state)
 }
 
 /* What we decide too: types, the smaller size, the direction; an answer's times are its offer's. */
+/* RFC 6714: said once, whether or not the peer said it; an attribute of the media, not of the session. */
+static void test_rewrite_cema(void **state)
+{
+	static const char *const said[] = { "", "a=msrp-cema\r\n", "a=MSRP-CEMA\r\na=msrp-cema\r\n" };
+	static struct sdp sdp;
+
+	for (size_t i = 0; i < 6; i++) {
+		char text[512], memory[1024];
+		struct buffer out = buffer_over(memory, sizeof(memory));
+		snprintf(text, sizeof(text), V O S C T M P "%s", said[i / 2]);
+		assert_int_equal(sdp_parse(&sdp, slice_str(text)), SDP_OK);
+		assert_int_equal(sdp_media_has_cema(&sdp.media[0]), i >= 2);
+		struct sdp_own own = { .address = SLICE("h"), .media = &sdp.media[0], .port = 7, .path = SLICE("p"),
+			.has_cema = i % 2 };
+		assert_true(sdp_rewrite(&out, &sdp, &own));
+		assert_int_equal(sdp_parse(&sdp, buffer_slice(&out)), SDP_OK);
+		assert_int_equal(sdp_media_has_cema(&sdp.media[0]), i % 2);
+	}
+	assert_int_equal(sdp_parse(&sdp, SLICE(V O S C T "a=msrp-cema\r\n" M P)), SDP_OK);
+	assert_false(sdp_media_has_cema(&sdp.media[0]));
+}
+
 static void test_rewrite_decided(void **state)
 {
 	static const char answer[] = V O S C "t=5 6\r\na=sendrecv\r\nm=message 9 TCP/MSRP *\r\na=accept-types:* text/x\r\n"
@@ -303,6 +325,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts), cmocka_unit_test(test_media_limit),
 		cmocka_unit_test(test_index),	 cmocka_unit_test(test_rewrite),
+		cmocka_unit_test(test_rewrite_cema),
 		cmocka_unit_test(test_rewrite_decided),
 		cmocka_unit_test(test_rewrite_ipv6_and_injection),
 		cmocka_unit_test(test_rewrite_nameless),
