@@ -26,7 +26,7 @@ static void on_leg_lost(struct msrp_leg *leg, enum reason why, void *arg)
 	side->is_bound = false;
 	switch (s->state) { /* no default: a new state must be thought of here */
 	case SESSION_ACTIVE:
-		if (why == REASON_QUEUE_FULL)
+		if (why == REASON_QUEUE_FULL || why == REASON_QUEUED_BYTES)
 			session_end(s, reason_label(why));
 		else
 			session_enter(s, SESSION_DETACHED, reason_label(why));

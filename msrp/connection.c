@@ -381,7 +381,9 @@ static void hold(struct msrp_connection *c, struct slice octets)
 {
 	if (octets.n > MSRP_HELD_MAX - c->held.n)
 		msrp_connection_lose(c, REASON_QUEUE_FULL);
-	else if (msrp_held_append(&c->held, octets) != 0)
+	else if (!msrp_pressure_may_hold(c->endpoint, octets.n))
+		msrp_connection_lose(c, REASON_QUEUED_BYTES);
+	else if (msrp_held_append(c->endpoint, &c->held, octets) != 0)
 		msrp_connection_lose(c, REASON_NO_MEMORY);
 }
 
@@ -389,7 +391,7 @@ static void pump_held(struct msrp_connection *c)
 {
 	size_t kept = pump(c, slice_of(c->held.p, c->held.n));
 
-	msrp_held_drop(&c->held, c->held.n - kept);
+	msrp_held_drop(c->endpoint, &c->held, c->held.n - kept);
 }
 
 /*
@@ -406,10 +408,10 @@ static struct slice cross_bridge(struct msrp_connection *c, struct slice octets)
 			break;
 		size_t kept = pump(c, slice_of(c->held.p, c->held.n));
 		if (kept <= n) {
-			msrp_held_drop(&c->held, c->held.n);
+			msrp_held_drop(c->endpoint, &c->held, c->held.n);
 			return slice_skip(octets, n - kept);
 		}
-		msrp_held_drop(&c->held, c->held.n - kept);
+		msrp_held_drop(c->endpoint, &c->held, c->held.n - kept);
 		octets = slice_skip(octets, n);
 	}
 	return octets;
@@ -571,12 +573,12 @@ static void release(struct msrp_connection *c)
 		TAILQ_REMOVE(&endpoint->without_credit, c, credit_link);
 	if (c->todo)
 		TAILQ_REMOVE(&endpoint->todo, c, todo_link);
-	msrp_held_free(&c->held);
+	msrp_held_free(c->endpoint, &c->held);
 	msrp_reading_drop(c);
 	msrp_foreign_end(c);
 	if (c->proxy)
 		msrp_proxy_free(c);
-	endpoint->queued -= c->queued_seen;
+	msrp_pressure_forget(c);
 	pool_give(&endpoint->connections, c);
 }
 
@@ -605,7 +607,7 @@ static void close_now(struct msrp_connection *c)
 		return; /* octets may be under way to it */
 	/* A lost one may still take what was written before: a 481 and the like. */
 	if (c->stream)
-		stream_close(c->stream, false);
+		stream_close(c->stream, c->is_overrun);
 	c->stream = NULL;
 	release(c);
 }

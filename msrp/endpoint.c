@@ -9,6 +9,7 @@
 #include "msrp/connection.h"
 #include "msrp/foreign.h"
 #include "msrp/leg_internal.h"
+#include "msrp/pressure.h"
 #include "msrp/reading.h"
 
 #define TOKEN_ACCEPT          TOKEN_MSRP_FIRST
@@ -18,7 +19,7 @@
 
 /* ---- held octets ---- */
 
-int msrp_held_append(struct msrp_held *held, struct slice octets)
+int msrp_held_append(struct msrp_endpoint *endpoint, struct msrp_held *held, struct slice octets)
 {
 	if (octets.n == 0)
 		return 0;
@@ -29,6 +30,7 @@ int msrp_held_append(struct msrp_held *held, struct slice octets)
 		char *p = realloc(held->p, size);
 		if (!p)
 			return ENOMEM;
+		endpoint->held += size - held->size;
 		held->p = p;
 		held->size = size;
 	}
@@ -37,18 +39,19 @@ int msrp_held_append(struct msrp_held *held, struct slice octets)
 	return 0;
 }
 
-void msrp_held_drop(struct msrp_held *held, size_t n)
+void msrp_held_drop(struct msrp_endpoint *endpoint, struct msrp_held *held, size_t n)
 {
 	assert(n <= held->n);
 	held->n -= n;
 	if (held->n == 0)
-		msrp_held_free(held);
+		msrp_held_free(endpoint, held);
 	else if (n)
 		memmove(held->p, held->p + n, held->n);
 }
 
-void msrp_held_free(struct msrp_held *held)
+void msrp_held_free(struct msrp_endpoint *endpoint, struct msrp_held *held)
 {
+	endpoint->held -= held->size;
 	free(held->p);
 	*held = (struct msrp_held){ 0 };
 }
@@ -69,6 +72,8 @@ static void run(struct worker *worker, struct worker_task *task)
 			TAILQ_REMOVE(&endpoint->events, leg, event_link);
 			leg->has_event = false;
 			msrp_leg_tell(leg);
+		} else if (endpoint->is_full) {
+			endpoint->is_full = msrp_pressure_relieve(endpoint);
 		} else {
 			break;
 		}

@@ -37,6 +37,7 @@ enum {
 	MSRP_REFUSED_MESSAGES = 4,      /* 413 or 415 was said of them: the last of each leg     */
 	MSRP_HELD_MAX = 8 * 1024 * 1024, /* unparsed octets: what a paused multishot still brings */
 	MSRP_PROXY_BUCKETS = 1024,
+	MSRP_QUEUE_CLASSES = 32,
 	MSRP_GUESSES_UNBOUND = 128,     /* wrong sessions, of a connection that carries none     */
 	MSRP_GUESSES_BOUND = 1024,      /* the same in a minute, of one that does: it may be late */
 };
@@ -105,6 +106,9 @@ struct msrp_connection {
 	unsigned leg_count;
 	struct msrp_connection *writer; /* whose incoming chunk is open on our output      */
 	size_t queued_seen;     /* our share of endpoint->queued                           */
+	LIST_ENTRY(msrp_connection) queue_link; /* unless queue_class is 0                 */
+	uint8_t queue_class;
+	bool is_overrun;        /* given up for what it does not read: nothing is written any more */
 	struct timer timer;     /* until bound: limits.unbound; then limits.chunk_stall    */
 	uint64_t unbound_at_ms, progress_ms;
 	uint32_t guesses, guesses_since_s; /* chunks for sessions that are not its own, in this minute */
@@ -184,7 +188,9 @@ struct msrp_endpoint {
 	struct msrp_reading *spare_reading;
 	struct msrp_leg **leg_table;
 	uint32_t leg_mask;
-	size_t queued;          /* octets over all connections, against limits.queued_bytes */
+	size_t queued, held;    /* octets to be sent, and to be parsed, of all connections: limits.queued_bytes */
+	LIST_HEAD(, msrp_connection) queues[MSRP_QUEUE_CLASSES]; /* see pressure.c         */
+	bool is_full;           /* of that: somebody has to go at the end of the turn      */
 	struct worker_task task;
 	struct worker_task clock_task; /* reads the clock for the chunks of this turn      */
 	unsigned switched;      /* chunks of this turn                                     */
@@ -219,9 +225,9 @@ static inline void msrp_count_switched(struct msrp_endpoint *endpoint)
 }
 
 /* ENOMEM leaves it alone. */
-int msrp_held_append(struct msrp_held *held, struct slice octets);
-void msrp_held_drop(struct msrp_held *held, size_t n); /* from the front */
-void msrp_held_free(struct msrp_held *held);
+int msrp_held_append(struct msrp_endpoint *endpoint, struct msrp_held *held, struct slice octets);
+void msrp_held_drop(struct msrp_endpoint *endpoint, struct msrp_held *held, size_t n); /* from the front */
+void msrp_held_free(struct msrp_endpoint *endpoint, struct msrp_held *held);
 
 static inline struct slice msrp_leg_uri_slice(const struct msrp_leg *leg)
 {

@@ -427,7 +427,7 @@ static void drop_waiting(struct msrp_leg *leg)
 {
 	if (leg->waiting.n)
 		COUNT(&leg->endpoint->worker->counters, msrp_dropped);
-	msrp_held_free(&leg->waiting);
+	msrp_held_free(leg->endpoint, &leg->waiting);
 	leg->open_count = 0;
 	leg->open_overflow = false;
 }

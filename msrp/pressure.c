@@ -4,6 +4,98 @@
 #include "msrp/leg_internal.h"
 #include "msrp/output.h"
 
+#define LISTED_OCTETS_LOG2 11 /* queues below that are never looked for */
+
+static size_t all_of(const struct msrp_endpoint *endpoint)
+{
+	return endpoint->queued + endpoint->held;
+}
+
+bool msrp_pressure_may_hold(const struct msrp_endpoint *endpoint, size_t n)
+{
+	return endpoint->held + n <= endpoint->options->limits.queued_bytes / 2;
+}
+
+/* Above that a queue stops its senders.  It falls to nothing over the last quarter of limits.queued_bytes. */
+static size_t mark_of(const struct msrp_endpoint *endpoint)
+{
+	const struct limits_options *limits = &endpoint->options->limits;
+	size_t full = limits->queued_bytes, last = full / 4, now = all_of(endpoint);
+
+	if (now <= full - last)
+		return limits->leg_high;
+	return now < full ? limits->leg_high / 256 * ((full - now) * 256 / last) : 0;
+}
+
+/* ---- connections by the length of their queue, in classes of twice the length ---- */
+
+static unsigned class_of(size_t queued)
+{
+	size_t n = queued >> LISTED_OCTETS_LOG2;
+	unsigned class = n ? 64 - (unsigned)__builtin_clzll(n) : 0;
+
+	return class < MSRP_QUEUE_CLASSES ? class : MSRP_QUEUE_CLASSES - 1;
+}
+
+static void set_class(struct msrp_connection *c, unsigned class)
+{
+	if (c->queue_class)
+		LIST_REMOVE(c, queue_link);
+	c->queue_class = (uint8_t)class;
+	if (class)
+		LIST_INSERT_HEAD(&c->endpoint->queues[class], c, queue_link);
+}
+
+void msrp_pressure_forget(struct msrp_connection *c)
+{
+	struct msrp_endpoint *endpoint = c->endpoint;
+
+	set_class(c, 0);
+	endpoint->queued -= c->queued_seen;
+	gauge_set(&endpoint->worker->counters, GAUGE_msrp_queued_bytes, (int64_t)all_of(endpoint));
+}
+
+static void is_full(struct msrp_endpoint *endpoint)
+{
+	endpoint->is_full = true;
+	worker_at_turn_end(endpoint->worker, &endpoint->task);
+}
+
+/* One of the longest: nobody has a queue of twice the length. */
+static struct msrp_connection *longest(struct msrp_endpoint *endpoint)
+{
+	struct msrp_connection *c = NULL;
+
+	for (unsigned class = MSRP_QUEUE_CLASSES; !c && class > 1; class--)
+		c = LIST_FIRST(&endpoint->queues[class - 1]);
+	return c;
+}
+
+bool msrp_pressure_relieve(struct msrp_endpoint *endpoint)
+{
+	struct worker *worker = endpoint->worker;
+	struct msrp_connection *c;
+	struct msrp_leg *leg;
+
+	if (all_of(endpoint) <= endpoint->options->limits.queued_bytes || !(c = longest(endpoint)))
+		return false;
+	LOG(WARN, worker, "msrp", pool_slot(c), "given up queued=%zu of=%zu reason=%s", c->queued_seen,
+		all_of(endpoint), reason_label(REASON_QUEUED_BYTES));
+	set_class(c, 0);
+	c->is_overrun = true;
+	if (!c->proxy) {
+		msrp_connection_lose(c, REASON_QUEUED_BYTES);
+		return true;
+	}
+	/* Its octets are at its home, which has its own bound. */
+	REFUSED(&worker->counters, REASON_QUEUED_BYTES);
+	while ((leg = LIST_FIRST(&c->legs)))
+		msrp_leg_lose(leg, REASON_QUEUED_BYTES);
+	return true;
+}
+
+/* ---- one queue ---- */
+
 static void let_senders_go_on(struct msrp_connection *c)
 {
 	struct msrp_leg *leg;
@@ -21,13 +113,19 @@ static void let_senders_go_on(struct msrp_connection *c)
 
 void msrp_pressure_account(struct msrp_connection *c)
 {
-	const struct limits_options *limits = &c->endpoint->options->limits;
+	struct msrp_endpoint *endpoint = c->endpoint;
+	const struct limits_options *limits = &endpoint->options->limits;
 	size_t queued = msrp_output_queued(c);
 	size_t most = 2 * limits->leg_high * (c->leg_count ? c->leg_count : 1);
 
-	c->endpoint->queued += queued - c->queued_seen;
+	endpoint->queued += queued - c->queued_seen;
 	c->queued_seen = queued;
-	if (queued < limits->leg_low) {
+	gauge_set(&endpoint->worker->counters, GAUGE_msrp_queued_bytes, (int64_t)all_of(endpoint));
+	if (class_of(queued) != c->queue_class && !c->is_overrun)
+		set_class(c, class_of(queued));
+	if (all_of(endpoint) > limits->queued_bytes)
+		is_full(endpoint);
+	if (queued <= limits->leg_low) {
 		msrp_connection_resume(c, PAUSE_NOT_READING);
 		if (c->holds_senders)
 			let_senders_go_on(c);
@@ -37,35 +135,40 @@ void msrp_pressure_account(struct msrp_connection *c)
 	}
 }
 
+/* Others have their sessions on the sender's connection: he is not stopped, the slow reader goes. */
+static void drop(struct msrp_leg *slow, size_t queued)
+{
+	struct worker *worker = slow->endpoint->worker;
+
+	LOG(WARN, worker, "leg", pool_slot(slow), "dropped queued=%zu reason=%s", queued,
+		reason_label(REASON_QUEUE_FULL));
+	REFUSED(&worker->counters, REASON_QUEUE_FULL);
+	if (slow->connection->leg_count == 1)
+		slow->connection->is_overrun = true;
+	msrp_leg_lose(slow, REASON_QUEUE_FULL);
+}
+
 void msrp_pressure_look(struct msrp_connection *c, struct msrp_leg *leg)
 {
-	const struct limits_options *limits = &c->endpoint->options->limits;
+	struct msrp_endpoint *endpoint = c->endpoint;
 	struct msrp_connection *far = leg->pair ? leg->pair->connection : NULL;
-	bool is_worker_full = limits->queued_bytes && c->endpoint->queued > limits->queued_bytes;
-	size_t high = is_worker_full ? limits->leg_low : limits->leg_high;
+	size_t high, queued;
 
 	if (!far || far->is_lost)
 		return;
-	size_t queued = msrp_output_queued(far);
+	high = mark_of(endpoint);
+	queued = msrp_output_queued(far);
 	if (queued > high / 2 && !c->is_slowed) {
 		/* One receive at a time: a multishot may bring much more after it is cancelled. */
 		c->is_slowed = far->holds_senders = true;
 		msrp_connection_set_receive(c);
 	}
-	if (queued <= high)
-		return;
-	if (msrp_connection_is_single(c)) {
+	if (queued > high && msrp_connection_is_single(c)) {
 		if (!(c->pauses & PAUSE_FAR_FULL))
-			COUNT(&c->endpoint->worker->counters, msrp_rx_paused);
+			COUNT(&endpoint->worker->counters, msrp_rx_paused);
 		far->holds_senders = true;
 		msrp_connection_pause(c, PAUSE_FAR_FULL);
-		return;
-	}
-	/* Nobody is stopped for somebody else's slow peer: each session may queue its share. */
-	if (queued > high * far->leg_count) {
-		LOG(WARN, c->endpoint->worker, "leg", pool_slot(leg->pair),
-			"dropped queued=%zu reason=%s", queued, reason_label(REASON_QUEUE_FULL));
-		REFUSED(&c->endpoint->worker->counters, REASON_QUEUE_FULL);
-		msrp_leg_lose(leg->pair, REASON_QUEUE_FULL);
+	} else if (queued > endpoint->options->limits.leg_high * far->leg_count && !msrp_connection_is_single(c)) {
+		drop(leg->pair, queued);
 	}
 }

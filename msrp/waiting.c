@@ -1,6 +1,7 @@
 #include "msrp/waiting.h"
 
 #include "msrp/connection.h"
+#include "msrp/pressure.h"
 #include "msrp/switch.h"
 
 bool msrp_leg_is_ready(const struct msrp_leg *leg)
@@ -21,8 +22,10 @@ void msrp_waiting_add(struct msrp_connection *c, struct slice octets)
 		c->endpoint->options->limits.leg_high;
 	enum reason why = REASON_QUEUE_FULL;
 
-	if (octets.n <= most && leg->waiting.n <= most - octets.n) {
-		if (msrp_held_append(&leg->waiting, octets) == 0)
+	if (!msrp_pressure_may_hold(c->endpoint, octets.n)) {
+		why = REASON_QUEUED_BYTES;
+	} else if (octets.n <= most && leg->waiting.n <= most - octets.n) {
+		if (msrp_held_append(leg->endpoint, &leg->waiting, octets) == 0)
 			return;
 		why = REASON_NO_MEMORY;
 	}
@@ -65,20 +68,20 @@ void msrp_waiting_refuse(struct msrp_leg *leg, unsigned status, enum reason why)
 		if (head->method == MSRP_METHOD_SEND && head->failure_report != MSRP_FAILURE_NO)
 			msrp_switch_answer(leg, head->transaction_id, status, SLICE_EMPTY);
 	}
-	msrp_held_free(&leg->waiting);
+	msrp_held_free(leg->endpoint, &leg->waiting);
 }
 
 static void replay_leg(struct msrp_connection *c, struct msrp_leg *leg)
 {
 	struct msrp_held all = leg->waiting;
 
-	if (msrp_held_append(&all, slice_of(c->held.p, c->held.n)) != 0) {
+	if (msrp_held_append(c->endpoint, &all, slice_of(c->held.p, c->held.n)) != 0) {
 		leg->waiting = all;
 		msrp_connection_lose(c, REASON_NO_MEMORY);
 		return;
 	}
 	leg->waiting = (struct msrp_held){ 0 };
-	msrp_held_free(&c->held);
+	msrp_held_free(c->endpoint, &c->held);
 	c->held = all;
 	/* Either no chunk was open, or the one that is parsed again now. */
 	msrp_parser_init(c->parser, &c->endpoint->parser_limits);

@@ -380,7 +380,7 @@ static inline bool world_is_quiet(const struct world *w)
 
 		if (pool_used(&endpoint->legs) || pool_used(&endpoint->connections) ||
 			pool_used(&endpoint->transactions) || stream_count(worker) ||
-			endpoint->queued || worker->timers.armed)
+			endpoint->queued || endpoint->held || worker->timers.armed)
 			return false;
 		for (unsigned j = 0; j < w->group.count; j++) {
 			if (endpoint->used_credit[j])

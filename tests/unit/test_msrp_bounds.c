@@ -189,6 +189,173 @@ static void what_waits_when_the_path_changes(void **state)
 	}
 }
 
+/* ---- limits.queued_bytes ---- */
+
+/* The client stops reading, and the kernel keeps little for it. */
+static void stop_reading(struct client *client, const struct side *side)
+{
+	client->is_deaf = true;
+	setsockopt(side->leg->connection->stream->fd, SOL_SOCKET, SO_SNDBUF, &(int){ 16384 }, sizeof(int));
+}
+
+static void begin_flood(struct client *client, struct side *side)
+{
+	client_send(client, HEAD("flood", "SEND") "Message-ID: f\r\nByte-Range: 1-*/*\r\n"
+		"Content-Type: a/b\r\n\r\n", PATHS(side));
+}
+
+static size_t held_by_the_worker(const struct world *w)
+{
+	const struct msrp_endpoint *endpoint = msrp_endpoint_of(&w->workers[0]);
+
+	return endpoint->queued + endpoint->held;
+}
+
+/* Offers so much of a chunk without end, in pieces, until the server takes no more. */
+static void flood(struct world *w, struct client *client, size_t octets)
+{
+	static const char content[16384];
+	unsigned idle = 0;
+
+	for (size_t sent = 0; sent < octets && !client->is_closed && idle < 40;) {
+		if (client->out_n == 0) {
+			client_send_n(client, content, sizeof(content));
+			sent += sizeof(content);
+			idle = 0;
+		}
+		world_lap(w);
+		idle++;
+		assert_in_range(held_by_the_worker(w), 0, w->options.limits.queued_bytes);
+	}
+}
+
+/* Eight peers that never read hold what the worker may hold; who reads is served all the same. */
+static void a_full_worker_serves_who_reads(void **state)
+{
+	struct world w;
+	struct session deaf[8], good;
+
+	world_init(&w, 1);
+	w.options.limits.queued_bytes = KB(512);
+	w.options.limits.leg_high = KB(128);
+	world_start(&w);
+	good = open_bound(&w);
+	for (unsigned i = 0; i < 8; i++) {
+		deaf[i] = open_bound(&w);
+		stop_reading(deaf[i].bob, deaf[i].b);
+		begin_flood(deaf[i].alice, deaf[i].a);
+		flood(&w, deaf[i].alice, KB(8192));
+		exchange(&w, &good);
+	}
+	assert_true(held_by_the_worker(&w) > KB(384)); /* 8 x 128 would be twice the limit */
+	assert_int_equal(w.workers[0].counters.gauges[GAUGE_msrp_queued_bytes], held_by_the_worker(&w));
+	assert_true(COUNTED(&w, msrp_rx_paused) >= 4);
+	assert_int_equal(good.a->lost + good.b->lost, 0);
+	/* they read again, and nothing went lost of those that were kept */
+	for (unsigned i = 0; i < 8; i++) {
+		if (deaf[i].b->lost)
+			continue;
+		deaf[i].bob->is_deaf = false;
+		client_send(deaf[i].alice, "\r\n-------flood$\r\n");
+		struct chunk chunk;
+		expect_chunk(&w, deaf[i].bob, "SEND", &chunk);
+		answer(deaf[i].bob, deaf[i].b, chunk.id);
+		expect_answer(&w, deaf[i].alice, deaf[i].a, "flood", "200 OK");
+	}
+	world_end(&w);
+}
+
+/* Sessions that share their sender's connection stop nobody: the one that most waits for has to go. */
+static void the_longest_queue_is_given_up(void **state)
+{
+	struct world w;
+	struct session s[4];
+	struct client *alice;
+	struct chunk chunk;
+
+	world_init(&w, 1);
+	w.options.limits.queued_bytes = KB(512);
+	w.options.limits.leg_high = KB(512);
+	world_start(&w);
+	alice = client_open(&w, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		s[i] = open_session(&w);
+		s[i].alice = alice;
+		s[i].bob = client_open(&w, 0);
+		bind_side(&w, alice, s[i].a);
+		bind_side(&w, s[i].bob, s[i].b);
+	}
+	/* little for the first, much for the second: the third fills the worker */
+	for (unsigned i = 0; i < 3; i++) {
+		static const size_t wanted[] = { KB(40), KB(300), KB(512) };
+		stop_reading(s[i].bob, s[i].b);
+		begin_flood(alice, s[i].a);
+		while (s[i].b->leg->connection->queued_seen < wanted[i] && !s[1].b->lost)
+			flood(&w, alice, KB(16));
+		if (i < 2) {
+			client_send(alice, "\r\n-------flood$\r\n");
+			exchange(&w, &s[3]);
+		}
+	}
+	assert_int_equal(s[1].b->lost, 1);
+	assert_int_equal(s[1].b->why, REASON_QUEUED_BYTES);
+	assert_int_equal(world_refused(&w, REASON_QUEUED_BYTES), 1);
+	expect_answer(&w, alice, s[1].a, "flood", "408 Request Timeout");
+	client_send(alice, "\r\n-------flood$\r\n");
+	exchange(&w, &s[3]);
+	for (unsigned i = 0; i < 3; i += 2) { /* the others had a short one, or had just begun */
+		assert_int_equal(s[i].b->lost, 0);
+		s[i].bob->is_deaf = false;
+		expect_chunk(&w, s[i].bob, "SEND", &chunk);
+		answer(s[i].bob, s[i].b, chunk.id);
+		expect_answer(&w, alice, s[i].a, "flood", "200 OK");
+	}
+	world_end(&w);
+}
+
+/* What waits to be parsed counts too, and may be half of it all: a chunk beyond that is refused. */
+static void what_waits_is_bounded(void **state)
+{
+	struct world w;
+	struct session ready, waiting;
+	char content[2001], id[16];
+	struct chunk chunk;
+	unsigned kept = 0;
+
+	snprintf(content, sizeof(content), "%02000u", 7);
+	world_init(&w, 1);
+	w.options.limits.queued_bytes = KB(64);
+	world_start(&w);
+	ready = open_session(&w);
+	waiting = open_session(&w);
+	ready.alice = waiting.alice = client_open(&w, 0);
+	ready.bob = client_open(&w, 0);
+	bind_side(&w, ready.alice, ready.a);
+	bind_side(&w, ready.bob, ready.b);
+	bind_side(&w, waiting.alice, waiting.a);
+	while (world_refused(&w, REASON_QUEUED_BYTES) == 0) {
+		snprintf(id, sizeof(id), "wait%u", kept++);
+		send_text(waiting.alice, waiting.a, id, content);
+		WAIT_FOR(&w, waiting.alice->out_n == 0);
+		world_run_ms(&w, 2);
+		assert_in_range(kept, 1, 32);
+	}
+	assert_in_range(kept, 8, 20);
+	assert_in_range(held_by_the_worker(&w), KB(10), KB(48)); /* what grows takes room for half as much again */
+	expect_answer(&w, waiting.alice, waiting.a, id, "408 Request Timeout");
+	exchange(&w, &ready);
+	waiting.bob = client_open(&w, 0);
+	bind_side(&w, waiting.bob, waiting.b);
+	for (unsigned i = 0; i + 1 < kept; i++) { /* what was kept goes on, in its order */
+		expect_chunk(&w, waiting.bob, "SEND", &chunk);
+		answer(waiting.bob, waiting.b, chunk.id);
+		snprintf(id, sizeof(id), "wait%u", i);
+		expect_answer(&w, waiting.alice, waiting.a, id, "200 OK");
+	}
+	assert_int_equal(held_by_the_worker(&w), 0);
+	world_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +363,9 @@ int main(void)
 		cmocka_unit_test(guesses_on_an_unbound_connection),
 		cmocka_unit_test(guesses_on_a_bound_connection),
 		cmocka_unit_test(what_waits_when_the_path_changes),
+		cmocka_unit_test(a_full_worker_serves_who_reads),
+		cmocka_unit_test(the_longest_queue_is_given_up),
+		cmocka_unit_test(what_waits_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
