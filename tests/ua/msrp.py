@@ -13,7 +13,7 @@ from . import Failure, certificates, check, sip
 HEAD_MAX = 16384
 KEEP = 1 << 20                   # longer bodies are hashed and counted, not kept
 START = re.compile(rb"^MSRP ([A-Za-z0-9][A-Za-z0-9.\-+%=]{3,31}) (?:([A-Z]+)|(\d{3})(?: (.*))?)$")
-URI = re.compile(r"^(msrps?)://(?:[^@/]*@)?(\[[^\]]+\]|[^:/;]+):(\d+)/([^;]+);tcp((?:;[^;]+)*)$")
+URI = re.compile(r"^(msrps?)://(?:[^@/]*@)?(\[[^\]]+\]|[^:/;]+):(\d+)/([^;]+);tcp((?:;[^;]+)*)$", re.I)
 RANGE = re.compile(r"^(\d+)-(\d+|\*)/(\d+|\*)$")
 
 
@@ -27,7 +27,7 @@ class Uri:
         match = URI.match(text)
         if not match:
             raise Failure("MSRP URI %r" % text)
-        self.text, self.secure = text, match.group(1) == "msrps"
+        self.text, self.secure = text, match.group(1).lower() == "msrps"
         self.host, self.port, self.session_id = match.group(2), int(match.group(3)), match.group(4)
 
     def __str__(self):
@@ -47,7 +47,7 @@ class Chunk:
         self.octets = 0
 
     def get(self, name):
-        return next((v for n, v in self.headers if n == name), None)
+        return next((v for n, v in self.headers if n.lower() == name.lower()), None)
 
     def range(self):
         """(start, end or None, total or None), or None without the header."""
@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
             return True
         chunk.has_body = True
         check(chunk.method, "response with a body")
-        check(chunk.headers[-1][0] == "Content-Type", "Content-Type is not the last header")
+        check(chunk.headers[-1][0].lower() == "content-type", "Content-Type is not the last header")
         self.chunk, self.tail = chunk, b"\r\n" + tail
         self.session = self._begin(chunk)
         return True
@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
     def _check_head(self, chunk):
         names = [n for n, _ in chunk.headers]
         check(names[:2] == ["To-Path", "From-Path"], "first headers %r" % names[:2])
-        check(len(set(names)) == len(names), "headers repeated: %r" % names)
+        check(len({n.lower() for n in names}) == len(names), "headers repeated: %r" % names)
         for uri in chunk.get("To-Path").split(" ") + chunk.get("From-Path").split(" "):
             Uri(uri)
         if chunk.method in ("SEND", "REPORT"):
