@@ -63,7 +63,7 @@ static enum msrp_binding refuse(struct msrp_connection *c, unsigned status, enum
 	REFUSED(&worker->counters, why);
 	LOG(INFO, worker, "msrp", pool_slot(c), "refused status=%u reason=%s", status,
 		reason_label(why));
-	msrp_connection_answer(c, status);
+	msrp_connection_answer(c, &c->parser->head, status);
 	return BINDING_REFUSED;
 }
 
@@ -130,7 +130,7 @@ static enum msrp_binding refuse_certificate(struct msrp_connection *c, struct ms
 		msrp_connection_unbind(c, leg);
 	if (!carries_nothing(c) || c->proxy) /* others have their sessions on it */
 		return refuse(c, 403, REASON_TLS_CERTIFICATE);
-	msrp_connection_answer(c, 403);
+	msrp_connection_answer(c, &c->parser->head, 403);
 	msrp_connection_lose(c, REASON_TLS_CERTIFICATE);
 	return BINDING_REFUSED;
 }

@@ -274,9 +274,8 @@ static void extend_run(struct msrp_connection *c, struct run *run, struct slice 
 	run->from = begin;
 }
 
-void msrp_connection_answer(struct msrp_connection *c, unsigned status)
+void msrp_connection_answer(struct msrp_connection *c, const struct msrp_head *head, unsigned status)
 {
-	const struct msrp_head *head = &c->parser->head;
 	size_t size = 128 + head->transaction_id.n * 2 + head->to_path.n + head->from_path.n;
 	struct buffer b;
 	char *p;

@@ -52,8 +52,8 @@ void msrp_connection_pause(struct msrp_connection *c, unsigned why);
 void msrp_connection_resume(struct msrp_connection *c, unsigned why);
 void msrp_connection_set_receive(struct msrp_connection *c);
 
-/* Answers the request whose head was just parsed. */
-void msrp_connection_answer(struct msrp_connection *c, unsigned status);
+/* Answers the request with that head, unless it wants no answer. */
+void msrp_connection_answer(struct msrp_connection *c, const struct msrp_head *head, unsigned status);
 
 /* A session came to it, here or elsewhere: if there was one already, it is not stopped for that one any more. */
 void msrp_connection_share(struct msrp_connection *c);

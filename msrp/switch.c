@@ -390,7 +390,7 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 		REFUSED(&worker->counters, status == 501 ? REASON_METHOD_UNKNOWN : REASON_SYNTAX);
 		LOG(INFO, worker, "leg", pool_slot(leg), "refused status=%u why=\"%s\"", status,
 			msrp_fault_text(head->fault));
-		msrp_connection_answer(c, status);
+		msrp_connection_answer(c, &c->parser->head, status);
 		return;
 	}
 	*c->in = (struct msrp_incoming){

@@ -1,5 +1,7 @@
 #include "msrp/waiting.h"
 
+#include <assert.h>
+
 #include "msrp/connection.h"
 #include "msrp/pressure.h"
 #include "msrp/switch.h"
@@ -13,6 +15,24 @@ bool msrp_leg_is_ready(const struct msrp_leg *leg)
 static bool may_go_on(const struct msrp_leg *leg)
 {
 	return leg->waiting.n && (leg->is_bound ? msrp_leg_is_ready(leg) : leg->peer_path != NULL);
+}
+
+/* Nobody knows yet whether it is our peer who sends: he is answered as any stranger would be. */
+static void refuse_early(struct msrp_connection *c, struct slice chunk, enum reason why)
+{
+	struct worker *worker = c->endpoint->worker;
+	struct msrp_parser parser;
+	size_t used;
+
+	REFUSED(&worker->counters, why);
+	COUNT(&worker->counters, msrp_dropped);
+	LOG(WARN, worker, "leg", pool_slot(c->in->leg), "chunk given up status=408 reason=%s", reason_label(why));
+	msrp_parser_init(&parser, &c->endpoint->parser_limits);
+	if (msrp_parse(&parser, chunk, &used) != MSRP_HEAD)
+		assert(!"it was a head before");
+	msrp_connection_answer(c, &parser.head, 408);
+	c->in->way = WAY_SKIP;
+	c->in->leg = NULL;
 }
 
 void msrp_waiting_add(struct msrp_connection *c, struct slice octets)
@@ -29,8 +49,12 @@ void msrp_waiting_add(struct msrp_connection *c, struct slice octets)
 			return;
 		why = REASON_NO_MEMORY;
 	}
+	struct slice kept = slice_skip(slice_of(leg->waiting.p, leg->waiting.n), c->in->wait_at);
 	leg->waiting.n = c->in->wait_at;
-	msrp_switch_refuse(c, 408, why);
+	if (leg->is_bound)
+		msrp_switch_refuse(c, 408, why);
+	else
+		refuse_early(c, kept.n ? kept : octets, why);
 }
 
 void msrp_waiting_begin(struct msrp_connection *c, struct slice kept)
