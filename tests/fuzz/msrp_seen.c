@@ -139,6 +139,19 @@ static enum seen_verdict whole(struct slice in, const char *end_line, struct see
 	return SEEN_WHOLE;
 }
 
+/* Without what may become an end-line. */
+static struct slice sure_of(struct slice body, struct slice id)
+{
+	char line[64];
+	size_t n = (size_t)snprintf(line, sizeof(line), "\r\n-------%.*s", SLICE_ARG(id));
+
+	for (size_t i = n < body.n ? n : body.n; i > 0; i--) {
+		if (memcmp(body.p + body.n - i, line, i) == 0)
+			return slice_of(body.p, body.n - i);
+	}
+	return body;
+}
+
 static enum seen_verdict read_body(struct slice in, struct slice rest, struct seen *out)
 {
 	/* the CRLF of the empty line may be that of the end-line */
@@ -146,7 +159,7 @@ static enum seen_verdict read_body(struct slice in, struct slice rest, struct se
 
 	out->has_body = true;
 	if (!at) {
-		out->body = rest;
+		out->body = sure_of(rest, out->id);
 		return SEEN_PARTIAL;
 	}
 	out->body = at > rest.p ? slice_of(rest.p, (size_t)(at - rest.p)) : SLICE_EMPTY;

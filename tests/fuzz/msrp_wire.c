@@ -86,8 +86,10 @@ static void mark(struct wire_log *log, size_t n)
 {
 	log->n += n;
 	if (log->mark_count && (log->marks[log->mark_count - 1].step == wire.step ||
-			log->mark_count == WIRE_MARKS_MAX))
-		log->mark_count--; /* one per step; what has no place any more counts as late as the last */
+			log->mark_count == WIRE_MARKS_MAX)) {
+		wire.is_vague |= log->marks[log->mark_count - 1].step != wire.step;
+		log->mark_count--; /* one per step, as long as there is room */
+	}
 	log->marks[log->mark_count++] = (struct wire_mark){ log->n, wire.step };
 }
 
@@ -397,6 +399,7 @@ void wire_begin(uint64_t seed, size_t block_size)
 {
 	wire.now_us = START_US;
 	wire.random = seed;
+	wire.is_vague = false;
 	wire.step = wire.completions = wire.end_count = 0;
 	wire.block_size = block_size;
 	for (unsigned i = 0; i < WIRE_WORKERS; i++) {

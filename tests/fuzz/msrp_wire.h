@@ -13,8 +13,8 @@
 
 enum {
 	WIRE_ENDS_MAX = 14,
-	WIRE_IN_MAX = 128 * 1024,  /* that a client may write    */
-	WIRE_OUT_MAX = 512 * 1024, /* that the server may        */
+	WIRE_IN_MAX = 40 * 1024,   /* that a client may write    */
+	WIRE_OUT_MAX = 192 * 1024, /* that the server may        */
 	WIRE_MARKS_MAX = 512,
 	WIRE_WORKERS = 2,
 };
@@ -57,6 +57,7 @@ struct wire {
 	uint64_t now_us, random;
 	unsigned step;      /* turns so far                                            */
 	unsigned completions; /* of this step                                          */
+	bool is_vague;      /* not all marks found room: what came first is not known           */
 	size_t block_size;
 	struct wire_end ends[WIRE_ENDS_MAX];
 	unsigned end_count;
