@@ -172,7 +172,7 @@ async def failure_report_partial(world):
     await end(sa, sb)
 
 
-async def bulk(world, sender, receiver, total, piece):
+async def bulk(world, sender, receiver, total, piece, seconds=30):
     """Move `total` octets in pieces of `piece` (None: one single chunk), checking hash and memory. The first
     quarter is not looked at: it touches the receive buffers of the ring for the first time. On a loaded machine
     that goes on a while (measured: 13 MiB, 30 in all, flat from the third 100 MiB on)."""
@@ -193,10 +193,10 @@ async def bulk(world, sender, receiver, total, piece):
             yield block
     started = time.monotonic()
     if piece is None:
-        codes = [await sender.leg.send_stream(blocks(), total, 30)]
+        codes = [await sender.leg.send_stream(blocks(), total, seconds)]
     else:
-        codes = await sender.leg.send_pieces(blocks(), total, 16, 30, "application/octet-stream")
-    got = await receiver.receive(30)
+        codes = await sender.leg.send_pieces(blocks(), total, 16, seconds, "application/octet-stream")
+    got = await receiver.receive(seconds)
     same(set(codes), {200}, "responses")
     same((got.length, got.digest), (total, digest.hexdigest()), "%d MiB" % (total // MIB))
     check(highest - before < 20 * MIB, "server grew by %.1f MiB while relaying %d MiB" % (
