@@ -1,10 +1,11 @@
 """Peers behind MSRP relays (RFC 4975 5.2, 7.1, 7.2; RFC 4976): whole paths in requests, one URI in responses."""
 import asyncio
 import contextlib
+import re
 import secrets
 
 from msrp_refusals import Wire, send_request
-from ua import relay, same
+from ua import check, relay, same
 from world import scenario
 
 
@@ -103,3 +104,36 @@ async def relay_left_out(world):
         same(bytes((await sb.receive()).body), b"all of it", "text")
         await outgoing.hang_up()
         await sb.wait_bye()
+
+
+@scenario(once=True)
+async def longest_path(world):
+    """A path of 16 URIs is kept whole; one more and the description is refused, 488."""
+    alice, bob = await world.pair()
+    alice.msrp.relays = ["msrp://relay%d.example.com:1000/r;tcp" % n for n in range(15)]
+    outgoing = alice.invite(bob)
+    accepting = asyncio.ensure_future((await bob.expect_invite()).accept())
+    await outgoing.established(bind=False)
+    sb = await accepting
+    own, server = " ".join([*alice.msrp.relays, str(outgoing.leg.local)]), outgoing.answer.path[0]
+    wire = await Wire().open(world)
+    tid, data = send_request(server, own, body="from afar")
+    wire.send(data)
+    same(await wire.response(tid), 200, "SEND")
+    check(wire.buffer.startswith(b"MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n--" % (
+        tid.encode(), alice.msrp.relays[0].encode(), server.encode())), "response %r" % wire.buffer)
+    same(bytes((await sb.receive()).body), b"from afar", "text to bob")
+    sending = asyncio.ensure_future(sb.send("answer"))
+    wire.buffer = b""
+    while not wire.buffer.endswith(b"$\r\n"):
+        wire.buffer += await asyncio.wait_for(wire.reader.read(65536), 4)
+    head = re.match(rb"MSRP (\S+) SEND\r\nTo-Path: ([^\r]*)\r\nFrom-Path: ([^\r]*)\r\n", wire.buffer)
+    same((head.group(2).decode(), head.group(3).decode()), (own, server), "paths of the SEND to alice")
+    wire.send(b"MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------%s$\r\n" % (
+        head.group(1), server.encode(), own.encode().split(b" ")[0], head.group(1)))
+    await sending
+    await outgoing.hang_up()
+    await sb.wait_bye()
+    wire.close()
+    alice.msrp.relays = ["msrp://relay%d.example.com:1000/r;tcp" % n for n in range(16)]
+    same((await alice.invite(bob).transaction.final()).status, 488, "INVITE with a path of 17 URIs")
