@@ -1,20 +1,21 @@
-"""MSRPS (RFC 4975 14.4, RFC 8122) with a TLS stack that nobody here wrote at the other end: `openssl s_client` and
-`openssl s_server` carry MSRP that is written by hand, SIP is the test agent's."""
+"""MSRPS (RFC 4975 14.4, RFC 8122) with a TLS stack that nobody here wrote at the other end: `openssl s_client`,
+`openssl s_server` and `gnutls-cli` carry MSRP that is written by hand, SIP is the test agent's."""
 import asyncio
 import contextlib
 import os
 import re
 import secrets
+import shutil
 import signal
 
 from tls import count, one_more, secure_pair
 from ua import Failure, check, same
 from ua.certificates import authority, main
-from world import scenario
+from world import Skip, scenario
 
 
-class Openssl:
-    """One openssl process: what is written to it goes over the connection, what comes is its output."""
+class Program:
+    """One process: what is written to it goes over its connection, what comes is its output."""
 
     def __init__(self):
         self.process = self.readers = None
@@ -23,7 +24,7 @@ class Openssl:
 
     async def start(self, *arguments):
         self.process = await asyncio.create_subprocess_exec(
-            "openssl", *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE)
         self.readers = asyncio.gather(self._read(self.process.stdout, self.output),
                                       self._read(self.process.stderr, self.errors))
@@ -76,7 +77,7 @@ class Openssl:
 
 
 class Peer:
-    """The MSRP side of a user agent's session, spoken through an Openssl."""
+    """The MSRP side of a user agent's session, spoken through a Program."""
 
     def __init__(self, session):
         self.session, self.leg = session, session.leg
@@ -85,8 +86,18 @@ class Peer:
     async def connect(self, certificate, *options):
         host, port = self.leg.remote[0].split("/")[2].rsplit(":", 1)
         shown = ("-cert", certificate.cert, "-key", certificate.key) if certificate else ()
-        self.tls = await Openssl().start("s_client", "-connect", "%s:%s" % (host, port), "-quiet", "-no_ign_eof",
+        self.tls = await Program().start("openssl", "s_client", "-connect", "%s:%s" % (host, port), "-quiet", "-no_ign_eof",
                                          "-state", *shown, *options)
+        return self
+
+    async def connect_gnutls(self, version):
+        if not shutil.which("gnutls-cli"):
+            raise Skip("gnutls-cli is not installed")
+        certificate = self.session.agent.msrp.certificate
+        host, port = self.leg.remote[0].split("/")[2].rsplit(":", 1)
+        self.tls = await Program().start("gnutls-cli", "-p", port, "--insecure", "--inline-commands",
+                                         "--priority=NORMAL:-VERS-ALL:+VERS-" + version, "--x509certfile",
+                                         certificate.cert, "--x509keyfile", certificate.key, host)
         return self
 
     def paths(self):
@@ -157,6 +168,31 @@ async def s_client_session(world):
 
 
 @scenario(transports=("tls",))
+async def gnutls_session(world):
+    """The same with GnuTLS, which in TLS 1.3 changes its keys and has the server change its own between two texts; its
+    attempt to negotiate TLS 1.2 again ends its connection, not the server."""
+    for version in ("TLS1.3", "TLS1.2"):
+        async with session(world, connect=False) as (peer, sb):
+            await peer.connect_gnutls(version)
+            same(await peer.send(), 200, "empty SEND")
+            same(await peer.send("hello bob"), 200, "SEND")
+            same(bytes((await sb.receive()).body), b"hello bob", "text to bob")
+            for command in ("^rekey1^\n", "^rekey^\n") if version == "TLS1.3" else ():
+                peer.tls.send(command)
+                await peer.tls.expect(b"Rekey was completed")  # what it reads together with a command waits for more
+                same(await peer.send("new keys"), 200, "SEND after " + command)
+                same(bytes((await sb.receive()).body), b"new keys", "text to bob")
+            sending = asyncio.ensure_future(sb.send("hello alice"))
+            same(await peer.receive(), b"hello alice", "text to alice")
+            await sending
+            if version == "TLS1.2":
+                peer.tls.send("^renegotiate^\n")
+                await peer.tls.ended()
+            await peer.session.hang_up()
+            await sb.wait_bye()
+
+
+@scenario(transports=("tls",))
 async def s_client_shows_another(world):
     """Another certificate than a=fingerprint names, or none: 403, close_notify, the end of the connection; the
     announced one is taken afterwards."""
@@ -203,7 +239,7 @@ async def s_client_renegotiates(world):
         # its commands are lines that begin with R or Q; they are known only without -quiet
         certificate = peer.session.agent.msrp.certificate
         address = peer.leg.remote[0].split("/")[2]
-        peer.tls = await Openssl().start("s_client", "-connect", address, "-tls1_2", "-state",
+        peer.tls = await Program().start("openssl", "s_client", "-connect", address, "-tls1_2", "-state",
                                          "-cert", certificate.cert, "-key", certificate.key)
         await peer.tls.expect(b"Secure Renegotiation IS supported")
         await peer.tls.expect(b"Extended master secret: \\w+\n---\n")
@@ -245,7 +281,7 @@ async def s_server_is_connected_to(world):
     """Where the peer is passive the server connects and shows the certificate that its own a=fingerprint names."""
     alice, bob = await secure_pair(world)
     certificate = alice.msrp.certificate
-    tls = await Openssl().start("s_server", "-accept", "127.0.0.1:0", "-state", "-Verify", "1", "-verify_return_error",
+    tls = await Program().start("openssl", "s_server", "-accept", "127.0.0.1:0", "-state", "-Verify", "1", "-verify_return_error",
                                 "-CAfile", authority().ca, "-cert", certificate.cert, "-key", certificate.key)
     try:
         [port] = await tls.expect(rb"ACCEPT 127\.0\.0\.1:(\d+)\n")
