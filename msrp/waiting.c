@@ -18,34 +18,47 @@ static bool may_go_on(const struct msrp_leg *leg)
 }
 
 /* Nobody knows yet whether it is our peer who sends: he is answered as any stranger would be. */
-static void refuse_early(struct msrp_connection *c, struct slice chunk, enum reason why)
+static void refuse_early(struct msrp_connection *c, struct slice kept, enum reason why)
 {
 	struct worker *worker = c->endpoint->worker;
+	const struct msrp_head *head = &c->parser->head;
 	struct msrp_parser parser;
 	size_t used;
 
 	REFUSED(&worker->counters, why);
 	COUNT(&worker->counters, msrp_dropped);
 	LOG(WARN, worker, "leg", pool_slot(c->in->leg), "chunk given up status=408 reason=%s", reason_label(why));
-	msrp_parser_init(&parser, &c->endpoint->parser_limits);
-	if (msrp_parse(&parser, chunk, &used) != MSRP_HEAD)
-		assert(!"it was a head before");
-	msrp_connection_answer(c, &parser.head, 408);
+	if (kept.n) { /* its head came earlier, and content after it */
+		msrp_parser_init(&parser, &c->endpoint->parser_limits);
+		if (msrp_parse(&parser, kept, &used) != MSRP_HEAD)
+			assert(!"it was a head before");
+		head = &parser.head;
+	}
+	msrp_connection_answer(c, head, 408);
 	c->in->way = WAY_SKIP;
 	c->in->leg = NULL;
+}
+
+/* Why so much more may not wait; REASON_COUNT: it may. */
+static enum reason what_forbids(const struct msrp_connection *c, size_t n)
+{
+	size_t waiting = c->in->leg->waiting.n;
+	size_t most = msrp_connection_is_single(c) ? MSRP_HELD_MAX : c->endpoint->options->limits.leg_high;
+
+	if (!msrp_pressure_may_hold(c->endpoint, n))
+		return REASON_QUEUED_BYTES;
+	return n > most || waiting > most - n ? REASON_QUEUE_FULL : REASON_COUNT;
 }
 
 void msrp_waiting_add(struct msrp_connection *c, struct slice octets)
 {
 	struct msrp_leg *leg = c->in->leg;
-	size_t most = msrp_connection_is_single(c) ? MSRP_HELD_MAX :
-		c->endpoint->options->limits.leg_high;
-	enum reason why = REASON_QUEUE_FULL;
+	/* The end-line of a chunk without content always may: a head without an octet behind it is none to the parser. */
+	bool is_end = !c->parser->head.has_body && octets.n <= MSRP_END_LINE_MAX;
+	enum reason why = is_end ? REASON_COUNT : what_forbids(c, octets.n);
 
-	if (!msrp_pressure_may_hold(c->endpoint, octets.n)) {
-		why = REASON_QUEUED_BYTES;
-	} else if (octets.n <= most && leg->waiting.n <= most - octets.n) {
-		if (msrp_held_append(leg->endpoint, &leg->waiting, octets) == 0)
+	if (why == REASON_COUNT) {
+		if (msrp_held_append(c->endpoint, &leg->waiting, octets) == 0)
 			return;
 		why = REASON_NO_MEMORY;
 	}
@@ -53,8 +66,10 @@ void msrp_waiting_add(struct msrp_connection *c, struct slice octets)
 	leg->waiting.n = c->in->wait_at;
 	if (leg->is_bound)
 		msrp_switch_refuse(c, 408, why);
+	else if (why == REASON_NO_MEMORY)
+		msrp_connection_lose(c, why);
 	else
-		refuse_early(c, kept.n ? kept : octets, why);
+		refuse_early(c, kept, why);
 }
 
 void msrp_waiting_begin(struct msrp_connection *c, struct slice kept)
