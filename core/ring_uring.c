@@ -34,10 +34,14 @@
  * The kernel takes provided buffers first in, first out, which makes all of
  * them cold and resident.  So it is given only a window of them, refilled from
  * the most recently released; the window doubles when it was too small (the
- * receive is started again unseen) and follows the load down.
+ * receive is started again unseen) and follows the load down.  As blocks are
+ * filled now it holds HOT_OCTETS at most: more would have left the processor's
+ * cache again before they are looked at.
  */
-#define WINDOW_MIN 64
+#define WINDOW_MIN 32
 #define WINDOW_TURNS 1024
+#define HOT_OCTETS (1024 * 1024)
+#define FILL_BLOCKS 64
 
 struct ring_uring {
 	struct ring ring;
@@ -53,6 +57,7 @@ struct ring_uring {
 	unsigned offered_mask;
 	unsigned window, offered_count;  /* may be, and are, with the kernel */
 	unsigned turns, taken, taken_peak;
+	double fill;                     /* octets in a block, mean of about the last FILL_BLOCKS */
 	struct io_uring_cqe *spill;      /* reaped only to make room, not yet delivered */
 	size_t spill_first, spill_end, spill_size;
 };
@@ -231,9 +236,15 @@ static void offer_blocks(struct ring_uring *u)
 		io_uring_buf_ring_advance(u->offered, added);
 }
 
+static bool is_hot(const struct ring_uring *u, unsigned window)
+{
+	return window <= WINDOW_MIN || window * u->fill <= HOT_OCTETS;
+}
+
 static void widen_window(struct ring_uring *u)
 {
-	u->window = u->window * 2 < u->blocks.count ? u->window * 2 : u->blocks.count;
+	if (is_hot(u, u->window * 2))
+		u->window = u->window * 2 < u->blocks.count ? u->window * 2 : u->blocks.count;
 }
 
 static void fit_window(struct ring_uring *u)
@@ -241,6 +252,8 @@ static void fit_window(struct ring_uring *u)
 	if (u->taken > u->taken_peak)
 		u->taken_peak = u->taken;
 	u->taken = 0;
+	while (!is_hot(u, u->window))
+		u->window /= 2;
 	if (++u->turns < WINDOW_TURNS)
 		return;
 	if (u->window / 2 >= WINDOW_MIN && u->taken_peak < u->window / 4)
@@ -296,6 +309,7 @@ static void fill_received(struct ring_uring *u, const struct io_uring_cqe *cqe,
 	if (!(cqe->flags & IORING_CQE_F_BUFFER))
 		return;
 	block = take_block(u, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+	u->fill += (cqe->res - u->fill) / FILL_BLOCKS;
 	if (cqe->res > 0 && cqe->user_data & USER_DATAGRAM)
 		fill_datagram(out, block, (size_t)cqe->res);
 	else if (cqe->res > 0)
