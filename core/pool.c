@@ -19,6 +19,8 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
+#define CACHE_LINE 64 /* objects of one or two lines, header included, do not lie in one more */
+
 struct item {
 	uint32_t slot, generation;
 	uint32_t next_free; /* slot + 1 */
@@ -33,11 +35,10 @@ int pool_init(struct pool *pool, const char *name, size_t octets, uint32_t max)
 	pool->name = name;
 	pool->item_octets = (sizeof(struct item) + octets + 15) & ~(size_t)15;
 	pool->max = max < POOL_SLOTS_MAX ? max : POOL_SLOTS_MAX;
-	pool->per_slab = (uint32_t)(POOL_SLAB_OCTETS / pool->item_octets);
-	if (pool->per_slab == 0)
-		pool->per_slab = 1;
-	size_t slabs = ((size_t)pool->max + pool->per_slab - 1) / pool->per_slab;
-	pool->slabs = calloc(slabs ? slabs : 1, sizeof(*pool->slabs));
+	while ((pool->item_octets << (pool->slab_shift + 1)) <= POOL_SLAB_OCTETS)
+		pool->slab_shift++;
+	size_t slabs = ((size_t)pool->max >> pool->slab_shift) + 1;
+	pool->slabs = calloc(slabs, sizeof(*pool->slabs));
 	return pool->slabs ? 0 : ENOMEM;
 }
 
@@ -52,8 +53,9 @@ void pool_free(struct pool *pool)
 
 static struct item *item_at(const struct pool *pool, uint32_t slot)
 {
-	return (struct item *)(pool->slabs[slot / pool->per_slab] +
-			       (size_t)(slot % pool->per_slab) * pool->item_octets);
+	uint32_t place = slot & ((UINT32_C(1) << pool->slab_shift) - 1);
+
+	return (struct item *)(pool->slabs[slot >> pool->slab_shift] + place * pool->item_octets);
 }
 
 static struct item *item_of(const void *object)
@@ -65,9 +67,10 @@ static struct item *make_item(struct pool *pool)
 {
 	if (pool->made == pool->max)
 		return NULL;
-	uint32_t slab = pool->made / pool->per_slab;
+	uint32_t slab = pool->made >> pool->slab_shift;
 	if (slab == pool->slab_count) {
-		char *memory = malloc((size_t)pool->per_slab * pool->item_octets);
+		size_t octets = ((pool->item_octets << pool->slab_shift) + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+		char *memory = aligned_alloc(CACHE_LINE, octets);
 		if (!memory)
 			return NULL;
 		pool->slabs[pool->slab_count++] = memory;

@@ -21,7 +21,7 @@ struct pool {
 	const char *name;      /* the label of imserv_pool_used */
 	size_t item_octets;    /* header included */
 	uint32_t max;
-	uint32_t per_slab;
+	uint32_t slab_shift;   /* a slab has 1 << slab_shift of them */
 	uint32_t used;         /* written atomically: any thread may read it */
 	uint32_t high_water;
 	uint32_t made;         /* slots that ever existed */

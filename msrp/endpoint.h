@@ -31,7 +31,9 @@
 
 enum {
 	MSRP_SMALL_CHUNK = 2048,        /* forwarded whole, with its range as received           */
-	MSRP_ID_CHARS = 18,             /* 5 name the slot, 13 carry 65 random bits              */
+	MSRP_ID_SLOT_CHARS = 5,         /* of an id: they name the slot                          */
+	MSRP_ID_RANDOM_CHARS = 13,      /* the rest: 65 random bits                              */
+	MSRP_ID_CHARS = MSRP_ID_SLOT_CHARS + MSRP_ID_RANDOM_CHARS,
 	MSRP_TRANSACTIONS_PER_LEG = 4096,
 	MSRP_OPEN_MESSAGES = 16,        /* begun and not ended, remembered per leg               */
 	MSRP_REFUSED_MESSAGES = 4,      /* 413 or 415 was said of them: the last of each leg     */
@@ -168,16 +170,16 @@ struct msrp_leg {
  * One outgoing chunk that wants an answer.  `chunk` is the first of an incoming chunk and stands
  * for it: it is in the list of the sender's leg and the others hang on it.
  */
-struct msrp_transaction {
+struct msrp_transaction { /* two cache lines with the pool's header: thousands may be out */
+	char random[MSRP_ID_RANDOM_CHARS]; /* of its id; the slot is known                 */
+	bool is_partial, is_answered;
+	uint8_t incoming_id_n;
 	struct msrp_transaction *chunk, *next_part;
 	struct msrp_leg *from, *to;
 	TAILQ_ENTRY(msrp_transaction) link;
 	uint64_t silent_at_ms;  /* 0: the end-line has not come yet                        */
 	uint32_t unanswered;    /* parts                                                   */
-	bool is_partial, is_answered;
-	uint8_t incoming_id_n;
 	char incoming_id[MSRP_TRANSACTION_ID_MAX];
-	char id[MSRP_ID_CHARS];
 };
 
 struct msrp_endpoint {

@@ -150,16 +150,10 @@ static struct msrp_transaction *open_transaction(struct msrp_connection *c, bool
 static bool name_part(struct msrp_connection *c)
 {
 	struct msrp_incoming *in = c->in;
-	struct msrp_transaction *part;
 
-	if (!in->transaction) {
-		msrp_transaction_make_id(c->endpoint, UINT32_MAX, in->id);
-		return true;
-	}
-	part = msrp_transaction_add_part(in->transaction);
-	if (!part)
-		return false;
-	memcpy(in->id, part->id, MSRP_ID_CHARS);
+	if (in->transaction)
+		return msrp_transaction_add_part(in->transaction, in->id);
+	msrp_transaction_make_id(c->endpoint, UINT32_MAX, in->id);
 	return true;
 }
 

@@ -6,7 +6,6 @@
 #include "msrp/connection.h"
 #include "msrp/switch.h"
 
-#define SLOT_CHARS   5
 #define RANDOM_BYTES 9 /* 72 bits, of which 65 are used */
 
 static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
@@ -17,11 +16,11 @@ void msrp_transaction_make_id(struct msrp_endpoint *endpoint, uint32_t slot,
 	uint8_t octets[16] = { 0 };
 	uint64_t low;
 
-	for (unsigned i = 0; i < SLOT_CHARS; i++)
+	for (unsigned i = 0; i < MSRP_ID_SLOT_CHARS; i++)
 		id[i] = alphabet[slot >> (5 * i) & 31];
 	endpoint->random(endpoint->worker, octets, RANDOM_BYTES);
 	memcpy(&low, octets, sizeof(low));
-	for (unsigned i = SLOT_CHARS; i < MSRP_ID_CHARS - 1; i++) { /* 60 bits of 64 */
+	for (unsigned i = MSRP_ID_SLOT_CHARS; i < MSRP_ID_CHARS - 1; i++) { /* 60 bits of 64 */
 		id[i] = alphabet[low & 31];
 		low >>= 5;
 	}
@@ -44,14 +43,14 @@ struct msrp_transaction *msrp_transaction_find(struct msrp_endpoint *endpoint, s
 
 	if (id.n != MSRP_ID_CHARS)
 		return NULL;
-	for (unsigned i = 0; i < SLOT_CHARS; i++) {
+	for (unsigned i = 0; i < MSRP_ID_SLOT_CHARS; i++) {
 		int v = value_of(id.p[i]);
 		if (v < 0)
 			return NULL;
 		slot |= (uint32_t)v << (5 * i);
 	}
 	t = pool_at(&endpoint->transactions, slot);
-	return t && memcmp(t->id, id.p, MSRP_ID_CHARS) == 0 ? t : NULL;
+	return t && memcmp(t->random, id.p + MSRP_ID_SLOT_CHARS, MSRP_ID_RANDOM_CHARS) == 0 ? t : NULL;
 }
 
 struct msrp_transaction *msrp_transaction_open(struct msrp_leg *from, struct msrp_leg *to,
@@ -73,24 +72,25 @@ struct msrp_transaction *msrp_transaction_open(struct msrp_leg *from, struct msr
 	return t;
 }
 
-struct msrp_transaction *msrp_transaction_add_part(struct msrp_transaction *chunk)
+bool msrp_transaction_add_part(struct msrp_transaction *chunk, char id[MSRP_ID_CHARS])
 {
 	struct msrp_endpoint *endpoint = chunk->from->endpoint;
 	struct msrp_transaction *part = chunk;
 
-	if (chunk->id[0]) {
+	if (chunk->random[0]) {
 		part = pool_take(&endpoint->transactions);
 		if (!part)
-			return NULL;
+			return false;
 		part->chunk = chunk;
 		part->from = chunk->from;
 		part->to = chunk->to;
 		part->next_part = chunk->next_part;
 		chunk->next_part = part;
 	}
-	msrp_transaction_make_id(endpoint, pool_slot(part), part->id);
+	msrp_transaction_make_id(endpoint, pool_slot(part), id);
+	memcpy(part->random, id + MSRP_ID_SLOT_CHARS, MSRP_ID_RANDOM_CHARS);
 	chunk->unanswered++;
-	return part;
+	return true;
 }
 
 static void give_back(struct msrp_transaction *chunk)
