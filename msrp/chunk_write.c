@@ -145,7 +145,8 @@ void msrp_write_answer(struct buffer *b, const struct msrp_head *request, unsign
 {
 	msrp_write_response(b, &(struct msrp_response){
 		.transaction_id = request->transaction_id,
-		.to_uri = msrp_path_first(request->from_path),
+		.to_uri = request->method == MSRP_METHOD_SEND ? msrp_path_first(request->from_path)
+							      : request->from_path,
 		.from_uri = msrp_path_first(request->to_path),
 		.status = status,
 	});

@@ -48,7 +48,10 @@ struct msrp_response {
 };
 void msrp_write_response(struct buffer *b, const struct msrp_response *r);
 
-/* The same for a request that is still at hand. */
+/*
+ * The same for a request that is still at hand.  RFC 4975 7.2: the answer to a SEND goes back one hop,
+ * that to any other method the whole way.
+ */
 void msrp_write_answer(struct buffer *b, const struct msrp_head *request, unsigned status);
 
 /* A whole REPORT, RFC 4975 7.1.2: to_path is all of the From-Path of the SEND it is about. */

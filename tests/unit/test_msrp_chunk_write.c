@@ -184,6 +184,19 @@ static void an_answer_goes_to_the_first_uri(void **state)
 	assert_true(slice_eq(head.transaction_id, SLICE("a786")));
 }
 
+static void an_answer_to_another_method_goes_the_whole_way(void **state)
+{
+	static const char wire[] = "MSRP a786 NICE\r\nTo-Path: " OURS "\r\nFrom-Path: " BOB "\r\n-------a786$\r\n";
+	char out[1000];
+	struct buffer b = buffer_over(out, sizeof(out));
+	struct msrp_parser p;
+	size_t used;
+	struct msrp_head head = head_of(&p, SLICE(wire), &used);
+
+	msrp_write_answer(&b, &head, 501);
+	is(&b, "MSRP a786 501 Not Implemented\r\nTo-Path: " BOB "\r\nFrom-Path: " OURS "\r\n-------a786$\r\n");
+}
+
 static void a_response_may_bring_its_words(void **state)
 {
 	char out[1000];
@@ -230,6 +243,7 @@ int main(void)
 		cmocka_unit_test(a_request_is_read_back),
 		cmocka_unit_test(the_empty_send_that_binds),
 		cmocka_unit_test(an_answer_goes_to_the_first_uri),
+		cmocka_unit_test(an_answer_to_another_method_goes_the_whole_way),
 		cmocka_unit_test(a_response_may_bring_its_words),
 		cmocka_unit_test(a_report_is_read_back),
 	};
