@@ -1,7 +1,7 @@
 """The table of RFC 4975 (tests/rfc4975.txt) over real sockets: both clients are bare connections, all they say and
-must hear stands in the table. Each case is played whole, and again with a write cut in two at an octet: every
-octet with IMSERV_TEST_LONG in the environment, else each row of the matrix takes its own share of the cuts.
-The simulator (tests/sim/rfc4975.c) plays every cut."""
+must hear stands in the table. Each case is played whole; octet by octet, and with a write cut in two at an octet, by
+one row of the matrix each: all cuts with IMSERV_TEST_LONG in the environment, else one in a hundred. The simulator
+(tests/sim/rfc4975.c) plays them all. RFC4975_CASE in the environment: that case only."""
 import asyncio
 import fcntl
 import os
@@ -16,7 +16,9 @@ from ua import Failure, check, msrp
 from world import scenario
 
 CASES, _ = rfc4975_table.read(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rfc4975.txt"))
-STRIDE = 1 if os.environ.get("IMSERV_TEST_LONG") else 97   # a prime: all of an octet's neighbours get their turn
+IS_LONG = bool(os.environ.get("IMSERV_TEST_LONG"))
+ROWS = 6                         # of the matrix; together they play every case octet by octet, and all that is sampled
+STRIDE = ROWS if IS_LONG else 100 * ROWS
 RELAY = "msrp://relay.example.com:2855/relay7;tcp"
 
 
@@ -205,52 +207,42 @@ def cuts_of(case, sides):
                 yield index, at
         elif step.kind == "<":   # only lengths matter here
             for name in re.findall(r"\{([a-z]\w*)\}", " ".join(step.lines)):
-                play.names.setdefault(name, b"x" * 26)
+                play.names.setdefault(name, b"x" * 18)
 
 
-async def play_case(world, users, case, offset):
-    """The case whole, octet by octet, and cut; returns how many cuts of how many."""
-    stage = await Stage(world, *users, case.setup).open()
-    alone = bool(case.setup) or not case.lives
-    cuts = list(cuts_of(case, stage.sides))
-    chosen = cuts[offset % STRIDE::STRIDE]
-    for cut, one_by_one in [(None, False), (None, True)] + [(cut, False) for cut in chosen]:
-        if stage is None:
-            stage = await Stage(world, *users, case.setup).open()
+async def play_case(stage, case, cut=None, one_by_one=False):
+    """On a session that the caller goes on to use, or on one of its own."""
+    if not case.needs_own:
         await stage.play(case, cut, one_by_one)
-        if alone:
-            if case.lives:
-                await stage.probe()
-            await stage.close()
-            stage = None
-    if stage:
-        await stage.probe()
-        await stage.close()
-    return len(chosen), len(cuts)
+        return
+    own = await Stage(stage.world, stage.alice, stage.bob, case.setup).open()
+    await own.play(case, cut, one_by_one)
+    if case.lives:
+        await own.probe()
+    await own.close()
 
 
-async def play_some(world, which):
-    users = await world.pair()
-    offset = "standalone ims".split().index(world.mode) + 2 * world.workers + (world.io == "epoll")
+async def play_all(world, cases):
+    """Each case whole, and this row's share of all else."""
+    shared = await Stage(world, *await world.pair(), []).open()
+    row = ("standalone", "ims").index(world.mode) * 3 + min(world.workers, 4) // 2
     played = total = 0
+    for number, case in enumerate(cases):
+        await play_case(shared, case)
+        if number % ROWS == row:
+            await play_case(shared, case, one_by_one=True)
+        for cut in cuts_of(case, shared.sides):
+            total += 1
+            if total % STRIDE == row * (STRIDE // ROWS):
+                await play_case(shared, case, cut)
+                played += 1
+    await shared.probe()
+    await shared.close()
+    print("# rfc4975: %d cases, %d of %d cuts" % (len(cases), played, total), flush=True)
+
+
+@scenario(seconds=3600 if IS_LONG else 40)
+async def rfc4975(world):
+    """The table of RFC 4975."""
     wanted = os.environ.get("RFC4975_CASE")
-    for index, case in enumerate(CASES):
-        if wanted in (None, case.name) and index % PARTS == which and not case.needs_simulator:
-            some, all_of_them = await play_case(world, users, case, offset + 7 * index)
-            played, total = played + some, total + all_of_them
-    print("# rfc4975: %d of %d cuts" % (played, total), flush=True)
-
-
-PARTS = 2
-
-
-@scenario(seconds=3600 if STRIDE == 1 else 40)
-async def rfc4975_first_half(world):
-    """Every other case of the table of RFC 4975."""
-    await play_some(world, 0)
-
-
-@scenario(seconds=3600 if STRIDE == 1 else 40)
-async def rfc4975_second_half(world):
-    """The others."""
-    await play_some(world, 1)
+    await play_all(world, [c for c in CASES if not c.needs_simulator and wanted in (None, c.name)])

@@ -29,6 +29,11 @@ class Case:
         return not any(s.kind == "over" or s.kind in ("closed", "closes") and s.side != "C" for s in self.steps)
 
     @property
+    def needs_own(self):
+        """It cannot be played on a session of others."""
+        return bool(self.setup) or not self.lives
+
+    @property
     def needs_simulator(self):
         return any(s.kind == "after" for s in self.steps)
 

@@ -20,6 +20,7 @@
 #define REST_US     60       /* longer than octets travel here */
 #define PATIENCE_MS 1000     /* what does not come within that does not come by itself */
 #define STEPS_MAX   100
+#define CHILDREN_MAX 16
 #define RELAY       "msrp://relay.example.com:2855/relay7;tcp"
 
 /* One case as a scenario of its own. */
@@ -48,12 +49,14 @@ struct way {
 	bool is_octet_by_octet, are_writes_short;
 };
 
-_Noreturn static void fail(struct stage *s, const struct step *step, const struct way *way, const char *what, struct slice octets)
+_Noreturn static void fail(struct stage *s, const struct step *step, const struct way *way, const char *what, struct slice octets, size_t wrong_at)
 {
 	char shown[8192];
 	struct buffer out = buffer_over(shown, sizeof(shown) - 5);
 
 	for (size_t i = 0; i < octets.n && !out.overflow; i++) {
+		if (i == wrong_at)
+			buffer_lit(&out, " >>> ");
 		if (isprint((unsigned char)octets.p[i]) || octets.p[i] == '\n')
 			buffer_char(&out, octets.p[i]);
 		else if (octets.p[i] != '\r')
@@ -68,19 +71,20 @@ _Noreturn static void fail(struct stage *s, const struct step *step, const struc
 
 static void split_uri(const char *uri, char *host, size_t host_size, char *id, size_t id_size)
 {
-	struct slice rest = slice_skip(slice_str(uri), strlen("msrp://"));
+	struct slice rest, authority = slice_cut(slice_skip(slice_str(uri), strlen("msrp://")), '/', &rest);
 
-	snprintf(host, host_size, "%.*s", SLICE_ARG(slice_cut(rest, '/', &rest)));
-	snprintf(id, id_size, "%.*s", SLICE_ARG(slice_cut(rest, ';', &rest)));
+	rest = slice_cut(rest, ';', NULL);
+	snprintf(host, host_size, "%.*s", SLICE_ARG(authority));
+	snprintf(id, id_size, "%.*s", SLICE_ARG(rest));
 }
 
 static void name_side(struct side_names *names, const struct leg *leg)
 {
-	struct slice path = slice_str(leg->path);
+	struct slice first = slice_cut(slice_str(leg->path), ' ', NULL);
 
 	snprintf(names->to, sizeof(names->to), "%s", leg->remote);
 	snprintf(names->me, sizeof(names->me), "%s", leg->path);
-	snprintf(names->me1, sizeof(names->me1), "%.*s", SLICE_ARG(slice_cut(path, ' ', NULL)));
+	snprintf(names->me1, sizeof(names->me1), "%.*s", SLICE_ARG(first));
 	split_uri(names->to, names->host, sizeof(names->host), names->id, sizeof(names->id));
 	split_uri(names->me1, names->my_host, sizeof(names->my_host), names->my_id, sizeof(names->my_id));
 	for (size_t i = 0; i < sizeof(names->id); i++)
@@ -118,10 +122,21 @@ static void bind_side(struct stage *s, unsigned side)
 	play(s, &(struct table_case){ .steps = steps, .step_count = 2 }, &(struct way){ 0 });
 }
 
+/* Its plays come to need new registrations and refreshed sessions. */
+static bool takes_time(const struct table_case *c)
+{
+	for (size_t i = 0; i < c->step_count; i++)
+		if (c->steps[i].kind == STEP_AFTER)
+			return true;
+	return false;
+}
+
 static void open_session(struct stage *s)
 {
 	const struct table_case *c = s->show->c;
 
+	for (unsigned i = 0; i < 2 && takes_time(c); i++)
+		expect_status(ua_register(s->users[i], 3600), 200);
 	s->calls[0] = ua_invite(s->users[0], s->users[1]);
 	if (!world_until(s->w, is_acknowledged, s, PATIENCE_MS))
 		world_fail(s->w, "the session does not come about");
@@ -197,7 +212,7 @@ static void hear_step(struct stage *s, struct play *p, const struct step *step, 
 	world_until(s->w, has_heard, &h, PATIENCE_MS);
 	if (h.match != MATCH_WHOLE)
 		fail(s, step, way, h.match == MATCH_MORE ? link->is_dead ? "closed after: " : "no more than: " : "got: ",
-			slice_of(link->in, link->in_n < h.used + 60 ? link->in_n : h.used + 60));
+			slice_of(link->in, link->in_n < h.used + 60 ? link->in_n : h.used + 60), h.used);
 	link->in_n -= h.used;
 	memmove(link->in, link->in + h.used, link->in_n);
 }
@@ -212,9 +227,9 @@ static void is_closed_step(struct stage *s, const struct step *step, const struc
 	struct link *link = s->links[step->side];
 
 	if (!world_until(s->w, is_dead, link, PATIENCE_MS))
-		fail(s, step, way, "not closed", SLICE_EMPTY);
+		fail(s, step, way, "not closed", SLICE_EMPTY, 0);
 	if (link->in_n)
-		fail(s, step, way, "before the end came: ", slice_of(link->in, link->in_n));
+		fail(s, step, way, "before the end came: ", slice_of(link->in, link->in_n), 0);
 	s->links[step->side] = NULL;
 }
 
@@ -243,7 +258,7 @@ static void play_step(struct stage *s, struct play *p, const struct step *step, 
 		break;
 	case STEP_OVER:
 		if (!world_until(s->w, have_bye, s, 60000))
-			fail(s, step, way, "no BYE", SLICE_EMPTY);
+			fail(s, step, way, "no BYE", SLICE_EMPTY, 0);
 		break;
 	case STEP_AFTER:
 		world_ms(s->w, 1000ull * step->seconds);
@@ -288,7 +303,7 @@ static void probe(struct stage *s)
 static void play_one_way(struct stage *s, const struct way *way)
 {
 	const struct table_case *c = s->show->c;
-	bool is_alone = c->is_unbound || c->is_passive || c->has_relay || !table_case_lives(c);
+	bool is_alone = c->is_unbound || c->is_passive || c->has_relay || takes_time(c) || !table_case_lives(c);
 
 	if (!s->calls[0])
 		open_session(s);
@@ -339,38 +354,113 @@ static const struct table_case *find_case(const struct table *table, const char 
 	exit(1);
 }
 
-/* In a child, so that a case that ends its process is one failure. */
-static bool run_show(const struct show *show, uint64_t seed, bool trace)
-{
-	struct world_run run = { .scenario = &show->scenario, .seed = seed, .trace = trace };
-	struct timespec began, ended;
-	int status = -1;
+/* A case in a child of its own, so that one that ends its process is one failure. */
+struct child {
+	pid_t pid;               /* 0: none */
+	struct show show;
+	char name[80];
+	struct timespec began;
+};
 
-	clock_gettime(CLOCK_MONOTONIC, &began);
-	*show->plays = 0;
+static void begin_child(struct child *child, uint64_t seed, bool trace)
+{
+	struct world_run run = { .scenario = &child->show.scenario, .seed = seed, .trace = trace };
+
+	clock_gettime(CLOCK_MONOTONIC, &child->began);
 	fflush(NULL);
-	pid_t child = fork();
-	if (child == 0) {
-		world_run(&run);
-		fflush(NULL);
-		_exit(0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) != child)
+	child->pid = fork();
+	if (child->pid < 0)
+		abort();
+	if (child->pid > 0)
+		return;
+	world_run(&run);
+	fflush(NULL);
+	_exit(0);
+}
+
+/* Waits for any of them; whether its case was good. */
+static bool end_child(struct child *children, unsigned count)
+{
+	struct timespec ended;
+	int status = -1;
+	pid_t pid = wait(&status);
+	struct child *child = children;
+
+	while (child < children + count && child->pid != pid)
+		child++;
+	if (child == children + count)
 		abort();
 	clock_gettime(CLOCK_MONOTONIC, &ended);
 	bool is_good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-	printf("%s %s: %llu plays, %.1f s\n", is_good ? "ok" : "FAIL", show->scenario.name,
-		(unsigned long long)*show->plays,
-		(double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9);
+	printf("%s %s: %llu plays, %.1f s\n", is_good ? "ok" : "FAIL", child->name,
+		(unsigned long long)*child->show.plays, (double)(ended.tv_sec - child->began.tv_sec) +
+			(double)(ended.tv_nsec - child->began.tv_nsec) / 1e9);
+	child->pid = 0;
 	return is_good;
+}
+
+struct results {
+	unsigned passed, failed, running;
+	unsigned long long plays;
+};
+
+static void run_case(const struct table *table, size_t index, struct child *child, bool trace)
+{
+	const struct table_case *c = &table->cases[index];
+
+	snprintf(child->name, sizeof(child->name), "%.*s", SLICE_ARG(c->name));
+	child->show = (struct show){ { .name = child->name, .what = "", .run = play_all_ways, .is_calm = true,
+		.set = { "limits.sessions=4096" } }, c,
+		{ find_case(table, "one_message"), find_case(table, "one_message_back") }, child->show.plays };
+	*child->show.plays = 0;
+	begin_child(child, index + 1, trace);
+}
+
+static void take_result(struct results *results, struct child *children, unsigned count)
+{
+	bool is_good = end_child(children, count);
+
+	results->passed += is_good;
+	results->failed += !is_good;
+	results->running--;
+}
+
+static void run_all(const struct table *table, const char *only, bool trace, struct results *results)
+{
+	struct child children[CHILDREN_MAX] = { 0 };
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned count = processors < 1 ? 1 : processors > CHILDREN_MAX ? CHILDREN_MAX : (unsigned)processors;
+	uint64_t *plays = mmap(NULL, sizeof(*plays) * CHILDREN_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (plays == MAP_FAILED)
+		abort();
+	for (unsigned i = 0; i < count; i++)
+		children[i].show.plays = &plays[i];
+	for (size_t i = 0; i < table->case_count; i++) {
+		struct child *child = children;
+		if (only && !slice_eq(table->cases[i].name, slice_str(only)))
+			continue;
+		if (results->running == count)
+			take_result(results, children, count);
+		while (child->pid)
+			child++;
+		results->plays += *child->show.plays;
+		run_case(table, i, child, trace);
+		results->running++;
+	}
+	while (results->running)
+		take_result(results, children, count);
+	for (unsigned i = 0; i < count; i++)
+		results->plays += plays[i];
+	munmap(plays, sizeof(*plays) * CHILDREN_MAX);
 }
 
 int main(int argc, char **argv)
 {
 	const char *only = NULL, *why;
-	unsigned line_number, passed = 0, failed = 0;
-	unsigned long long plays = 0;
+	struct results results = { 0 };
 	struct table table;
+	unsigned line_number;
 	bool trace = false;
 
 	for (int i = 2; i < argc; i++) {
@@ -389,24 +479,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s:%u: %s\n", argv[1], line_number, why);
 		return 1;
 	}
-	uint64_t *counted = mmap(NULL, sizeof(*counted), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (counted == MAP_FAILED)
-		return 1;
-	for (size_t i = 0; i < table.case_count; i++) {
-		const struct table_case *c = &table.cases[i];
-		char name[80];
-		snprintf(name, sizeof(name), "%.*s", SLICE_ARG(c->name));
-		if (only && strcmp(only, name) != 0)
-			continue;
-		struct show show = { { .name = name, .what = "", .run = play_all_ways, .is_calm = true,
-			.set = { "limits.sessions=4096" } }, c,
-			{ find_case(&table, "one_message"), find_case(&table, "one_message_back") }, counted };
-		bool is_good = run_show(&show, i + 1, trace);
-		passed += is_good;
-		failed += !is_good;
-		plays += *counted;
-	}
+	run_all(&table, only, trace, &results);
 	table_free(&table);
-	printf("%llu plays\n%u passed, %u failed\n", plays, passed, failed);
-	return failed || !passed;
+	printf("%llu plays\n%u passed, %u failed\n", results.plays, results.passed, results.failed);
+	return results.failed || !results.passed;
 }
