@@ -155,7 +155,7 @@ struct msrp_leg {
 	uint64_t accept_octets; /* of a message to the peer; 0: any                        */
 	uint16_t sdp_path_n;    /* CEMA: behind that what the SDP says, where he uses another; 0: the same */
 	TAILQ_HEAD(msrp_transactions, msrp_transaction) transactions; /* by arrival        */
-	unsigned transaction_count;
+	unsigned transaction_count; /* with all their parts                                */
 	uint64_t max_octets;    /* of a message of the peer; 0: any                        */
 	uint64_t octets;        /* of content that came from its peer and went on          */
 	struct timer silence;   /* the other side does not answer                          */

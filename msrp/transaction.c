@@ -78,9 +78,13 @@ bool msrp_transaction_add_part(struct msrp_transaction *chunk, char id[MSRP_ID_C
 	struct msrp_transaction *part = chunk;
 
 	if (chunk->random[0]) {
+		/* A chunk may take hours and be cut at each octet, by whoever wants the far connection. */
+		if (chunk->from->transaction_count >= MSRP_TRANSACTIONS_PER_LEG)
+			return false;
 		part = pool_take(&endpoint->transactions);
 		if (!part)
 			return false;
+		chunk->from->transaction_count++;
 		part->chunk = chunk;
 		part->from = chunk->from;
 		part->to = chunk->to;
@@ -102,14 +106,14 @@ static void give_back(struct msrp_transaction *chunk)
 	if (c && c->in->transaction == chunk)
 		c->in->transaction = NULL;
 	TAILQ_REMOVE(&from->transactions, chunk, link);
-	from->transaction_count--;
-	if (c && from->transaction_count == MSRP_TRANSACTIONS_PER_LEG / 2)
-		msrp_connection_resume(c, PAUSE_OUTSTANDING);
 	while (chunk) {
 		struct msrp_transaction *next = chunk->next_part;
 		pool_give(&from->endpoint->transactions, chunk);
+		from->transaction_count--;
 		chunk = next;
 	}
+	if (c && from->transaction_count <= MSRP_TRANSACTIONS_PER_LEG / 2)
+		msrp_connection_resume(c, PAUSE_OUTSTANDING);
 }
 
 void msrp_transaction_fail(struct msrp_transaction *chunk, unsigned status, struct slice comment)

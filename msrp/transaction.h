@@ -15,7 +15,8 @@
 struct msrp_transaction *msrp_transaction_open(struct msrp_leg *from, struct msrp_leg *to,
 	struct slice incoming_id, enum msrp_failure_report wish);
 
-/* One more outgoing part of it, and its transaction id; the first call uses `chunk` itself.  False: as above. */
+/* One more outgoing part of it, and its transaction id; the first call uses `chunk` itself.  False: as above,
+ * or the leg has MSRP_TRANSACTIONS_PER_LEG out. */
 bool msrp_transaction_add_part(struct msrp_transaction *chunk, char id[MSRP_ID_CHARS]);
 
 /* An id that no transaction has: for a chunk that wants no answer. */

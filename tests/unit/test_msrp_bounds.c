@@ -356,10 +356,39 @@ static void what_waits_is_bounded(void **state)
 	world_end(&w);
 }
 
+/* Alice sends an octet at a time, Bob cuts her chunk with what he asks, and answers nothing: the transactions of all are
+ * not spent on two who agree. */
+static void parts_are_bounded(void **state)
+{
+	struct world w;
+	struct session s, other;
+	struct msrp_endpoint *endpoint;
+
+	world_init(&w, 1);
+	world_start(&w);
+	s = open_bound(&w);
+	other = open_bound(&w);
+	endpoint = w.workers[0].msrp;
+	client_send(s.alice, HEAD("long1234", "SEND") "Message-ID: long\r\nByte-Range: 1-*/*\r\nContent-Type: a/b\r\n\r\n",
+		PATHS(s.a));
+	for (unsigned i = 0; i < 4 * MSRP_TRANSACTIONS_PER_LEG && !client_has(s.alice, "408"); i++) {
+		client_send(s.alice, "x");
+		client_send(s.bob, HEAD("keep1234", "SEND") "Message-ID: keep\r\n-------keep1234$\r\n", PATHS(s.b));
+		world_lap(&w);
+		assert_in_range(pool_used(&endpoint->transactions), 0, MSRP_TRANSACTIONS_PER_LEG);
+	}
+	expect_answer(&w, s.alice, s.a, "long1234", "408 Request Timeout");
+	assert_int_equal(pool_used(&endpoint->transactions), 0);
+	assert_int_equal(s.a->leg->transaction_count, 0);
+	exchange(&w, &other);
+	world_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(how_long_chunks_took),
+		cmocka_unit_test(parts_are_bounded),
 		cmocka_unit_test(guesses_on_an_unbound_connection),
 		cmocka_unit_test(guesses_on_a_bound_connection),
 		cmocka_unit_test(what_waits_when_the_path_changes),
