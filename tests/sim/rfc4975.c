@@ -1,349 +1,19 @@
 /*
  * Plays the table of RFC 4975 (tests/rfc4975.txt) in the simulator: every case
- * whole, octet by octet, with each write cut in two at each octet, and with the
- * server's writes cut short.  Between two pieces of a write the server comes to
- * rest, so that it has seen the first alone.
+ * whole, octet by octet, with the server's writes cut short, and with each write
+ * cut in two at each octet.
  *
  * usage: sim_rfc4975 TABLE [--case NAME] [--trace]
  */
-#include <ctype.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/sim/rfc4975_table.h"
-#include "tests/sim/scenario.h"
-#include "tests/sim/ua_internal.h"
+#include "tests/sim/rfc4975_play.h"
 
-#define REST_US     60       /* longer than octets travel here */
-#define PATIENCE_MS 1000     /* what does not come within that does not come by itself */
-#define STEPS_MAX   100
 #define CHILDREN_MAX 16
-#define RELAY       "msrp://relay.example.com:2855/relay7;tcp"
-
-/* One case as a scenario of its own. */
-struct show {
-	struct scenario scenario;
-	const struct table_case *c;
-	const struct table_case *probes[2]; /* a message each way */
-	uint64_t *plays;         /* how many there were, shared with the parent */
-};
-
-/* A session whose clients' MSRP is ours. */
-struct stage {
-	struct world *w;
-	const struct show *show;
-	struct ua *users[2];
-	struct call *calls[2];   /* NULL: none is open */
-	struct link *links[TABLE_SIDES];
-	struct side_names names[2];
-	unsigned fresh;
-	size_t lengths[STEPS_MAX]; /* octets of each write, when it was played last */
-};
-
-/* How a case is played. */
-struct way {
-	size_t cut_step, cut_at; /* cut_at 0: nothing is cut */
-	bool is_octet_by_octet, are_writes_short;
-};
-
-_Noreturn static void fail(struct stage *s, const struct step *step, const struct way *way, const char *what, struct slice octets, size_t wrong_at)
-{
-	char shown[8192];
-	struct buffer out = buffer_over(shown, sizeof(shown) - 5);
-
-	for (size_t i = 0; i < octets.n && !out.overflow; i++) {
-		if (i == wrong_at)
-			buffer_lit(&out, " >>> ");
-		if (isprint((unsigned char)octets.p[i]) || octets.p[i] == '\n')
-			buffer_char(&out, octets.p[i]);
-		else if (octets.p[i] != '\r')
-			buffer_printf(&out, "\\x%02x", (unsigned char)octets.p[i]);
-	}
-	world_fail(s->w, "line %u, %s%zu at %zu: %s%.*s", step->line_number,
-		way->is_octet_by_octet ? "octet by octet, " : way->are_writes_short ? "writes cut short, " : "step ",
-		way->cut_step, way->cut_at, what, SLICE_ARG(buffer_slice(&out)));
-}
-
-/* ---- the session ---- */
-
-static void split_uri(const char *uri, char *host, size_t host_size, char *id, size_t id_size)
-{
-	struct slice rest, authority = slice_cut(slice_skip(slice_str(uri), strlen("msrp://")), '/', &rest);
-
-	rest = slice_cut(rest, ';', NULL);
-	snprintf(host, host_size, "%.*s", SLICE_ARG(authority));
-	snprintf(id, id_size, "%.*s", SLICE_ARG(rest));
-}
-
-static void name_side(struct side_names *names, const struct leg *leg)
-{
-	struct slice first = slice_cut(slice_str(leg->path), ' ', NULL);
-
-	snprintf(names->to, sizeof(names->to), "%s", leg->remote);
-	snprintf(names->me, sizeof(names->me), "%s", leg->path);
-	snprintf(names->me1, sizeof(names->me1), "%.*s", SLICE_ARG(first));
-	split_uri(names->to, names->host, sizeof(names->host), names->id, sizeof(names->id));
-	split_uri(names->me1, names->my_host, sizeof(names->my_host), names->my_id, sizeof(names->my_id));
-	for (size_t i = 0; i < sizeof(names->id); i++)
-		names->ID[i] = (char)toupper((unsigned char)names->id[i]);
-}
-
-static bool has_come(void *arg)
-{
-	struct stage *s = arg;
-	const struct link *link = ua_raw_accepted(s->users[1]);
-
-	return link && !link->is_dead;
-}
-
-static bool is_acknowledged(void *arg)
-{
-	struct stage *s = arg;
-
-	s->calls[1] = s->calls[0]->far;
-	return s->calls[1] && s->calls[0]->is_acked && s->calls[1]->is_acked && s->calls[0]->leg->remote[0];
-}
-
-static void play(struct stage *s, const struct table_case *c, const struct way *way);
-
-static void bind_side(struct stage *s, unsigned side)
-{
-	struct slice lines[] = { SLICE("MSRP {t} SEND"), SLICE("{paths}"), SLICE("Message-ID: {m}"), SLICE("-------{t}$") };
-	struct slice answer = SLICE("{answer {t} 200}");
-	struct step steps[] = {
-		{ .kind = STEP_WRITES, .side = side, .lines = lines, .line_count = 4 },
-		{ .kind = STEP_HEARS, .side = side, .lines = &answer, .line_count = 1 },
-	};
-
-	s->links[side] = ua_raw_connect(s->users[side]);
-	play(s, &(struct table_case){ .steps = steps, .step_count = 2 }, &(struct way){ 0 });
-}
-
-/* Its plays come to need new registrations and refreshed sessions. */
-static bool takes_time(const struct table_case *c)
-{
-	for (size_t i = 0; i < c->step_count; i++)
-		if (c->steps[i].kind == STEP_AFTER)
-			return true;
-	return false;
-}
-
-static void open_session(struct stage *s)
-{
-	const struct table_case *c = s->show->c;
-
-	for (unsigned i = 0; i < 2 && takes_time(c); i++)
-		expect_status(ua_register(s->users[i], 3600), 200);
-	s->calls[0] = ua_invite(s->users[0], s->users[1]);
-	if (!world_until(s->w, is_acknowledged, s, PATIENCE_MS))
-		world_fail(s->w, "the session does not come about");
-	for (unsigned i = 0; i < 2; i++)
-		name_side(&s->names[i], s->calls[i]->leg);
-	if (c->is_unbound)
-		s->links[0] = ua_raw_connect(s->users[0]);
-	else
-		bind_side(s, 0);
-	if (!c->is_passive) {
-		bind_side(s, 1);
-		return;
-	}
-	if (!world_until(s->w, has_come, s, PATIENCE_MS))
-		world_fail(s->w, "the server does not connect");
-	s->links[1] = ua_raw_accepted(s->users[1]);
-}
-
-static void close_session(struct stage *s)
-{
-	for (unsigned i = 0; i < TABLE_SIDES; i++) {
-		if (s->links[i])
-			ua_link_close(s->links[i]);
-		s->links[i] = NULL;
-	}
-	if (!s->calls[0]->is_over)
-		ua_bye(s->calls[0]);
-	expect_over(s->calls[0]);
-	s->calls[0] = s->calls[1] = NULL;
-}
-
-/* ---- steps ---- */
-
-static void write_step(struct stage *s, struct play *p, const struct step *step, const struct way *way, size_t *length)
-{
-	size_t cut = way->cut_at && length == &s->lengths[way->cut_step] ? way->cut_at : 0;
-	struct slice all = play_octets(p, step), left = all;
-
-	*length = all.n;
-	if (step->side == 2 && !s->links[2])
-		s->links[2] = ua_raw_connect(s->users[0]);
-	while (left.n) {
-		size_t n = way->is_octet_by_octet ? 1 : cut && left.n == all.n ? cut : left.n;
-		ua_link_write(s->links[step->side], slice_of(left.p, n));
-		left = slice_skip(left, n);
-		if (left.n)
-			world_us(s->w, REST_US);
-	}
-	free((void *)all.p);
-}
-
-struct hearing {
-	struct play *play;
-	const struct step *step;
-	struct link *link;
-	enum match match;
-	size_t used;
-};
-
-static bool has_heard(void *arg)
-{
-	struct hearing *h = arg;
-
-	h->match = play_match(h->play, h->step, slice_of(h->link->in, h->link->in_n), &h->used);
-	return h->match != MATCH_MORE || h->link->is_dead;
-}
-
-static void hear_step(struct stage *s, struct play *p, const struct step *step, const struct way *way)
-{
-	struct link *link = s->links[step->side];
-	struct hearing h = { p, step, link, MATCH_MORE, 0 };
-
-	world_until(s->w, has_heard, &h, PATIENCE_MS);
-	if (h.match != MATCH_WHOLE)
-		fail(s, step, way, h.match == MATCH_MORE ? link->is_dead ? "closed after: " : "no more than: " : "got: ",
-			slice_of(link->in, link->in_n < h.used + 60 ? link->in_n : h.used + 60), h.used);
-	link->in_n -= h.used;
-	memmove(link->in, link->in + h.used, link->in_n);
-}
-
-static bool is_dead(void *arg)
-{
-	return ((const struct link *)arg)->is_dead;
-}
-
-static void is_closed_step(struct stage *s, const struct step *step, const struct way *way)
-{
-	struct link *link = s->links[step->side];
-
-	if (!world_until(s->w, is_dead, link, PATIENCE_MS))
-		fail(s, step, way, "not closed", SLICE_EMPTY, 0);
-	if (link->in_n)
-		fail(s, step, way, "before the end came: ", slice_of(link->in, link->in_n), 0);
-	s->links[step->side] = NULL;
-}
-
-static bool have_bye(void *arg)
-{
-	struct stage *s = arg;
-
-	return s->calls[0]->got_bye && s->calls[1]->got_bye;
-}
-
-static void play_step(struct stage *s, struct play *p, const struct step *step, const struct way *way, size_t *length)
-{
-	switch (step->kind) {
-	case STEP_WRITES:
-		write_step(s, p, step, way, length);
-		break;
-	case STEP_HEARS:
-		hear_step(s, p, step, way);
-		break;
-	case STEP_IS_CLOSED:
-		is_closed_step(s, step, way);
-		break;
-	case STEP_CLOSES:
-		ua_link_close(s->links[step->side]);
-		s->links[step->side] = NULL;
-		break;
-	case STEP_OVER:
-		if (!world_until(s->w, have_bye, s, 60000))
-			fail(s, step, way, "no BYE", SLICE_EMPTY, 0);
-		break;
-	case STEP_AFTER:
-		world_ms(s->w, 1000ull * step->seconds);
-		break;
-	case STEP_THEN:
-		world_us(s->w, REST_US);
-		break;
-	}
-}
-
-static void play(struct stage *s, const struct table_case *c, const struct way *way)
-{
-	struct play p = { .sides = s->names, .fresh = &s->fresh };
-
-	sim_settings(s->w->sim)->short_write = way->are_writes_short ? 900 : 0;
-	for (size_t i = 0; i < c->step_count; i++)
-		play_step(s, &p, &c->steps[i], way, &s->lengths[i]);
-	for (size_t i = 0; i < p.name_count; i++)
-		for (size_t k = 0; k < i; k++)
-			if (p.names[i].was_heard && p.names[k].was_heard && p.names[i].n == p.names[k].n &&
-				memcmp(p.names[i].octets, p.names[k].octets, p.names[i].n) == 0)
-				world_fail(s->w, "a transaction id twice");
-	if (s->links[2])
-		ua_link_close(s->links[2]);
-	s->links[2] = NULL;
-	++*s->show->plays;
-}
-
-/* ---- a case in all ways ---- */
-
-static void probe(struct stage *s)
-{
-	const struct table_case *c = s->show->c;
-
-	for (unsigned i = 0; i < 2 && !c->is_unbound && !c->is_passive && !c->has_relay; i++)
-		play(s, s->show->probes[i], &(struct way){ 0 });
-	for (unsigned i = 0; i < 2; i++)
-		if (s->links[i] && s->links[i]->in_n)
-			world_fail(s->w, "more came: %.*s", (int)s->links[i]->in_n, s->links[i]->in);
-}
-
-static void play_one_way(struct stage *s, const struct way *way)
-{
-	const struct table_case *c = s->show->c;
-	bool is_alone = c->is_unbound || c->is_passive || c->has_relay || takes_time(c) || !table_case_lives(c);
-
-	if (!s->calls[0])
-		open_session(s);
-	play(s, c, way);
-	if (!is_alone)
-		return;
-	if (table_case_lives(c))
-		probe(s);
-	close_session(s);
-}
-
-static void play_all_ways(struct world *w)
-{
-	const struct show *show = (const struct show *)w->scenario; /* its first member */
-	struct stage stage = { .w = w, .show = show }, *s = &stage;
-	struct sim_options *o = sim_settings(w->sim);
-
-	o->latency_min_us = o->latency_max_us = 20;
-	o->spike = o->short_write = o->short_read = o->small_segment = o->late = 0;
-	s->users[0] = ua_registered(w, "alice");
-	s->users[1] = ua_registered(w, "bob");
-	for (unsigned i = 0; i < 2; i++)
-		s->users[i]->manners = (struct manners){ .never_connects = true, .is_raw = true, .setup = SETUP_ACTIVE };
-	if (show->c->has_relay)
-		s->users[1]->manners.relay = RELAY;
-	if (show->c->is_passive)
-		s->users[1]->manners.setup = SETUP_PASSIVE;
-	play_one_way(s, &(struct way){ 0 });
-	play_one_way(s, &(struct way){ .is_octet_by_octet = true });
-	play_one_way(s, &(struct way){ .are_writes_short = true });
-	for (size_t i = 0; i < show->c->step_count; i++)
-		for (size_t at = 1; show->c->steps[i].kind == STEP_WRITES && at < s->lengths[i]; at++)
-			play_one_way(s, &(struct way){ .cut_step = i, .cut_at = at });
-	if (s->calls[0]) {
-		probe(s);
-		close_session(s);
-	}
-}
-
-/* ---- all cases ---- */
 
 static const struct table_case *find_case(const struct table *table, const char *name)
 {
@@ -373,7 +43,8 @@ static void begin_child(struct child *child, uint64_t seed, bool trace)
 		abort();
 	if (child->pid > 0)
 		return;
-	world_run(&run);
+	for (child->show.next_way = &(size_t){ 0 }; *child->show.next_way != SHOW_ALL_WAYS;)
+		world_run(&run);
 	fflush(NULL);
 	_exit(0);
 }
@@ -409,9 +80,9 @@ static void run_case(const struct table *table, size_t index, struct child *chil
 	const struct table_case *c = &table->cases[index];
 
 	snprintf(child->name, sizeof(child->name), "%.*s", SLICE_ARG(c->name));
-	child->show = (struct show){ { .name = child->name, .what = "", .run = play_all_ways, .is_calm = true,
+	child->show = (struct show){ { .name = child->name, .what = "", .run = show_play, .is_calm = true,
 		.set = { "limits.sessions=4096" } }, c,
-		{ find_case(table, "one_message"), find_case(table, "one_message_back") }, child->show.plays };
+		{ find_case(table, "one_message"), find_case(table, "one_message_back") }, child->show.plays, NULL };
 	*child->show.plays = 0;
 	begin_child(child, index + 1, trace);
 }

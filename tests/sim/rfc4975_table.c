@@ -123,8 +123,8 @@ bool table_read(struct table *table, const char *path, const char **why, unsigne
 	*why = "no case";
 	for (size_t i = 0; i < table->case_count; i++) {
 		*line_number = table->cases[i].line_number;
-		*why = "a case without rule or steps";
-		if (!table->cases[i].rules || !table->cases[i].step_count)
+		*why = "a case without rule, without steps, or with too many";
+		if (!table->cases[i].rules || !table->cases[i].step_count || table->cases[i].step_count > TABLE_STEPS_MAX)
 			return false;
 	}
 	return table->case_count > 0;

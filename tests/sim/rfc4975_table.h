@@ -8,7 +8,8 @@
 #include "core/slice.h"
 
 #define TABLE_SIDES     3 /* A, B and C */
-#define TABLE_NAMES_MAX 24
+#define TABLE_NAMES_MAX 24 /* of a case */
+#define TABLE_STEPS_MAX 100
 
 enum step_kind { STEP_WRITES, STEP_HEARS, STEP_IS_CLOSED, STEP_CLOSES, STEP_OVER, STEP_AFTER, STEP_THEN };
 
