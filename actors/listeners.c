@@ -60,7 +60,7 @@ static int refuse_if_busy(const struct sockaddr_storage *address, int type)
 			(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 		if (address->ss_family == AF_INET6)
 			(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-		err = bind(fd, (const struct sockaddr *)address, net_address_size(address)) ? errno : 0;
+		err = bind(fd, (const struct sockaddr *)address, net_address_size((const struct sockaddr *)address)) ? errno : 0;
 		close(fd);
 		if (err != EADDRINUSE)
 			return err;

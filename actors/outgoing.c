@@ -204,15 +204,12 @@ unsigned outgoing_final_status(unsigned status)
 
 struct sip_flow outgoing_flow(const struct im *im, const struct sip_target *target)
 {
-	struct sip_candidate guess = { .protocol = (uint8_t)target->protocol };
+	struct sip_candidate guess = { .protocol = target->flow.protocol, .peer = target->flow.peer };
 	struct sip_flow flow = { 0 };
 
 	if (target->has_flow)
 		return target->flow;
-	if (target->address.ss_family)
-		memcpy(&guess.peer, &target->address,
-			target->address.ss_family == AF_INET6 ? sizeof(guess.peer.v6) : sizeof(guess.peer.v4));
-	else
+	if (!guess.peer.any.sa_family)
 		(void)sip_locate_guess(im->worker, target, &guess); /* else any listener of the protocol will do */
 	flow.protocol = guess.protocol;
 	flow.peer = guess.peer;

@@ -35,18 +35,19 @@ struct asked {
 struct sip_target im_next_hop(const struct im *im)
 {
 	const struct next_hop *hop = &im->config->core.hop;
-	struct sip_target target = { .address = im->server->next_hop, .name = hop->host,
+	struct sip_target target = { .name = hop->host,
 		.port = hop->has_port ? hop->port : 0, .any_protocol = !hop->has_port && !hop->has_transport };
 
+	sip_flow_set_peer(&target.flow, &im->server->next_hop);
 	switch (hop->transport) {
 	case NEXT_HOP_UDP:
-		target.protocol = SIP_UDP;
+		target.flow.protocol = SIP_UDP;
 		break;
 	case NEXT_HOP_TCP:
-		target.protocol = SIP_TCP;
+		target.flow.protocol = SIP_TCP;
 		break;
 	case NEXT_HOP_TLS:
-		target.protocol = SIP_TLS;
+		target.flow.protocol = SIP_TLS;
 		break;
 	}
 	return target;
@@ -62,7 +63,7 @@ void im_look_up_next_hop(const struct im *im)
 	struct sip_target target = im_next_hop(im);
 	struct sip_candidate ignored;
 
-	if (target.name && target.address.ss_family == 0)
+	if (target.name && target.flow.peer.any.sa_family == 0)
 		(void)sip_locate_guess(im->worker, &target, &ignored); /* asked for, which is all it is for */
 }
 

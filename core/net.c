@@ -16,9 +16,30 @@
 #define LISTEN_BACKLOG 4096
 #define UDP_BUFFER_OCTETS (4 << 20) /* the kernel cuts it to rmem_max; bursts of one proxy need it */
 
-socklen_t net_address_size(const struct sockaddr_storage *address)
+void net_address_set(struct net_address *address, const struct sockaddr_storage *from)
 {
-	switch (address->ss_family) {
+	memset(address, 0, sizeof(*address));
+	memcpy(address, from, net_address_size((const struct sockaddr *)from));
+}
+
+void net_address_get(const struct net_address *address, struct sockaddr_storage *to)
+{
+	memset(to, 0, sizeof(*to));
+	memcpy(to, address, net_address_size(&address->any));
+}
+
+bool net_address_equal(const struct net_address *a, const struct net_address *b)
+{
+	if (a->any.sa_family != b->any.sa_family)
+		return false;
+	if (a->any.sa_family == AF_INET6)
+		return a->v6.sin6_port == b->v6.sin6_port && memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0;
+	return a->v4.sin_port == b->v4.sin_port && a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+}
+
+socklen_t net_address_size(const struct sockaddr *address)
+{
+	switch (address->sa_family) {
 	case AF_INET:
 		return sizeof(struct sockaddr_in);
 	case AF_INET6:
@@ -36,7 +57,7 @@ static int set_option(int fd, int level, int name, int value)
 static int bind_patiently(int fd, const struct sockaddr_storage *address)
 {
 	for (int attempt = 1;; attempt++) {
-		if (!bind(fd, (const struct sockaddr *)address, net_address_size(address)))
+		if (!bind(fd, (const struct sockaddr *)address, net_address_size((const struct sockaddr *)address)))
 			return 0;
 		if (errno != EADDRINUSE || attempt == BIND_ATTEMPTS)
 			return -errno;
@@ -55,7 +76,7 @@ static int open_bound(const struct sockaddr_storage *address, int type)
 {
 	int fd, err;
 
-	if (net_address_size(address) == 0)
+	if (net_address_size((const struct sockaddr *)address) == 0)
 		return -EAFNOSUPPORT;
 	fd = socket(address->ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)

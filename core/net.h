@@ -6,6 +6,8 @@
 #ifndef CORE_NET_H
 #define CORE_NET_H
 
+#include <netinet/in.h>
+
 #include "core/ring.h"
 
 /* Where the payload of a datagram begins in its block: before it stand 16 octets that io_uring
@@ -25,8 +27,23 @@ int net_peer_address(struct ring *ring, int fd, struct sockaddr_storage *address
 uint64_t net_now_us(struct ring *ring);
 uint64_t net_wall_us(struct ring *ring);
 
+/* An IPv4 or IPv6 address and port: what thousands of connections, flows and dialogs keep of a
+ * struct sockaddr_storage, which is five times as long.  All zero: none. */
+struct net_address {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	};
+};
+
+/* Another family than the two becomes none. */
+void net_address_set(struct net_address *address, const struct sockaddr_storage *from);
+void net_address_get(const struct net_address *address, struct sockaddr_storage *to);
+bool net_address_equal(const struct net_address *a, const struct net_address *b); /* port included */
+
 /* What connect() and sendto() want to know of an address; 0 for a family that is not ours. */
-socklen_t net_address_size(const struct sockaddr_storage *address);
+socklen_t net_address_size(const struct sockaddr *address);
 
 /* getrandom(2); unbuffered: worker_random() takes many at a time. */
 void net_random(void *p, size_t n);

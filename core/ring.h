@@ -101,7 +101,7 @@ struct ring_ops {
 
 	/* Operations.  They never fail here: every failure is a completion. */
 	void (*accept)(struct ring *, int fd, ring_token);                      /* multishot      */
-	void (*connect)(struct ring *, int fd, const struct sockaddr_storage *, ring_token);
+	void (*connect)(struct ring *, int fd, const struct sockaddr *, ring_token); /* it must stay put */
 	void (*recv)(struct ring *, int fd, bool multishot, ring_token);
 	void (*recvmsg)(struct ring *, int fd, ring_token);                     /* multishot, UDP */
 	void (*send)(struct ring *, int fd, const void *p, size_t n, ring_token);

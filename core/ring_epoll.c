@@ -541,12 +541,12 @@ static void epoll_recvmsg(struct ring *ring, int fd, ring_token token)
 	start_receive(ring, fd, OPERATION_RECVMSG, true, token);
 }
 
-static void epoll_connect(struct ring *ring, int fd, const struct sockaddr_storage *address,
+static void epoll_connect(struct ring *ring, int fd, const struct sockaddr *address,
 			  ring_token token)
 {
 	socklen_t size = net_address_size(address);
 	struct operation wanted = { .kind = OPERATION_CONNECT, .p = address,
-		.n = size ? size : sizeof(address->ss_family) }; /* short: the kernel says EINVAL */
+		.n = size ? size : sizeof(address->sa_family) }; /* short: the kernel says EINVAL */
 
 	start_send(ring, fd, wanted, token);
 }

@@ -171,15 +171,14 @@ static void uring_recvmsg(struct ring *ring, int fd, ring_token token)
 	start_receive(ring, fd, OPERATION_RECVMSG, true, token);
 }
 
-static void uring_connect(struct ring *ring, int fd, const struct sockaddr_storage *address,
+static void uring_connect(struct ring *ring, int fd, const struct sockaddr *address,
 			  ring_token token)
 {
 	struct io_uring_sqe *sqe = next_sqe(uring_of(ring));
 	socklen_t size = net_address_size(address);
 
 	/* Too short for any address: the kernel says EINVAL. */
-	io_uring_prep_connect(sqe, fd, (const struct sockaddr *)address,
-			      size ? size : sizeof(address->ss_family));
+	io_uring_prep_connect(sqe, fd, address, size ? size : sizeof(address->sa_family));
 	io_uring_sqe_set_data64(sqe, user_data(token, 0));
 }
 

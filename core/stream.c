@@ -349,12 +349,14 @@ struct stream *stream_adopt(struct worker *worker, int fd, const struct stream_e
 	void *owner)
 {
 	struct stream *stream = open_stream(worker, fd, events, owner);
+	struct sockaddr_storage peer;
 
 	if (!stream)
 		return NULL;
 	stream->is_connected = true;
 	/* a peer that has gone already has no address; the first receive tells it */
-	(void)worker->ring->ops->peer_address(worker->ring, fd, &stream->peer);
+	if (worker->ring->ops->peer_address(worker->ring, fd, &peer) == 0)
+		net_address_set(&stream->peer, &peer);
 	return stream;
 }
 
@@ -374,9 +376,9 @@ struct stream *stream_connect(struct worker *worker, const struct sockaddr_stora
 		ring->ops->close(ring, fd);
 		return NULL;
 	}
-	stream->peer = *to;
+	net_address_set(&stream->peer, to);
 	stream->is_connecting = true;
-	ring->ops->connect(ring, fd, &stream->peer, stream_token(stream, TOKEN_CONNECT));
+	ring->ops->connect(ring, fd, &stream->peer.any, stream_token(stream, TOKEN_CONNECT));
 	return stream;
 }
 

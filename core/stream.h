@@ -13,7 +13,7 @@
 #ifndef CORE_STREAM_H
 #define CORE_STREAM_H
 
-#include "core/ring.h"
+#include "core/net.h"
 #include "core/send_queue.h"
 #include "core/worker.h"
 
@@ -52,7 +52,7 @@ struct stream {
 	void *owner;             /* the layer above; NULL after stream_close()      */
 	struct worker *worker;
 	int fd;
-	struct sockaddr_storage peer;
+	struct net_address peer;
 	enum stream_receive receive;
 	/* ---- private ---- */
 	struct send_queue queue; /* written by the layer, not yet sent              */

@@ -81,9 +81,9 @@ static int encrypt(struct stream_tls *t)
 static void print_peer(const struct stream *stream, char *text, size_t size)
 {
 	char host[INET6_ADDRSTRLEN] = "?";
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&stream->peer;
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&stream->peer;
-	bool is_v6 = stream->peer.ss_family == AF_INET6;
+	const struct sockaddr_in *v4 = &stream->peer.v4;
+	const struct sockaddr_in6 *v6 = &stream->peer.v6;
+	bool is_v6 = stream->peer.any.sa_family == AF_INET6;
 
 	inet_ntop(is_v6 ? AF_INET6 : AF_INET, is_v6 ? (const void *)&v6->sin6_addr : (const void *)&v4->sin_addr, host,
 		sizeof(host));

@@ -364,8 +364,6 @@ int sip_client_ack(struct sip_client *c, struct slice to_tag, const struct sip_o
 	if (sip_target_is_by_name(&target)) { /* to the server that answered */
 		target.has_flow = true;
 		target.flow = c->flow;
-		target.protocol = c->flow.protocol;
-		sip_flow_get_peer(&c->flow, &target.address);
 	}
 	int err = sip_transport_flow_to(layer, &target, &flow);
 	if (err)

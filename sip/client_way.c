@@ -111,14 +111,13 @@ static struct client_way *way_of(struct sip_client *c)
 static bool send_by_tcp(struct sip_client *c)
 {
 	struct sip_layer *layer = c->layer;
-	struct sip_target target = { .protocol = SIP_TCP };
+	struct sip_target target = { .flow = { .protocol = SIP_TCP, .peer = c->flow.peer } };
 	struct sip_flow datagrams = c->flow;
 	struct sip_connection *connection;
 
 	if (sip_flow_is_stream(&c->flow) || c->request_n <= BY_TCP_OCTETS ||
 	    sip_peers_know(layer->peers, layer->worker, SIP_PEER_NO_TCP, &c->flow.peer) || !way_of(c))
 		return false;
-	sip_flow_get_peer(&c->flow, &target.address);
 	connection = sip_connection_to(layer, &target);
 	if (!connection)
 		return false;
@@ -201,9 +200,8 @@ static bool flow_to_candidate(struct sip_client *c)
 			refuse_insecure(c, slice_str(sip_method_name(c->method)));
 			continue;
 		}
-		struct sip_target target = { .protocol = candidate->protocol, .name = c->way->target.name };
-		struct sip_flow flow = { .peer = candidate->peer };
-		sip_flow_get_peer(&flow, &target.address);
+		struct sip_target target = { .flow = { .protocol = candidate->protocol, .peer = candidate->peer },
+			.name = c->way->target.name };
 		if (sip_transport_flow_to(c->layer, &target, &c->flow) == 0) {
 			if (c->way->next < c->way->location.count)
 				sip_flow_hurry(c->layer, &c->flow, BY_TCP_MS);
@@ -280,7 +278,7 @@ static int send_to_name(struct sip_client *c, const struct sip_outgoing *request
 
 bool sip_target_is_by_name(const struct sip_target *target)
 {
-	return !target->has_flow && target->address.ss_family == 0 && target->name;
+	return !target->has_flow && target->flow.peer.any.sa_family == 0 && target->name;
 }
 
 int sip_client_send(struct sip_client **out, struct worker *worker, const struct sip_outgoing *request,

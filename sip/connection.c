@@ -40,19 +40,17 @@ void sip_connection_bind(struct sip_connection *c)
 }
 
 /* By address and port: a request must not walk all that ever connected to find its way. */
-struct sip_connection **sip_connection_chain(struct sip_layer *layer, const struct sockaddr_storage *to)
+struct sip_connection **sip_connection_chain(struct sip_layer *layer, const struct net_address *to)
 {
 	char name[18];
 	size_t n;
 
-	if (to->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)to;
-		memcpy(name, &in6->sin6_addr, n = 16);
-		memcpy(name + n, &in6->sin6_port, 2);
+	if (to->any.sa_family == AF_INET6) {
+		memcpy(name, &to->v6.sin6_addr, n = 16);
+		memcpy(name + n, &to->v6.sin6_port, 2);
 	} else {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)to;
-		memcpy(name, &in->sin_addr, n = 4);
-		memcpy(name + n, &in->sin_port, 2);
+		memcpy(name, &to->v4.sin_addr, n = 4);
+		memcpy(name + n, &to->v4.sin_port, 2);
 	}
 	return &layer->opened[siphash(&layer->key, slice_of(name, n + 2)) % SIP_OPENED_CHAINS];
 }
@@ -278,7 +276,7 @@ void sip_connection_flow(const struct sip_connection *c, struct sip_flow *flow)
 	flow->worker = (uint16_t)c->layer->worker->index;
 	flow->slot = pool_slot(c);
 	flow->generation = pool_generation(c);
-	sip_flow_set_peer(flow, &c->stream->peer);
+	flow->peer = c->stream->peer;
 }
 
 bool sip_connection_is_full(const struct sip_connection *c)

@@ -56,7 +56,7 @@ extern const struct stream_events sip_connection_events;
 /* ---- connection.c ---- */
 
 /* The chain of those that we opened to the address. */
-struct sip_connection **sip_connection_chain(struct sip_layer *layer, const struct sockaddr_storage *to);
+struct sip_connection **sip_connection_chain(struct sip_layer *layer, const struct net_address *to);
 /* Counts no more in limits.conns_per_ip. */
 void sip_connection_leave_count(struct sip_connection *c);
 /* Other workers that sent requests by it hear that no answer will come. */

@@ -92,41 +92,32 @@ void sip_connection_accepted(struct sip_layer *layer, unsigned listener, int fd)
 	stream_set_receive(stream, STREAM_MULTISHOT);
 }
 
-static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-	struct sip_flow fa = { .protocol = SIP_UDP }, fb = { .protocol = SIP_UDP };
-
-	sip_flow_set_peer(&fa, a);
-	sip_flow_set_peer(&fb, b);
-	return sip_flow_equal(&fa, &fb);
-}
-
 /* The name that a server must prove with its certificate. */
 static struct tls *client_tls(struct sip_layer *layer, const struct sip_target *target)
 {
-	struct sip_flow flow = { .protocol = SIP_TLS };
 	char text[INET6_ADDRSTRLEN];
 	struct slice host;
 	uint16_t port;
 
-	sip_flow_set_peer(&flow, &target->address);
-	sip_flow_source(&flow, text, sizeof(text), &host, &port);
+	sip_flow_source(&target->flow, text, sizeof(text), &host, &port);
 	return layer->worker->tls ? tls_connect(layer->worker->tls, TLS_SIP, target->name ? target->name : text) : NULL;
 }
 
 static struct sip_connection *connection_open(struct sip_layer *layer, const struct sip_target *target)
 {
-	struct sip_connection *c = connection_make(layer), **chain = sip_connection_chain(layer, &target->address);
-	enum listen_proto proto = target->protocol == SIP_TLS ? LISTEN_TLS : LISTEN_TCP;
+	struct sip_connection *c = connection_make(layer), **chain = sip_connection_chain(layer, &target->flow.peer);
+	enum listen_proto proto = target->flow.protocol == SIP_TLS ? LISTEN_TLS : LISTEN_TCP;
+	struct sockaddr_storage address;
 
 	if (!c)
 		return NULL;
-	c->stream = stream_connect(layer->worker, &target->address, &sip_connection_events, c);
+	sip_flow_get_peer(&target->flow, &address);
+	c->stream = stream_connect(layer->worker, &address, &sip_connection_events, c);
 	if (!c->stream) {
 		connection_unmake(c);
 		return NULL;
 	}
-	if (target->protocol == SIP_TLS && !secure(c, client_tls(layer, target))) {
+	if (target->flow.protocol == SIP_TLS && !secure(c, client_tls(layer, target))) {
 		LOG(WARN, layer->worker, "sip", 0, "cannot-connect reason=%s error=\"no tls entry with ca, or no memory\"",
 			reason_label(REASON_CONNECT_FAILED));
 		REFUSED(&layer->worker->counters, REASON_CONNECT_FAILED);
@@ -134,7 +125,7 @@ static struct sip_connection *connection_open(struct sip_layer *layer, const str
 		connection_unmake(c);
 		return NULL;
 	}
-	c->protocol = (uint8_t)target->protocol;
+	c->protocol = target->flow.protocol;
 	c->name = target->name;
 	c->is_outgoing = c->is_bound = c->has_spoken = true;
 	c->opened_next = *chain;
@@ -156,8 +147,9 @@ static bool same_name(const char *a, const char *b)
 
 static struct sip_connection *find_opened(struct sip_layer *layer, const struct sip_target *target)
 {
-	for (struct sip_connection *c = *sip_connection_chain(layer, &target->address); c; c = c->opened_next)
-		if (!c->is_lost && !c->is_half_closed && c->protocol == target->protocol && same_address(&c->stream->peer, &target->address) &&
+	for (struct sip_connection *c = *sip_connection_chain(layer, &target->flow.peer); c; c = c->opened_next)
+		if (!c->is_lost && !c->is_half_closed && c->protocol == target->flow.protocol &&
+		    net_address_equal(&c->stream->peer, &target->flow.peer) &&
 		    (c->protocol != SIP_TLS || same_name(c->name, target->name)))
 			return c;
 	return NULL;
@@ -165,7 +157,7 @@ static struct sip_connection *find_opened(struct sip_layer *layer, const struct 
 
 struct sip_connection *sip_connection_to(struct sip_layer *layer, const struct sip_target *target)
 {
-	if (target->protocol == SIP_UDP || layer->is_stopping)
+	if (target->flow.protocol == SIP_UDP || layer->is_stopping)
 		return NULL;
 	struct sip_connection *c = find_opened(layer, target);
 	if (!c)
@@ -177,11 +169,12 @@ struct sip_connection *sip_connection_to(struct sip_layer *layer, const struct s
 struct sip_connection *sip_connection_to_answer(struct sip_layer *layer, enum sip_protocol protocol,
 	const struct sockaddr_storage *address)
 {
-	struct sip_target target = { .protocol = protocol, .address = *address };
+	struct sip_target target = { .flow.protocol = (uint8_t)protocol };
 	unsigned bucket;
 
 	if (protocol == SIP_UDP || layer->is_stopping)
 		return NULL;
+	sip_flow_set_peer(&target.flow, address);
 	struct sip_connection *c = find_opened(layer, &target);
 	if (c)
 		return c;

@@ -10,19 +10,12 @@
 
 void sip_flow_set_peer(struct sip_flow *flow, const struct sockaddr_storage *peer)
 {
-	if (peer->ss_family == AF_INET6)
-		memcpy(&flow->peer.v6, peer, sizeof(flow->peer.v6));
-	else
-		memcpy(&flow->peer.v4, peer, sizeof(flow->peer.v4));
+	net_address_set(&flow->peer, peer);
 }
 
 void sip_flow_get_peer(const struct sip_flow *flow, struct sockaddr_storage *peer)
 {
-	memset(peer, 0, sizeof(*peer));
-	if (flow->peer.any.sa_family == AF_INET6)
-		memcpy(peer, &flow->peer.v6, sizeof(flow->peer.v6));
-	else
-		memcpy(peer, &flow->peer.v4, sizeof(flow->peer.v4));
+	net_address_get(&flow->peer, peer);
 }
 
 void sip_flow_source(const struct sip_flow *flow, char *text, size_t size, struct slice *host, uint16_t *port)
@@ -62,10 +55,7 @@ bool sip_flow_equal(const struct sip_flow *a, const struct sip_flow *b)
 		return false;
 	if (sip_flow_is_stream(a))
 		return a->worker == b->worker && a->slot == b->slot && a->generation == b->generation;
-	if (a->peer.any.sa_family == AF_INET6)
-		return a->peer.v6.sin6_port == b->peer.v6.sin6_port &&
-		       memcmp(&a->peer.v6.sin6_addr, &b->peer.v6.sin6_addr, 16) == 0;
-	return a->peer.v4.sin_port == b->peer.v4.sin_port && a->peer.v4.sin_addr.s_addr == b->peer.v4.sin_addr.s_addr;
+	return net_address_equal(&a->peer, &b->peer);
 }
 
 const char *sip_protocol_name(enum sip_protocol protocol)
@@ -86,7 +76,7 @@ static bool is_wildcard(const struct sockaddr_storage *a)
 }
 
 /* Behind a wildcard listener the route to the peer says which address of ours it sees.  False: there is none. */
-static bool local_by_route(const struct sip_flow *flow, struct sip_peer *local)
+static bool local_by_route(const struct sip_flow *flow, struct net_address *local)
 {
 	struct sockaddr_storage peer;
 	socklen_t n = sizeof(*local);
@@ -96,13 +86,13 @@ static bool local_by_route(const struct sip_flow *flow, struct sip_peer *local)
 		return false;
 	sip_flow_get_peer(flow, &peer);
 	/* connecting a datagram socket sends nothing: it only looks the route up */
-	bool is_known = connect(fd, (struct sockaddr *)&peer, net_address_size(&peer)) == 0 &&
+	bool is_known = connect(fd, (struct sockaddr *)&peer, net_address_size((struct sockaddr *)&peer)) == 0 &&
 		getsockname(fd, &local->any, &n) == 0;
 	close(fd);
 	return is_known;
 }
 
-static bool same_host(const struct sip_peer *a, const struct sip_peer *b)
+static bool same_host(const struct net_address *a, const struct net_address *b)
 {
 	if (a->any.sa_family != b->any.sa_family)
 		return false;
@@ -111,9 +101,9 @@ static bool same_host(const struct sip_peer *a, const struct sip_peer *b)
 }
 
 /* A socket and three system calls for each Via would cost more than the rest of the message. */
-static const struct sip_peer *local_by_cache(struct sip_layer *layer, const struct sip_flow *flow)
+static const struct net_address *local_by_cache(struct sip_layer *layer, const struct sip_flow *flow)
 {
-	const struct sip_peer *peer = &flow->peer;
+	const struct net_address *peer = &flow->peer;
 	struct slice host = peer->any.sa_family == AF_INET6 ? slice_of((const char *)&peer->v6.sin6_addr, 16) :
 							      slice_of((const char *)&peer->v4.sin_addr, 4);
 	struct sip_route *route = &layer->routes[siphash(&layer->key, host) % SIP_ROUTES];
@@ -135,7 +125,7 @@ void sip_flow_local(struct worker *worker, const struct sip_flow *flow, struct s
 	*local = sip_layer_of(worker)->options->listeners[flow->listener].bound;
 	if (!is_wildcard(local) || flow->peer.any.sa_family != local->ss_family)
 		return;
-	const struct sip_peer *seen = local_by_cache(sip_layer_of(worker), flow);
+	const struct net_address *seen = local_by_cache(sip_layer_of(worker), flow);
 	if (!seen)
 		return;
 	if (local->ss_family == AF_INET6)

@@ -11,20 +11,12 @@
 #include <netinet/in.h>
 
 #include "core/buffer.h"
+#include "core/net.h"
 #include "core/options.h"
 #include "core/worker.h"
 #include "sip/message.h"
 
 enum sip_protocol { SIP_UDP, SIP_TCP, SIP_TLS };
-
-/* An address and port of the other end. */
-struct sip_peer {
-	union {
-		struct sockaddr any;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-	};
-};
 
 /* UDP: peer and our listener.  Streams: the connection (worker, slot, generation), which may be gone when it
  * is used. */
@@ -33,7 +25,7 @@ struct sip_flow {
 	uint8_t listener;      /* index into sip_options.listeners; streams we opened: of the same protocol */
 	uint16_t worker;       /* streams: who owns the write queue */
 	uint32_t slot, generation;
-	struct sip_peer peer;
+	struct net_address peer;
 };
 
 /* Local address literal of the machine as the peer of `flow` sees it: the listener's, and for a

@@ -73,7 +73,7 @@ struct sip_peers;
 #define SIP_ROUTES   256
 #define SIP_ROUTE_MS 5000
 struct sip_route {
-	struct sip_peer peer, local;
+	struct net_address peer, local;
 	uint64_t until_ms;
 };
 

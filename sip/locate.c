@@ -181,15 +181,15 @@ static int locate(struct sip_location *l)
 
 	l->count = 0;
 	if (target->port) /* RFC 3263 4.2 */
-		return by_addresses(l, slice_str(target->name), target->protocol, target->port);
+		return by_addresses(l, slice_str(target->name), target->flow.protocol, target->port);
 	if (target->any_protocol) {
 		if (is_verdict(err = by_pointers(l)) || (err = by_service(l, SIP_UDP)) == 0 || err == EINPROGRESS ||
 		    (err = by_service(l, SIP_TCP)) == 0 || is_verdict(err))
 			return err;
-	} else if (is_verdict(err = by_service(l, target->protocol))) {
+	} else if (is_verdict(err = by_service(l, target->flow.protocol))) {
 		return err;
 	}
-	return by_addresses(l, slice_str(target->name), target->protocol, 0);
+	return by_addresses(l, slice_str(target->name), target->flow.protocol, 0);
 }
 
 static int locate_again(struct sip_location *l)

@@ -15,7 +15,7 @@
 
 struct sip_candidate {
 	uint8_t protocol; /* enum sip_protocol */
-	struct sip_peer peer;
+	struct net_address peer;
 };
 
 /* Zeroed before its first use.  Part of whoever waits; sip_locate_forget() before it goes. */

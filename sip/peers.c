@@ -27,7 +27,7 @@ void sip_peers_free(struct sip_peers *peers)
 	free(peers);
 }
 
-static struct fact *places(struct sip_peers *peers, enum sip_peer_fact fact, const struct sip_peer *peer, uint64_t *hash)
+static struct fact *places(struct sip_peers *peers, enum sip_peer_fact fact, const struct net_address *peer, uint64_t *hash)
 {
 	char name[20] = { (char)fact };
 	size_t n = 1;
@@ -46,7 +46,7 @@ static struct fact *places(struct sip_peers *peers, enum sip_peer_fact fact, con
 }
 
 void sip_peers_remember(struct sip_peers *peers, struct worker *worker, enum sip_peer_fact fact,
-	const struct sip_peer *peer)
+	const struct net_address *peer)
 {
 	uint64_t hash, now_ms = worker_now_ms(worker);
 	struct fact *place = places(peers, fact, peer, &hash), *oldest = place;
@@ -63,7 +63,7 @@ void sip_peers_remember(struct sip_peers *peers, struct worker *worker, enum sip
 }
 
 bool sip_peers_know(struct sip_peers *peers, struct worker *worker, enum sip_peer_fact fact,
-	const struct sip_peer *peer)
+	const struct net_address *peer)
 {
 	uint64_t hash, now_ms = worker_now_ms(worker);
 	const struct fact *place = places(peers, fact, peer, &hash);

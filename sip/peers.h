@@ -26,8 +26,8 @@ struct sip_peers *sip_peers_make(struct worker *worker); /* NULL: no memory */
 void sip_peers_free(struct sip_peers *peers);
 
 void sip_peers_remember(struct sip_peers *peers, struct worker *worker, enum sip_peer_fact fact,
-	const struct sip_peer *peer);
+	const struct net_address *peer);
 bool sip_peers_know(struct sip_peers *peers, struct worker *worker, enum sip_peer_fact fact,
-	const struct sip_peer *peer);
+	const struct net_address *peer);
 
 #endif

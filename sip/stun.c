@@ -38,7 +38,7 @@ static bool is_plain(struct slice attributes)
 	return attributes.n == 0;
 }
 
-size_t sip_stun_answer(struct slice datagram, const struct sip_peer *from, char answer[SIP_STUN_ANSWER_MAX])
+size_t sip_stun_answer(struct slice datagram, const struct net_address *from, char answer[SIP_STUN_ANSWER_MAX])
 {
 	bool is_v6 = from->any.sa_family == AF_INET6;
 	const char *address = is_v6 ? (const char *)&from->v6.sin6_addr : (const char *)&from->v4.sin_addr;

@@ -15,6 +15,6 @@
 bool sip_stun_is(struct slice datagram);
 
 /* The length of the answer; 0: none is due. */
-size_t sip_stun_answer(struct slice datagram, const struct sip_peer *from, char answer[SIP_STUN_ANSWER_MAX]);
+size_t sip_stun_answer(struct slice datagram, const struct net_address *from, char answer[SIP_STUN_ANSWER_MAX]);
 
 #endif

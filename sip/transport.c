@@ -461,16 +461,16 @@ int sip_transport_flow_to(struct sip_layer *layer, const struct sip_target *targ
 			return 0;
 	}
 	memset(flow, 0, sizeof(*flow));
-	if (target->address.ss_family == 0)
+	if (target->flow.peer.any.sa_family == 0)
 		return EHOSTUNREACH;
-	if (target->protocol == SIP_UDP) {
-		int listener = listener_for(layer, SIP_UDP, target->address.ss_family);
+	if (target->flow.protocol == SIP_UDP) {
+		int listener = listener_for(layer, SIP_UDP, target->flow.peer.any.sa_family);
 		if (listener < 0)
 			return EPROTONOSUPPORT; /* nothing to send from */
 		flow->protocol = SIP_UDP;
 		flow->listener = (uint8_t)listener;
 		flow->worker = (uint16_t)layer->worker->index;
-		sip_flow_set_peer(flow, &target->address);
+		flow->peer = target->flow.peer;
 		return 0;
 	}
 	struct sip_connection *c = sip_connection_to(layer, target);

@@ -17,18 +17,16 @@
 
 #define SIP_LISTENERS_MAX 32
 
-/* A destination of a request: an existing flow (preferred while it lives), or an address.  With
- * `flow_only` nothing else is tried when the flow is gone: the request fails (a registered contact is
- * reached only by the flow of its binding). */
+/* A destination of a request: an existing flow (preferred while it lives), or only its protocol and its peer's
+ * address.  With `flow_only` nothing else is tried when the flow is gone: the request fails (a registered
+ * contact is reached only by the flow of its binding). */
 struct sip_target {
-	bool has_flow, flow_only;
-	struct sip_flow flow;
-	enum sip_protocol protocol;       /* without a flow */
-	struct sockaddr_storage address;
+	struct sip_flow flow;             /* has_flow false: protocol and peer of it, the rest is not looked at */
 	const char *name;                 /* TLS: whose certificate it must be, NULL: the address's; of
-	                                   * the configuration.  With address.ss_family 0 also what is to be
-	                                   * located (sip/locate.h) for each request */
+	                                   * the configuration.  Without peer also what is to be located
+	                                   * (sip/locate.h) for each request */
 	uint16_t port;                    /* by name; 0: none was said, so the DNS is asked for servers */
+	bool has_flow, flow_only;
 	bool any_protocol;                /* by name; no transport was said either */
 };
 

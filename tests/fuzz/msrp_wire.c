@@ -205,7 +205,7 @@ static void start_accept(struct ring *ring, int fd, ring_token token)
 	begin(&ring_of(ring)->accept, (struct wire_operation){ .token = token });
 }
 
-static void start_connect(struct ring *ring, int fd, const struct sockaddr_storage *to, ring_token token)
+static void start_connect(struct ring *ring, int fd, const struct sockaddr *to, ring_token token)
 {
 	begin(&use(ring, fd)->connect, (struct wire_operation){ .token = token });
 }

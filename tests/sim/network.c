@@ -272,17 +272,18 @@ int network_open(struct network *net, enum network_kind kind, const struct socka
 	return fd;
 }
 
-int network_connect(struct network *net, struct network_socket *s, const struct sockaddr_storage *to)
+int network_connect(struct network *net, struct network_socket *s, const struct sockaddr *to)
 {
 	struct network_event event = { .socket = s, .kind = EVENT_SYN };
 
-	if (to->ss_family != s->local.ss_family)
+	if (to->sa_family != s->local.ss_family)
 		return -EAFNOSUPPORT;
 	if (s->state != STATE_FRESH)
 		return -EISCONN;
-	s->local = loopback(to->ss_family);
+	s->local = loopback(to->sa_family);
 	choose_port(net, &s->local);
-	s->peer = *to;
+	memset(&s->peer, 0, sizeof(s->peer));
+	memcpy(&s->peer, to, to->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
 	s->state = STATE_CONNECTING;
 	event.at_us = net->now_us + latency_us(net);
 	if (sim_chance(net->sim, sim_settings(net->sim)->connect_timeout)) {

@@ -90,7 +90,7 @@ struct network_socket *network_find(struct network *net, int fd); /* NULL: not o
 void network_close(struct network *net, struct network_socket *s);
 
 /* -EINPROGRESS, then -EAGAIN until it is decided. */
-int network_connect(struct network *net, struct network_socket *s, const struct sockaddr_storage *to);
+int network_connect(struct network *net, struct network_socket *s, const struct sockaddr *to);
 int network_connected(struct network_socket *s);
 int network_accept(struct network *net, struct network_socket *s);
 ssize_t network_read(struct network *net, struct network_socket *s, void *p, size_t n);

@@ -500,7 +500,7 @@ static void sim_recvmsg(struct ring *ring, int fd, ring_token token)
 	start_receive(ring, fd, (struct operation){ .kind = OPERATION_RECVMSG, .multishot = true }, token);
 }
 
-static void sim_connect(struct ring *ring, int fd, const struct sockaddr_storage *to, ring_token token)
+static void sim_connect(struct ring *ring, int fd, const struct sockaddr *to, ring_token token)
 {
 	start_send(ring, fd, (struct operation){ .kind = OPERATION_CONNECT, .p = to }, token);
 }

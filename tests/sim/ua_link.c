@@ -51,7 +51,7 @@ struct link *ua_link_connect(struct ua *ua, const struct sockaddr_storage *to, b
 	link->is_msrp = is_msrp;
 	link->is_connecting = true;
 	link->to = *to;
-	ring->ops->connect(ring, link->fd, &link->to, token_of(link, TOKEN_CONNECT));
+	ring->ops->connect(ring, link->fd, (const struct sockaddr *)&link->to, token_of(link, TOKEN_CONNECT));
 	return link;
 }
 

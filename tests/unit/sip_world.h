@@ -585,8 +585,8 @@ static inline const char *new_branch(void)
 
 static inline struct sip_target target_of(const struct peer *peer)
 {
-	struct sip_target target = { .protocol = peer->is_tcp ? SIP_TCP : SIP_UDP };
-	struct sockaddr_in *in = (struct sockaddr_in *)&target.address;
+	struct sip_target target = { .flow.protocol = peer->is_tcp ? SIP_TCP : SIP_UDP };
+	struct sockaddr_in *in = &target.flow.peer.v4;
 
 	in->sin_family = AF_INET;
 	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -159,7 +159,7 @@ static struct connection connected(struct fixture *f, int family)
 	ops->accept(f->ring, c.listener, c.accept);
 	c.client = ops->open_stream(f->ring, family);
 	CHECK(c.client >= 0, "open_stream: %d\n", c.client);
-	ops->connect(f->ring, c.client, &c.address, connect);
+	ops->connect(f->ring, c.client, (const struct sockaddr *)&c.address, connect);
 	struct ring_completion done = await(f, connect), accepted = await(f, c.accept);
 	CHECK(done.result == 0 && !done.more, "connect: %d\n", done.result);
 	CHECK(accepted.result >= 0 && accepted.more, "accept: %d\n", accepted.result);
@@ -254,7 +254,7 @@ static void accept_goes_on(struct fixture *f)
 	for (int i = 0; i < 5; i++) {
 		ring_token connect = new_token(f);
 		clients[i] = f->ring->ops->open_stream(f->ring, AF_INET);
-		f->ring->ops->connect(f->ring, clients[i], &c.address, connect);
+		f->ring->ops->connect(f->ring, clients[i], (const struct sockaddr *)&c.address, connect);
 		assert_int_equal(await(f, connect).result, 0);
 	}
 	for (int i = 0; i < 5; i++) {
@@ -280,7 +280,7 @@ static void refused(struct fixture *f)
 
 	free_port = address_of(f, listener);
 	f->ring->ops->close(f->ring, listener);
-	f->ring->ops->connect(f->ring, client, &free_port, connect);
+	f->ring->ops->connect(f->ring, client, (const struct sockaddr *)&free_port, connect);
 	expect_end(f, connect, -ECONNREFUSED);
 	f->ring->ops->close(f->ring, client);
 }
@@ -478,7 +478,7 @@ static void handed_over_and_back(struct fixture *f)
 	f->ring->ops->close(f->ring, spare);
 	f->ring->ops->close(f->ring, again.server);
 	ring_token connect = new_token(f);
-	f->ring->ops->connect(f->ring, again.client, &again.address, connect);
+	f->ring->ops->connect(f->ring, again.client, (const struct sockaddr *)&again.address, connect);
 	assert_int_equal(await(f, connect).result, 0);
 	again.server = await(f, again.accept).result;
 	assert_true(again.server >= 0);

@@ -136,7 +136,7 @@ static struct transfer *transfer_new(uint64_t seed, const struct sim_options *op
 	t->rings[0]->ops->local_address(t->rings[0], t->listener, &t->address);
 	t->client = t->rings[1]->ops->open_stream(t->rings[1], AF_INET);
 	t->rings[0]->ops->accept(t->rings[0], t->listener, token(ACCEPT));
-	t->rings[1]->ops->connect(t->rings[1], t->client, &t->address, token(CONNECT));
+	t->rings[1]->ops->connect(t->rings[1], t->client, (const struct sockaddr *)&t->address, token(CONNECT));
 	t->server = -1;
 	return t;
 }

@@ -617,8 +617,8 @@ static void test_one_connection_to_an_address(void **state)
 	expect_nothing(&world, client);
 	advance_far(&world, 100000); /* those that we opened stay for a while, idle or not */
 	assert_int_equal(connections(0), 2);
-	send_ours(&world, 0, &watched[0], "MESSAGE", &(struct sip_target){ .protocol = SIP_TCP,
-		.address = target_of(first).address });
+	send_ours(&world, 0, &watched[0], "MESSAGE", &(struct sip_target){ .flow = {
+		.protocol = SIP_TCP, .peer = target_of(first).flow.peer } });
 	advance_far(&world, 201000); /* five minutes without use */
 	assert_int_equal(connections(0), 1);
 	advance_far(&world, 100000);

@@ -30,7 +30,7 @@ static const struct {
 
 static void test_requests(void **state)
 {
-	struct sip_peer from = { .v4 = { .sin_family = AF_INET, .sin_port = htons(0x1234),
+	struct net_address from = { .v4 = { .sin_family = AF_INET, .sin_port = htons(0x1234),
 						.sin_addr.s_addr = htonl(0x7f000001) } };
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -48,7 +48,7 @@ static void test_requests(void **state)
 
 static void test_ipv6(void **state)
 {
-	struct sip_peer from = { .v6 = { .sin6_family = AF_INET6, .sin6_port = htons(0x1234) } };
+	struct net_address from = { .v6 = { .sin6_family = AF_INET6, .sin6_port = htons(0x1234) } };
 	char answer[SIP_STUN_ANSWER_MAX];
 
 	from.v6.sin6_addr.s6_addr[0] = 0x20; /* 2000::1 */

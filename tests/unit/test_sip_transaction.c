@@ -896,14 +896,14 @@ static void test_client_connection_refused(void **state)
 
 static void test_client_nowhere(void **state)
 {
-	struct sip_target nowhere = { .protocol = SIP_UDP }, tls = { .protocol = SIP_TLS };
+	struct sip_target nowhere = { .flow.protocol = SIP_UDP }, tls = { .flow.protocol = SIP_TLS };
 	struct watched watched;
 
 	start(1, 0);
 	send_ours(&world, 0, &watched, "MESSAGE", &nowhere);
 	advance(&world, 1);
 	assert_int_equal(watched.status, 503);
-	((struct sockaddr_in *)&tls.address)->sin_family = AF_INET;
+	tls.flow.peer.v4.sin_family = AF_INET;
 	send_ours(&world, 0, &watched, "INVITE", &tls);
 	sip_client_cancel(watched.client);
 	advance(&world, 1);
@@ -942,7 +942,7 @@ static void test_client_forgotten(void **state)
 static void answer_with_another(struct watched *watched, const struct sip_message *m)
 {
 	static struct watched next;
-	struct sip_target target = { .protocol = SIP_UDP };
+	struct sip_target target = { .flow.protocol = SIP_UDP };
 
 	if (m->status < 200)
 		return;

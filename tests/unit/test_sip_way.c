@@ -103,10 +103,10 @@ static void finish(void)
 	end();
 }
 
-static const struct sip_target by_udp = { .name = "core.test", .protocol = SIP_UDP },
-	by_tcp = { .name = "core.test", .protocol = SIP_TCP },
-	by_any = { .name = "core.test", .protocol = SIP_UDP, .any_protocol = true },
-	by_port = { .name = "a.core.test", .protocol = SIP_UDP, .port = 5099 };
+static const struct sip_target by_udp = { .name = "core.test", .flow.protocol = SIP_UDP },
+	by_tcp = { .name = "core.test", .flow.protocol = SIP_TCP },
+	by_any = { .name = "core.test", .flow.protocol = SIP_UDP, .any_protocol = true },
+	by_port = { .name = "a.core.test", .flow.protocol = SIP_UDP, .port = 5099 };
 
 /* ---- locating ---- */
 
@@ -466,7 +466,7 @@ static void test_large_by_a_flow(void **state)
 	struct peer *contact = peer_udp(&world);
 	struct sip_target address = target_of(contact), target = { .has_flow = true, .flow_only = true };
 	target.flow.protocol = SIP_UDP;
-	sip_flow_set_peer(&target.flow, &address.address);
+	target.flow.peer = address.flow.peer;
 	send_large(&watched, "MESSAGE", &target, 2000);
 	answer(&world, contact, 0, expect(&world, contact, "MESSAGE "), 200, "t");
 	WAIT_FOR(&world, watched.responses == 1);
