@@ -58,7 +58,7 @@ static bool write_answer(struct session *s, const struct sip_message *invite, st
 			reason_label(REASON_CONNECT_FORBIDDEN));
 		return false;
 	}
-	if (session_open_leg(&s->a, sip_server_flow(s->invite), session_sdp_is_secure(offered)) != 0)
+	if (session_open_leg(&s->a, sip_server_flow(s->invite), session_sdp_is_secure(offered), offered->path) != 0)
 		return false;
 	description.offer = &offer;
 	description.offered = offered;
@@ -73,7 +73,7 @@ static bool write_answer(struct session *s, const struct sip_message *invite, st
 /* B's answer is our offer to A. */
 static bool write_offer(struct session *s, const struct session_description *description)
 {
-	return session_open_leg(&s->a, sip_server_flow(s->invite), session_sdp_is_secure(description->media)) == 0 &&
+	return session_open_leg(&s->a, sip_server_flow(s->invite), session_sdp_is_secure(description->media), SLICE_EMPTY) == 0 &&
 	       session_write_sdp(&s->a, description);
 }
 

@@ -167,7 +167,10 @@ enum sdp_judgement session_offer_of(const struct session *s, const struct sip_me
 	const struct sdp_media **media);
 /* Checks the offer's direction, size and session timer; false: answered. */
 bool session_invite_is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite);
-int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure);
+/* Our address for a peer who reached us by `flow` and has this path (empty: not known), as msrp_leg_open() wants it. */
+void session_leg_address(struct worker *worker, const struct sip_flow *flow, bool is_secure, struct slice path,
+	struct sockaddr_storage *local);
+int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure, struct slice path);
 /* What the other side said as `side` gets it, kept for refreshes.  False: too long, or no memory. */
 bool session_write_sdp(struct side *side, const struct session_description *description);
 

@@ -4,6 +4,7 @@
  */
 #include "actors/session_internal.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "actors/outgoing.h"
 #include "actors/session_body.h"
 #include "actors/user.h"
+#include "msrp/path.h"
 #include "sip/header.h"
 #include "sip/write.h"
 
@@ -38,11 +40,40 @@ enum sdp_judgement session_offer_of(const struct session *s, const struct sip_me
 	return SDP_ACCEPTED;
 }
 
-int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure)
+static int family_of(struct slice path)
+{
+	struct msrp_path parsed;
+	struct in_addr v4;
+	char host[INET_ADDRSTRLEN] = "";
+
+	if (msrp_path_parse(path, &parsed) != MSRP_PATH_OK)
+		return AF_UNSPEC;
+	if (parsed.first.host_is_ipv6)
+		return AF_INET6;
+	if (parsed.first.host.n >= sizeof(host))
+		return AF_UNSPEC;
+	memcpy(host, parsed.first.host.p, parsed.first.host.n);
+	return inet_pton(AF_INET, host, &v4) == 1 ? AF_INET : AF_UNSPEC;
+}
+
+/* A core's SIP may come by another address family than its users' MSRP. */
+void session_leg_address(struct worker *worker, const struct sip_flow *flow, bool is_secure, struct slice path,
+	struct sockaddr_storage *local)
+{
+	int family = family_of(path);
+
+	sip_flow_local(worker, flow, local);
+	if (family == AF_UNSPEC || family == local->ss_family || !msrp_leg_has_listener(worker, family, is_secure))
+		return;
+	memset(local, 0, sizeof(*local));
+	local->ss_family = (sa_family_t)family;
+}
+
+int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure, struct slice path)
 {
 	struct sockaddr_storage local;
 
-	sip_flow_local(side->session->im->worker, flow, &local);
+	session_leg_address(side->session->im->worker, flow, is_secure, path, &local);
 	return msrp_leg_open(&side->leg, side->session->im->worker, &local, is_secure, &session_leg_events,
 		side);
 }
@@ -137,7 +168,7 @@ static int offer_to(struct session *s, struct session_branch *branch, const stru
 		return 0;
 	if (session_offer_of(s, m, &sdp, &media) != SDP_ACCEPTED)
 		return ENOMEM; /* cannot be: it was read before */
-	int err = session_open_leg(b, &branch->flow, session_sdp_is_secure(media));
+	int err = session_open_leg(b, &branch->flow, session_sdp_is_secure(media), SLICE_EMPTY);
 	if (!err)
 		err = write_sdp(b, &(struct session_description){ .sdp = &sdp, .media = media,
 			.setup = SDP_SETUP_ACTPASS, .hides = identity_hides_sender(s->im, s->caller) });

@@ -151,7 +151,8 @@ bool session_take_place(struct side *place, const struct session_place *taking)
 
 	if (!session_sdp_peer(s->im, taking->offered, &peer))
 		return false;
-	sip_flow_local(s->im->worker, sip_server_flow(change->server), &local);
+	session_leg_address(s->im->worker, sip_server_flow(change->server), session_sdp_is_secure(taking->offered->media),
+		taking->offered->media->path, &local);
 	if (msrp_leg_open(&newcomer.leg, s->im->worker, &local, session_sdp_is_secure(taking->offered->media),
 		    &session_leg_events, place) != 0)
 		return false;

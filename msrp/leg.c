@@ -43,6 +43,25 @@ static void write_address(struct buffer *b, const struct sockaddr_storage *addre
 	buffer_str(b, text);
 }
 
+/* It has an address to name, without knowing by which one the peer reaches us. */
+static bool names_itself(const struct msrp_listener *listener)
+{
+	return listener->advertise[0] || !is_wildcard(&listener->bound);
+}
+
+bool msrp_leg_has_listener(const struct worker *worker, int family, bool is_secure)
+{
+	const struct msrp_options *options = msrp_endpoint_of(worker)->options;
+
+	for (unsigned i = 0; i < options->listener_count; i++) {
+		const struct msrp_listener *listener = &options->listeners[i];
+		if (listener->proto == (is_secure ? LISTEN_MSRPS : LISTEN_MSRP) && listener->bound.ss_family == family &&
+		    names_itself(listener))
+			return true;
+	}
+	return false;
+}
+
 /* The listener of the family that our peer already reached us by, else the first. */
 static const struct msrp_listener *listener_for(const struct msrp_options *options,
 	const struct sockaddr_storage *local, bool is_secure)
@@ -53,7 +72,8 @@ static const struct msrp_listener *listener_for(const struct msrp_options *optio
 		const struct msrp_listener *listener = &options->listeners[i];
 		if (listener->proto != (is_secure ? LISTEN_MSRPS : LISTEN_MSRP))
 			continue;
-		if (local && listener->bound.ss_family == local->ss_family)
+		if (local && listener->bound.ss_family == local->ss_family &&
+		    (names_itself(listener) || !is_wildcard(local)))
 			return listener;
 		if (!first)
 			first = listener;

@@ -56,7 +56,11 @@ int msrp_worker_init(struct worker *worker, const struct msrp_options *options);
 void msrp_worker_stop(struct worker *worker, bool all);
 void msrp_worker_free(struct worker *worker);
 
-/* `local`: the address our peer reached us at by SIP; for wildcard listeners.  `is_secure`: msrps, over TLS.
+/* Some listener of this address family (AF_INET, AF_INET6) can be named to a peer of whom nothing else is known. */
+bool msrp_leg_has_listener(const struct worker *worker, int family, bool is_secure);
+
+/* `local`: the address our peer reached us at by SIP, for its family and for wildcard listeners; the unspecified one of
+ * a family: only that.  `is_secure`: msrps, over TLS.
  * ENOMEM: pool exhausted (503).  EADDRNOTAVAIL: no such listener.  The events come with `arg`. */
 int msrp_leg_open(struct msrp_leg **out, struct worker *worker, const struct sockaddr_storage *local,
 	bool is_secure, const struct msrp_leg_events *events, void *arg);

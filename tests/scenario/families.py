@@ -8,9 +8,10 @@ from world import Skip, scenario
 PROTOS = ("udp", "tcp", "msrp", "tls", "msrps")
 
 
-def listen(*hosts):
+def listen(*hosts, sip=None):
+    """Every protocol at these addresses; SIP at others."""
     entries = ['{proto: %s, address: "%s:0"%s}' % (proto, host, ", tls: main" if proto in ("tls", "msrps") else "")
-               for proto in PROTOS for host in hosts]
+               for proto in PROTOS for host in (sip if sip and "msrp" not in proto else hosts)]
     return "[%s]" % ", ".join(entries + ['{proto: http, address: "127.0.0.1:0"}'])
 
 
@@ -76,6 +77,36 @@ async def sessions(world, *pairs):
                 check("//%s:" % ("[%s]" % host if ":" in host else host) in session.leg.remote[0],
                       "path %s for %s" % (session.leg.remote[0], host))
             await talk(sa, sb)
+
+
+def sip_by_ipv4():
+    hosts = ("127.0.0.1", "[::1]") if has_ipv6() else ("127.0.0.1",)
+    return {**both(), "listen": listen(*hosts, sip=("127.0.0.1",))}
+
+
+@scenario(transports=("udp", "tcp"), own=sip_by_ipv4)
+async def msrp_by_another_family(world):
+    """SIP comes by IPv4, from a core for instance, the caller's path is of IPv6: so is the one that he is named. What the
+    other side has is not known before its answer."""
+    if not has_ipv6():
+        raise Skip("no ::1 here")
+    certificate = certificates.authority().lone("phone") if world.transport == "tls" else None
+    outbound = (world.core.endpoint.host, world.core.endpoint.port) if world.ims else world.sip_address
+    users = []
+    for name, host in (("alice", "::1"), ("bob", "127.0.0.1")):
+        user = agent.Agent(world.witness, name, outbound, world.transport, patience=world.patience, certificate=certificate)
+        world.agents.append(user)
+        user.msrp.host = host
+        await user.open()
+        same((await user.register()).status, 200, "REGISTER")
+        users.append(user)
+    for a_setup in ("actpass", "passive"):
+        sa, sb = await world.session(*users, a_setup=a_setup)
+        check("//[::1]:" in sa.leg.remote[0], "path %s for ::1" % sa.leg.remote[0])
+        check("//127.0.0.1:" in sb.leg.remote[0], "path %s for 127.0.0.1" % sb.leg.remote[0])
+        await talk(sa, sb)
+    sa, sb = await world.session(*reversed(users), b_setup="passive")   # the server connects to ::1
+    await talk(sa, sb)
 
 
 @scenario(modes=("standalone",), transports=("udp", "tcp"), own=both)
