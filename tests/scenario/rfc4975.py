@@ -4,6 +4,7 @@ one row of the matrix each: all cuts with IMSERV_TEST_LONG in the environment, e
 (tests/sim/rfc4975.c) plays them all. RFC4975_CASE in the environment: that case only."""
 import asyncio
 import fcntl
+import glob
 import os
 import re
 import select
@@ -15,7 +16,8 @@ import rfc4975_table
 from ua import Failure, check, msrp
 from world import scenario
 
-CASES, _ = rfc4975_table.read(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rfc4975.txt"))
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CASES, OTHERS = rfc4975_table.read(os.path.join(TESTS, "rfc4975.txt"))
 IS_LONG = bool(os.environ.get("IMSERV_TEST_LONG"))
 ROWS = 6                         # of the matrix; together they play every case octet by octet, and all that is sampled
 STRIDE = ROWS if IS_LONG else 100 * ROWS
@@ -99,7 +101,7 @@ class Stage:
                 "ID": theirs.session_id.upper(), "my_host": "%s:%d" % (ours.host, ours.port),
                 "my_id": ours.session_id}
         for side in "AB":
-            if side == "A" and "unbound" in self.setup:
+            if {"A": "unbound", "B": "unbound-far"}[side] in self.setup:
                 self.wires[side] = await Wire.connect(self.world.msrp_address)
             elif side == "B" and self.listener:
                 raw, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(self.listener), 6)
@@ -241,8 +243,23 @@ async def play_all(world, cases):
     print("# rfc4975: %d cases, %d of %d cuts" % (len(cases), played, total), flush=True)
 
 
+def check_others():
+    """Where the table says that a rule is shown elsewhere, there is a test of that name."""
+    tests = ""
+    for kind in ("scenario/*.py", "unit/*.c", "sim/*.c"):
+        for path in glob.glob(os.path.join(TESTS, kind)):
+            with open(path, encoding="utf-8") as file:
+                tests += file.read()
+    for word, rest in OTHERS:
+        match = re.fullmatch(r"(?:design )?[\d.]+ (.+?) \| .+", rest)
+        check(match, "the table has a line %r" % rest)
+        check(word == "none" or re.search(r"(def |void |SCENARIO\()%s\b" % match[1], tests),
+              "the table names a test %s that is not there" % match[1])
+
+
 @scenario(seconds=3600 if IS_LONG else 40)
 async def rfc4975(world):
     """The table of RFC 4975."""
     wanted = os.environ.get("RFC4975_CASE")
+    check_others()
     await play_all(world, [c for c in CASES if not c.needs_simulator and wanted in (None, c.name)])

@@ -120,14 +120,14 @@ static void open_session(struct stage *s)
 		world_fail(s->w, "the session does not come about");
 	for (unsigned i = 0; i < 2; i++)
 		name_side(&s->names[i], s->calls[i]->leg);
-	if (c->is_unbound)
-		s->links[0] = ua_raw_connect(s->users[0]);
-	else
-		bind_side(s, 0);
-	if (!c->is_passive) {
-		bind_side(s, 1);
-		return;
+	for (unsigned i = 0; i < 2; i++) {
+		if (c->is_unbound[i])
+			s->links[i] = ua_raw_connect(s->users[i]);
+		else if (i == 0 || !c->is_passive)
+			bind_side(s, i);
 	}
+	if (!c->is_passive)
+		return;
 	if (!world_until(s->w, has_come, s, PATIENCE_MS))
 		world_fail(s->w, "the server does not connect");
 	s->links[1] = ua_raw_accepted(s->users[1]);
@@ -267,11 +267,16 @@ static void play(struct stage *s, const struct table_case *c, const struct way *
 
 /* ---- a case in all ways ---- */
 
+static bool has_setup(const struct table_case *c)
+{
+	return c->is_unbound[0] || c->is_unbound[1] || c->is_passive || c->has_relay;
+}
+
 static void probe(struct stage *s)
 {
 	const struct table_case *c = s->show->c;
 
-	for (unsigned i = 0; i < 2 && !c->is_unbound && !c->is_passive && !c->has_relay; i++)
+	for (unsigned i = 0; i < 2 && !has_setup(c); i++)
 		play(s, s->show->probes[i], &(struct way){ 0 });
 	for (unsigned i = 0; i < 2; i++)
 		if (s->links[i] && s->links[i]->in_n)
@@ -280,7 +285,7 @@ static void probe(struct stage *s)
 
 static bool is_alone(const struct table_case *c)
 {
-	return c->is_unbound || c->is_passive || c->has_relay || takes_time(c) || !table_case_lives(c);
+	return has_setup(c) || takes_time(c) || !table_case_lives(c);
 }
 
 static void play_one_way(struct stage *s, const struct way *way)

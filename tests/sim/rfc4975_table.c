@@ -44,7 +44,9 @@ static bool read_setup(struct table_case *c, struct slice words)
 	while (words.n) {
 		struct slice word = slice_cut(words, ' ', &words);
 		if (slice_eq(word, SLICE("unbound")))
-			c->is_unbound = true;
+			c->is_unbound[0] = true;
+		else if (slice_eq(word, SLICE("unbound-far")))
+			c->is_unbound[1] = true;
 		else if (slice_eq(word, SLICE("passive")))
 			c->is_passive = true;
 		else if (slice_eq(word, SLICE("relay")))

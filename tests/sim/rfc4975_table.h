@@ -24,7 +24,7 @@ struct step {
 struct table_case {
 	struct slice name;
 	unsigned line_number, rules;
-	bool is_unbound, is_passive, has_relay; /* setup */
+	bool is_unbound[2], is_passive, has_relay; /* setup */
 	struct step *steps;
 	size_t step_count;
 };
