@@ -105,12 +105,18 @@ void session_contacts_free(struct im *im)
 	im->session_contacts = NULL;
 }
 
-/* All are kept equally long, so the one whose time is over is the oldest. */
+/* All are kept equally long, so who is older has had his time too.  Timers of one millisecond fire in any order, so
+ * theirs may still be armed. */
 static void on_expired(struct timer *timer)
 {
 	struct session_contact *c = (struct session_contact *)((char *)timer - offsetof(struct session_contact, expiry));
+	struct im *im = c->im;
+	const struct session_contact *forgotten;
 
-	forget_oldest(c->im);
+	do {
+		forgotten = im->session_contacts->oldest;
+		forget_oldest(im);
+	} while (forgotten != c);
 }
 
 void session_contact_enter(struct side *side)
