@@ -1,7 +1,7 @@
 /*
  * Runs scenarios of the simulator by seed.  Each scenario's seeds run in a child,
  * so that one that ends its process is one failure.
- * usage: sim_scenarios [--list] [--scenario NAME] [--seed N | --seeds FROM-TO] [--memory] [--trace]
+ * usage: sim_scenarios [--list] [--scenario NAME] [--seed N | --seeds FROM-TO] [--memory] [--long] [--trace]
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +20,23 @@ static volatile uint64_t *running; /* the seed, shared with the child */
 
 struct ways {
 	bool trace;
+	bool is_range; /* of seeds */
 	bool memory; /* each seed twice: then one allocation of the server's fails */
 };
+
+/* A single seed that was asked for is run in any case. */
+static bool is_run(const struct scenario *scenario, uint64_t seed, bool is_range)
+{
+	return !is_range || scenario->one_seed_in < 2 || seed % scenario->one_seed_in == 1;
+}
 
 static void run_child(const struct scenario *scenario, uint64_t from, uint64_t to, const struct ways *ways)
 {
 	struct world_run run = { .scenario = scenario, .trace = ways->trace };
 
 	for (*running = from; *running <= to; ++*running) {
+		if (!is_run(scenario, *running, ways->is_range))
+			continue;
 		run.seed = *running;
 		run.fail_allocation = 0;
 		uint64_t allocations = world_run(&run);
@@ -58,14 +67,16 @@ static uint64_t run_scenario(const struct scenario *scenario, uint64_t from, uin
 		if (child < 0 || waitpid(child, &status, 0) != child)
 			abort();
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-			passed += to - from + 1;
+			for (; from <= to; from++)
+				passed += is_run(scenario, from, ways->is_range);
 			break;
 		}
 		printf("FAIL %s: again with --scenario %s --seed %llu\n", scenario->name, scenario->name,
 			(unsigned long long)*running);
-		passed += *running - from;
+		for (; from < *running; from++)
+			passed += is_run(scenario, from, ways->is_range);
 		failures++;
-		from = *running + 1;
+		from++;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &ended);
 	*failed += failures;
@@ -78,7 +89,7 @@ static uint64_t run_scenario(const struct scenario *scenario, uint64_t from, uin
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim_scenarios [--list] [--scenario NAME] [--seed N | --seeds FROM-TO] [--memory] [--trace]\n");
+	fprintf(stderr, "usage: sim_scenarios [--list] [--scenario NAME] [--seed N | --seeds FROM-TO] [--memory] [--long] [--trace]\n");
 	return 2;
 }
 
@@ -89,7 +100,7 @@ int main(int argc, char **argv)
 	uint64_t passed = 0;
 	unsigned failed = 0;
 	struct ways ways = { 0 };
-	bool list = false;
+	bool list = false, is_long = false;
 
 	for (int i = 1; i < argc; i++) {
 		const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -97,6 +108,8 @@ int main(int argc, char **argv)
 			list = true;
 		else if (strcmp(argv[i], "--trace") == 0)
 			ways.trace = true;
+		else if (strcmp(argv[i], "--long") == 0)
+			is_long = true;
 		else if (strcmp(argv[i], "--memory") == 0)
 			ways.memory = true;
 		else if (strcmp(argv[i], "--scenario") == 0 && ++i < argc)
@@ -106,11 +119,12 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--seeds") != 0 || ++i == argc || sscanf(value, "%llu-%llu", &from, &to) != 2)
 			return usage();
 	}
+	ways.is_range = from != to;
 	running = mmap(NULL, sizeof(*running), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (running == MAP_FAILED)
 		return 1;
 	for (const struct scenario *s = scenarios; s; s = s->next) {
-		if (only && strcmp(only, s->name) != 0)
+		if (only ? strcmp(only, s->name) != 0 : s->is_long && !is_long && !list)
 			continue;
 		if (list)
 			printf("%s: %s\n", s->name, s->what);

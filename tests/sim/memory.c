@@ -159,6 +159,20 @@ uint64_t memory_counted(void)
 	return memory.counted;
 }
 
+size_t memory_left_below(size_t size, size_t *octets)
+{
+	size_t count = 0;
+
+	*octets = 0;
+	for (size_t i = 0; i < memory.size; i++) {
+		if (memory.pieces[i].inverted <= 1 || memory.pieces[i].octets >= size)
+			continue;
+		*octets += memory.pieces[i].octets;
+		count++;
+	}
+	return count;
+}
+
 size_t memory_left(size_t *octets)
 {
 	*octets = memory.octets;

@@ -25,6 +25,8 @@ uint64_t memory_counted(void);
 
 /* What was allocated since memory_begin() and not freed: number of pieces; *octets. */
 size_t memory_left(size_t *octets);
+/* Of these, the pieces that are smaller. */
+size_t memory_left_below(size_t size, size_t *octets);
 void memory_end(void);
 
 #endif

@@ -36,6 +36,8 @@ struct scenario {
 	unsigned credit;             /* SIP credit per (source, owner); 0: as built */
 	unsigned store_fails;        /* of 1000 commits */
 	bool signs;                  /* requests carry credentials, see ua_sign() */
+	unsigned one_seed_in;        /* it is long: of a range of seeds only every so manieth; 0: all */
+	bool is_long;                /* only with --long or by its name */
 };
 
 extern struct scenario *scenarios; /* in no particular order */

@@ -130,6 +130,7 @@ void ua_stop_reading(struct call *call);
 void ua_resume_reading(struct call *call);
 void ua_share_connection(struct call *call, struct call *with); /* before it connects; `call` offers */
 void ua_reset_msrp(struct call *call);    /* its connection, if it has one */
+void ua_come_back(struct call *call);     /* its connection was lost: re-INVITE with another path, then by that */
 void ua_reset_sip(struct ua *ua);         /* TCP; it comes back with the next request */
 void ua_make_noise(struct ua *ua, bool is_msrp); /* that client is good for nothing else */
 void ua_garble_msrp(struct call *call);   /* nonsense in the middle of what its session sends */

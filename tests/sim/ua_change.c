@@ -38,6 +38,17 @@ struct request *ua_inside(struct call *call, const char *method)
 	return ua_request(call->ua, call, method, NULL, slice_str(call->target), buffer_slice(&out), SLICE("inside"));
 }
 
+void ua_come_back(struct call *call)
+{
+	struct leg *leg = call->leg;
+
+	if (call->is_over || !leg->is_lost)
+		return;
+	ua_leg_renew(leg);
+	if (ua_change(call, true))
+		leg->comes_back = true;
+}
+
 /* Ours is answered: an INVITE is acknowledged, and after silence the session is over (RFC 3261 12.2.1.2). */
 void ua_change_response(struct request *request, const struct sip_text *m)
 {
@@ -50,6 +61,9 @@ void ua_change_response(struct request *request, const struct sip_text *m)
 	buffer_printf(&out, "From: %s\r\nTo: %.*s\r\nCall-ID: %s\r\nCSeq: %u ACK\r\n", call->local, SLICE_ARG(m->to),
 		call->call_id, call->change_cseq);
 	ua_name(call->ua->host, branch, sizeof(branch), "z9hG4bKa");
+	if (call->leg->comes_back && m->status < 300)
+		ua_leg_begin(call->leg, slice_str(call->leg->remote), call->leg->is_active);
+	call->leg->comes_back = false;
 	ua_acknowledge(request, m->status < 300 ? branch : request->branch, slice_str(call->target),
 		buffer_slice(&out));
 }

@@ -56,6 +56,7 @@ struct leg {
 	struct ua *ua;
 	char path[128], remote[256];
 	bool is_active, is_bound, is_lost, is_closed;
+	bool comes_back;         /* with the answer to our re-INVITE */
 	struct link *link;
 	struct call *shares;     /* with whom the connection is shared, NULL: nobody */
 	unsigned last_number;    /* of the last message that came complete */
@@ -176,6 +177,7 @@ bool ua_change_ack(struct call *call, const struct sip_text *m);
 /* ---- ua_msrp.c ---- */
 struct leg *ua_leg_new(struct call *call);
 void ua_leg_begin(struct leg *leg, struct slice path, bool is_active);
+void ua_leg_renew(struct leg *leg);
 void ua_leg_close(struct leg *leg);
 void ua_leg_send(struct leg *leg);         /* what waits, once it is bound */
 

@@ -23,6 +23,17 @@ struct leg *ua_leg_new(struct call *call)
 	return leg;
 }
 
+/* Another path, not connected yet. */
+void ua_leg_renew(struct leg *leg)
+{
+	char name[40];
+
+	ua_name(leg->ua->host, name, sizeof(name), "s");
+	snprintf(leg->path, sizeof(leg->path), "msrp://127.0.0.1:%u/%s;tcp", private_of(leg->ua)->msrp_port, name);
+	leg->link = NULL;
+	leg->is_lost = leg->is_bound = false;
+}
+
 static bool is_in_use(const struct link *link)
 {
 	for (struct leg *leg = link->host->legs; leg; leg = leg->next)

@@ -282,7 +282,7 @@ bool world_is_strict(const struct world *w)
 	return !w->is_memory_short && !w->scenario->may_lose;
 }
 
-static void sum(struct world *w, struct counters *all)
+void world_counters(struct world *w, struct counters *all)
 {
 	struct counters *each[WORLD_WORKERS_MAX];
 
@@ -295,7 +295,7 @@ uint64_t world_counter(struct world *w, enum counter which)
 {
 	struct counters all;
 
-	sum(w, &all);
+	world_counters(w, &all);
 	return all.values[which];
 }
 
@@ -303,7 +303,7 @@ uint64_t world_refused(struct world *w, enum reason why)
 {
 	struct counters all;
 
-	sum(w, &all);
+	world_counters(w, &all);
 	return all.refused[why];
 }
 
@@ -377,7 +377,7 @@ static void check_store(struct world *w)
 			world_fail(w, "the store does not tell its rows: %s", strerror(page.request.msg.err));
 		rows += page.count;
 	}
-	sum(w, &all);
+	world_counters(w, &all);
 	must_be(w, 0, rows, (uint64_t)all.pools[POOL_registrations], "rows of registrations");
 }
 
@@ -385,7 +385,7 @@ static void check_counters(struct world *w)
 {
 	struct counters all;
 
-	sum(w, &all);
+	world_counters(w, &all);
 	must_be(w, 0, all.values[COUNTER_sip_rx_requests] + all.values[COUNTER_sip_rx_responses],
 		all.values[COUNTER_sip_rx_messages], "SIP messages by kind");
 	must_be(w, 0, (uint64_t)all.gauges[GAUGE_sessions], 0, "sessions shown");

@@ -57,7 +57,8 @@ uint64_t world_now_ms(struct world *w);
 /* False: it did not come true within so long. */
 bool world_until(struct world *w, bool (*done)(void *), void *arg, uint64_t ms);
 
-uint64_t world_counter(struct world *w, enum counter which); /* of all workers */
+void world_counters(struct world *w, struct counters *all); /* of all workers */
+uint64_t world_counter(struct world *w, enum counter which);
 uint64_t world_refused(struct world *w, enum reason why);
 
 /* Whether what a scenario expects need come true: not when the seed broke a connection or memory is
