@@ -12,6 +12,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 
 #include "core/stream.h"
@@ -80,7 +81,10 @@ static void set_peer(unsigned i, bool connect)
 
 	if (connect)
 		side->is_excused = true; /* it leaves the connection it has */
-	assert(msrp_leg_set_peer(sides[i].leg, &peer) == 0);
+	wire.is_server = true;
+	int err = msrp_leg_set_peer(sides[i].leg, &peer);
+	wire.is_server = false;
+	assert(!err || (err == ENOMEM && wire.failed));
 }
 
 static void on_bound(struct msrp_leg *leg, void *arg)
@@ -205,7 +209,9 @@ static void lap(void)
 	wire.step++;
 	for (unsigned i = 0; i < group.count; i++) {
 		struct msrp_endpoint *endpoint = workers[i].msrp;
+		wire.is_server = true;
 		worker_turn(&workers[i], false);
+		wire.is_server = false;
 		MUST(endpoint->queued <= WIRE_OUT_MAX, "%zu octets queued", endpoint->queued);
 	}
 	for (unsigned i = 0; i < wire.end_count; i++) {
@@ -456,7 +462,9 @@ static void op_connect(struct input *in)
 	unsigned what = take(in);
 	struct client *client = client_at(what & 15);
 
-	if (client && client->end->is_connecting) {
+	if (what & 128) /* rather: memory is short soon */
+		wire.fails_in = 1 + (what & 127);
+	else if (client && client->end->is_connecting) {
 		client->end->is_refused = what & 16;
 		client->end->is_connecting = false;
 	}

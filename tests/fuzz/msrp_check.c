@@ -232,8 +232,10 @@ static void on_response(const struct wire_end *end, const struct seen *got, size
 	first->answers++;
 	first->status = got->status;
 	first->answered_step = wire_when(&end->said, offset);
-	MUST(slice_eq(got->to_path, slice_cut(first->seen.from_path, ' ', NULL)), "answer goes to %.*s",
-		SLICE_ARG(got->to_path));
+	/* RFC 4975 7.2: only those to SEND are from hop to hop */
+	MUST(slice_eq(got->to_path, slice_eq(first->seen.method, SLICE("SEND")) ?
+				slice_cut(first->seen.from_path, ' ', NULL) : first->seen.from_path),
+		"answer goes to %.*s", SLICE_ARG(got->to_path));
 	MUST(slice_eq(got->from_path, slice_cut(first->seen.to_path, ' ', NULL)), "answer comes from %.*s",
 		SLICE_ARG(got->from_path));
 }

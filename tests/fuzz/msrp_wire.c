@@ -55,6 +55,38 @@ static uint64_t next_random(void) /* splitmix64 */
 	return z ^ z >> 31;
 }
 
+/* ---- memory: linked with --wrap ---- */
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t count, size_t n);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t count, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+
+static bool is_out_of_memory(void)
+{
+	if (!wire.is_server || !wire.fails_in || --wire.fails_in)
+		return false;
+	wire.failed++;
+	return true;
+}
+
+void *__wrap_malloc(size_t n)
+{
+	return is_out_of_memory() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t count, size_t n)
+{
+	return is_out_of_memory() ? NULL : __real_calloc(count, n);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	return is_out_of_memory() ? NULL : __real_realloc(p, n);
+}
+
 /* ---- clients ---- */
 
 static struct wire_end *new_end(unsigned worker)
@@ -304,7 +336,7 @@ static bool try_send(struct wire_end *end, struct ring_completion *out)
 /* Each in its own memory, of exactly what arrived. */
 static void deliver(struct wire_end *end, struct ring *ring, size_t n, struct ring_completion *out)
 {
-	struct block *block = malloc(sizeof(*block) + n);
+	struct block *block = __real_malloc(sizeof(*block) + n);
 
 	assert(block);
 	*block = (struct block){ .ring = ring, .data = (char *)(block + 1), .size = (uint32_t)n, .references = 1 };
@@ -399,7 +431,8 @@ void wire_begin(uint64_t seed, size_t block_size)
 {
 	wire.now_us = START_US;
 	wire.random = seed;
-	wire.is_vague = false;
+	wire.is_vague = wire.is_server = false;
+	wire.fails_in = wire.failed = 0;
 	wire.step = wire.completions = wire.end_count = 0;
 	wire.block_size = block_size;
 	for (unsigned i = 0; i < WIRE_WORKERS; i++) {

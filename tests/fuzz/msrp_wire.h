@@ -62,6 +62,9 @@ struct wire {
 	struct wire_end ends[WIRE_ENDS_MAX];
 	unsigned end_count;
 	unsigned blocks[WIRE_WORKERS];
+	/* Memory that the server asks for: the one after `fails_in` more fails; 0: none. */
+	bool is_server;     /* it runs */
+	unsigned fails_in, failed;
 };
 
 extern struct wire wire;
