@@ -239,11 +239,23 @@ void msrp_switch_give_up(struct msrp_connection *c, unsigned status, enum reason
 	msrp_switch_refuse(c, status, why);
 }
 
+/* More than the message has by its own Byte-Range, or any can have: a part of it could have no valid range. */
+static bool is_beyond_total(const struct msrp_incoming *in, size_t n)
+{
+	uint64_t total = in->range.total == MSRP_RANGE_UNKNOWN ? MSRP_RANGE_MAX : in->range.total;
+
+	return n > total - (in->next - 1);
+}
+
 static void stream_octets(struct msrp_connection *c, struct slice octets)
 {
 	struct msrp_incoming *in = c->in;
 	struct msrp_leg *leg = in->leg;
 
+	if (is_beyond_total(in, octets.n)) {
+		msrp_switch_give_up(c, 400, REASON_SYNTAX);
+		return;
+	}
 	if (in->is_send && msrp_content_is_beyond(leg, in->next - 1 + octets.n)) {
 		msrp_switch_give_up(c, 413, REASON_MSRP_TOO_LARGE);
 		return;

@@ -106,7 +106,7 @@ static void read_input(const struct check *check, const struct wire_end *end)
 			is_unclear[index_of(end)] = is_any_unclear = true;
 		else if (seen.method.n && seen.has_head)
 			add_chunk(check, end, &seen, at);
-		else if (verdict == SEEN_WHOLE)
+		else if (seen.has_head)
 			add_answer(end, &seen, (size_t)(seen.lines.p + seen.lines.n + 1 - end->in)); /* its head says all */
 	}
 }
@@ -152,6 +152,8 @@ static void check_range(const struct chunk *chunk, const struct seen *got)
 	MUST(start == first + chunk->gone, "starts at %ju", (uintmax_t)start);
 	MUST(total == all, "total %ju", (uintmax_t)total);
 	MUST(end == UINT64_MAX || end == last, "range %.*s", SLICE_ARG(got->range));
+	MUST(start - 1 <= total && got->body.n <= total - (start - 1), "%zu octets in %.*s", got->body.n,
+		SLICE_ARG(got->range));
 }
 
 /* As check_run() found them: content comes in its order, each octet once. */

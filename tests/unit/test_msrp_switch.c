@@ -321,6 +321,43 @@ static void a_small_chunk_may_be_cut_or_lie(void **state)
 	world_end(&s.w);
 }
 
+/* RFC 4975 7.1.1: a part of it that began behind the total would be no Byte-Range; nor behind what a number can be. */
+static void content_beyond_its_total(void **state)
+{
+	static const struct {
+		const char *range;
+		bool has_begun;
+	} cases[] = { { "1-*/3999", true }, { "1-2000/3999", true }, { "1-*/0", false }, { "7-7/7", false },
+		{ "9223372036854772000-*/*", true }, { "9223372036854775807-*/*", false } };
+	char *content = make_content(4000), got[4000];
+	struct session s;
+	struct chunk chunk;
+	unsigned parts;
+	size_t n;
+
+	begin_one(&s);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		send_begin(&s, cases[i].range, content, cases[i].has_begun ? 3000 : 1);
+		if (cases[i].has_begun)
+			WAIT_FOR(&s.w, s.bob->n - s.bob->seen > 3000);
+		client_send_n(s.alice, content + 3000, 1000);
+		expect_answer(&s.w, s.alice, s.a, "long1234", "400 Bad Request");
+		client_send(s.alice, "\r\n-------long1234$\r\n");
+		if (cases[i].has_begun) {
+			expect_chunk(&s.w, s.bob, "SEND", &chunk);
+			assert_int_equal(chunk.flag, '#');
+			assert_int_equal(chunk.n, 3000);
+		}
+	}
+	send_begin(&s, "1-*/4000", content, 4000);
+	client_send(s.alice, "\r\n-------long1234$\r\n");
+	assert_int_equal(reassemble(&s, got, sizeof(got), &n, &parts), '$');
+	assert_int_equal(n, 4000);
+	expect_answer(&s.w, s.alice, s.a, "long1234", "200 OK");
+	free(content);
+	world_end(&s.w);
+}
+
 static void the_limit_of_a_small_chunk(void **state)
 {
 	char *content = make_content(MSRP_SMALL_CHUNK + 1);
@@ -934,6 +971,7 @@ int main(void)
 		cmocka_unit_test(chunks_of_a_message_keep_their_ranges),
 		cmocka_unit_test(a_large_chunk_streams),
 		cmocka_unit_test(a_small_chunk_may_be_cut_or_lie),
+		cmocka_unit_test(content_beyond_its_total),
 		cmocka_unit_test(the_limit_of_a_small_chunk),
 		cmocka_unit_test(a_sender_that_goes_ends_its_chunk),
 		cmocka_unit_test(a_far_side_that_goes_fails_what_is_outstanding),
