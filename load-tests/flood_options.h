@@ -9,6 +9,7 @@
 
 #define LOCAL_ADDRESSES_MAX 64
 #define SESSIONS_MAX        100000u
+#define DEAF_MAX            1000u
 #define OUTSTANDING_MAX     4096u
 #define SIZE_MAX_OCTETS     (1024u * 1024 * 1024)
 #define SLOTS_MAX           (64u * 1024 * 1024) /* sessions x outstanding: 2 GiB of memory */
@@ -30,6 +31,7 @@ struct flood_options {
 	struct sockaddr_storage locals[LOCAL_ADDRESSES_MAX];
 	unsigned locals_n;
 	uint32_t sessions, outstanding;
+	uint32_t deaf;        /* the last of the sessions, whose B stops reading now and then */
 	uint32_t size, chunk; /* octets; chunk 0: one chunk */
 	double rate;          /* messages a second of all sessions; 0: closed loop */
 	double duration_s, warmup_s, drain_s, setup_timeout_s;

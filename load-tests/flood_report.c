@@ -51,6 +51,25 @@ static void text_latency(const char *name, const struct histogram *h)
 	printf(" max %.1f us  mean %.1f us\n", (double)h->max / 1e3, histogram_mean(h) / 1e3);
 }
 
+#define DEAF_TARGET 1.5 /* design.md 5 */
+
+static double deaf_ratio(const struct flood_report *r)
+{
+	uint64_t without = histogram_quantile(&r->without_deaf, 0.99);
+
+	return without ? (double)histogram_quantile(&r->with_deaf, 0.99) / (double)without : 0;
+}
+
+static void text_deaf(const struct flood_report *r, const struct flood_options *o)
+{
+	text_latency("without deaf", &r->without_deaf);
+	text_latency("with deaf", &r->with_deaf);
+	printf("deaf           %u of the sessions; p99 of the others %.2f times what it is without (target %.1f: %s), "
+	       "%.0f MB reached them\n",
+	       o->deaf, deaf_ratio(r), DEAF_TARGET, deaf_ratio(r) <= DEAF_TARGET ? "met" : "missed",
+	       (double)r->deaf_octets / 1e6);
+}
+
 static void text_errors(const struct flood_report *r)
 {
 	for (int i = 0; i < FLOOD_ERRORS_N; i++) {
@@ -102,6 +121,8 @@ void report_text(const struct flood_report *r, const struct flood_options *o)
 		       "octets per session\n",
 		       us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s) * 100,
 		       (unsigned long long)r->server_memory_kib, r->memory_per_session);
+	if (o->deaf)
+		text_deaf(r, o);
 	if (r->has_server && o->idle_s > 0)
 		printf("idle           %.0f octets of the server per session\n", r->idle_memory_per_session);
 	printf("imflood        %.2f us CPU per message, %.0f %% of a CPU\n",
@@ -132,6 +153,12 @@ void report_json(const struct flood_report *r, const struct flood_options *o)
 	       per_second(r, (double)r->confirmed), per_second(r, (double)r->arrived * o->size));
 	json_latency("arrival_us", &r->arrival);
 	json_latency("confirmation_us", &r->confirmation);
+	if (o->deaf) {
+		json_latency("without_deaf_us", &r->without_deaf);
+		json_latency("with_deaf_us", &r->with_deaf);
+		printf(",\"deaf\":%u,\"deaf_ratio\":%.3f,\"deaf_octets\":%llu", o->deaf, deaf_ratio(r),
+		       (unsigned long long)r->deaf_octets);
+	}
 	if (r->has_server)
 		printf(",\"server\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f,\"memory_kib\":"
 		       "%llu,\"octets_per_session\":%.0f,\"idle_octets_per_session\":%.0f}",

@@ -15,6 +15,8 @@
 struct flood_report {
 	struct histogram arrival; /* ns from the intended send time to the whole message at B */
 	struct histogram confirmation; /* ns from there to the last 200 at A */
+	struct histogram without_deaf, with_deaf; /* --deaf: arrival in intervals of each kind */
+	uint64_t deaf_octets; /* that came at those who did not read all the time */
 	uint64_t due; /* messages whose intended send time was in the measured time */
 	uint64_t arrived, confirmed; /* in the measured time                                     */
 	uint64_t errors[FLOOD_ERRORS_N];

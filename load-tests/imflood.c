@@ -55,6 +55,11 @@ static const char help[] =
 	"                       per session is told: its sessions alone, for all users are\n"
 	"                       registered before the first of them\n"
 	"  --connections-shared all A legs on one MSRP connection, all B legs on another\n"
+	"  --deaf N             N more sessions, 0 to 1000, whose B does not read in every\n"
+	"                       other eighth of the measured time, while A sends all it can;\n"
+	"                       told is what that does to the others: their p99 without and\n"
+	"                       with, of one run, which should be no more than 1.5 times the\n"
+	"                       other (use an open loop: --rate)\n"
 	"  --answer active|passive  who connects for B: we (default) or the server\n"
 	"  --pid PID            server process (with its children): CPU per message,\n"
 	"                       memory per session\n"
@@ -80,6 +85,7 @@ enum {
 	SETUP_RATE,
 	IDLE,
 	SHARED,
+	DEAF,
 	ANSWER,
 	PID,
 	JSON,
@@ -105,6 +111,7 @@ static const struct option long_options[] = {
 	{ "setup-rate", required_argument, NULL, SETUP_RATE },
 	{ "idle", required_argument, NULL, IDLE },
 	{ "connections-shared", no_argument, NULL, SHARED },
+	{ "deaf", required_argument, NULL, DEAF },
 	{ "answer", required_argument, NULL, ANSWER },
 	{ "pid", required_argument, NULL, PID },
 	{ "json", no_argument, NULL, JSON },
@@ -253,6 +260,8 @@ static bool take(struct flood_options *o, int option, const char *value)
 	case SHARED:
 		o->connections_shared = true;
 		return true;
+	case DEAF:
+		return u32_number("deaf", value, 0, DEAF_MAX, &o->deaf);
 	case ANSWER:
 		return answer(o, value);
 	case PID:
@@ -278,6 +287,11 @@ static bool consistent(struct flood_options *o)
 		fprintf(stderr, "imflood: --target is missing\n");
 		return false;
 	}
+	if (o->deaf && (o->is_churn || o->connections_shared)) {
+		fprintf(stderr, "imflood: --deaf is for session, each on a connection of its own\n");
+		return false;
+	}
+	o->sessions += o->deaf;
 	if ((uint64_t)o->sessions * o->outstanding > SLOTS_MAX) {
 		fprintf(stderr, "imflood: --sessions times --outstanding exceeds %u\n", SLOTS_MAX);
 		return false;

@@ -58,7 +58,7 @@ struct msrp_handlers {
 struct msrp_connection {
 	struct loop_source source; /* first */
 	struct msrp_network *network;
-	bool connected, waits_for_room, is_dirty;
+	bool connected, waits_for_room, is_dirty, is_deaf;
 	struct msrp_connection *next_dirty;
 	struct msrp_connection *next_open; /* all that the network has to free */
 	struct wire_parser parser;
@@ -134,6 +134,9 @@ void msrp_bind(struct msrp_endpoint *e, struct msrp_connection *c);
 
 /* Closes the connection of an endpoint that needs it no more and shares it with nobody. */
 void msrp_disconnect(struct msrp_endpoint *e);
+
+/* Nothing is read from it any more, or again; NULL is let through. */
+void msrp_stop_reading(struct msrp_connection *c, bool is_deaf);
 
 /* next() has something for this endpoint; it is asked in msrp_flush(). */
 void msrp_want_send(struct msrp_endpoint *e);

@@ -279,12 +279,25 @@ static bool write_batch(struct msrp_connection *c)
 	return all;
 }
 
+static void watch(struct msrp_connection *c)
+{
+	loop_change(c->network->loop, &c->source, (c->is_deaf ? 0 : EPOLLIN) | (c->waits_for_room ? EPOLLOUT : 0));
+}
+
 void msrp_wait_for_room(struct msrp_connection *c, bool waits)
 {
 	if (c->waits_for_room == waits || c->source.fd < 0)
 		return;
 	c->waits_for_room = waits;
-	loop_change(c->network->loop, &c->source, EPOLLIN | (waits ? EPOLLOUT : 0));
+	watch(c);
+}
+
+void msrp_stop_reading(struct msrp_connection *c, bool is_deaf)
+{
+	if (!c || c->source.fd < 0)
+		return;
+	c->is_deaf = is_deaf;
+	watch(c);
 }
 
 static bool has_output(const struct msrp_connection *c)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "load-tests/deaf_readers.h"
 #include "load-tests/pacer.h"
 #include "load-tests/pair.h"
 #include "load-tests/server_process.h"
@@ -29,6 +30,7 @@ struct flood {
 	struct pair *pairs;
 	struct slot *slots;
 	struct pacer pacer;
+	struct deaf_readers deaf; /* the last of the pairs */
 	enum phase phase;
 	uint32_t chunks; /* of one message                                   */
 	uint32_t in_setup, up;
@@ -58,6 +60,12 @@ static struct flood *flood_of(struct msrp_network *n)
 static struct slot *slot_of(struct flood *f, struct pair *p, uint32_t sequence)
 {
 	return &p->slots[sequence % f->options->outstanding];
+}
+
+/* Those whose messages are measured. */
+static uint32_t ordinary(const struct flood *f)
+{
+	return f->options->sessions - f->options->deaf;
 }
 
 /* Begins the next message of a pair if its window and its schedule have room. */
@@ -96,6 +104,8 @@ static bool next_chunk(struct msrp_endpoint *e, struct msrp_outgoing *out)
 	struct pair *p = e->user;
 	const struct flood_options *o = f->options;
 
+	if (e->role == 'a' && p->index >= ordinary(f))
+		return deaf_next(&f->deaf, p, out);
 	if (e->role != 'a' || (p->offset == 0 && !begin_message(f, p)))
 		return false;
 	uint32_t left = o->size - p->offset, octets = o->chunk && o->chunk < left ? o->chunk : left;
@@ -135,8 +145,12 @@ static void on_arrived(struct flood *f, struct slot *slot)
 {
 	uint64_t now = f->loop.now_ns, waited_ns = now > slot->due_ns ? now - slot->due_ns : 0;
 
+	struct histogram *part = deaf_histogram(&f->deaf, slot->due_ns, &f->report->without_deaf, &f->report->with_deaf);
+
 	slot->has_arrived = true;
 	f->arrived_ever++;
+	if (part)
+		histogram_record(part, waited_ns);
 	histogram_record(&f->progress, waited_ns);
 	if (slot->is_measured)
 		histogram_record(&f->report->arrival, waited_ns);
@@ -148,8 +162,11 @@ static void on_chunk(struct msrp_endpoint *e, const struct msrp_incoming *chunk)
 {
 	struct flood *f = flood_of(e->network);
 	struct pair *p = e->user;
-	struct slot *slot = e->role == 'b' ? busy_slot(f, p, chunk->sequence) : NULL;
+	bool is_ordinary = p->index < ordinary(f);
+	struct slot *slot = e->role == 'b' && is_ordinary ? busy_slot(f, p, chunk->sequence) : NULL;
 
+	if (!is_ordinary)
+		f->report->deaf_octets += chunk->octets;
 	if (!slot)
 		return;
 	if (slot->has_arrived || chunk->offset < slot->received) {
@@ -177,7 +194,8 @@ static void on_response(struct msrp_endpoint *e, uint32_t sequence, uint32_t chu
 {
 	struct flood *f = flood_of(e->network);
 	struct pair *p = e->user;
-	struct slot *slot = e->role == 'a' ? busy_slot(f, p, sequence) : NULL;
+	/* who is not read may get 408 */
+	struct slot *slot = e->role == 'a' && p->index < ordinary(f) ? busy_slot(f, p, sequence) : NULL;
 
 	if (!slot)
 		return;
@@ -342,6 +360,7 @@ static void traffic_until(struct flood *f, uint64_t end_ns, const char *phase)
 {
 	while (f->loop.now_ns < end_ns && !interrupted) {
 		uint64_t wake_ns = end_ns;
+		deaf_turn(&f->deaf, f->loop.now_ns);
 		if (f->options->rate > 0) {
 			pace(f, end_ns);
 			uint64_t due_ns = pacer_due_ns(&f->pacer, f->pacer.due);
@@ -406,7 +425,7 @@ static void read_server(struct flood *f, struct server_figures *figures)
 
 static void count_what_is_missing(struct flood *f)
 {
-	for (uint32_t i = 0; i < f->options->sessions; i++) {
+	for (uint32_t i = 0; i < ordinary(f); i++) {
 		struct pair *p = &f->pairs[i];
 		for (uint32_t k = 0; k < f->options->outstanding; k++) {
 			if (p->slots[k].is_busy)
@@ -423,7 +442,7 @@ static void count_what_is_missing(struct flood *f)
 
 static bool backlog_left(const struct flood *f)
 {
-	for (uint32_t i = 0; f->options->rate > 0 && i < f->options->sessions; i++)
+	for (uint32_t i = 0; f->options->rate > 0 && i < ordinary(f); i++)
 		if (f->pairs[i].state == PAIR_UP &&
 		    f->pairs[i].begun < pacer_session_due(&f->pacer, i))
 			return true;
@@ -446,11 +465,12 @@ static void traffic(struct flood *f)
 	uint64_t start_ns = f->loop.now_ns;
 	f->measure_start_ns = start_ns + seconds_ns(o->warmup_s);
 	f->measure_end_ns = f->measure_start_ns + seconds_ns(o->duration_s);
+	deaf_begin(&f->deaf, f->pairs + ordinary(f), o->deaf, f->measure_start_ns, f->measure_end_ns);
 	f->phase = PHASE_WARMUP;
 	if (o->rate > 0)
-		pacer_start(&f->pacer, start_ns, o->rate, o->sessions);
+		pacer_start(&f->pacer, start_ns, o->rate, ordinary(f));
 	else
-		for (uint32_t i = 0; i < o->sessions; i++)
+		for (uint32_t i = 0; i < ordinary(f); i++)
 			msrp_want_send(&f->pairs[i].a);
 	traffic_until(f, f->measure_start_ns, "warm-up");
 
@@ -460,6 +480,7 @@ static void traffic(struct flood *f)
 	f->phase = PHASE_MEASURE;
 	traffic_until(f, f->measure_end_ns, "measure");
 	f->phase = PHASE_BACKLOG;
+	deaf_turn(&f->deaf, f->measure_end_ns);
 	f->report->measured_s = (double)(loop_clock(&f->loop) - began_ns) / SECOND_NS;
 	f->report->own_cpu_s = own_cpu_s() - own_before;
 	read_server(f, &after);

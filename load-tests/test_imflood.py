@@ -72,6 +72,7 @@ class Forwarder:
                 while end := END.search(held):
                     writer.write(self.touch(held[:end.end()]))
                     held = held[end.end():]
+                await writer.drain()
         except ConnectionError:
             pass
         writer.close()
@@ -176,11 +177,28 @@ async def check_churn(program):
     return right
 
 
+async def check_deaf(program):
+    """Two sessions that do not read now and then; the others have their latency told for both times."""
+    forwarder = Forwarder(None, "SEND")
+    server = await asyncio.start_server(forwarder.on_connection, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    code, errors, report = await imflood(program, "--mode", "forwarder", "--target", "msrp:127.0.0.1:%d" % port,
+                                         "--sessions", "4", "--deaf", "2", "--rate", "200", "--duration", "2")
+    server.close()
+    counts = [report[name]["count"] for name in ("without_deaf_us", "with_deaf_us")]
+    right = code == 0 and not errors and report["sessions_up"] == 6 and report["deaf_octets"] > 0
+    # half of the time is of each kind, less a quarter; who does not read is not measured
+    right = right and all(100 <= n <= 200 for n in counts) and report["deaf_ratio"] > 0
+    say(right, "deaf readers: %d messages without, %d with, reported %s" % (*counts, sorted(errors)))
+    return right
+
+
 async def main():
     results = [await check_fault(sys.argv[1], *row) for row in FAULTS]
     for options in ((), ("--answer", "passive"), ("--answer", "passive", "--connections-shared")):
         results.append(await check_sessions(sys.argv[1], *options))
     results.append(await check_churn(sys.argv[1]))
+    results.append(await check_deaf(sys.argv[1]))
     print("%d passed, %d failed" % (results.count(True), results.count(False)))
     sys.exit(0 if all(results) else 1)
 
