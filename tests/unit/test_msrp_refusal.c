@@ -85,6 +85,12 @@ static const struct {
 	{ "text/plain", "application/im-iscomposing+xml", false },
 };
 
+static const struct {
+	const char *type;
+	bool is_taken;
+} in_a_row[] = { { "text/plain", true }, { "text/plainer", false }, { "text/plain;x=y", true }, { "text/plain ;x=y", true },
+	{ "text/plai", false }, { "image/png", true }, { "image/*", true }, { "image", false }, { "text/plain", true } };
+
 static void content_types(void **state)
 {
 	struct session s;
@@ -103,6 +109,15 @@ static void content_types(void **state)
 		}
 	}
 	assert_int_equal(world_refused(&s.w, REASON_MSRP_CONTENT_TYPE), refused);
+	/* one after the other, each like the one before but for its end */
+	set_accept(s.b, "text/plain image/*", NULL, 0);
+	for (size_t i = 0; i < sizeof(in_a_row) / sizeof(in_a_row[0]); i++) {
+		send_chunk(&s, "row12345", "m", "1-2/2", in_a_row[i].type, "hi", '$');
+		if (in_a_row[i].is_taken)
+			expect_through(&s, "row12345");
+		else
+			expect_refused(&s, "row12345", "415 Unsupported Media Type");
+	}
 	/* what Alice takes is not asked about what she sends */
 	set_accept(s.b, NULL, NULL, 0);
 	set_accept(s.a, "text/plain", NULL, 0);
@@ -338,6 +353,10 @@ static void a_message_that_turns_bad(void **state)
 		assert_int_equal(chunk.start, strtoul(turns[i].range, NULL, 10));
 		answer(s.bob, s.b, chunk.id, "200 OK");
 		expect_nothing(&s.w, s.alice);
+		if (strtoul(turns[i].status, NULL, 10) != 400) { /* that is said of one chunk */
+			send_chunk(&s, "more1234", id, "5-6/*", "text/plain", "hi", '$');
+			expect_refused(&s, "more1234", turns[i].status); /* and no second '#' */
+		}
 		expect_nothing(&s.w, s.bob);
 	}
 	assert_int_equal(pool_used(&msrp_endpoint_of(&s.w.workers[0])->transactions), 0);
@@ -385,6 +404,9 @@ static void content_without_a_type(void **state)
 	client_send(s.alice, HEAD("report12", "REPORT") "Message-ID: e\r\nByte-Range: 1-2/2\r\nStatus: 000 200 OK\r\n"
 		"-------report12$\r\n", PATHS(s.a));
 	expect_chunk(&s.w, s.bob, "REPORT", &chunk);
+	client_send(s.alice, HEAD("report12", "REPORT") "Message-ID: e\r\nByte-Range: 1-2/2\r\nStatus: 000 200 OK\r\n\r\nhi\r\n"
+		"-------report12$\r\n", PATHS(s.a));
+	expect_chunk(&s.w, s.bob, "REPORT", &chunk);
 	world_end(&s.w);
 }
 
@@ -402,6 +424,10 @@ static void what_the_receiver_takes_at_most(void **state)
 		expect_through(&s, "size1234");
 		send_chunk(&s, "size1235", "m2", "1-11/11", "a/b", "0123456789a", '$');
 		expect_refused(&s, "size1235", "413 Stop Sending");
+		send_chunk(&s, "size1238", "m5", "1-11/*", "a/b", "short", '+');
+		expect_refused(&s, "size1238", "413 Stop Sending");
+		send_chunk(&s, "size1239", "m6", "12-*/*", "a/b", "", '$');
+		expect_refused(&s, "size1239", "413 Stop Sending");
 		send_chunk(&s, "size1236", "m3", "1-*/*", "a/b", "0123456789a", '$');
 		expect_answer(&s.w, s.alice, s.a, "size1236", "413 Stop Sending");
 		while (s.bob->n > s.bob->seen) /* as much as came before */
