@@ -13,6 +13,7 @@
 #include "msrp/pressure.h"
 #include "msrp/reading.h"
 #include "msrp/switch.h"
+#include "msrp/transaction.h"
 #include "msrp/waiting.h"
 
 #define BRIDGE_OCTETS 1024 /* copied behind what is held, so that parsing can go on in the block */
@@ -317,8 +318,11 @@ static bool on_head(struct msrp_connection *c, struct slice piece)
 		break;
 	case BINDING_LATER:
 		return false;
-	case BINDING_REFUSED:
 	case BINDING_NOBODY:
+		if (!msrp_transaction_is_unanswered(c->parser->head.transaction_id))
+			COUNT(&c->endpoint->worker->counters, msrp_stray_responses);
+		break;
+	case BINDING_REFUSED:
 		break;
 	}
 	return true;

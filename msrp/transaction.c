@@ -53,6 +53,11 @@ struct msrp_transaction *msrp_transaction_find(struct msrp_endpoint *endpoint, s
 	return t && memcmp(t->random, id.p + MSRP_ID_SLOT_CHARS, MSRP_ID_RANDOM_CHARS) == 0 ? t : NULL;
 }
 
+bool msrp_transaction_is_unanswered(struct slice id)
+{
+	return id.n == MSRP_ID_CHARS && memcmp(id.p, "77777", MSRP_ID_SLOT_CHARS) == 0;
+}
+
 struct msrp_transaction *msrp_transaction_open(struct msrp_leg *from, struct msrp_leg *to,
 	struct slice incoming_id, enum msrp_failure_report wish)
 {
@@ -144,8 +149,10 @@ void msrp_transaction_on_response(struct msrp_transaction *part, unsigned status
 	struct msrp_transaction *chunk = part->chunk;
 
 	/* RFC 4975 10 has no 1xx: it is no answer, and above all no 200 for the sender */
-	if (part->is_answered || status < 200)
+	if (part->is_answered || status < 200) {
+		COUNT(&part->from->endpoint->worker->counters, msrp_stray_responses);
 		return;
+	}
 	part->is_answered = true;
 	if (status >= 300) {
 		msrp_transaction_fail(chunk, status, comment);

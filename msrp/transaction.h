@@ -23,6 +23,9 @@ bool msrp_transaction_add_part(struct msrp_transaction *chunk, char id[MSRP_ID_C
 void msrp_transaction_make_id(struct msrp_endpoint *endpoint, uint32_t slot,
 	char id[MSRP_ID_CHARS]);
 
+/* It looks like one that was made with UINT32_MAX: whatever it is answered is of no interest. */
+bool msrp_transaction_is_unanswered(struct slice id);
+
 /* NULL: no chunk of ours, or answered already. */
 struct msrp_transaction *msrp_transaction_find(struct msrp_endpoint *endpoint, struct slice id);
 

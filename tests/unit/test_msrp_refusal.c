@@ -440,6 +440,69 @@ static void what_the_receiver_takes_at_most(void **state)
 	world_end(&s.w);
 }
 
+/* Once is an answer; more often, to nothing, late, or from the wrong side it is counted and changes nothing. */
+static void responses_that_nobody_waits_for(void **state)
+{
+	static const char *const ids[] = { "abcd", "aaaaaaaaaaaaaaaaaa", "22222222222222222222222222222222", "baaaa23456723456723" };
+	struct session s;
+	struct chunk chunk;
+
+	begin(&s);
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		answer(s.alice, s.a, ids[i], "200 OK");
+		answer(s.bob, s.b, ids[i], "413 Stop");
+	}
+	WAIT_FOR(&s.w, COUNTED(&s.w, msrp_stray_responses) == 8);
+	send_chunk(&s, "wait1234", "m", "1-2/2", "a/b", "hi", '$');
+	expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	answer(s.alice, s.a, chunk.id, "200 OK"); /* he is not asked */
+	WAIT_FOR(&s.w, COUNTED(&s.w, msrp_stray_responses) == 9);
+	answer(s.bob, s.b, chunk.id, "100 Trying");
+	WAIT_FOR(&s.w, COUNTED(&s.w, msrp_stray_responses) == 10);
+	expect_nothing(&s.w, s.alice);
+	answer(s.bob, s.b, chunk.id, "403 No");
+	answer(s.bob, s.b, chunk.id, "200 OK");
+	expect_answer(&s.w, s.alice, s.a, "wait1234", "403 No");
+	WAIT_FOR(&s.w, COUNTED(&s.w, msrp_stray_responses) == 11);
+	expect_nothing(&s.w, s.alice);
+	/* what wants no answer may be answered all the same */
+	client_send(s.alice, HEAD("none1234", "SEND") "Message-ID: n\r\nFailure-Report: no\r\nByte-Range: 1-2/2\r\n"
+		"Content-Type: a/b\r\n\r\nhi\r\n-------none1234$\r\n", PATHS(s.a));
+	expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	answer(s.bob, s.b, chunk.id, "200 OK");
+	expect_nothing(&s.w, s.alice);
+	assert_int_equal(COUNTED(&s.w, msrp_stray_responses), 11);
+	world_end(&s.w);
+}
+
+/* Every status that is an error is passed on as it was said, in one chunk and in one that streams. */
+static void errors_of_the_far_side(void **state)
+{
+	static const char *const said[] = { "400 a", "403 b c", "408 d", "413 e", "415", "423 f", "424 g", "425 h", "428 i",
+		"481 j", "501 k", "506 l", "300 m", "404 n", "499 o", "500 p", "600 q", "699 r", "999 s" };
+	struct session s;
+	struct chunk chunk;
+	char body[3001];
+
+	begin(&s);
+	memset(body, 'x', 3000);
+	body[3000] = 0;
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		send_chunk(&s, "some1234", "m", "1-2/2", "a/b", "hi", '$');
+		expect_chunk(&s.w, s.bob, "SEND", &chunk);
+		answer(s.bob, s.b, chunk.id, said[i]);
+		expect_answer(&s.w, s.alice, s.a, "some1234", strlen(said[i]) == 3 ? "415 Unsupported Media Type" : said[i]);
+		send_chunk(&s, "long1234", "l", "1-*/*", "a/b", body, '$');
+		expect_chunk(&s.w, s.bob, "SEND", &chunk);
+		answer(s.bob, s.b, chunk.id, said[i]);
+		expect_answer(&s.w, s.alice, s.a, "long1234", strlen(said[i]) == 3 ? "415 Unsupported Media Type" : said[i]);
+		while (chunk.flag == '+')
+			expect_chunk(&s.w, s.bob, "SEND", &chunk);
+	}
+	assert_int_equal(pool_used(&msrp_endpoint_of(&s.w.workers[0])->transactions), 0);
+	world_end(&s.w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +517,8 @@ int main(void)
 		cmocka_unit_test(a_message_that_turns_bad_while_nobody_is_there),
 		cmocka_unit_test(content_without_a_type),
 		cmocka_unit_test(what_the_receiver_takes_at_most),
+		cmocka_unit_test(responses_that_nobody_waits_for),
+		cmocka_unit_test(errors_of_the_far_side),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
