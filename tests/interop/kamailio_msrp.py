@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 from kamailio import Kamailio  # noqa: E402
-from run import free_port, run_peer  # noqa: E402
+from run import end_process, free_port, run_peer  # noqa: E402
 from ua import Failure, Witness, agent, check, same  # noqa: E402
 from ua.server import Server  # noqa: E402
 
@@ -28,7 +28,7 @@ class Place:
 
     def __init__(self, options, workers, transport):
         self.witness, self.transport = Witness(), transport
-        self.server = Server(options.server, "standalone", workers, "auto", {})
+        self.server = Server(options.server, "standalone", workers, "auto", {"limits.reattach": "500ms"})
         self.ports = free_port(), free_port()
         self.relays = Kamailio(self.ports[0], "kamailio-msrp.cfg")
         self.clients = []
@@ -133,9 +133,9 @@ async def refused(place):
 
 
 async def side_by_side(place):
-    """Sessions of two users, all through the same relays; each ends for itself."""
+    """Sessions of two users, all through the same relays, whoever connects; each ends for itself."""
     alice, bob = await place.client("alice", True), await place.client("bob")
-    pairs = [await agent.establish(alice, bob, ring=False) for _ in range(12)]
+    pairs = [await agent.establish(alice, bob, ring=False, a_setup=setup) for setup in ("actpass", "passive") * 6]
     await asyncio.gather(*(a.send("text %d" % n) for n, (a, _) in enumerate(pairs)))
     for n, (a, b) in enumerate(pairs):
         same(bytes((await b.receive()).body), b"text %d" % n, "text")
@@ -144,7 +144,21 @@ async def side_by_side(place):
         await b.wait_bye()
 
 
-CASES = (session, chunks, reports, refused, side_by_side)
+async def relay_ends(place):
+    """The last case: with the relay go the connections of all sessions; each ends, for both sides, with a Reason."""
+    alice, bob = await place.client("alice", True), await place.client("bob")
+    pairs = [await agent.establish(alice, bob, ring=False, a_setup=setup) for setup in ("actpass", "passive") * 3]
+    await end_process(place.relays.process, 5)
+    for pair in pairs:
+        for one in pair:
+            check((await one.wait_bye()).get("Reason"), "BYE without Reason")
+    end = time.monotonic() + 5
+    while left := (await place.server.metrics()).sum("imserv_sessions"):
+        check(time.monotonic() < end, "%d sessions left" % left)
+        await asyncio.sleep(0.02)
+
+
+CASES = (session, chunks, reports, refused, side_by_side, relay_ends)
 MATRIX = ((1, "udp"), (4, "tcp"))
 
 
