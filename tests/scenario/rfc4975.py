@@ -257,7 +257,7 @@ def check_others():
               "the table names a test %s that is not there" % match[1])
 
 
-@scenario(seconds=3600 if IS_LONG else 40)
+@scenario(seconds=3600 if IS_LONG else 120)
 async def rfc4975(world):
     """The table of RFC 4975."""
     wanted = os.environ.get("RFC4975_CASE")

@@ -171,13 +171,16 @@ struct hearing {
 	const struct step *step;
 	struct link *link;
 	enum match match;
-	size_t used;
+	size_t used, looked_at;
 };
 
 static bool has_heard(void *arg)
 {
 	struct hearing *h = arg;
 
+	if (h->looked_at == h->link->in_n)
+		return h->link->is_dead;
+	h->looked_at = h->link->in_n;
 	h->match = play_match(h->play, h->step, slice_of(h->link->in, h->link->in_n), &h->used);
 	return h->match != MATCH_MORE || h->link->is_dead;
 }
@@ -185,7 +188,7 @@ static bool has_heard(void *arg)
 static void hear_step(struct stage *s, struct play *p, const struct step *step, const struct way *way)
 {
 	struct link *link = s->links[step->side];
-	struct hearing h = { p, step, link, MATCH_MORE, 0 };
+	struct hearing h = { p, step, link, MATCH_MORE, 0, 0 };
 
 	world_until(s->w, has_heard, &h, PATIENCE_MS);
 	if (h.match != MATCH_WHOLE)

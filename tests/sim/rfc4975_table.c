@@ -290,12 +290,12 @@ static void add_name(struct play *play, struct slice name, struct slice octets, 
 
 struct slice play_octets(struct play *play, const struct step *step)
 {
-	static char source[65536];
+	static char source[65536], octets[256 * 1024];
 	struct buffer written_out = buffer_over(source, sizeof(source));
-	struct buffer out = buffer_over(malloc(256 * 1024), 256 * 1024);
+	struct buffer out = buffer_over(octets, sizeof(octets));
 	struct token token;
+	char *copy;
 
-	assert(out.p);
 	write_out(&written_out, step);
 	for (struct slice text = buffer_slice(&written_out);
 		(token = next_token(play, step->side, &text)).kind != TOKEN_END;) {
@@ -314,7 +314,10 @@ struct slice play_octets(struct play *play, const struct step *step)
 		buffer_put(&out, token.octets);
 	}
 	assert(!out.overflow);
-	return slice_of(out.p, out.n);
+	copy = malloc(out.n);
+	assert(copy);
+	memcpy(copy, out.p, out.n);
+	return slice_of(copy, out.n);
 }
 
 /* ---- comparing ---- */
