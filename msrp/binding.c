@@ -191,7 +191,11 @@ static struct msrp_leg *same_as_before(const struct msrp_connection *c)
 	struct msrp_leg *leg = LIST_FIRST(&c->legs);
 	const struct msrp_head *head = &c->parser->head;
 
-	return leg && leg->is_bound && slice_eq(head->to_path, msrp_leg_uri_slice(leg)) &&
+	if (!leg || !leg->is_bound)
+		return NULL;
+	if (head->has_usual_paths && c->parser->usual_from.p == leg->peer_path) /* compared already */
+		return leg;
+	return slice_eq(head->to_path, msrp_leg_uri_slice(leg)) &&
 		slice_eq(head->from_path, msrp_leg_peer_path(leg)) ? leg : NULL;
 }
 

@@ -18,6 +18,12 @@ void msrp_parser_init(struct msrp_parser *p, const struct msrp_limits *limits)
 	*p = (struct msrp_parser){ .limits = *limits, .state = MSRP_IN_HEAD };
 }
 
+void msrp_parser_usual(struct msrp_parser *p, struct slice to_path, struct slice from_path)
+{
+	p->usual_to = to_path;
+	p->usual_from = from_path;
+}
+
 void msrp_parser_avoid(struct msrp_parser *p, struct slice transaction_id)
 {
 	p->avoid_n = 0;
@@ -81,7 +87,7 @@ static enum msrp_event parse_head(struct msrp_parser *p, struct slice in, size_t
 		slice_of(in.p, p->limits.head_bytes + 1) : in;
 	bool too_long = in.n > p->limits.head_bytes, has_body, whole;
 	const char *lf;
-	size_t start_n, head_n;
+	size_t start_n, head_n, taken = 0;
 	enum msrp_reason reason;
 
 	if (memcmp(in.p, magic.p, in.n < magic.n ? in.n : magic.n) != 0)
@@ -97,8 +103,11 @@ static enum msrp_event parse_head(struct msrp_parser *p, struct slice in, size_t
 	if (reason != MSRP_REASON_NONE)
 		return lost(p, reason);
 
-	if (p->line_at < start_n)
-		p->line_at = start_n;
+	if (p->usual_to.n)
+		taken = msrp_head_take_paths(slice_skip(window, start_n), p->usual_to, p->usual_from, &p->head);
+	p->head.has_usual_paths = taken > 0;
+	if (p->line_at < start_n + taken)
+		p->line_at = start_n + taken;
 	whole = skim(p, window, &has_body);
 	if (p->state == MSRP_LOST)
 		return MSRP_BAD;
@@ -107,7 +116,7 @@ static enum msrp_event parse_head(struct msrp_parser *p, struct slice in, size_t
 		return lost(p, MSRP_REASON_HEAD_TOO_LONG);
 	if (!whole)
 		return MSRP_MORE;
-	reason = msrp_head_parse_lines(slice_of(in.p + start_n, p->line_at - start_n), &p->head);
+	reason = msrp_head_parse_lines(slice_of(in.p + start_n, p->line_at - start_n), taken, &p->head);
 	if (reason != MSRP_REASON_NONE)
 		return lost(p, reason);
 	p->head.has_body = has_body;

@@ -87,6 +87,7 @@ struct msrp_head {
 
 	/* Not looked into: msrp_path_parse() says whether these are URIs.  Never empty. */
 	struct slice to_path, from_path;
+	bool has_usual_paths; /* those of msrp_parser_usual(), to the octet */
 
 	/* The first fault found; all else is set as far as it was understood. */
 	enum msrp_fault fault;
@@ -131,6 +132,7 @@ struct msrp_parser {
 
 	/* ---- private ---- */
 	struct msrp_limits limits;
+	struct slice usual_to, usual_from;
 	enum { MSRP_IN_HEAD, MSRP_IN_BODY, MSRP_AT_END_LINE, MSRP_LOST } state;
 	bool body_begun;
 	size_t line_at;  /* in the head: all lines before this offset are whole */
@@ -145,6 +147,12 @@ void msrp_parser_init(struct msrp_parser *p, const struct msrp_limits *limits);
 
 /* One event per call; call again with what is left until it says MSRP_MORE or MSRP_BAD. */
 enum msrp_event msrp_parse(struct msrp_parser *p, struct slice in, size_t *used);
+
+/*
+ * The paths that most heads of this stream have: such a head is recognised by comparing, not taken apart.  The
+ * slices stay until they are replaced (empty ones: none) or the parser is used no more.
+ */
+void msrp_parser_usual(struct msrp_parser *p, struct slice to_path, struct slice from_path);
 
 /*
  * Between MSRP_HEAD and MSRP_END: the chunk is forwarded under this transaction id (an ident), so

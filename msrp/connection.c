@@ -337,6 +337,17 @@ static void on_bad(struct msrp_connection *c)
 	msrp_connection_lose(c, is_limit ? REASON_MSRP_HEAD_LIMIT : REASON_MSRP_BAD);
 }
 
+/* Those of the session that was bound here last: with one session on it, of all that comes. */
+static void expect_paths(struct msrp_connection *c)
+{
+	const struct msrp_leg *leg = LIST_FIRST(&c->legs);
+
+	if (leg && leg->is_bound)
+		msrp_parser_usual(c->parser, msrp_leg_uri_slice(leg), msrp_leg_peer_path(leg));
+	else
+		msrp_parser_usual(c->parser, SLICE_EMPTY, SLICE_EMPTY);
+}
+
 /* Parses `in`, of which the first c->parsed octets were parsed before.  How many octets at its end
  * have to be kept; c->parsed says how many of these are parsed. */
 static size_t pump(struct msrp_connection *c, struct slice in)
@@ -344,6 +355,7 @@ static size_t pump(struct msrp_connection *c, struct slice in)
 	struct run run = { .owner = NOBODY };
 	size_t at = c->parsed, begin = 0, used;
 
+	expect_paths(c);
 	while (!c->is_lost) {
 		enum msrp_event event = msrp_parse(c->parser, slice_skip(in, at), &used);
 		if (event == MSRP_MORE)

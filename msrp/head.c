@@ -276,12 +276,41 @@ static enum msrp_reason parse_header(struct msrp_head *head, struct slice line, 
 	return MSRP_REASON_NONE;
 }
 
-enum msrp_reason msrp_head_parse_lines(struct slice lines, struct msrp_head *head)
+/* One line of that name and value at the front of *lines, which is moved behind it. */
+static bool take_line(struct slice *lines, struct slice name, struct slice value, struct slice *line)
 {
-	unsigned seen = 0;
+	size_t n = name.n + value.n + 2;
+	const char *p = lines->p;
+
+	if (lines->n < n || memcmp(p, name.p, name.n) != 0 || memcmp(p + name.n, value.p, value.n) != 0 ||
+		p[n - 2] != '\r' || p[n - 1] != '\n')
+		return false;
+	*line = slice_of(p, n);
+	*lines = slice_skip(*lines, n);
+	return true;
+}
+
+size_t msrp_head_take_paths(struct slice lines, struct slice to_path, struct slice from_path, struct msrp_head *head)
+{
+	const struct slice to = SLICE("To-Path: "), from = SLICE("From-Path: ");
+	struct slice rest = lines, to_line, from_line;
+
+	if (!take_line(&rest, to, to_path, &to_line) || !take_line(&rest, from, from_path, &from_line))
+		return 0;
+	head->to_path_line = to_line;
+	head->to_path = slice_of(to_line.p + to.n, to_path.n);
+	head->from_path_line = from_line;
+	head->from_path = slice_of(from_line.p + from.n, from_path.n);
+	return to_line.n + from_line.n;
+}
+
+enum msrp_reason msrp_head_parse_lines(struct slice lines, size_t taken, struct msrp_head *head)
+{
+	unsigned seen = taken ? SEEN_TO_PATH | SEEN_FROM_PATH : 0;
 
 	head->lines = lines;
 	head->byte_range = MSRP_RANGE_DEFAULT;
+	lines = slice_skip(lines, taken);
 	if (lines.n && memchr(lines.p, '\0', lines.n))
 		return MSRP_REASON_LINE;
 	while (lines.n) {

@@ -623,6 +623,55 @@ static void an_announced_end(void **state)
 	}
 }
 
+/* A head with the usual paths says the same as one that is taken apart, and others are not taken for it. */
+static void usual_paths(void **state)
+{
+	static const struct {
+		const char *lines;
+		bool is_usual;
+	} heads[] = {
+		{ "To-Path: msrp://a\r\nFrom-Path: msrp://b\r\nMessage-ID: abcd\r\n", true },
+		{ "To-Path: msrp://a\r\nFrom-Path: msrp://b\r\n", true },
+		{ "To-Path: msrp://a \r\nFrom-Path: msrp://b\r\nMessage-ID: abcd\r\n", false },
+		{ "to-path: msrp://a\r\nFrom-Path: msrp://b\r\nMessage-ID: abcd\r\n", false },
+		{ "From-Path: msrp://b\r\nTo-Path: msrp://a\r\nMessage-ID: abcd\r\n", false },
+		{ "To-Path: msrp://a\r\nFrom-Path: msrp://bb\r\nMessage-ID: abcd\r\n", false },
+		{ "To-Path: msrp://a\r\nFrom-Path: msrp://\r\nMessage-ID: abcd\r\n", false },
+		{ "To-Path: msrp://a\r\nX: y\r\nFrom-Path: msrp://b\r\nMessage-ID: abcd\r\n", false },
+		{ "To-Path: msrp://a\r\nFrom-Path: msrp://b\r\nTo-Path: msrp://c\r\n", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		char wire[400];
+		struct buffer b = buffer_over(wire, sizeof(wire));
+
+		buffer_lit(&b, "MSRP a786 SEND\r\n");
+		buffer_str(&b, heads[i].lines);
+		buffer_lit(&b, "\r\nx\r\n-------a786$\r\n");
+		for (size_t cut = 0; cut < b.n; cut++) {
+			struct msrp_parser plain, p;
+			size_t used, plain_used;
+
+			msrp_parser_init(&plain, &(struct msrp_limits){ .head_bytes = HEAD_BYTES });
+			p = plain;
+			msrp_parser_usual(&p, SLICE("msrp://a"), SLICE("msrp://b"));
+			enum msrp_event event = msrp_parse(&p, slice_of(wire, cut), &used);
+			if (event == MSRP_MORE)
+				event = msrp_parse(&p, buffer_slice(&b), &used);
+			assert_int_equal(event, msrp_parse(&plain, buffer_slice(&b), &plain_used));
+			if (event != MSRP_HEAD) {
+				assert_int_equal(p.reason, plain.reason);
+				continue;
+			}
+			assert_int_equal(used, plain_used);
+			assert_int_equal(p.head.has_usual_paths, heads[i].is_usual);
+			p.head.has_usual_paths = false;
+			assert_memory_equal(&p.head, &plain.head, sizeof(p.head));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -637,6 +686,7 @@ int main(void)
 		cmocka_unit_test(end_line_at_every_place),
 		cmocka_unit_test(as_a_plain_search_finds),
 		cmocka_unit_test(an_announced_end),
+		cmocka_unit_test(usual_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
