@@ -125,6 +125,7 @@ struct msrp_connection {
 	bool must_replay;       /* something waits at a leg for the end of the open chunk  */
 	struct msrp_foreign_home *foreign; /* home side: owners of sessions elsewhere      */
 	struct msrp_proxy *proxy;          /* owner side: there is no stream here          */
+	bool has_half;                     /* lost, and the last chunk of its output has no end */
 	bool is_homeless;                  /* proxy whose home is gone: nobody names it    */
 };
 

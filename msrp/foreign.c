@@ -57,6 +57,7 @@ struct msrp_proxy {
 	struct tls_certificate certificate; /* of the peer */
 	struct msrp_connection *next_of_bucket;
 	struct octets_msg *out;  /* what this turn has written                              */
+	size_t whole;            /* octets of `out` before its last chunk                   */
 	size_t queued;           /* octets that the home has not written yet                */
 };
 
@@ -402,6 +403,8 @@ char *msrp_proxy_reserve(struct msrp_connection *c, size_t n)
 	if (!m)
 		return NULL;
 	c->proxy->out = m;
+	if (!c->writer)
+		c->proxy->whole = m->n;
 	return m->octets + m->n;
 }
 
@@ -428,6 +431,10 @@ void msrp_proxy_flush(struct msrp_connection *c)
 	if (!m)
 		return;
 	c->proxy->out = NULL;
+	if (c->has_half) { /* there was no memory for its end; the sessions of others go on behind it */
+		c->proxy->queued -= m->n - c->proxy->whole;
+		m->n = c->proxy->whole;
+	}
 	if (m->n)
 		worker_post(c->endpoint->worker, c->proxy->home.worker, &m->msg);
 	else

@@ -200,6 +200,8 @@ static void close_part(struct msrp_connection *c, char flag)
 		msrp_write_end_line(&b, slice_of(in->id, MSRP_ID_CHARS), flag, true);
 		assert(!b.overflow);
 		msrp_output_commit(out, b.n);
+	} else {
+		out->has_half = true;
 	}
 	in->is_out_open = false;
 	out->writer = NULL;
