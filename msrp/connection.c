@@ -585,7 +585,7 @@ static void release(struct msrp_connection *c)
 	if (c->early_for)
 		c->early_for->early = NULL;
 	if (c->pauses & PAUSE_CREDIT)
-		TAILQ_REMOVE(&endpoint->without_credit, c, credit_link);
+		TAILQ_REMOVE(&endpoint->without_credit[c->waits_for], c, credit_link);
 	if (c->todo)
 		TAILQ_REMOVE(&endpoint->todo, c, todo_link);
 	msrp_held_free(c->endpoint, &c->held);

@@ -229,7 +229,8 @@ int msrp_worker_init(struct worker *worker, const struct msrp_options *options)
 	endpoint->clock_task.run = read_clock;
 	TAILQ_INIT(&endpoint->events);
 	TAILQ_INIT(&endpoint->todo);
-	TAILQ_INIT(&endpoint->without_credit);
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		TAILQ_INIT(&endpoint->without_credit[i]);
 	if (init_tables(endpoint, options->legs_max) != 0) {
 		free_tables(endpoint);
 		return ENOMEM;

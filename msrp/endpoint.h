@@ -199,8 +199,8 @@ struct msrp_endpoint {
 	unsigned switched;      /* chunks of this turn                                     */
 	TAILQ_HEAD(, msrp_leg) events;
 	TAILQ_HEAD(, msrp_connection) todo;
-	TAILQ_HEAD(, msrp_connection) without_credit;
-	size_t used_credit[WORKERS_MAX]; /* octets under way to each owner                 */
+	TAILQ_HEAD(, msrp_connection) without_credit[WORKERS_MAX]; /* towards that owner   */
+	size_t used_credit[WORKERS_MAX]; /* octets under way to each owner, with their messages */
 	struct msrp_connection *proxies[MSRP_PROXY_BUCKETS];
 	struct timer accept_timer;
 	bool is_stopping;

@@ -169,6 +169,12 @@ static size_t credit_of(const struct msrp_endpoint *endpoint)
 	return endpoint->options->limits.leg_high / 2;
 }
 
+/* What is under way takes memory also where a peer sends it octet by octet. */
+static size_t cost_of(const struct octets_msg *m)
+{
+	return sizeof(*m) + m->n;
+}
+
 /* One receive too much is fine. */
 static void take_credit(struct msrp_connection *c, unsigned owner, size_t n)
 {
@@ -179,23 +185,20 @@ static void take_credit(struct msrp_connection *c, unsigned owner, size_t n)
 		return;
 	COUNT(&endpoint->worker->counters, mailbox_credit_waits);
 	c->waits_for = owner;
-	TAILQ_INSERT_TAIL(&endpoint->without_credit, c, credit_link);
+	TAILQ_INSERT_TAIL(&endpoint->without_credit[owner], c, credit_link);
 	msrp_connection_pause(c, PAUSE_CREDIT);
 }
 
 static void give_credit(struct msrp_endpoint *endpoint, unsigned owner, size_t n)
 {
-	struct msrp_connection *c = TAILQ_FIRST(&endpoint->without_credit), *next;
+	struct msrp_connection *c;
 
 	endpoint->used_credit[owner] -= n;
 	/* Not for every little: half of it is worth starting a receive. */
 	if (endpoint->used_credit[owner] > credit_of(endpoint) / 2)
 		return;
-	for (; c; c = next) {
-		next = TAILQ_NEXT(c, credit_link);
-		if (c->waits_for != owner)
-			continue;
-		TAILQ_REMOVE(&endpoint->without_credit, c, credit_link);
+	while ((c = TAILQ_FIRST(&endpoint->without_credit[owner]))) {
+		TAILQ_REMOVE(&endpoint->without_credit[owner], c, credit_link);
 		msrp_connection_resume(c, PAUSE_CREDIT);
 	}
 }
@@ -211,8 +214,8 @@ int msrp_foreign_send(struct msrp_connection *c, unsigned owner, struct slice oc
 	msrp_connection_certificate(c, &m->certificate);
 	c->foreign->owners[owner].under_way++;
 	msrp_connection_share(c);
+	take_credit(c, owner, cost_of(m));
 	worker_post(c->endpoint->worker, owner, &m->msg);
-	take_credit(c, owner, octets.n);
 	return 0;
 }
 
@@ -223,7 +226,7 @@ static void on_home_credit(struct worker *worker, struct msg *msg)
 	struct msrp_connection *c = find_home(endpoint, m->home);
 
 	if (endpoint)
-		give_credit(endpoint, msg->from, m->n);
+		give_credit(endpoint, msg->from, cost_of(m));
 	if (c) {
 		struct owner *owner = &c->foreign->owners[msg->from];
 		owner->under_way--;
@@ -259,6 +262,9 @@ static void on_home_output(struct worker *worker, struct msg *msg)
 		worker_answer(worker, msg, MSRP_PROXY_WRITTEN, ENOTCONN);
 		return;
 	}
+	struct octets_msg *small = realloc(m, sizeof(*m)); /* its octets are in the queue of the stream now */
+	if (small)
+		m = small;
 	m->end = c->foreign->queued_ever;
 	TAILQ_INSERT_TAIL(&c->foreign->outputs, m, link);
 }

@@ -215,6 +215,15 @@ static void on_request(const struct check *check, const struct wire_end *end, co
 
 /* ---- what they got: responses ---- */
 
+/* RFC 4975 7.2: only those to SEND are from hop to hop. */
+static bool is_way_back(const struct seen *request, const struct seen *got)
+{
+	struct slice to = slice_eq(request->method, SLICE("SEND")) ? slice_cut(request->from_path, ' ', NULL) :
+		request->from_path;
+
+	return slice_eq(got->to_path, to) && slice_eq(got->from_path, slice_cut(request->to_path, ' ', NULL));
+}
+
 static void on_response(const struct wire_end *end, const struct seen *got, size_t offset)
 {
 	struct chunk *first = NULL;
@@ -223,7 +232,7 @@ static void on_response(const struct wire_end *end, const struct seen *got, size
 		struct chunk *chunk = &chunks[i];
 		if (chunk->end != end || !slice_eq(chunk->seen.id, got->id) || slice_eq(chunk->seen.method, SLICE("REPORT")))
 			continue;
-		if (!first || first->answers)
+		if (!first || first->answers || !is_way_back(&first->seen, got)) /* an id may be used again */
 			first = chunk;
 	}
 	if (!first) {
@@ -231,15 +240,10 @@ static void on_response(const struct wire_end *end, const struct seen *got, size
 		return;
 	}
 	MUST(first->answers == 0 || is_unclear[index_of(end)], "second answer %u to %.*s", got->status, SLICE_ARG(got->id));
+	MUST(is_way_back(&first->seen, got), "answer from %.*s to %.*s", SLICE_ARG(got->from_path), SLICE_ARG(got->to_path));
 	first->answers++;
 	first->status = got->status;
 	first->answered_step = wire_when(&end->said, offset);
-	/* RFC 4975 7.2: only those to SEND are from hop to hop */
-	MUST(slice_eq(got->to_path, slice_eq(first->seen.method, SLICE("SEND")) ?
-				slice_cut(first->seen.from_path, ' ', NULL) : first->seen.from_path),
-		"answer goes to %.*s", SLICE_ARG(got->to_path));
-	MUST(slice_eq(got->from_path, slice_cut(first->seen.to_path, ' ', NULL)), "answer comes from %.*s",
-		SLICE_ARG(got->from_path));
 }
 
 static void read_output(const struct check *check, const struct wire_end *end)

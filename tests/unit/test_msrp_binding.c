@@ -625,6 +625,34 @@ static void credit(void **state)
 	world_end(&w);
 }
 
+/* What comes octet by octet takes more memory on its way than its octets. */
+static void credit_for_single_octets(void **state)
+{
+	struct world w;
+	struct session near, s;
+	struct msrp_endpoint *home;
+	unsigned octets = 0;
+
+	world_init(&w, 2);
+	world_start(&w);
+	home = msrp_endpoint_of(&w.workers[0]);
+	near = open_session(&w, 0);
+	s = open_session(&w, 1);
+	near.alice = s.alice = client_open(&w, 0);
+	bind_side(&w, near.alice, near.a);
+	bind_side(&w, s.alice, s.a);
+	client_send(s.alice, HEAD("flood", "SEND") "Message-ID: f\r\nByte-Range: 1-*/*\r\n"
+		"Content-Type: a/b\r\n\r\n", PATHS(s.a));
+	for (; octets < KB(4) && !COUNTED(&w, mailbox_credit_waits); octets++) { /* the owner does not run */
+		client_send(s.alice, "x");
+		worker_turn(&w.workers[0], false);
+	}
+	assert_in_range(octets, 1, KB(2));
+	assert_in_range(home->used_credit[1], KB(128), KB(128) + 16384);
+	WAIT_FOR(&w, home->used_credit[1] == 0);
+	world_end(&w);
+}
+
 /* A connection that was handed over for a session that had gone meanwhile. */
 static void handed_over_in_vain(void **state)
 {
@@ -1168,6 +1196,7 @@ int main(void)
 		cmocka_unit_test(a_hundred_sessions_on_one_connection),
 		cmocka_unit_test(sessions_of_four_threads),
 		cmocka_unit_test(credit),
+		cmocka_unit_test(credit_for_single_octets),
 		cmocka_unit_test(handed_over_in_vain),
 		cmocka_unit_test(a_moved_connection_moves_no_more),
 		cmocka_unit_test(long_chunks_between_workers),
