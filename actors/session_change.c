@@ -23,11 +23,12 @@ bool session_attach(struct side *side, const struct session_peer *said)
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
 		return false;
 	}
+	bool is_same = msrp_leg_is_bound_to(side->leg, &peer);
 	if (msrp_leg_set_peer(side->leg, &peer) != 0)
 		return false;
 	side->peer_sdp = sdp_text_hash(said->sdp);
-	if (msrp_leg_is_bound(side->leg))
-		return true; /* the same path as before */
+	if (is_same)
+		return true;
 	side->connects = peer.connect;
 	if (side->is_bound || s->state == SESSION_DETACHED) { /* limits.reattach begins again for the new one */
 		side->is_bound = false;

@@ -10,6 +10,7 @@
 #include "msrp/foreign.h"
 #include "msrp/leg_internal.h"
 #include "msrp/output.h"
+#include "msrp/sharing.h"
 #include "msrp/pressure.h"
 #include "msrp/reading.h"
 #include "msrp/switch.h"
@@ -491,6 +492,7 @@ static void on_connected(struct stream *stream)
 	}
 	msrp_connection_bind(c, leg);
 	msrp_leg_write_empty_send(leg);
+	msrp_sharing_offer(c, leg);
 }
 
 static void on_data(struct stream *stream, struct slice octets)

@@ -5,6 +5,7 @@
  *   connection  octets in; octets out: output; who it belongs to: binding
  *   reading     the parser and the chunk that is coming in, while there is one
  *   foreign     connections whose descriptor is another worker's
+ *   sharing     connections of ours that a further session may use
  *   leg         one end of a session; pairs of them switch
  *   pressure    what may wait for who reads slowly, of one connection and of all
  *   transaction chunks that were forwarded and not answered yet
@@ -40,6 +41,7 @@ enum {
 	MSRP_HELD_MAX = 8 * 1024 * 1024, /* unparsed octets: what a paused multishot still brings */
 	MSRP_PROXY_BUCKETS = 1024,
 	MSRP_QUEUE_CLASSES = 32,
+	MSRP_OPENED_BUCKETS = 256,      /* of addresses we connected to; a power of two          */
 	MSRP_GUESSES_UNBOUND = 128,     /* wrong sessions, of a connection that carries none     */
 	MSRP_GUESSES_BOUND = 1024,      /* the same in a minute, of one that does: it may be late */
 };
@@ -202,6 +204,7 @@ struct msrp_endpoint {
 	TAILQ_HEAD(, msrp_connection) without_credit[WORKERS_MAX]; /* towards that owner   */
 	size_t used_credit[WORKERS_MAX]; /* octets under way to each owner, with their messages */
 	struct msrp_connection *proxies[MSRP_PROXY_BUCKETS];
+	struct msrp_name { uint32_t slot, generation; } opened[MSRP_OPENED_BUCKETS]; /* see sharing.h */
 	struct timer accept_timer;
 	bool is_stopping;
 	bool accepts[MSRP_LISTENERS_MAX];

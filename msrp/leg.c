@@ -10,6 +10,7 @@
 #include "msrp/connection.h"
 #include "msrp/leg_internal.h"
 #include "msrp/output.h"
+#include "msrp/sharing.h"
 #include "msrp/switch.h"
 #include "msrp/transaction.h"
 #include "msrp/waiting.h"
@@ -351,6 +352,33 @@ static void let_early_go_on(struct msrp_leg *leg)
 	msrp_connection_resume(c, PAUSE_REWOUND);
 }
 
+/* RFC 4975 5.4: by a connection that we have, else by a new one. */
+static void connect_to_peer(struct msrp_leg *leg, const struct sockaddr_storage *to, struct slice host)
+{
+	struct counters *counters = &leg->endpoint->worker->counters;
+	struct msrp_connection *c = msrp_sharing_find(leg, to);
+
+	if (c) {
+		COUNT(counters, msrp_connections_shared);
+		msrp_connection_bind(c, leg);
+		msrp_leg_write_empty_send(leg);
+	} else if (msrp_connection_open(leg, to, host)) {
+		COUNT(counters, msrp_connections_opened);
+	} else {
+		msrp_leg_lose(leg, REASON_CONNECT_FAILED);
+	}
+}
+
+static bool is_unchanged(const struct msrp_leg *leg, struct slice path, struct slice fingerprint)
+{
+	return slice_eq(path, said_path(leg)) && slice_eq(fingerprint, slice_str(leg->fingerprint ? leg->fingerprint : ""));
+}
+
+bool msrp_leg_is_bound_to(const struct msrp_leg *leg, const struct msrp_peer *peer)
+{
+	return leg->is_bound && is_unchanged(leg, slice_trim(peer->path), slice_trim(peer->fingerprint));
+}
+
 int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 {
 	struct slice text = slice_trim(peer->path), fingerprint = slice_trim(peer->fingerprint);
@@ -361,8 +389,7 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 		return EINVAL;
 	leg->max_octets = peer->max_octets;
 	leg->has_cema = peer->has_cema;
-	if (leg->connection && slice_eq(text, said_path(leg)) &&
-	    slice_eq(fingerprint, slice_str(leg->fingerprint ? leg->fingerprint : "")))
+	if (leg->connection && is_unchanged(leg, text, fingerprint))
 		return change_accept(leg, &peer->accept); /* a re-INVITE that changes nothing else */
 	err = change_path(leg, text, fingerprint, &peer->accept);
 	if (err)
@@ -371,12 +398,8 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 		msrp_todo(leg->connection, TODO_PUMP); /* its first chunk is looked at again */
 	else
 		leave_connection(leg);
-	if (peer->connect) {
-		if (msrp_connection_open(leg, &peer->address, path.first.host))
-			COUNT(&leg->endpoint->worker->counters, msrp_connections_opened);
-		else
-			msrp_leg_lose(leg, REASON_CONNECT_FAILED);
-	}
+	if (peer->connect)
+		connect_to_peer(leg, &peer->address, path.first.host);
 	let_early_go_on(leg);
 	return 0;
 }

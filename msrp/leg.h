@@ -83,7 +83,8 @@ uint64_t msrp_leg_octets(const struct msrp_leg *leg);
  * EINVAL: not a path, or one with TLS for a leg without or the reverse.  `fingerprint`: of its SDP (RFC
  * 8122), or empty: whoever connects for it must show that certificate; where we connect to one without,
  * its certificate must be of a `ca` and bear the path's host.  `connect`: we are the active side and
- * connect to `address` (already permitted by limits.connect_to); on success an empty SEND goes out.
+ * connect to `address` (already permitted by limits.connect_to), or use the connection that this worker made
+ * there before; on success an empty SEND goes out.
  */
 struct msrp_peer {
 	struct slice path, fingerprint;
@@ -94,6 +95,8 @@ struct msrp_peer {
 	struct sockaddr_storage address;
 };
 int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer);
+/* It has its connection, and setting that peer would change neither path nor certificate. */
+bool msrp_leg_is_bound_to(const struct msrp_leg *leg, const struct msrp_peer *peer);
 
 /* An offer of ours has no answer yet, which may bring another path: who connects with it before waits, instead of
  * getting 481.  With false what waits is looked at again, with what the peer is by the end of this turn. */
