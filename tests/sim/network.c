@@ -436,7 +436,9 @@ static void send_segments(struct network *net, struct network_socket *to, uint64
 	while (from < to->in.written) {
 		uint64_t left = to->in.written - from;
 		unsigned most = left > SEGMENT_MAX ? SEGMENT_MAX : (unsigned)left;
-		if (sim_chance(net->sim, o->small_segment))
+		if (o->is_whole)
+			from = to->in.written;
+		else if (sim_chance(net->sim, o->small_segment))
 			from += 1 + sim_random_below(net->sim, most < SMALL_SEGMENT_MAX ? most : SMALL_SEGMENT_MAX);
 		else
 			from += most / 2 + 1 + (most > 1 ? sim_random_below(net->sim, most - most / 2) : 0);

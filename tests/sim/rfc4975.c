@@ -3,7 +3,9 @@
  * whole, octet by octet, with the server's writes cut short, and with each write
  * cut in two at each octet.
  *
- * usage: sim_rfc4975 TABLE [--case NAME] [--trace]
+ * --foreign: on connections that carry another session first, of another worker.
+ * --every N: only every Nth of those ways, each case beginning with another one.
+ * usage: sim_rfc4975 TABLE [--foreign] [--every N] [--case NAME] [--trace]
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -32,9 +34,15 @@ struct child {
 	struct timespec began;
 };
 
-static void begin_child(struct child *child, uint64_t seed, bool trace)
+struct ways {
+	const char *only;        /* the case of this name; NULL: all */
+	size_t stride;
+	bool is_foreign, trace;
+};
+
+static void begin_child(struct child *child, uint64_t seed, const struct ways *ways)
 {
-	struct world_run run = { .scenario = &child->show.scenario, .seed = seed, .trace = trace };
+	struct world_run run = { .scenario = &child->show.scenario, .seed = seed, .trace = ways->trace };
 
 	clock_gettime(CLOCK_MONOTONIC, &child->began);
 	fflush(NULL);
@@ -43,7 +51,7 @@ static void begin_child(struct child *child, uint64_t seed, bool trace)
 		abort();
 	if (child->pid > 0)
 		return;
-	for (child->show.next_way = &(size_t){ 0 }; *child->show.next_way != SHOW_ALL_WAYS;)
+	for (child->show.next_way = &(size_t){ seed % ways->stride }; *child->show.next_way != SHOW_ALL_WAYS;)
 		world_run(&run);
 	fflush(NULL);
 	_exit(0);
@@ -75,16 +83,17 @@ struct results {
 	unsigned long long plays;
 };
 
-static void run_case(const struct table *table, size_t index, struct child *child, bool trace)
+static void run_case(const struct table *table, size_t index, struct child *child, const struct ways *ways)
 {
 	const struct table_case *c = &table->cases[index];
 
 	snprintf(child->name, sizeof(child->name), "%.*s", SLICE_ARG(c->name));
 	child->show = (struct show){ { .name = child->name, .what = "", .run = show_play, .is_calm = true,
-		.set = { "limits.sessions=4096" } }, c,
-		{ find_case(table, "one_message"), find_case(table, "one_message_back") }, child->show.plays, NULL };
+		.set = { "limits.sessions=4096" }, .workers_min = ways->is_foreign ? 4 : 0 }, c,
+		{ find_case(table, "one_message"), find_case(table, "one_message_back") }, child->show.plays, NULL,
+		ways->stride, ways->is_foreign };
 	*child->show.plays = 0;
-	begin_child(child, index + 1, trace);
+	begin_child(child, index + 1, ways);
 }
 
 static void take_result(struct results *results, struct child *children, unsigned count)
@@ -96,7 +105,7 @@ static void take_result(struct results *results, struct child *children, unsigne
 	results->running--;
 }
 
-static void run_all(const struct table *table, const char *only, bool trace, struct results *results)
+static void run_all(const struct table *table, const struct ways *ways, struct results *results)
 {
 	struct child children[CHILDREN_MAX] = { 0 };
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -109,14 +118,16 @@ static void run_all(const struct table *table, const char *only, bool trace, str
 		children[i].show.plays = &plays[i];
 	for (size_t i = 0; i < table->case_count; i++) {
 		struct child *child = children;
-		if (only && !slice_eq(table->cases[i].name, slice_str(only)))
+		if (ways->only && !slice_eq(table->cases[i].name, slice_str(ways->only)))
+			continue;
+		if (ways->is_foreign && !show_can_be_foreign(&table->cases[i]))
 			continue;
 		if (results->running == count)
 			take_result(results, children, count);
 		while (child->pid)
 			child++;
 		results->plays += *child->show.plays;
-		run_case(table, i, child, trace);
+		run_case(table, i, child, ways);
 		results->running++;
 	}
 	while (results->running)
@@ -128,29 +139,33 @@ static void run_all(const struct table *table, const char *only, bool trace, str
 
 int main(int argc, char **argv)
 {
-	const char *only = NULL, *why;
+	struct ways ways = { .stride = 1 };
 	struct results results = { 0 };
 	struct table table;
 	unsigned line_number;
-	bool trace = false;
+	const char *why;
 
 	for (int i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--trace") == 0)
-			trace = true;
+			ways.trace = true;
+		else if (strcmp(argv[i], "--foreign") == 0)
+			ways.is_foreign = true;
 		else if (strcmp(argv[i], "--case") == 0 && i + 1 < argc)
-			only = argv[++i];
+			ways.only = argv[++i];
+		else if (strcmp(argv[i], "--every") == 0 && i + 1 < argc)
+			ways.stride = strtoul(argv[++i], NULL, 10);
 		else
 			argc = 0;
 	}
-	if (argc < 2) {
-		fprintf(stderr, "usage: sim_rfc4975 TABLE [--case NAME] [--trace]\n");
+	if (argc < 2 || ways.stride == 0) {
+		fprintf(stderr, "usage: sim_rfc4975 TABLE [--foreign] [--every N] [--case NAME] [--trace]\n");
 		return 2;
 	}
 	if (!table_read(&table, argv[1], &why, &line_number)) {
 		fprintf(stderr, "%s:%u: %s\n", argv[1], line_number, why);
 		return 1;
 	}
-	run_all(&table, only, trace, &results);
+	run_all(&table, &ways, &results);
 	table_free(&table);
 	printf("%llu plays\n%u passed, %u failed\n", results.plays, results.passed, results.failed);
 	return results.failed || !results.passed;

@@ -7,6 +7,7 @@
 
 #define REST_US     60       /* longer than octets travel here */
 #define PATIENCE_MS 1000     /* what does not come within that does not come by itself */
+#define TRIES_MAX   60
 #define RELAY       "msrp://relay.example.com:2855/relay7;tcp"
 
 /* A session whose clients' MSRP is ours. */
@@ -15,6 +16,7 @@ struct stage {
 	const struct show *show;
 	struct ua *users[2];
 	struct call *calls[2];   /* NULL: none is open */
+	struct call *carrier;    /* the session that its connections had first, or NULL */
 	struct link *links[TABLE_SIDES];
 	struct side_names names[2];
 	unsigned fresh;
@@ -96,7 +98,8 @@ static void bind_side(struct stage *s, unsigned side)
 		{ .kind = STEP_HEARS, .side = side, .lines = &answer, .line_count = 1 },
 	};
 
-	s->links[side] = ua_raw_connect(s->users[side]);
+	if (!s->links[side])
+		s->links[side] = ua_raw_connect(s->users[side]);
 	play(s, &(struct table_case){ .steps = steps, .step_count = 2 }, &(struct way){ 0 });
 }
 
@@ -109,17 +112,53 @@ static bool takes_time(const struct table_case *c)
 	return false;
 }
 
+static void invite(struct stage *s)
+{
+	s->calls[0] = ua_invite(s->users[0], s->users[1]);
+	if (!world_until(s->w, is_acknowledged, s, PATIENCE_MS))
+		world_fail(s->w, "the session does not come about");
+	for (unsigned i = 0; i < 2; i++)
+		name_side(&s->names[i], s->calls[i]->leg);
+}
+
+static void hang_up(struct call *call)
+{
+	if (!call->is_over)
+		ua_bye(call);
+	expect_over(call);
+}
+
+/* Sessions are opened on the connections of a first one until one belongs to another worker. */
+static void open_foreign(struct stage *s)
+{
+	uint64_t before = world_counter(s->w, COUNTER_msrp_foreign_chunks);
+
+	invite(s);
+	s->carrier = s->calls[0];
+	bind_side(s, 0);
+	bind_side(s, 1);
+	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+		invite(s);
+		bind_side(s, 0);
+		bind_side(s, 1);
+		if (world_counter(s->w, COUNTER_msrp_foreign_chunks) > before)
+			return;
+		hang_up(s->calls[0]);
+	}
+	world_fail(s->w, "all sessions belong to one worker");
+}
+
 static void open_session(struct stage *s)
 {
 	const struct table_case *c = s->show->c;
 
 	for (unsigned i = 0; i < 2 && takes_time(c); i++)
 		expect_status(ua_register(s->users[i], 3600), 200);
-	s->calls[0] = ua_invite(s->users[0], s->users[1]);
-	if (!world_until(s->w, is_acknowledged, s, PATIENCE_MS))
-		world_fail(s->w, "the session does not come about");
-	for (unsigned i = 0; i < 2; i++)
-		name_side(&s->names[i], s->calls[i]->leg);
+	if (s->show->is_foreign) {
+		open_foreign(s);
+		return;
+	}
+	invite(s);
 	for (unsigned i = 0; i < 2; i++) {
 		if (c->is_unbound[i])
 			s->links[i] = ua_raw_connect(s->users[i]);
@@ -140,10 +179,10 @@ static void close_session(struct stage *s)
 			ua_link_close(s->links[i]);
 		s->links[i] = NULL;
 	}
-	if (!s->calls[0]->is_over)
-		ua_bye(s->calls[0]);
-	expect_over(s->calls[0]);
-	s->calls[0] = s->calls[1] = NULL;
+	hang_up(s->calls[0]);
+	if (s->carrier)
+		hang_up(s->carrier);
+	s->calls[0] = s->calls[1] = s->carrier = NULL;
 }
 
 /* ---- steps ---- */
@@ -191,9 +230,11 @@ static void hear_step(struct stage *s, struct play *p, const struct step *step, 
 	struct hearing h = { p, step, link, MATCH_MORE, 0, 0 };
 
 	world_until(s->w, has_heard, &h, PATIENCE_MS);
-	if (h.match != MATCH_WHOLE)
+	if (h.match != MATCH_WHOLE) {
+		world_us(s->w, 1000 * REST_US); /* what follows tells more */
 		fail(s, step, way, h.match == MATCH_MORE ? link->is_dead ? "closed after: " : "no more than: " : "got: ",
-			slice_of(link->in, link->in_n < h.used + 60 ? link->in_n : h.used + 60), h.used);
+			slice_of(link->in, link->in_n < h.used + 900 ? link->in_n : h.used + 900), h.used);
+	}
 	link->in_n -= h.used;
 	memmove(link->in, link->in + h.used, link->in_n);
 }
@@ -253,10 +294,11 @@ static void play_step(struct stage *s, struct play *p, const struct step *step, 
 static void play(struct stage *s, const struct table_case *c, const struct way *way)
 {
 	struct play p = { .sides = s->names, .fresh = &s->fresh };
+	size_t unused;
 
 	sim_settings(s->w->sim)->short_write = way->are_writes_short ? 900 : 0;
 	for (size_t i = 0; i < c->step_count; i++)
-		play_step(s, &p, &c->steps[i], way, &s->lengths[i]);
+		play_step(s, &p, &c->steps[i], way, c == s->show->c ? &s->lengths[i] : &unused);
 	for (size_t i = 0; i < p.name_count; i++)
 		for (size_t k = 0; k < i; k++)
 			if (p.names[i].was_heard && p.names[k].was_heard && p.names[i].n == p.names[k].n &&
@@ -273,6 +315,16 @@ static void play(struct stage *s, const struct table_case *c, const struct way *
 static bool has_setup(const struct table_case *c)
 {
 	return c->is_unbound[0] || c->is_unbound[1] || c->is_passive || c->has_relay;
+}
+
+bool show_can_be_foreign(const struct table_case *c)
+{
+	for (size_t i = 0; i < c->step_count; i++)
+		for (size_t k = 0; k < c->steps[i].line_count && c->steps[i].kind == STEP_HEARS; k++)
+			if (slice_starts(c->steps[i].lines[k], SLICE("Byte-Range: ")) &&
+				memmem(c->steps[i].lines[k].p, c->steps[i].lines[k].n, "-*/", 3))
+				return false;
+	return !has_setup(c);
 }
 
 static void probe(struct stage *s)
@@ -346,12 +398,13 @@ void show_play(struct world *w)
 	struct way way = { 0 };
 
 	o->latency_min_us = o->latency_max_us = 20;
-	o->spike = o->short_write = o->short_read = o->small_segment = o->late = 0;
+	o->spike = o->short_write = o->short_read = o->late = 0;
+	o->is_whole = true;
 	s->users[0] = ua_registered(w, "alice");
 	s->users[1] = ua_registered(w, "bob");
 	set_manners(s);
 	play_one_way(s, &way);
-	for (size_t i = 0; i < most && find_way(s, *show->next_way, &way); i++, ++*show->next_way)
+	for (size_t i = 0; i < most && find_way(s, *show->next_way, &way); i++, *show->next_way += show->stride)
 		play_one_way(s, &way);
 	if (!find_way(s, *show->next_way, &way))
 		*show->next_way = SHOW_ALL_WAYS;

@@ -18,6 +18,8 @@ struct show {
 	const struct table_case *probes[2]; /* a message each way */
 	uint64_t *plays;         /* how many there were, shared with the parent */
 	size_t *next_way;        /* 0: octet by octet; then the server's writes cut short; then each cut */
+	size_t stride;           /* so many ways further for the next one                  */
+	bool is_foreign;         /* the connections carry another session first, of another worker */
 };
 
 /*
@@ -25,5 +27,11 @@ struct show {
  * session that they had; SHOW_ALL_WAYS when none is left.  w->scenario is that of a struct show.
  */
 void show_play(struct world *w);
+
+/*
+ * Not cases about how a connection finds its session, nor those where range-end is *: what streams to a
+ * connection of another worker goes in parts, as it comes.
+ */
+bool show_can_be_foreign(const struct table_case *c);
 
 #endif

@@ -27,6 +27,7 @@ struct sim_options {
 	unsigned latency_min_us, latency_max_us;
 	unsigned stream_room_min, stream_room_max; /* octets a direction holds: sent, not yet read */
 	unsigned descriptors_max;                  /* 0: no limit; beyond it -EMFILE           */
+	bool is_whole;                             /* what is written at once arrives at once  */
 	/* chances in 1000 */
 	unsigned spike;               /* a latency 50 times as long                            */
 	unsigned short_write, short_read, small_segment;
