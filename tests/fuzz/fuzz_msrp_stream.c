@@ -648,8 +648,11 @@ static void end_world(void)
 		wire.ends[i].is_connecting = false;
 	}
 	delivers_at_once = true;
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < 8; i++) {
 		pass_ms(10000);
+		for (unsigned j = 0; j < wire.end_count; j++) /* a client has had enough */
+			wire.ends[j].was_reset |= wire.ends[j].said.n == WIRE_OUT_MAX;
+	}
 	look_at_connections();
 	check_run(&check);
 	for (unsigned i = 0; i < CHECK_SIDES; i++)
