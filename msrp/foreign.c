@@ -426,11 +426,47 @@ size_t msrp_proxy_queued(const struct msrp_connection *c)
 	return c->proxy->queued;
 }
 
+static void post_output(struct msrp_connection *c, struct octets_msg *m)
+{
+	if (m->n)
+		worker_post(c->endpoint->worker, c->proxy->home.worker, &m->msg);
+	else
+		free(m);
+}
+
+/*
+ * A chunk that came in a few octets at a time would leave in as many chunks, each with a head a hundred times as
+ * long: a little of one that is open waits for more, or for its end.  So little that its sender is not held for it.
+ */
+static bool keep_little(struct msrp_connection *c)
+{
+	size_t low = c->endpoint->options->limits.leg_low / 8, little = low < MSRP_SMALL_CHUNK ? low : MSRP_SMALL_CHUNK;
+	struct octets_msg *m = c->proxy->out, *rest;
+	size_t whole = c->proxy->whole, n;
+
+	if (!c->writer || !m || (n = m->n - whole) > little)
+		return false;
+	if (whole == 0)
+		return true;
+	rest = make_msg(MSRP_HOME_OUTPUT, c->proxy->home, MSRP_SMALL_CHUNK);
+	if (!rest)
+		return false;
+	memcpy(rest->octets, m->octets + whole, n);
+	rest->n = n;
+	m->n = whole;
+	post_output(c, m);
+	c->proxy->out = rest;
+	c->proxy->whole = 0;
+	return true;
+}
+
 void msrp_proxy_flush(struct msrp_connection *c)
 {
 	struct octets_msg *m;
 
 	/* Chunks of this worker and of others share the real connection: only whole ones travel. */
+	if (keep_little(c))
+		return;
 	if (c->writer)
 		msrp_switch_interrupt(c->writer);
 	m = c->proxy->out;
@@ -441,10 +477,7 @@ void msrp_proxy_flush(struct msrp_connection *c)
 		c->proxy->queued -= m->n - c->proxy->whole;
 		m->n = c->proxy->whole;
 	}
-	if (m->n)
-		worker_post(c->endpoint->worker, c->proxy->home.worker, &m->msg);
-	else
-		free(m);
+	post_output(c, m);
 }
 
 void msrp_proxy_is_idle(struct msrp_connection *c)

@@ -653,6 +653,52 @@ static void credit_for_single_octets(void **state)
 	world_end(&w);
 }
 
+/* To a peer whose connection is another worker's: not a chunk for each octet, and all of it at its end. */
+static void single_octets_to_a_foreign_connection(void **state)
+{
+	struct world w;
+	struct session near, s;
+	struct chunk chunk;
+	char got[5001];
+	size_t n = 0;
+	unsigned parts = 0;
+
+	world_init(&w, 2);
+	world_start(&w);
+	near = open_session(&w, 0);
+	s = open_session(&w, 1);
+	near.bob = s.bob = client_open(&w, 0);
+	s.alice = client_open(&w, 1);
+	bind_side(&w, near.bob, near.b);
+	bind_side(&w, s.bob, s.b);
+	bind_side(&w, s.alice, s.a);
+	client_send(s.alice, HEAD("slow1", "SEND") "Message-ID: f\r\nByte-Range: 1-*/*\r\n"
+		"Content-Type: a/b\r\n\r\n", PATHS(s.a));
+	for (unsigned i = 0; i < sizeof(got) - 1; i++) {
+		client_send(s.alice, "%c", 'a' + i % 26);
+		world_lap(&w);
+		world_lap(&w);
+	}
+	client_send(s.alice, "\r\n-------slow1$\r\n");
+	do {
+		char id[64];
+		expect_chunk(&w, s.bob, "SEND", &chunk);
+		assert_int_equal(chunk.start, n + 1);
+		assert_in_range(n + chunk.n, 0, sizeof(got) - 1);
+		memcpy(got + n, chunk.body, chunk.n);
+		n += chunk.n;
+		parts++;
+		snprintf(id, sizeof(id), "%s", chunk.id);
+		answer(s.bob, s.b, id);
+	} while (chunk.flag == '+');
+	assert_int_equal(n, sizeof(got) - 1);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(got[i], 'a' + i % 26);
+	assert_in_range(parts, 3, 6);
+	expect_answer(&w, s.alice, s.a, "slow1", "200 OK");
+	world_end(&w);
+}
+
 /* A connection that was handed over for a session that had gone meanwhile. */
 static void handed_over_in_vain(void **state)
 {
@@ -1197,6 +1243,7 @@ int main(void)
 		cmocka_unit_test(sessions_of_four_threads),
 		cmocka_unit_test(credit),
 		cmocka_unit_test(credit_for_single_octets),
+		cmocka_unit_test(single_octets_to_a_foreign_connection),
 		cmocka_unit_test(handed_over_in_vain),
 		cmocka_unit_test(a_moved_connection_moves_no_more),
 		cmocka_unit_test(long_chunks_between_workers),
