@@ -29,15 +29,14 @@ static bool has_star(struct slice list)
 	return false;
 }
 
-/* Appends those of the list that are not there yet; how many octets that makes. */
+/* Appends what has room; how many octets that makes. */
 static uint16_t append(struct msrp_accept *accept, size_t at, struct slice list)
 {
 	size_t n = at;
 	struct slice type;
 
 	while (next_type(&list, &type)) {
-		if (type.n == 0 || type.n + 1 > sizeof(accept->text) - n ||
-		    msrp_accept_find(slice_of(accept->text, n), type).n)
+		if (type.n == 0 || type.n + 1 > sizeof(accept->text) - n)
 			continue;
 		for (size_t i = 0; i < type.n; i++) {
 			char c = type.p[i];

@@ -7,7 +7,7 @@
 
 #include "core/slice.h"
 
-enum { MSRP_ACCEPT_MAX = 4096 }; /* octets of both lists: some hundred types; what follows is not accepted */
+enum { MSRP_ACCEPT_MAX = 2048 }; /* octets of both lists: a hundred types; what follows is not accepted */
 
 /* All zero: everything. */
 struct msrp_accept {
