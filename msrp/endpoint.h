@@ -36,6 +36,7 @@ enum {
 	MSRP_ID_RANDOM_CHARS = 13,      /* the rest: 65 random bits                              */
 	MSRP_ID_CHARS = MSRP_ID_SLOT_CHARS + MSRP_ID_RANDOM_CHARS,
 	MSRP_TRANSACTIONS_PER_LEG = 4096,
+	MSRP_TRANSACTIONS_SCARCE = 64,  /* the same while most of the worker's are in use       */
 	MSRP_OPEN_MESSAGES = 16,        /* begun and not ended, remembered per leg               */
 	MSRP_REFUSED_MESSAGES = 4,      /* 413 or 415 was said of them: the last of each leg     */
 	MSRP_HELD_MAX = 8 * 1024 * 1024, /* unparsed octets: what a paused multishot still brings */

@@ -111,7 +111,7 @@ static void look_at_outstanding(struct msrp_connection *c, struct msrp_leg *leg)
 {
 	struct msrp_transaction *oldest;
 
-	if (leg->transaction_count < MSRP_TRANSACTIONS_PER_LEG)
+	if (leg->transaction_count < msrp_transactions_most(c->endpoint))
 		return;
 	oldest = TAILQ_FIRST(&leg->transactions);
 	if (oldest->is_partial) { /* its sender does not wait for it */
@@ -133,7 +133,7 @@ static struct msrp_transaction *open_transaction(struct msrp_connection *c, bool
 	if (!in->is_send || in->failure_report == MSRP_FAILURE_NO)
 		return NULL;
 	look_at_outstanding(c, in->leg);
-	if (is_shared && in->leg->transaction_count >= MSRP_TRANSACTIONS_PER_LEG)
+	if (is_shared && in->leg->transaction_count >= msrp_transactions_most(c->endpoint))
 		t = NULL;
 	else
 		t = msrp_transaction_open(in->leg, in->leg->pair, c->parser->transaction_id,

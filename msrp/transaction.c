@@ -102,6 +102,13 @@ bool msrp_transaction_add_part(struct msrp_transaction *chunk, char id[MSRP_ID_C
 	return true;
 }
 
+unsigned msrp_transactions_most(const struct msrp_endpoint *endpoint)
+{
+	const struct pool *pool = &endpoint->transactions;
+
+	return pool_used(pool) < pool->max - pool->max / 4 ? MSRP_TRANSACTIONS_PER_LEG : MSRP_TRANSACTIONS_SCARCE;
+}
+
 static void give_back(struct msrp_transaction *chunk)
 {
 	struct msrp_leg *from = chunk->from;

@@ -36,6 +36,9 @@ void msrp_transaction_on_response(struct msrp_transaction *part, unsigned status
 /* The incoming end-line came: the far side has 0.8 x msrp_transaction from now on. */
 void msrp_transaction_end(struct msrp_transaction *chunk);
 
+/* So many a leg may have: few when those of the worker come to an end, so that no session has none for others. */
+unsigned msrp_transactions_most(const struct msrp_endpoint *endpoint);
+
 /* Gives up: with a status the sender is told, 0: not. */
 void msrp_transaction_fail(struct msrp_transaction *chunk, unsigned status, struct slice comment);
 void msrp_transactions_fail(struct msrp_leg *from, unsigned status);

@@ -189,6 +189,37 @@ static void what_waits_when_the_path_changes(void **state)
 	}
 }
 
+/* Peers that never answer take what there is to remember their chunks by; there is some left for the others. */
+static void chunks_that_nobody_answers(void **state)
+{
+	struct world w;
+	struct session greedy[4], good;
+	char id[16];
+
+	world_init(&w, 1);
+	w.options.legs_max = 16;
+	world_start(&w);
+	good = open_bound(&w);
+	const struct pool *pool = &msrp_endpoint_of(&w.workers[0])->transactions;
+	for (unsigned i = 0; i < 4; i++) {
+		greedy[i] = open_bound(&w);
+		for (unsigned n = 0; n < 4500 && greedy[i].alice->out_n == 0; n++) {
+			snprintf(id, sizeof(id), "g%u.%u", i, n + 100);
+			send_text(greedy[i].alice, greedy[i].a, id, "x");
+			if (n % 20 == 0)
+				world_lap(&w);
+			if (greedy[i].a->leg->connection->pauses & PAUSE_OUTSTANDING)
+				break;
+		}
+		assert_true(greedy[i].a->leg->connection->pauses & PAUSE_OUTSTANDING);
+		exchange(&w, &good);
+	}
+	assert_in_range(pool_used(pool), pool->max / 2, pool->max - 100);
+	assert_in_range(greedy[3].a->leg->transaction_count, MSRP_TRANSACTIONS_SCARCE, MSRP_TRANSACTIONS_SCARCE + 40);
+	assert_int_equal(world_refused(&w, REASON_POOL_EXHAUSTED), 0);
+	world_end(&w);
+}
+
 /* ---- limits.queued_bytes ---- */
 
 /* The client stops reading, and the kernel keeps little for it. */
@@ -392,6 +423,7 @@ int main(void)
 		cmocka_unit_test(guesses_on_an_unbound_connection),
 		cmocka_unit_test(guesses_on_a_bound_connection),
 		cmocka_unit_test(what_waits_when_the_path_changes),
+		cmocka_unit_test(chunks_that_nobody_answers),
 		cmocka_unit_test(a_full_worker_serves_who_reads),
 		cmocka_unit_test(the_longest_queue_is_given_up),
 		cmocka_unit_test(what_waits_is_bounded),
