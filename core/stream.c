@@ -50,6 +50,7 @@ static void release(struct stream *stream)
 		stream_tls_free(stream->tls, true);
 	stream->tls = NULL;
 	send_queue_drop(&stream->queue, stream_buffers(stream));
+	streams_of(worker)->lingering -= stream->lingers;
 	pool_give(&streams_of(worker)->pool, stream);
 	gauge_add(&worker->counters, GAUGE_connections, -1);
 	pool_gauge_set(&worker->counters, POOL_connections, pool_used(&streams_of(worker)->pool));
@@ -433,6 +434,8 @@ void stream_close(struct stream *stream, bool at_once)
 		stream_give_up(stream);
 		return;
 	}
+	stream->lingers = (uint32_t)stream_queued(stream);
+	streams_of(stream->worker)->lingering += stream->lingers;
 	worker_arm(stream->worker, &stream->pause_timer, STREAM_LINGER_MS, on_linger_over);
 	receive_nothing(stream);
 	stream_flush_later(stream);
@@ -479,6 +482,11 @@ struct stream *stream_find(struct worker *worker, uint32_t slot, uint32_t genera
 unsigned stream_count(const struct worker *worker)
 {
 	return pool_used(&streams_of(worker)->pool);
+}
+
+size_t stream_lingering(const struct worker *worker)
+{
+	return streams_of(worker)->lingering;
 }
 
 static void on_tls_set(struct worker *worker, struct msg *msg)

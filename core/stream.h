@@ -60,6 +60,7 @@ struct stream {
 	struct stream_tls *tls;  /* NULL: octets go as they are                      */
 	struct timer pause_timer; /* after -ENOBUFS, and the linger of a close       */
 	bool is_connecting, is_connected, is_receiving, is_closing, is_cancelled, is_read_out, has_ended;
+	uint32_t lingers;        /* its share of what lingers                       */
 };
 
 /* Per worker, before it runs: registers the stream's completions.  0 or ENOMEM. */
@@ -115,6 +116,8 @@ uint32_t stream_generation(const struct stream *stream);
 struct stream *stream_find(struct worker *worker, uint32_t slot, uint32_t generation);
 
 unsigned stream_count(const struct worker *worker);
+/* About so many octets wait on streams that are closed already. */
+size_t stream_lingering(const struct worker *worker);
 
 /* The certificates that new connections of the worker use: worker->tls, replaced by this message. */
 struct stream_tls_set {

@@ -14,6 +14,7 @@ enum { TOKEN_RECV = TOKEN_STREAM_FIRST, TOKEN_SEND, TOKEN_CONNECT };
 struct streams {
 	struct pool pool;
 	struct send_buffers buffers;
+	size_t lingering; /* octets that were queued on streams when they were closed, until they are gone */
 	char *plain; /* one record at a time; NULL until the first stream with TLS */
 };
 

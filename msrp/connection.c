@@ -624,7 +624,7 @@ static void close_now(struct msrp_connection *c)
 		return; /* octets may be under way to it */
 	/* A lost one may still take what was written before: a 481 and the like. */
 	if (c->stream)
-		stream_close(c->stream, c->is_overrun);
+		stream_close(c->stream, msrp_pressure_ends_at_once(c));
 	c->stream = NULL;
 	release(c);
 }

@@ -16,6 +16,21 @@ bool msrp_pressure_may_hold(const struct msrp_endpoint *endpoint, size_t n)
 	return endpoint->held + n <= endpoint->options->limits.queued_bytes / 2;
 }
 
+bool msrp_pressure_ends_at_once(struct msrp_connection *c)
+{
+	struct worker *worker = c->endpoint->worker;
+	size_t most = c->endpoint->options->limits.queued_bytes / 4;
+
+	if (c->is_overrun)
+		return true;
+	if (c->queued_seen < 1u << LISTED_OCTETS_LOG2 || stream_lingering(worker) + c->queued_seen <= most)
+		return false;
+	REFUSED(&worker->counters, REASON_QUEUED_BYTES);
+	LOG(WARN, worker, "msrp", pool_slot(c), "closed unwritten=%zu reason=%s", c->queued_seen,
+		reason_label(REASON_QUEUED_BYTES));
+	return true;
+}
+
 /* Above that a queue stops its senders.  It falls to nothing over the last quarter of limits.queued_bytes. */
 static size_t mark_of(const struct msrp_endpoint *endpoint)
 {

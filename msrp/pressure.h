@@ -24,6 +24,10 @@ void msrp_pressure_look(struct msrp_connection *c, struct msrp_leg *leg);
 /* So many octets more may be kept unparsed: these are never more than half of limits.queued_bytes. */
 bool msrp_pressure_may_hold(const struct msrp_endpoint *endpoint, size_t n);
 
+/* It is closed now.  False: what is queued on it may still be written, because that is little, or all that lingers so
+ * is.  True: it is given up, which was logged and counted. */
+bool msrp_pressure_ends_at_once(struct msrp_connection *c);
+
 /* At the end of a turn, when limits.queued_bytes was exceeded in it: gives one connection up.  False: that is not
  * needed any more, or none is left that has much. */
 bool msrp_pressure_relieve(struct msrp_endpoint *endpoint);

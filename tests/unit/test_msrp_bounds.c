@@ -344,6 +344,38 @@ static void the_longest_queue_is_given_up(void **state)
 	world_end(&w);
 }
 
+/* Sessions end whose peers do not read: what was queued for them may still go out, but not of all of them. */
+static void what_lingers_is_bounded(void **state)
+{
+	struct world w;
+	struct session s[6];
+	size_t most = 0;
+
+	world_init(&w, 1);
+	w.options.limits.queued_bytes = KB(1024);
+	w.options.limits.leg_high = KB(100);
+	world_start(&w);
+	for (unsigned i = 0; i < 6; i++) {
+		s[i] = open_bound(&w);
+		stop_reading(s[i].bob, s[i].b);
+		begin_flood(s[i].alice, s[i].a);
+		flood(&w, s[i].alice, KB(8192));
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		side_close(s[i].a);
+		side_close(s[i].b);
+		world_run_ms(&w, 2);
+		if (stream_lingering(&w.workers[0]) > most)
+			most = stream_lingering(&w.workers[0]);
+	}
+	assert_in_range(most, KB(100), KB(256));
+	assert_true(world_refused(&w, REASON_QUEUED_BYTES) >= 3);
+	for (unsigned i = 0; i < 6; i++)
+		client_close(s[i].bob);
+	WAIT_FOR(&w, stream_lingering(&w.workers[0]) == 0);
+	world_end(&w);
+}
+
 /* What waits to be parsed counts too, and may be half of it all: a chunk beyond that is refused. */
 static void what_waits_is_bounded(void **state)
 {
@@ -426,6 +458,7 @@ int main(void)
 		cmocka_unit_test(chunks_that_nobody_answers),
 		cmocka_unit_test(a_full_worker_serves_who_reads),
 		cmocka_unit_test(the_longest_queue_is_given_up),
+		cmocka_unit_test(what_lingers_is_bounded),
 		cmocka_unit_test(what_waits_is_bounded),
 	};
 
