@@ -195,6 +195,8 @@ void msrp_connection_bind(struct msrp_connection *c, struct msrp_leg *leg)
 
 void msrp_connection_unbind(struct msrp_connection *c, struct msrp_leg *leg)
 {
+	if (!leg->is_bound && leg->waiting.n) /* they are of this connection, not of the one that the leg gets */
+		msrp_waiting_refuse(leg, 506, REASON_MSRP_SECOND_CONNECTION);
 	if (c->in->leg == leg)
 		msrp_switch_abort(c);
 	if (c->writer && c->writer->in->leg && c->writer->in->leg->pair == leg)

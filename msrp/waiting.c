@@ -94,6 +94,10 @@ void msrp_waiting_refuse(struct msrp_leg *leg, unsigned status, enum reason why)
 	if (c->in->leg == leg && c->in->way == WAY_WAIT) { /* its head is among the rest */
 		c->in->way = WAY_SKIP;
 		c->in->leg = NULL;
+		/* if it is the last there: a head without an octet behind it is none to the parser */
+		if (msrp_held_append(leg->endpoint, &leg->waiting, SLICE("-")) != 0)
+			msrp_connection_lose(c, REASON_NO_MEMORY);
+		rest = slice_of(leg->waiting.p, leg->waiting.n);
 	}
 	msrp_parser_init(&parser, &leg->endpoint->parser_limits);
 	head = &parser.head;
@@ -104,8 +108,7 @@ void msrp_waiting_refuse(struct msrp_leg *leg, unsigned status, enum reason why)
 		REFUSED(&worker->counters, why);
 		COUNT(&worker->counters, msrp_dropped);
 		LOG(WARN, worker, "leg", pool_slot(leg), "chunk given up status=%u reason=%s", status, reason_label(why));
-		if (head->method == MSRP_METHOD_SEND && head->failure_report != MSRP_FAILURE_NO)
-			msrp_switch_answer(leg, head->transaction_id, status, SLICE_EMPTY);
+		msrp_connection_answer(c, head, status);
 	}
 	msrp_held_free(leg->endpoint, &leg->waiting);
 }
