@@ -119,9 +119,12 @@ async def hostile_messages(world):
         body = b"%05d" % i
         same(await status_of(sa.leg, ["Message-ID: same", "Byte-Range: " + value], body, flag), 200, "chunk %d" % i)
     same(seen.take(), [(value, b"%05d" % i, flag) for i, (value, flag) in enumerate(sent)], "chunks at B")
-    for value, body in (("1-5/5", b"more than five"), ("1-100/100", b"less"), ("1-1/1", b"x" * 5000)):
+    for value, body in (("1-5/*", b"more than five"), ("1-100/100", b"less"), ("1-1/*", b"x" * 5000)):
         same(await status_of(sa.leg, ["Message-ID: lies", "Byte-Range: " + value], body), 200, "a range that lies")
         same(seen.take_content(), body, "content at B")
+    for value, body in (("1-5/5", b"more than five"), ("1-1/1", b"x" * 5000), ("1-*/4999", b"x" * 5000)):
+        same(await status_of(sa.leg, ["Message-ID: lies", "Byte-Range: " + value], body), 400, "more than the total")
+        same([flag for _, _, flag in seen.take() if flag != "#"], [], "whole chunks at B")
     await end(sa, sb)
     await world.normal_session()
 
@@ -233,7 +236,8 @@ async def hostile_reports(world):
         sa.leg.connection.write(chunk(sa.leg, lines, method="REPORT")[1])
     for flag in "+#":
         sa.leg.connection.write(chunk(sa.leg, good, method="REPORT", flag=flag)[1])
-    sa.leg.connection.write(chunk(sa.leg, good, b"content" * 1000, method="REPORT")[1])
+    sa.leg.connection.write(chunk(sa.leg, ["Message-ID: r", "Byte-Range: 1-*/*", good[2]], b"content" * 1000,
+                                  method="REPORT")[1])
     same(await status_of(sa.leg, ["Message-ID: s", "Byte-Range: 1-2/2"], b"hi"), 200, "SEND behind them")
     got = [c for c in seen.chunks if c.method == "REPORT"]
     same([c.get("Status") for c in got[:len(passing)]],
