@@ -13,7 +13,7 @@ import struct
 import termios
 
 import rfc4975_table
-from ua import Failure, check, msrp
+from ua import Failure, certificates, check, msrp
 from world import scenario
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -21,7 +21,7 @@ CASES, OTHERS = rfc4975_table.read(os.path.join(TESTS, "rfc4975.txt"))
 IS_LONG = bool(os.environ.get("IMSERV_TEST_LONG"))
 ROWS = 6                         # of the matrix; together they play every case octet by octet, and all that is sampled
 STRIDE = ROWS if IS_LONG else 100 * ROWS
-RELAY = "msrp://relay.example.com:2855/relay7;tcp"
+RELAY = "//relay.example.com:2855/relay7;tcp"
 
 
 class Ended(Exception):
@@ -31,64 +31,64 @@ class Ended(Exception):
 class Wire:
     """A bare connection: octets out, what came and was not looked at yet."""
 
-    def __init__(self, raw):
-        self.raw, self.buffer = raw, b""
+    def __init__(self, reader, writer):
+        self.reader, self.writer, self.buffer = reader, writer, b""
+        self.raw = writer.get_extra_info("socket")
+        self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.ends = select.poll()
-        self.ends.register(raw, select.POLLRDHUP)
-        raw.setblocking(False)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.ends.register(self.raw, select.POLLRDHUP)
 
-    @staticmethod
-    async def connect(address):
-        raw = socket.socket()
-        raw.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(raw, address)
-        return Wire(raw)
-
-    async def write(self, octets):
-        try:
-            await asyncio.get_running_loop().sock_sendall(self.raw, octets)
-        except OSError:
-            pass   # closed already: who reads next sees it
+    def write(self, octets):
+        if not self.ends.poll(0):   # else it is closed, which who reads next sees
+            self.writer.write(octets)
 
     async def arrived(self):
         """The server's kernel has all that was written; the server may look at it before more comes."""
-        while struct.unpack("i", fcntl.ioctl(self.raw, termios.TIOCOUTQ, b"\0" * 4))[0] and not self.ends.poll(0):
+        while self._left() and not self.ends.poll(0):
             await asyncio.sleep(0)
         os.sched_yield()
 
+    def _left(self):
+        return (self.writer.transport.get_write_buffer_size()
+                or struct.unpack("i", fcntl.ioctl(self.raw.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0])
+
     async def read(self, seconds):
         try:
-            octets = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.raw, 65536), seconds)
-        except ConnectionError as error:
+            octets = await asyncio.wait_for(self.reader.read(65536), seconds)
+        except OSError as error:
             raise Ended(str(error)) from None
         if not octets:
             raise Ended("end of stream")
         self.buffer += octets
 
     def close(self):
-        self.raw.close()
+        self.writer.close()
 
 
 class Stage:
-    """A session whose two clients are bare connections."""
+    """A session whose two clients are bare connections: over TLS where SIP is."""
 
     def __init__(self, world, alice, bob, setup):
         self.world, self.alice, self.bob, self.setup = world, alice, bob, setup
         self.wires, self.sides = {}, {}
-        self.listener = None
+        self.listener, self.accepted = None, asyncio.Queue()
 
     async def open(self):
         outgoing = self.alice.invite(self.bob, setup="active")
         invitation = await self.bob.expect_invite()
         self.dialogs = outgoing, invitation
         if "passive" in self.setup:
-            self.listener = socket.create_server(("127.0.0.1", 0))
-            self.listener.setblocking(False)
-            invitation.leg.local = msrp.Uri("msrp://127.0.0.1:%d/%s;tcp" % (
-                self.listener.getsockname()[1], invitation.leg.local.session_id))
+            context = self.bob.msrp.certificate and certificates.server_context(self.bob.msrp.certificate)
+            self.listener = await asyncio.start_server(
+                lambda *both: self.accepted.put_nowait(both), "127.0.0.1", 0, ssl=context)
+            text = str(invitation.leg.local).replace(":%d/" % invitation.leg.local.port, ":%d/" % (
+                self.listener.sockets[0].getsockname()[1]))
+            fingerprint = invitation.leg.local.fingerprint
+            invitation.leg.local = msrp.Uri(text)
+            invitation.leg.local.fingerprint = fingerprint
         if "relay" in self.setup:
-            invitation.leg.local.text = "%s %s" % (RELAY, invitation.leg.local)
+            scheme = str(invitation.leg.local).partition(":")[0]
+            invitation.leg.local.text = "%s:%s %s" % (scheme, RELAY, invitation.leg.local)
         accepting = asyncio.ensure_future(invitation.accept(
             setup="passive" if self.listener else "active", bind=False))
         await outgoing.established(bind=False)
@@ -96,20 +96,28 @@ class Stage:
         for side, session in (("A", outgoing), ("B", invitation)):
             ours, theirs = session.leg.local, msrp.Uri(session.leg.remote[0])
             self.sides[side] = {
+                "scheme": "msrps" if theirs.secure else "msrp", "SCHEME": "MSRPS" if theirs.secure else "MSRP",
                 "to": str(theirs), "me": str(ours), "me1": str(ours).split(" ", maxsplit=1)[0],
                 "host": "%s:%d" % (theirs.host, theirs.port), "id": theirs.session_id,
                 "ID": theirs.session_id.upper(), "my_host": "%s:%d" % (ours.host, ours.port),
                 "my_id": ours.session_id}
         for side in "AB":
             if {"A": "unbound", "B": "unbound-far"}[side] in self.setup:
-                self.wires[side] = await Wire.connect(self.world.msrp_address)
+                self.wires[side] = await self.connect(side)
             elif side == "B" and self.listener:
-                raw, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(self.listener), 6)
-                self.wires[side] = Wire(raw)
+                self.wires[side] = Wire(*await asyncio.wait_for(self.accepted.get(), 6))
             else:
-                self.wires[side] = await Wire.connect(self.world.msrp_address)
+                self.wires[side] = await self.connect(side)
                 await self.bind(side)
         return self
+
+    async def connect(self, side):
+        if not self.alice.msrp.certificate:
+            return Wire(*await asyncio.open_connection(*self.world.msrp_address))
+        shown = (self.bob if side == "B" else self.alice).msrp.certificate
+        return Wire(*await asyncio.open_connection(
+            *self.world.server.ready.msrp["tls"], server_hostname="",
+            ssl=certificates.client_context(shown, verify=False)))
 
     async def bind(self, side):
         case = rfc4975_table.Case("binding", 0)
@@ -148,15 +156,15 @@ class Stage:
 
     async def write(self, side, octets, cut, one_by_one):
         if side == "C" and "C" not in self.wires:
-            self.wires["C"] = await Wire.connect(self.world.msrp_address)
+            self.wires["C"] = await self.connect("C")
         wire = self.wires[side]
         pieces = [octets[:cut], octets[cut:]] if cut else [octets]
         if one_by_one:
             pieces = [octets[i:i + 1] for i in range(len(octets))]
         for piece in pieces[:-1]:
-            await wire.write(piece)
+            wire.write(piece)
             await wire.arrived()
-        await wire.write(pieces[-1])
+        wire.write(pieces[-1])
 
     async def hear(self, side, pattern, play):
         wire = self.wires[side]
@@ -226,7 +234,10 @@ async def play_case(stage, case, cut=None, one_by_one=False):
 
 async def play_all(world, cases):
     """Each case whole, and this row's share of all else."""
-    shared = await Stage(world, *await world.pair(), []).open()
+    secure = world.transport == "tls"
+    users = [await world.client(name, certificate=certificates.authority().lone("phone-" + name) if secure else None)
+             for name in ("alice", "bob")]
+    shared = await Stage(world, *users, []).open()
     row = ("standalone", "ims").index(world.mode) * 3 + min(world.workers, 4) // 2
     played = total = 0
     for number, case in enumerate(cases):

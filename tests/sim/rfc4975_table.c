@@ -205,7 +205,8 @@ static struct slice side_value(const struct play *play, unsigned side, struct sl
 		struct slice name;
 		const char *value;
 	} all[] = { { SLICE("to"), s->to }, { SLICE("me"), s->me }, { SLICE("me1"), s->me1 }, { SLICE("host"), s->host },
-		{ SLICE("id"), s->id }, { SLICE("ID"), s->ID }, { SLICE("my_host"), s->my_host }, { SLICE("my_id"), s->my_id } };
+		{ SLICE("id"), s->id }, { SLICE("ID"), s->ID }, { SLICE("my_host"), s->my_host }, { SLICE("my_id"), s->my_id },
+		{ SLICE("scheme"), "msrp" }, { SLICE("SCHEME"), "MSRP" } };
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (slice_eq(what, all[i].name))
 			return slice_str(all[i].value);
