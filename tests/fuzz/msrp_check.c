@@ -171,6 +171,7 @@ static void check_content(struct chunk *chunk, const struct seen *got)
 
 static void check_paths(const struct check *check, const struct seen *got, int side)
 {
+	MUST(side >= 0 && side < CHECK_SIDES, "from nobody's session");
 	const struct check_side *far = &check->sides[side ^ 1];
 
 	MUST(slice_eq(got->from_path, slice_str(far->uri)), "From-Path is \"%.*s\"", SLICE_ARG(got->from_path));
