@@ -395,9 +395,10 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 
 	if (status) {
 		struct worker *worker = c->endpoint->worker;
-		REFUSED(&worker->counters, status == 501 ? REASON_METHOD_UNKNOWN : REASON_SYNTAX);
-		LOG(INFO, worker, "leg", pool_slot(leg), "refused status=%u why=\"%s\"", status,
-			msrp_fault_text(head->fault));
+		enum reason why = status == 501 ? REASON_METHOD_UNKNOWN : REASON_SYNTAX;
+		REFUSED(&worker->counters, why);
+		LOG(WARN, worker, "leg", pool_slot(leg), "refused status=%u reason=%s why=\"%s\"", status,
+			reason_label(why), msrp_fault_text(head->fault));
 		msrp_connection_answer(c, &c->parser->head, status);
 		return;
 	}
