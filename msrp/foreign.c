@@ -47,6 +47,7 @@ struct owner {
 
 struct msrp_foreign_home {
 	TAILQ_HEAD(, octets_msg) outputs; /* in the stream's queue, oldest first            */
+	struct tls_certificate certificate; /* of the peer: two digests of it for each chunk are many */
 	uint64_t queued_ever;
 	unsigned count;
 	struct owner owners[];
@@ -154,6 +155,7 @@ static int prepare(struct msrp_connection *c, unsigned owner)
 		TAILQ_INIT(&foreign->outputs);
 		foreign->count = count;
 		foreign->queued_ever = stream_queued(c->stream);
+		msrp_connection_certificate(c, &foreign->certificate);
 		c->foreign = foreign;
 		msrp_connection_set_receive(c); /* shared from now on: one-shot */
 	}
@@ -211,7 +213,7 @@ int msrp_foreign_send(struct msrp_connection *c, unsigned owner, struct slice oc
 		return ENOMEM;
 	memcpy(m->octets, octets.p, octets.n);
 	m->n = octets.n;
-	msrp_connection_certificate(c, &m->certificate);
+	m->certificate = c->foreign->certificate;
 	c->foreign->owners[owner].under_way++;
 	msrp_connection_share(c);
 	take_credit(c, owner, cost_of(m));
