@@ -140,7 +140,7 @@ static void the_loss_of_a_shared_one(void **state)
 	struct world w;
 	struct acceptor here;
 	struct side *sides[3];
-	struct client *client;
+	struct client *client = NULL;
 	struct msrp_peer peer = { .connect = true };
 
 	world_init(&w, 1);
