@@ -91,7 +91,6 @@ struct session *session_make(struct im *im)
 	s->im = im;
 	s->started_at_ms = worker_now_ms(im->worker);
 	s->a.session = s->b.session = s;
-	s->a.timer.events = s->b.timer.events = &session_timer_handlers;
 	s->a.sdp_version = s->b.sdp_version = 1;
 	if (actor_open(im->worker, &s->actor, &session_type) != 0) {
 		pool_give(&im->sessions, s);
@@ -118,6 +117,14 @@ static void close_side(struct side *side)
 	side->sdp = NULL;
 }
 
+static void forget_left(struct session *s)
+{
+	if (s->left)
+		close_side(s->left);
+	free(s->left);
+	s->left = NULL;
+}
+
 /* What only the way to the answer needs: an active session keeps little. */
 void session_free_invitation(struct session *s)
 {
@@ -142,8 +149,7 @@ static void session_free(struct session *s)
 	session_contact_leave(&s->b);
 	close_side(&s->a);
 	close_side(&s->b);
-	if (s->left.session)
-		close_side(&s->left);
+	forget_left(s);
 	session_free_invitation(s);
 	free(s->bye_headers);
 	actor_close(&s->actor);
@@ -312,8 +318,8 @@ static void bye_is_over(struct sip_client *client, struct side *side)
 
 	sip_client_forget(client);
 	s->byes_out--;
-	if (side == &s->left)
-		close_side(side);
+	if (side == s->left)
+		forget_left(s);
 	close_if_nobody_left(s, "bye-answered");
 }
 
@@ -340,13 +346,21 @@ static void on_bye_failed(struct sip_client *client, unsigned status, void *arg)
 	bye_is_over(client, arg);
 }
 
-void session_send_away(struct side *left)
+void session_send_away(struct session *s, struct sip_dialog *dialog)
 {
-	unsigned before = left->session->byes_out;
+	unsigned before = s->byes_out;
 
-	send_bye(left, SLICE("Reason: SIP;cause=200;text=\"Replaced\"\r\n"));
-	if (left->session->byes_out == before) /* no memory: he finds out by his session timer */
-		close_side(left);
+	s->left = calloc(1, sizeof(*s->left));
+	if (!s->left) { /* he finds out by his session timer */
+		sip_dialog_close(dialog);
+		return;
+	}
+	s->left->session = s;
+	s->left->dialog = dialog;
+	dialog->owner = s->left;
+	send_bye(s->left, SLICE("Reason: SIP;cause=200;text=\"Replaced\"\r\n"));
+	if (s->byes_out == before)
+		forget_left(s);
 }
 
 static void release_legs(struct session *s)

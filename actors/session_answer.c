@@ -113,7 +113,7 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 	return true;
 }
 
-static bool attach_b(struct session *s, const struct sip_message *response, struct sdp *sdp,
+static bool attach_b(struct session *s, const struct sip_message *response, const struct sip_flow *flow, struct sdp *sdp,
 	const struct sdp_media **media)
 {
 	struct sockaddr_storage from = { 0 };
@@ -121,7 +121,7 @@ static bool attach_b(struct session *s, const struct sip_message *response, stru
 
 	if (session_sdp_read(response, sdp, media) != SDP_ACCEPTED)
 		return false;
-	memcpy(&from, &s->outgoing_flow.peer, sizeof(s->outgoing_flow.peer));
+	sip_flow_get_peer(flow, &from);
 	struct session_peer callee = { sdp, *media, true, &from };
 	if (!session_sdp_peer(s->im, &callee, &peer)) {
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
@@ -161,7 +161,7 @@ void session_on_answer(struct session *s, const struct session_answer *answer)
 		return;
 	}
 	s->b.takes_update = sip_items_have(m, SIP_HDR_ALLOW, "UPDATE");
-	if (!attach_b(s, described, &sdp, &media) || !answer_a(s, m, described, &sdp, media)) {
+	if (!attach_b(s, described, &answer->flow, &sdp, &media) || !answer_a(s, m, described, &sdp, media)) {
 		session_refuse(s, 480, REASON_SDP);
 		session_end(s, "session description not acceptable");
 		return;

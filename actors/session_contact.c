@@ -11,40 +11,54 @@
 #define CHAINS_MIN 64
 #define CHAINS_MAX (1u << 17)
 
-struct session_contact {
-	struct session_contact *next;
-	struct session_contact *younger; /* kept ones, the oldest first */
+/* What it led to when its session was over. */
+struct kept_contact {
+	struct kept_contact *next, *younger; /* of its chain; of all, the oldest first */
 	char name[MINTED_CHARS];
-	struct side *side;               /* whose Contact it is; NULL: the session is over */
-	/* ---- what it led to then ---- */
 	struct timer expiry;
 	struct im *im;
 	struct sip_target target;
 	bool hides;
 	size_t uri_n, routes_n;
-	char *text;
+	char text[];
+};
+
+/* While the session lives its sides stand in the chains themselves. */
+struct chain {
+	struct side *live;
+	struct kept_contact *kept;
 };
 
 struct session_contacts {
 	struct siphash_key key;
 	size_t chain_count; /* a power of two */
 	unsigned kept_count;
-	struct session_contact *oldest, **youngest_link;
-	struct session_contact *chains[];
+	struct kept_contact *oldest, **youngest_link;
+	struct chain chains[];
 };
 
-static struct session_contact **chain_of(struct im *im, struct slice name)
+static struct chain *chain_of(struct im *im, struct slice name)
 {
 	struct session_contacts *all = im->session_contacts;
 
 	return &all->chains[siphash(&all->key, name) & (all->chain_count - 1)];
 }
 
-static struct session_contact *find(struct im *im, struct slice name)
+static struct side *find_live(struct im *im, struct slice name)
 {
 	if (name.n != MINTED_CHARS)
 		return NULL;
-	for (struct session_contact *c = *chain_of(im, name); c; c = c->next)
+	for (struct side *side = chain_of(im, name)->live; side; side = side->contact_next)
+		if (memcmp(side->contact, name.p, MINTED_CHARS) == 0)
+			return side;
+	return NULL;
+}
+
+static struct kept_contact *find_kept(struct im *im, struct slice name)
+{
+	if (name.n != MINTED_CHARS)
+		return NULL;
+	for (struct kept_contact *c = chain_of(im, name)->kept; c; c = c->next)
 		if (memcmp(c->name, name.p, MINTED_CHARS) == 0)
 			return c;
 	return NULL;
@@ -66,28 +80,20 @@ int session_contacts_init(struct im *im)
 	return 0;
 }
 
-static void forget(struct im *im, struct session_contact *gone)
-{
-	struct session_contact **link = chain_of(im, slice_of(gone->name, MINTED_CHARS));
-
-	while (*link != gone)
-		link = &(*link)->next;
-	*link = gone->next;
-	free(gone->text);
-	free(gone);
-}
-
 static void forget_oldest(struct im *im)
 {
 	struct session_contacts *all = im->session_contacts;
-	struct session_contact *oldest = all->oldest;
+	struct kept_contact *oldest = all->oldest, **link = &chain_of(im, slice_of(oldest->name, MINTED_CHARS))->kept;
 
 	all->oldest = oldest->younger;
 	if (!all->oldest)
 		all->youngest_link = &all->oldest;
 	all->kept_count--;
 	worker_disarm(im->worker, &oldest->expiry);
-	forget(im, oldest);
+	while (*link != oldest)
+		link = &(*link)->next;
+	*link = oldest->next;
+	free(oldest);
 }
 
 void session_contacts_free(struct im *im)
@@ -98,9 +104,6 @@ void session_contacts_free(struct im *im)
 		return;
 	while (all->oldest)
 		forget_oldest(im);
-	for (size_t i = 0; i < all->chain_count; i++)
-		while (all->chains[i])
-			forget(im, all->chains[i]);
 	free(all);
 	im->session_contacts = NULL;
 }
@@ -109,9 +112,9 @@ void session_contacts_free(struct im *im)
  * theirs may still be armed. */
 static void on_expired(struct timer *timer)
 {
-	struct session_contact *c = (struct session_contact *)((char *)timer - offsetof(struct session_contact, expiry));
+	struct kept_contact *c = (struct kept_contact *)((char *)timer - offsetof(struct kept_contact, expiry));
 	struct im *im = c->im;
-	const struct session_contact *forgotten;
+	const struct kept_contact *forgotten;
 
 	do {
 		forgotten = im->session_contacts->oldest;
@@ -121,82 +124,82 @@ static void on_expired(struct timer *timer)
 
 void session_contact_enter(struct side *side)
 {
-	struct im *im = side->session->im;
-	struct session_contact *c = calloc(1, sizeof(*c));
+	struct chain *chain = chain_of(side->session->im, slice_of(side->contact, MINTED_CHARS));
+
+	side->contact_next = chain->live;
+	chain->live = side;
+}
+
+static bool has_other_side(const struct side *side)
+{
+	const struct sip_dialog *there = session_other((struct side *)side)->dialog;
+
+	return there && there->is_confirmed && side->dialog;
+}
+
+/* Without memory nobody finds it any more. */
+static void keep(struct im *im, struct side *side)
+{
+	struct session_contacts *all = im->session_contacts;
+	const struct sip_dialog *there = session_other(side)->dialog;
+	struct kept_contact *c = calloc(1, sizeof(*c) + there->target.n + there->routes.n);
 
 	if (!c)
 		return;
-	struct session_contact **chain = chain_of(im, slice_of(side->contact, MINTED_CHARS));
+	struct chain *chain = chain_of(im, slice_of(side->contact, MINTED_CHARS));
 	memcpy(c->name, side->contact, MINTED_CHARS);
-	c->side = side;
-	c->im = im;
-	c->next = *chain;
-	*chain = c;
-}
-
-static bool has_other_side(const struct session_contact *c)
-{
-	const struct sip_dialog *there = session_other(c->side)->dialog;
-
-	return there && there->is_confirmed && c->side->dialog;
-}
-
-/* False: no memory, or nothing that would be worth it. */
-static bool keep(struct session_contact *c)
-{
-	struct session_contacts *all = c->im->session_contacts;
-
-	if (!has_other_side(c))
-		return false;
-	const struct sip_dialog *there = session_other(c->side)->dialog;
-	c->text = malloc(there->target.n + there->routes.n + 1);
-	if (!c->text)
-		return false;
 	memcpy(c->text, there->target.p, there->target.n);
 	if (there->routes.n)
 		memcpy(c->text + there->target.n, there->routes.p, there->routes.n);
 	c->uri_n = there->target.n;
 	c->routes_n = there->routes.n;
+	c->im = im;
 	c->target = there->next;
-	c->hides = session_other(c->side)->hides;
-	c->side = NULL;
+	c->hides = session_other(side)->hides;
+	c->next = chain->kept;
+	chain->kept = c;
 	if (all->kept_count >= SESSION_CONTACT_KEPT_MAX)
-		forget_oldest(c->im);
+		forget_oldest(im);
 	*all->youngest_link = c;
 	all->youngest_link = &c->younger;
 	all->kept_count++;
-	worker_arm(c->im->worker, &c->expiry, SESSION_CONTACT_GRACE_MS, on_expired);
-	return true;
+	worker_arm(im->worker, &c->expiry, SESSION_CONTACT_GRACE_MS, on_expired);
 }
 
 void session_contact_leave(struct side *side)
 {
 	struct im *im = side->session->im;
-	struct session_contact *c = find(im, slice_of(side->contact, MINTED_CHARS));
+	struct side **link = &chain_of(im, slice_of(side->contact, MINTED_CHARS))->live;
 
-	if (c && c->side && !keep(c))
-		forget(im, c);
+	while (*link && *link != side)
+		link = &(*link)->contact_next;
+	if (!*link)
+		return;
+	*link = side->contact_next;
+	if (has_other_side(side))
+		keep(im, side);
 }
 
 bool session_contact_find(struct im *im, struct slice user, struct session_contact_view *view)
 {
-	struct session_contact *c = find(im, user);
+	const struct side *side = find_live(im, user);
+	const struct kept_contact *c = side ? NULL : find_kept(im, user);
 
-	if (!c || (c->side && !has_other_side(c)))
-		return false;
-	if (c->side) {
-		const struct sip_dialog *there = session_other(c->side)->dialog;
-		*view = (struct session_contact_view){ there->target, there->routes, there->next,
-			session_other(c->side)->hides };
-	} else {
+	if (side && has_other_side(side)) {
+		const struct side *there = session_other((struct side *)side);
+		*view = (struct session_contact_view){ there->dialog->target, there->dialog->routes, there->dialog->next,
+			there->hides };
+	} else if (c) {
 		*view = (struct session_contact_view){ slice_of(c->text, c->uri_n),
 			slice_of(c->text + c->uri_n, c->routes_n), c->target, c->hides };
+	} else {
+		return false;
 	}
 	return true;
 }
 
 /* The session is over: only the address is put in its place. */
-static void map_kept(struct buffer *out, const struct session_contact *c, const struct sip_address *address,
+static void map_kept(struct buffer *out, const struct kept_contact *c, const struct sip_address *address,
 	const struct sip_uri *uri)
 {
 	if (address->display.n) {
@@ -221,12 +224,13 @@ bool session_contact_map(struct im *im, struct slice value, struct buffer *out)
 
 	if (!sip_address_decode(value, &address) || !sip_uri_parse(address.uri, &uri))
 		return false;
-	struct session_contact *c = find(im, uri.user);
-	if (!c || (c->side && !has_other_side(c)))
-		return false;
-	if (c->side)
-		session_map_value(out, c->side, SIP_HDR_REFER_TO, value);
-	else
+	struct side *side = find_live(im, uri.user);
+	const struct kept_contact *c = side ? NULL : find_kept(im, uri.user);
+	if (side && has_other_side(side))
+		session_map_value(out, side, SIP_HDR_REFER_TO, value);
+	else if (c)
 		map_kept(out, c, &address, &uri);
+	else
+		return false;
 	return !out->overflow;
 }

@@ -19,7 +19,7 @@ struct side;
 int session_contacts_init(struct im *im);
 void session_contacts_free(struct im *im);
 
-/* Both dialogs are there.  Without memory nobody finds it: 404. */
+/* Both dialogs are there. */
 void session_contact_enter(struct side *side);
 /* The session is over, or somebody else takes that side: kept for the grace time.  Before its dialogs are closed;
  * nothing when it was never entered. */

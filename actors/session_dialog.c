@@ -83,7 +83,7 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 {
 	struct side *side = owner;
 
-	if (side == &side->session->left) { /* his place was taken; his BYE may cross ours */
+	if (side == side->session->left) { /* his place was taken; his BYE may cross ours */
 		if (m->method == SIP_BYE)
 			sip_server_respond(server, &(struct sip_reply){ .status = 200 });
 		else

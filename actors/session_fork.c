@@ -366,7 +366,7 @@ static void on_success(struct session_branch *branch, struct sip_client *client,
 		s->b.dialog->events = &session_dialog_events;
 		s->b.dialog->owner = &s->b;
 		s->b.invite_cseq = branch->cseq;
-		s->outgoing_flow = *sip_client_flow(client); /* a name has several servers */
+		answer.flow = *sip_client_flow(client);
 		s->b.leg = branch->leg;
 		s->b.sdp = branch->sdp;
 		s->b.sdp_n = branch->sdp_n;

@@ -31,6 +31,7 @@ struct side {
 	size_t sdp_n;
 	uint64_t peer_sdp;  /* hash of what it last sent, to tell a refresh from a change */
 	char contact[MINTED_CHARS];
+	struct side *contact_next; /* see session_contact.c                  */
 	bool is_sips;       /* our Contact there is a sips URI                        */
 	uint64_t sdp_id;
 	uint64_t sdp_version; /* of o=: the highest that we sent to this side */
@@ -75,7 +76,7 @@ struct session {
 	struct timer state_timer;
 	uint64_t started_at_ms;
 	struct side a, b;
-	struct side left;            /* whose place was taken, until his BYE is answered; only dialog counts */
+	struct side *left;           /* whose place was taken, until his BYE is answered: only with a dialog; or NULL */
 	struct sip_server *invite;   /* A's, until its ACK or refusal */
 	struct session_fork *fork;   /* B's, until it is gone         */
 	bool invite_is_answered;     /* finally */
@@ -88,7 +89,6 @@ struct session {
 	struct identity *caller;     /* until B answered */
 	char *callee;                /* canonical; until B answered */
 	size_t callee_n;
-	struct sip_flow outgoing_flow; /* of B's INVITE that was answered */
 	struct session_change change;
 	struct relay *relays;        /* requests of other methods under way */
 	struct subscription *subscriptions; /* in its dialogs */
@@ -134,7 +134,7 @@ void session_end_with(struct session *s, struct slice headers, const char *why);
 void session_end(struct session *s, const char *reason);
 
 /* BYE to who has no part in the session any more; his dialog is closed when it is answered. */
-void session_send_away(struct side *left);
+void session_send_away(struct session *s, struct sip_dialog *dialog);
 
 /* One request in the dialog of a side, with a description or without; its events come with the side.  0 or
  * ENOMEM. */
@@ -179,6 +179,7 @@ bool session_write_sdp(struct side *side, const struct session_description *desc
 struct session_answer {
 	const struct sip_message *response; /* the 2xx; it has its ACK, and s->b its dialog */
 	struct session_early *early;        /* that it belongs to; may be NULL */
+	struct sip_flow flow;               /* of our INVITE: a name has several servers */
 	bool is_whole;                      /* else it lacks what a dialog needs */
 };
 /* May free `s`. */
@@ -210,8 +211,6 @@ static inline struct side *session_other(struct side *side)
 }
 
 /* ---- session_offer.c: our INVITEs and UPDATEs inside the dialogs ---- */
-
-extern const struct session_timer_events session_timer_handlers;
 
 /* Sends one; its outcome goes to the session timer and, of a change, to session_change_*().  The caller has seen
  * that none is under way.  False: no memory, nothing was sent. */

@@ -26,7 +26,7 @@ static struct side *find_replaced(struct worker *worker, const struct dialog_nam
 	if (!dialog || dialog->events != &session_dialog_events)
 		return NULL;
 	struct side *side = dialog->owner;
-	if (side == &side->session->left)
+	if (side == side->session->left)
 		return NULL;
 	return is_turned ? session_other(side) : side;
 }
@@ -45,7 +45,7 @@ static unsigned refusal_of(const struct side *side, const struct dialog_name *na
 	if (sip_param_find(name->params, "early-only", NULL))
 		return 486;
 	*why = REASON_REQUEST_PENDING;
-	return session_may_go_to(session_other((struct side *)side)) && !s->invite && !s->left.dialog ? 0 : 491;
+	return session_may_go_to(session_other((struct side *)side)) && !s->invite && !s->left ? 0 : 491;
 }
 
 static int open_dialog(struct side *place, struct sip_server *server, const struct sip_message *invite)
@@ -131,9 +131,7 @@ static void send_away(struct side *place)
 	session_forget_unacked(place);
 	session_drop_relays(s, false); /* they spoke of him or to him */
 	free(place->sdp);
-	s->left = (struct side){ .session = s, .dialog = place->dialog };
-	s->left.dialog->owner = &s->left;
-	session_send_away(&s->left);
+	session_send_away(s, place->dialog);
 }
 
 bool session_take_place(struct side *place, const struct session_place *taking)
@@ -145,7 +143,6 @@ bool session_take_place(struct side *place, const struct session_place *taking)
 	struct msrp_peer peer;
 	struct side newcomer = { .session = s, .dialog = change->newcomer, .hides = change->hides, .sdp_version = 1,
 		.is_sips = taking->is_sips,
-		.timer = { .events = &session_timer_handlers },
 		.sdp_id = worker_random_fast(s->im->worker) >> 2 };
 	struct sockaddr_storage local;
 

@@ -19,18 +19,20 @@ void session_timer_refuse(struct im *im, struct sip_server *server)
 	im_refuse(im, server, 422, REASON_INTERVAL_TOO_BRIEF, buffer_slice(&headers));
 }
 
-static void on_refresh_due(struct timer *t)
-{
-	struct session_timer *timer = (struct session_timer *)((char *)t - offsetof(struct session_timer, refresh));
-
-	timer->events->on_refresh(timer);
-}
-
 static void on_expiry(struct timer *t)
 {
-	struct session_timer *timer = (struct session_timer *)((char *)t - offsetof(struct session_timer, expiry));
+	struct session_timer *timer = (struct session_timer *)((char *)t - offsetof(struct session_timer, next));
 
-	timer->events->on_expired(timer);
+	session_timer_handlers.on_expired(timer);
+}
+
+static void on_refresh_due(struct timer *t)
+{
+	struct session_timer *timer = (struct session_timer *)((char *)t - offsetof(struct session_timer, next));
+	uint64_t now_ms = worker_now_ms(timer->worker);
+
+	worker_arm(timer->worker, &timer->next, timer->ends_at_ms > now_ms ? timer->ends_at_ms - now_ms : 1, on_expiry);
+	session_timer_handlers.on_refresh(timer);
 }
 
 static void start(struct session_timer *timer)
@@ -40,19 +42,16 @@ static void start(struct session_timer *timer)
 	uint64_t before = ms / 3 < 32000 ? ms / 3 : 32000;
 
 	timer->ends_at_ms = worker_now_ms(timer->worker) + ms;
-	worker_arm(timer->worker, &timer->expiry, timer->we_refresh ? ms : ms - before + 1, on_expiry);
 	if (timer->we_refresh)
-		worker_arm(timer->worker, &timer->refresh, ms / 2, on_refresh_due);
+		worker_arm(timer->worker, &timer->next, ms / 2, on_refresh_due);
 	else
-		worker_disarm(timer->worker, &timer->refresh);
+		worker_arm(timer->worker, &timer->next, ms - before + 1, on_expiry);
 }
 
 void session_timer_stop(struct session_timer *timer)
 {
-	if (!timer->worker)
-		return;
-	worker_disarm(timer->worker, &timer->refresh);
-	worker_disarm(timer->worker, &timer->expiry);
+	if (timer->worker)
+		worker_disarm(timer->worker, &timer->next);
 }
 
 void session_timer_answer(struct session_timer *timer, const struct sip_message *request, struct im *im,
@@ -129,5 +128,5 @@ void session_timer_retry(struct session_timer *timer)
 	uint64_t now_ms = worker_now_ms(timer->worker);
 
 	if (timer->we_refresh && timer->ends_at_ms > now_ms + 1)
-		worker_arm(timer->worker, &timer->refresh, (timer->ends_at_ms - now_ms) / 2, on_refresh_due);
+		worker_arm(timer->worker, &timer->next, (timer->ends_at_ms - now_ms) / 2, on_refresh_due);
 }

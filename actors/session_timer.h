@@ -17,11 +17,11 @@ struct session_timer_events {
 	void (*on_refresh)(struct session_timer *); /* half of the interval is over: refresh */
 	void (*on_expired)(struct session_timer *); /* nobody refreshed: BYE                 */
 };
+extern const struct session_timer_events session_timer_handlers; /* session_offer.c */
 
 struct session_timer {
 	struct worker *worker;
-	const struct session_timer_events *events;
-	struct timer refresh, expiry;
+	struct timer next;  /* the refresh that we owe, then the end */
 	uint64_t ends_at_ms;
 	uint32_t expires_s; /* 0: no session timer on this side */
 	uint32_t least_s;   /* what a 422 of the peer asked for; 0: none came */
