@@ -178,7 +178,7 @@ void session_free_if_done(struct session *s)
 		session_free(s);
 }
 
-bool session_keep(char **to, size_t *to_n, struct slice text)
+bool session_keep(char **to, uint32_t *to_n, struct slice text)
 {
 	char *copy = malloc(text.n ? text.n : 1);
 
@@ -188,7 +188,7 @@ bool session_keep(char **to, size_t *to_n, struct slice text)
 		memcpy(copy, text.p, text.n);
 	free(*to);
 	*to = copy;
-	*to_n = text.n;
+	*to_n = (uint32_t)text.n;
 	return true;
 }
 

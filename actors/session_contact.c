@@ -142,17 +142,17 @@ static void keep(struct im *im, struct side *side)
 {
 	struct session_contacts *all = im->session_contacts;
 	const struct sip_dialog *there = session_other(side)->dialog;
-	struct kept_contact *c = calloc(1, sizeof(*c) + there->target.n + there->routes.n);
+	struct slice uri = sip_dialog_target(there), routes = sip_dialog_routes(there);
+	struct kept_contact *c = calloc(1, sizeof(*c) + uri.n + routes.n);
 
 	if (!c)
 		return;
 	struct chain *chain = chain_of(im, slice_of(side->contact, MINTED_CHARS));
 	memcpy(c->name, side->contact, MINTED_CHARS);
-	memcpy(c->text, there->target.p, there->target.n);
-	if (there->routes.n)
-		memcpy(c->text + there->target.n, there->routes.p, there->routes.n);
-	c->uri_n = there->target.n;
-	c->routes_n = there->routes.n;
+	memcpy(c->text, uri.p, uri.n);
+	memcpy(c->text + uri.n, routes.p, routes.n);
+	c->uri_n = uri.n;
+	c->routes_n = routes.n;
 	c->im = im;
 	c->target = there->next;
 	c->hides = session_other(side)->hides;
@@ -187,8 +187,8 @@ bool session_contact_find(struct im *im, struct slice user, struct session_conta
 
 	if (side && has_other_side(side)) {
 		const struct side *there = session_other((struct side *)side);
-		*view = (struct session_contact_view){ there->dialog->target, there->dialog->routes, there->dialog->next,
-			there->hides };
+		*view = (struct session_contact_view){ sip_dialog_target(there->dialog),
+			sip_dialog_routes(there->dialog), there->dialog->next, there->hides };
 	} else if (c) {
 		*view = (struct session_contact_view){ slice_of(c->text, c->uri_n),
 			slice_of(c->text + c->uri_n, c->routes_n), c->target, c->hides };

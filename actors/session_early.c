@@ -42,7 +42,7 @@ static struct session_early **find(struct session_fork *f, struct slice tag)
 {
 	struct session_early **link = &f->early;
 
-	while (*link && !slice_eq((*link)->dialog->remote_tag, tag))
+	while (*link && !slice_eq(sip_dialog_remote_tag((*link)->dialog), tag))
 		link = &(*link)->next;
 	return link;
 }

@@ -90,9 +90,9 @@ struct sip_dialog *session_branch_dialog(struct session_branch *branch, const st
 	void *owner)
 {
 	const struct sip_dialog *common = branch->fork->common;
-	struct sip_dialog_start start = { .call_id = common->call_id, .local = common->local,
-		.remote = common->remote, .local_tag = common->local_tag, .next = session_branch_target(branch),
-		.events = events, .owner = owner };
+	struct sip_dialog_start start = { .call_id = sip_dialog_call_id(common), .local = sip_dialog_local(common),
+		.remote = sip_dialog_remote(common), .local_tag = sip_dialog_local_tag(common),
+		.next = session_branch_target(branch), .events = events, .owner = owner };
 	struct sip_dialog *dialog;
 
 	if (sip_dialog_open_client(&dialog, branch->fork->im->worker, &start) != 0)
@@ -164,8 +164,8 @@ static void remember_failure(struct session_fork *f, unsigned status, enum reaso
 	size_t phrase_n = out.n;
 	outgoing_copied(&out, f->im, m, identity_hides_answerer(f->im, m));
 	if (!out.overflow && session_keep(&f->best.text, &f->best.headers_n, buffer_slice(&out))) {
-		f->best.phrase_n = phrase_n;
-		f->best.headers_n -= phrase_n;
+		f->best.phrase_n = (uint32_t)phrase_n;
+		f->best.headers_n -= (uint32_t)phrase_n;
 	}
 }
 
@@ -324,7 +324,7 @@ static bool is_repeated(const struct session *s, const struct sip_message *m)
 	struct sip_address to;
 
 	return s && s->b.dialog && sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) &&
-	       slice_eq(to.tag, s->b.dialog->remote_tag);
+	       slice_eq(to.tag, sip_dialog_remote_tag(s->b.dialog));
 }
 
 static void settle(struct session_branch *branch)

@@ -32,7 +32,7 @@ struct session_branch {
 	bool is_answered;           /* finally, or nobody will */
 	struct msrp_leg *leg;       /* its own: who is too late connects to nothing that another one has */
 	char *sdp;                  /* our offer; both go to s->b with the answer */
-	size_t sdp_n;
+	uint32_t sdp_n;
 };
 
 struct session_fork {
@@ -52,7 +52,7 @@ struct session_fork {
 		unsigned rank;
 		enum reason why;
 		char *text;        /* reason phrase, then header lines; NULL: neither */
-		size_t phrase_n, headers_n;
+		uint32_t phrase_n, headers_n;
 	} best;
 	unsigned count;
 	struct session_branch branches[];
@@ -91,7 +91,7 @@ struct session_early {
 	struct sip_dialog *dialog;
 	uint32_t rseq;   /* of the last one */
 	char *answer;    /* the response that had B's description, as received: it counts as the answer */
-	size_t answer_n;
+	uint32_t answer_n;
 };
 
 /* Acknowledges a provisional response that wants it.  False: it came before, or is out of order. */

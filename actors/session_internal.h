@@ -28,28 +28,27 @@ struct side {
 	struct msrp_leg *leg;
 	struct session_timer timer;
 	char *sdp;          /* what we last sent to this side, for refreshes */
-	size_t sdp_n;
 	uint64_t peer_sdp;  /* hash of what it last sent, to tell a refresh from a change */
-	char contact[MINTED_CHARS];
-	struct side *contact_next; /* see session_contact.c                  */
-	bool is_sips;       /* our Contact there is a sips URI                        */
-	uint64_t sdp_id;
-	uint64_t sdp_version; /* of o=: the highest that we sent to this side */
+	uint64_t sdp_id, sdp_version; /* of o=: the highest version that we sent to this side */
+	uint32_t sdp_n;
 	uint32_t invite_cseq; /* of the INVITE that made the dialog: its ACK has the same */
+	struct side *contact_next; /* see session_contact.c                  */
+	char contact[MINTED_CHARS];
+	bool is_sips;       /* our Contact there is a sips URI                        */
 	bool takes_update;  /* its Allow has UPDATE (IM-6.2.3.1-2); else refreshes are re-INVITEs */
 	bool hides;         /* nothing that we pass on may name it (design.md 13) */
 	bool connects;      /* we are the one who made its MSRP connection, or will */
-	/* ---- an INVITE or UPDATE of ours in its dialog ---- */
-	struct sip_client *asked; /* under way; NULL: none */
-	enum session_asking asking;
-	bool asked_by_invite, asked_has_offer;
-	uint32_t asked_cseq;
-	struct timer again; /* after a 491: until then */
-	/* ---- an INVITE of its own that we answered with 2xx, until the ACK ---- */
-	struct sip_server *unacked;
-	bool offered_in_2xx; /* it had no offer, ours is in the 2xx: the answer comes with the ACK */
 	bool is_bound, bye_is_out, has_left;
 	bool bye_waits;     /* a only: for the ACK of our 2xx, session.bye_headers with it */
+	/* ---- an INVITE of its own that we answered with 2xx, until the ACK ---- */
+	bool offered_in_2xx; /* it had no offer, ours is in the 2xx: the answer comes with the ACK */
+	struct sip_server *unacked;
+	/* ---- an INVITE or UPDATE of ours in its dialog ---- */
+	struct sip_client *asked; /* under way; NULL: none */
+	struct timer again; /* after a 491: until then */
+	uint32_t asked_cseq;
+	uint8_t asking;     /* enum session_asking */
+	bool asked_by_invite, asked_has_offer;
 };
 
 struct relay;
@@ -60,9 +59,9 @@ struct session_change {
 	struct side *by;           /* NULL: none */
 	struct sip_server *server; /* its INVITE or UPDATE; NULL: answered, or it came with an ACK */
 	char *request;             /* as received */
-	size_t request_n;
+	uint32_t request_n;
 	char *sdp;                 /* as the other side gets it */
-	size_t sdp_n;
+	uint32_t sdp_n;
 	bool is_held;              /* the other side is not asked yet: its ACK of our 2xx is missing */
 	bool is_cancelled;
 	bool hides;                /* nothing in `sdp` may name who asks */
@@ -85,15 +84,15 @@ struct session {
 	uint64_t expires_at_ms;      /* A's INVITE says until when B may answer; 0: it does not */
 	uint32_t loop;               /* of A's INVITE: what ours must not come back with */
 	char *request;               /* A's INVITE as received, until B answered */
-	size_t request_n;
+	uint32_t request_n;
 	struct identity *caller;     /* until B answered */
 	char *callee;                /* canonical; until B answered */
-	size_t callee_n;
+	uint32_t callee_n;
 	struct session_change change;
 	struct relay *relays;        /* requests of other methods under way */
 	struct subscription *subscriptions; /* in its dialogs */
 	char *bye_headers;           /* of a BYE that waits */
-	size_t bye_headers_n;
+	uint32_t bye_headers_n;
 	unsigned byes_out;
 };
 
@@ -150,7 +149,7 @@ void session_acknowledge(struct side *side, struct sip_client *client, const str
 	uint32_t cseq);
 
 /* A copy in *to, whose old content is freed.  False: no memory, nothing changed. */
-bool session_keep(char **to, size_t *to_n, struct slice text);
+bool session_keep(char **to, uint32_t *to_n, struct slice text);
 
 /* ---- session_invite.c: from A's INVITE to B's ---- */
 

@@ -139,13 +139,13 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	outgoing_path(out, session_branch_path(branch));
 	outgoing_max_forwards(out, m);
 	buffer_lit(out, "From: ");
-	buffer_put(out, common->local);
+	buffer_put(out, sip_dialog_local(common));
 	buffer_lit(out, ";tag=");
-	buffer_put(out, common->local_tag);
+	buffer_put(out, sip_dialog_local_tag(common));
 	buffer_lit(out, "\r\nTo: ");
-	buffer_put(out, common->remote);
+	buffer_put(out, sip_dialog_remote(common));
 	buffer_lit(out, "\r\nCall-ID: ");
-	buffer_put(out, common->call_id);
+	buffer_put(out, sip_dialog_call_id(common));
 	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", branch->cseq);
 	outgoing_contact_like(out, s->im, &branch->flow, session_self(&s->b), m, hides);
 	identity_write(out, s->im, s->caller, m);

@@ -21,14 +21,14 @@ static void put_caller(char out[IM_CANONICAL_MAX], const struct session *s)
 		memcpy(out, s->caller->canonical, n);
 		out[n] = 0;
 	} else if (s->a.dialog) {
-		put_canonical(out, s->im, s->a.dialog->remote);
+		put_canonical(out, s->im, sip_dialog_remote(s->a.dialog));
 	}
 }
 
 static void put_callee(char out[IM_CANONICAL_MAX], const struct session *s)
 {
 	if (s->a.dialog)
-		put_canonical(out, s->im, s->a.dialog->local);
+		put_canonical(out, s->im, sip_dialog_local(s->a.dialog));
 	else if (s->callee)
 		memcpy(out, s->callee, s->callee_n < IM_CANONICAL_MAX ? s->callee_n : IM_CANONICAL_MAX - 1);
 }

@@ -24,16 +24,18 @@ bool dialog_name_read(struct slice value, struct dialog_name *name)
 /* Our tag towards the one is the other one's own tag, and the other way round. */
 static struct slice map_tag(const struct sip_dialog *from, const struct sip_dialog *to, struct slice tag)
 {
-	if (slice_eq(tag, from->local_tag))
-		return to->remote_tag;
-	return slice_eq(tag, from->remote_tag) ? to->local_tag : tag;
+	if (slice_eq(tag, sip_dialog_local_tag(from)))
+		return sip_dialog_remote_tag(to);
+	return slice_eq(tag, sip_dialog_remote_tag(from)) ? sip_dialog_local_tag(to) : tag;
 }
 
 static bool names_dialog(const struct sip_dialog *dialog, const struct dialog_name *name)
 {
-	return slice_eq(name->call_id, dialog->call_id) &&
-	       ((slice_eq(name->to_tag, dialog->local_tag) && slice_eq(name->from_tag, dialog->remote_tag)) ||
-		       (slice_eq(name->to_tag, dialog->remote_tag) && slice_eq(name->from_tag, dialog->local_tag)));
+	struct slice ours = sip_dialog_local_tag(dialog), theirs = sip_dialog_remote_tag(dialog);
+
+	return slice_eq(name->call_id, sip_dialog_call_id(dialog)) &&
+	       ((slice_eq(name->to_tag, ours) && slice_eq(name->from_tag, theirs)) ||
+		       (slice_eq(name->to_tag, theirs) && slice_eq(name->from_tag, ours)));
 }
 
 static void map_dialog(struct buffer *out, struct side *from, struct slice value)
@@ -46,7 +48,7 @@ static void map_dialog(struct buffer *out, struct side *from, struct slice value
 		sip_write_text(out, value);
 		return;
 	}
-	sip_write_text(out, there->call_id);
+	sip_write_text(out, sip_dialog_call_id(there));
 	for (struct slice params = name.params; sip_param_next(&params, &param);) {
 		bool is_tag = param.name.n >= 4 &&
 			      slice_case_eq(slice_skip(param.name, param.name.n - 4), SLICE("-tag"));
@@ -172,9 +174,9 @@ void session_map_uri(struct buffer *out, struct side *from, struct slice text)
 		return;
 	}
 	if (slice_eq(uri.user, slice_of(from->contact, MINTED_CHARS))) {
-		sip_write_text(out, slice_cut(to->dialog->target, '?', NULL));
+		sip_write_text(out, slice_cut(sip_dialog_target(to->dialog), '?', NULL));
 		session_put_other_params(out, uri.params);
-	} else if (is_same_place(from->dialog->target, &uri)) {
+	} else if (is_same_place(sip_dialog_target(from->dialog), &uri)) {
 		put_own_contact(out, to);
 		session_put_other_params(out, uri.params);
 	} else {

@@ -70,25 +70,44 @@ static struct sip_dialog **bucket_of(struct dialogs *d, struct slice local_tag)
 	return &d->table[siphash(&d->key, local_tag) & (d->table_size - 1)];
 }
 
-/* One allocation for what never changes; the slices are moved into it. */
-static int keep_texts(struct sip_dialog *dialog)
+/* What one dialog is made of, in the order of its text. */
+struct parts {
+	struct slice call_id, local, remote, local_tag, remote_tag, target, routes;
+};
+
+/* In the place of what was kept before, which the parts may point into.  0 or ENOMEM: nothing has changed. */
+static int keep(struct sip_dialog *dialog, const struct parts *parts)
 {
-	struct slice *const fields[] = { &dialog->call_id, &dialog->local, &dialog->remote, &dialog->local_tag };
+	const struct slice all[] = { parts->call_id, parts->local, parts->remote, parts->local_tag, parts->remote_tag,
+		parts->target, parts->routes };
 	size_t n = 1;
 
-	for (size_t i = 0; i < 4; i++)
-		n += fields[i]->n;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		n += all[i].n;
 	char *text = malloc(n), *at = text;
 	if (!text)
 		return ENOMEM;
-	for (size_t i = 0; i < 4; i++) {
-		if (fields[i]->n)
-			memcpy(at, fields[i]->p, fields[i]->n);
-		fields[i]->p = at;
-		at += fields[i]->n;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (all[i].n)
+			memcpy(at, all[i].p, all[i].n);
+		at += all[i].n;
 	}
+	free(dialog->text);
 	dialog->text = text;
+	dialog->call_id_n = (uint32_t)parts->call_id.n;
+	dialog->local_n = (uint32_t)parts->local.n;
+	dialog->remote_n = (uint32_t)parts->remote.n;
+	dialog->local_tag_n = (uint32_t)parts->local_tag.n;
+	dialog->remote_tag_n = (uint32_t)parts->remote_tag.n;
+	dialog->target_n = (uint32_t)parts->target.n;
+	dialog->routes_n = (uint32_t)parts->routes.n;
 	return 0;
+}
+
+static int keep_remote(struct sip_dialog *dialog, struct slice tag, struct slice target, struct slice routes)
+{
+	return keep(dialog, &(struct parts){ sip_dialog_call_id(dialog), sip_dialog_local(dialog),
+		sip_dialog_remote(dialog), sip_dialog_local_tag(dialog), tag, target, routes });
 }
 
 int sip_dialog_open_client(struct sip_dialog **out, struct worker *worker, const struct sip_dialog_start *start)
@@ -99,13 +118,13 @@ int sip_dialog_open_client(struct sip_dialog **out, struct worker *worker, const
 	if (!dialog)
 		return ENOMEM;
 	*dialog = (struct sip_dialog){ .worker = worker, .events = start->events, .owner = start->owner,
-		.call_id = start->call_id, .local = start->local, .remote = start->remote,
-		.local_tag = start->local_tag, .next = start->next };
-	if (keep_texts(dialog) != 0) {
+		.next = start->next };
+	if (keep(dialog, &(struct parts){ .call_id = start->call_id, .local = start->local, .remote = start->remote,
+		    .local_tag = start->local_tag }) != 0) {
 		pool_give(&d->pool, dialog);
 		return ENOMEM;
 	}
-	struct sip_dialog **bucket = bucket_of(d, dialog->local_tag);
+	struct sip_dialog **bucket = bucket_of(d, sip_dialog_local_tag(dialog));
 	dialog->hash_next = *bucket;
 	*bucket = dialog;
 	pool_gauge_set(&worker->counters, POOL_dialogs, pool_used(&d->pool));
@@ -157,28 +176,6 @@ static struct slice strict_of(struct slice routes)
 	    sip_uri_param(&uri, "lr", NULL))
 		return SLICE_EMPTY;
 	return address.uri;
-}
-
-static int keep_remote(struct sip_dialog *dialog, struct slice tag, struct slice target, struct slice routes)
-{
-	struct slice fields[] = { tag, target, routes };
-	char *text = malloc(tag.n + target.n + routes.n + 1), *at = text;
-
-	if (!text)
-		return ENOMEM;
-	for (size_t i = 0; i < 3; i++) {
-		if (fields[i].n)
-			memcpy(at, fields[i].p, fields[i].n);
-		fields[i].p = at;
-		at += fields[i].n;
-	}
-	free(dialog->remote_text);
-	dialog->remote_text = text;
-	dialog->remote_tag = fields[0];
-	dialog->target = fields[1];
-	dialog->routes = fields[2];
-	dialog->strict = strict_of(dialog->routes);
-	return 0;
 }
 
 /* From or To without its tag, as both sides' halves are kept. */
@@ -281,21 +278,20 @@ int sip_dialog_refresh_target(struct sip_dialog *dialog, const struct sip_messag
 {
 	struct slice target;
 
-	if (!contact_of(m, &target) || slice_eq(target, dialog->target))
+	if (!contact_of(m, &target) || slice_eq(target, sip_dialog_target(dialog)))
 		return 0;
-	return keep_remote(dialog, dialog->remote_tag, target, dialog->routes);
+	return keep_remote(dialog, sip_dialog_remote_tag(dialog), target, sip_dialog_routes(dialog));
 }
 
 void sip_dialog_close(struct sip_dialog *dialog)
 {
 	struct dialogs *d = dialogs_of(dialog->worker);
-	struct sip_dialog **link = bucket_of(d, dialog->local_tag);
+	struct sip_dialog **link = bucket_of(d, sip_dialog_local_tag(dialog));
 
 	while (*link != dialog)
 		link = &(*link)->hash_next;
 	*link = dialog->hash_next;
 	free(dialog->text);
-	free(dialog->remote_text);
 	struct worker *worker = dialog->worker;
 	pool_give(&d->pool, dialog);
 	pool_gauge_set(&worker->counters, POOL_dialogs, pool_used(&d->pool));
@@ -307,8 +303,8 @@ struct sip_dialog *sip_dialog_find_named(struct worker *worker, struct slice cal
 	struct dialogs *d = dialogs_of(worker);
 
 	for (struct sip_dialog *dialog = *bucket_of(d, local_tag); dialog; dialog = dialog->hash_next)
-		if (slice_eq(dialog->local_tag, local_tag) && slice_eq(dialog->call_id, call_id) &&
-		    dialog->is_confirmed && slice_eq(dialog->remote_tag, remote_tag))
+		if (slice_eq(sip_dialog_local_tag(dialog), local_tag) && slice_eq(sip_dialog_call_id(dialog), call_id) &&
+		    dialog->is_confirmed && slice_eq(sip_dialog_remote_tag(dialog), remote_tag))
 			return dialog;
 	return NULL;
 }
@@ -344,21 +340,23 @@ bool sip_dialog_receive(struct worker *worker, struct sip_server *server, const 
 
 struct slice sip_dialog_uri(const struct sip_dialog *dialog)
 {
-	return dialog->strict.n ? dialog->strict : dialog->target;
+	struct slice strict = strict_of(sip_dialog_routes(dialog));
+
+	return strict.n ? strict : sip_dialog_target(dialog);
 }
 
 static void write_route_set(const struct sip_dialog *dialog, struct buffer *out)
 {
-	struct slice others;
+	struct slice routes = sip_dialog_routes(dialog), others;
 
-	if (!dialog->strict.n) {
-		buffer_put(out, dialog->routes);
+	if (!strict_of(routes).n) {
+		buffer_put(out, routes);
 		return;
 	}
-	slice_cut(dialog->routes, '\n', &others);
+	slice_cut(routes, '\n', &others);
 	buffer_put(out, others);
 	buffer_lit(out, "Route: <");
-	buffer_put(out, dialog->target);
+	buffer_put(out, sip_dialog_target(dialog));
 	buffer_lit(out, ">\r\n");
 }
 
@@ -368,17 +366,17 @@ void sip_dialog_write(struct sip_dialog *dialog, struct buffer *out, const char 
 		cseq = ++dialog->local_cseq;
 	write_route_set(dialog, out);
 	buffer_lit(out, "Max-Forwards: 70\r\nFrom: ");
-	buffer_put(out, dialog->local);
+	buffer_put(out, sip_dialog_local(dialog));
 	buffer_lit(out, ";tag=");
-	buffer_put(out, dialog->local_tag);
+	buffer_put(out, sip_dialog_local_tag(dialog));
 	buffer_lit(out, "\r\nTo: ");
-	buffer_put(out, dialog->remote);
-	if (dialog->remote_tag.n) {
+	buffer_put(out, sip_dialog_remote(dialog));
+	if (sip_dialog_remote_tag(dialog).n) {
 		buffer_lit(out, ";tag=");
-		buffer_put(out, dialog->remote_tag);
+		buffer_put(out, sip_dialog_remote_tag(dialog));
 	}
 	buffer_lit(out, "\r\nCall-ID: ");
-	buffer_put(out, dialog->call_id);
+	buffer_put(out, sip_dialog_call_id(dialog));
 	buffer_lit(out, "\r\nCSeq: ");
 	buffer_u64(out, cseq);
 	buffer_printf(out, " %s\r\n", method);

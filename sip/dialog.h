@@ -26,20 +26,57 @@ struct sip_dialog {
 	const struct sip_dialog_events *events;
 	void *owner;
 	struct sip_dialog *hash_next;
-	char *text;                    /* holds the slices up to remote_tag */
-	struct slice call_id;
-	struct slice local, remote;    /* From and To values without tag */
-	struct slice local_tag;
-	struct slice remote_tag;       /* empty while a dialog of ours is not yet confirmed */
-	char *remote_text;             /* remote tag, target and routes: change with responses */
-	struct slice target;           /* the peer's Contact URI */
-	struct slice routes;           /* "Route: ...\r\n" lines */
-	struct slice strict;           /* URI of the first route when that is a strict router's, else empty */
-	struct sip_target next;        /* where our requests go */
+	/* Heap: what the functions below give slices of, one behind the other, and how long each is.  There are
+	 * two dialogs for each session, so one allocation and no pointers. */
+	char *text;
+	uint32_t call_id_n, local_n, remote_n, local_tag_n; /* for good                */
+	uint32_t remote_tag_n, target_n, routes_n;          /* change with responses   */
 	uint32_t local_cseq, remote_cseq;
+	struct sip_target next;        /* where our requests go */
 	bool has_remote_cseq;
 	bool is_confirmed;             /* the peer's half is known: early by a provisional response, or answered */
 };
+
+/* Slices until the dialog takes something from a response or request, or is closed. */
+
+static inline struct slice sip_dialog_call_id(const struct sip_dialog *dialog)
+{
+	return slice_of(dialog->text, dialog->call_id_n);
+}
+
+/* From and To values without tag. */
+static inline struct slice sip_dialog_local(const struct sip_dialog *dialog)
+{
+	return slice_of(dialog->text + dialog->call_id_n, dialog->local_n);
+}
+
+static inline struct slice sip_dialog_remote(const struct sip_dialog *dialog)
+{
+	return slice_of(sip_dialog_local(dialog).p + dialog->local_n, dialog->remote_n);
+}
+
+static inline struct slice sip_dialog_local_tag(const struct sip_dialog *dialog)
+{
+	return slice_of(sip_dialog_remote(dialog).p + dialog->remote_n, dialog->local_tag_n);
+}
+
+/* Empty while a dialog of ours is not yet confirmed. */
+static inline struct slice sip_dialog_remote_tag(const struct sip_dialog *dialog)
+{
+	return slice_of(sip_dialog_local_tag(dialog).p + dialog->local_tag_n, dialog->remote_tag_n);
+}
+
+/* The peer's Contact URI. */
+static inline struct slice sip_dialog_target(const struct sip_dialog *dialog)
+{
+	return slice_of(sip_dialog_remote_tag(dialog).p + dialog->remote_tag_n, dialog->target_n);
+}
+
+/* "Route: ...\r\n" lines. */
+static inline struct slice sip_dialog_routes(const struct sip_dialog *dialog)
+{
+	return slice_of(sip_dialog_target(dialog).p + dialog->target_n, dialog->routes_n);
+}
 
 /* Per worker.  0 or ENOMEM. */
 int sip_dialogs_init(struct worker *worker, unsigned dialogs_max);

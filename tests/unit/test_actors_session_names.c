@@ -7,10 +7,12 @@
 #define A_CONTACT "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B_CONTACT "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
-static struct sip_dialog dialog_a = { .call_id = { "call-a", 6 }, .local_tag = { "us-a", 4 },
-	.remote_tag = { "alice", 5 }, .target = { "sip:alice@10.0.0.1:5062;transport=tcp", 37 } };
-static struct sip_dialog dialog_b = { .call_id = { "call-b@x", 8 }, .local_tag = { "us-b", 4 },
-	.remote_tag = { "bob", 3 }, .target = { "sip:bob@10.0.0.2", 16 } };
+static char text_a[] = "call-a" "us-a" "alice" "sip:alice@10.0.0.1:5062;transport=tcp";
+static char text_b[] = "call-b@x" "us-b" "bob" "sip:bob@10.0.0.2";
+static struct sip_dialog dialog_a = { .text = text_a, .call_id_n = 6, .local_tag_n = 4, .remote_tag_n = 5,
+	.target_n = 37 };
+static struct sip_dialog dialog_b = { .text = text_b, .call_id_n = 8, .local_tag_n = 4, .remote_tag_n = 3,
+	.target_n = 16 };
 static struct session session;
 
 static const char *mapped(struct side *from, enum sip_header_id id, const char *value)

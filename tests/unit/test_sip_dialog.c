@@ -97,7 +97,7 @@ static void test_server_dialog_writes(void **state)
 		 local_tag);
 	/* RFC 3261 20.10: parameters of an address without <> are the header's */
 	assert_string_equal(written("BYE", 0), want);
-	assert_true(slice_eq(dialog->target, SLICE("sip:bob@10.0.0.1;transport=tcp")));
+	assert_true(slice_eq(sip_dialog_target(dialog), SLICE("sip:bob@10.0.0.1;transport=tcp")));
 	assert_non_null(strstr(written("INFO", 0), "CSeq: 2 INFO\r\n"));
 	assert_non_null(strstr(written("ACK", 1), "CSeq: 1 ACK\r\n"));
 	assert_non_null(strstr(written("INFO", 0), "CSeq: 3 INFO\r\n"));
@@ -134,7 +134,7 @@ static void test_client_dialog_writes(void **state)
 	ok = parse("SIP/2.0 200 OK\r\nTo: <sip:bob@example.net>;tag=u\r\nContact: "
 		   "<sip:bob@10.0.0.2>\r\n\r\n");
 	assert_int_equal(sip_dialog_confirm(dialog, &ok), 0);
-	assert_true(slice_eq(dialog->target, SLICE("sip:bob@10.0.0.2")));
+	assert_true(slice_eq(sip_dialog_target(dialog), SLICE("sip:bob@10.0.0.2")));
 	assert_null(strstr(written("BYE", 0), "Route"));
 	assert_non_null(strstr(written("BYE", 0), ";tag=u\r\n"));
 	sip_dialog_close(dialog);
@@ -299,7 +299,7 @@ static void test_an_answer_that_is_not_whole(void **state)
 		assert_int_equal(sip_dialog_open_client(&dialog, &world.workers[0], &begin), 0);
 		assert_int_equal(sip_dialog_confirm(dialog, &ok), EINVAL);
 		assert_int_equal(sip_dialog_confirm_anyhow(dialog, &ok, SLICE("sip:bob@there")), 0);
-		assert_true(slice_eq(dialog->target, slice_str(cases[i].target)));
+		assert_true(slice_eq(sip_dialog_target(dialog), slice_str(cases[i].target)));
 		expect_text(written("BYE", 0), cases[i].to);
 		if (i == 0)
 			expect_text(written("BYE", 0), "Route: <sip:p;lr>\r\n");
@@ -368,7 +368,7 @@ static void test_target_refresh(void **state)
 			 target);
 		struct sip_message m = parse(text);
 		assert_int_equal(sip_dialog_refresh_target(dialog, &m), 0);
-		assert_true(slice_eq(dialog->target, slice_str(target)));
+		assert_true(slice_eq(sip_dialog_target(dialog), slice_str(target)));
 	}
 	static const char *const useless[] = { "UPDATE sip:x SIP/2.0\r\n\r\n",
 					       "UPDATE sip:x SIP/2.0\r\nContact: *\r\n\r\n",
@@ -376,11 +376,11 @@ static void test_target_refresh(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		struct sip_message m = parse(useless[i]);
 		assert_int_equal(sip_dialog_refresh_target(dialog, &m), 0);
-		assert_true(slice_eq(dialog->target, SLICE("sip:bob@10.0.0.8")));
+		assert_true(slice_eq(sip_dialog_target(dialog), SLICE("sip:bob@10.0.0.8")));
 	}
 	/* the route set stays (RFC 3261 12.2) */
 	assert_int_equal(strncmp(written("BYE", 0), "Route: <sip:p1;lr>\r\nMax", 23), 0);
-	assert_true(slice_eq(dialog->remote_tag, SLICE("theirs")));
+	assert_true(slice_eq(sip_dialog_remote_tag(dialog), SLICE("theirs")));
 	sip_dialog_close(dialog);
 	world_end(&world);
 }
