@@ -4,12 +4,13 @@
 #include <stdlib.h>
 
 #include "actors/session_names.h"
+#include "core/chains.h"
 #include "core/siphash.h"
 #include "sip/header.h"
 #include "sip/write.h"
 
 #define CHAINS_MIN 64
-#define CHAINS_MAX (1u << 17)
+#define CHAINS_MAX (1u << 20)
 
 /* What it led to when its session was over. */
 struct kept_contact {
@@ -23,32 +24,33 @@ struct kept_contact {
 	char text[];
 };
 
-/* While the session lives its sides stand in the chains themselves. */
-struct chain {
-	struct side *live;
-	struct kept_contact *kept;
-};
-
 struct session_contacts {
 	struct siphash_key key;
-	size_t chain_count; /* a power of two */
+	struct chains live; /* the sides of all sessions */
+	struct chains kept;
 	unsigned kept_count;
 	struct kept_contact *oldest, **youngest_link;
-	struct chain chains[];
 };
 
-static struct chain *chain_of(struct im *im, struct slice name)
+static uint64_t hash_of_live(const void *side, const void *all)
 {
-	struct session_contacts *all = im->session_contacts;
+	return siphash(&((const struct session_contacts *)all)->key,
+		slice_of(((const struct side *)side)->contact, MINTED_CHARS));
+}
 
-	return &all->chains[siphash(&all->key, name) & (all->chain_count - 1)];
+static uint64_t hash_of_kept(const void *contact, const void *all)
+{
+	return siphash(&((const struct session_contacts *)all)->key,
+		slice_of(((const struct kept_contact *)contact)->name, MINTED_CHARS));
 }
 
 static struct side *find_live(struct im *im, struct slice name)
 {
+	const struct session_contacts *all = im->session_contacts;
+
 	if (name.n != MINTED_CHARS)
 		return NULL;
-	for (struct side *side = chain_of(im, name)->live; side; side = side->contact_next)
+	for (struct side *side = chains_first(&all->live, siphash(&all->key, name)); side; side = side->contact_next)
 		if (memcmp(side->contact, name.p, MINTED_CHARS) == 0)
 			return side;
 	return NULL;
@@ -56,9 +58,11 @@ static struct side *find_live(struct im *im, struct slice name)
 
 static struct kept_contact *find_kept(struct im *im, struct slice name)
 {
+	const struct session_contacts *all = im->session_contacts;
+
 	if (name.n != MINTED_CHARS)
 		return NULL;
-	for (struct kept_contact *c = chain_of(im, name)->kept; c; c = c->next)
+	for (struct kept_contact *c = chains_first(&all->kept, siphash(&all->key, name)); c; c = c->next)
 		if (memcmp(c->name, name.p, MINTED_CHARS) == 0)
 			return c;
 	return NULL;
@@ -66,14 +70,19 @@ static struct kept_contact *find_kept(struct im *im, struct slice name)
 
 int session_contacts_init(struct im *im)
 {
-	size_t count = CHAINS_MIN;
+	struct session_contacts *all = calloc(1, sizeof(*all));
+	size_t chains = CHAINS_MIN;
 
-	while (count < im->config->limits.sessions && count < CHAINS_MAX)
-		count *= 2;
-	struct session_contacts *all = calloc(1, sizeof(*all) + count * sizeof(all->chains[0]));
 	if (!all)
 		return ENOMEM;
-	all->chain_count = count;
+	while (chains < 2 * im->config->limits.sessions && chains < CHAINS_MAX)
+		chains *= 2;
+	if (chains_init(&all->live, chains, offsetof(struct side, contact_next), hash_of_live, all) != 0 ||
+	    chains_init(&all->kept, SESSION_CONTACT_KEPT_MAX, offsetof(struct kept_contact, next), hash_of_kept, all) != 0) {
+		chains_free(&all->live);
+		free(all);
+		return ENOMEM;
+	}
 	all->youngest_link = &all->oldest;
 	worker_random(im->worker, &all->key, sizeof(all->key));
 	im->session_contacts = all;
@@ -83,16 +92,14 @@ int session_contacts_init(struct im *im)
 static void forget_oldest(struct im *im)
 {
 	struct session_contacts *all = im->session_contacts;
-	struct kept_contact *oldest = all->oldest, **link = &chain_of(im, slice_of(oldest->name, MINTED_CHARS))->kept;
+	struct kept_contact *oldest = all->oldest;
 
 	all->oldest = oldest->younger;
 	if (!all->oldest)
 		all->youngest_link = &all->oldest;
 	all->kept_count--;
 	worker_disarm(im->worker, &oldest->expiry);
-	while (*link != oldest)
-		link = &(*link)->next;
-	*link = oldest->next;
+	chains_remove(&all->kept, oldest);
 	free(oldest);
 }
 
@@ -104,6 +111,8 @@ void session_contacts_free(struct im *im)
 		return;
 	while (all->oldest)
 		forget_oldest(im);
+	chains_free(&all->live);
+	chains_free(&all->kept);
 	free(all);
 	im->session_contacts = NULL;
 }
@@ -124,10 +133,7 @@ static void on_expired(struct timer *timer)
 
 void session_contact_enter(struct side *side)
 {
-	struct chain *chain = chain_of(side->session->im, slice_of(side->contact, MINTED_CHARS));
-
-	side->contact_next = chain->live;
-	chain->live = side;
+	chains_add(&side->session->im->session_contacts->live, side);
 }
 
 static bool has_other_side(const struct side *side)
@@ -147,7 +153,6 @@ static void keep(struct im *im, struct side *side)
 
 	if (!c)
 		return;
-	struct chain *chain = chain_of(im, slice_of(side->contact, MINTED_CHARS));
 	memcpy(c->name, side->contact, MINTED_CHARS);
 	memcpy(c->text, uri.p, uri.n);
 	memcpy(c->text + uri.n, routes.p, routes.n);
@@ -156,8 +161,7 @@ static void keep(struct im *im, struct side *side)
 	c->im = im;
 	c->target = there->next;
 	c->hides = session_other(side)->hides;
-	c->next = chain->kept;
-	chain->kept = c;
+	chains_add(&all->kept, c);
 	if (all->kept_count >= SESSION_CONTACT_KEPT_MAX)
 		forget_oldest(im);
 	*all->youngest_link = c;
@@ -169,13 +173,10 @@ static void keep(struct im *im, struct side *side)
 void session_contact_leave(struct side *side)
 {
 	struct im *im = side->session->im;
-	struct side **link = &chain_of(im, slice_of(side->contact, MINTED_CHARS))->live;
 
-	while (*link && *link != side)
-		link = &(*link)->contact_next;
-	if (!*link)
+	if (find_live(im, slice_of(side->contact, MINTED_CHARS)) != side)
 		return;
-	*link = side->contact_next;
+	chains_remove(&im->session_contacts->live, side);
 	if (has_other_side(side))
 		keep(im, side);
 }

@@ -1,6 +1,7 @@
 #include "msrp/binding.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 #include "msrp/connection.h"
 #include "msrp/foreign.h"
@@ -23,34 +24,32 @@ static struct slice session_id_of(const struct msrp_leg *leg)
 	return slice_of(leg->uri + leg->uri_n - MINTED_CHARS - 4, MINTED_CHARS);
 }
 
-static struct msrp_leg **bucket_of(struct msrp_endpoint *endpoint, struct slice session_id)
+static uint64_t hash_of_leg(const void *leg, const void *endpoint)
 {
-	return &endpoint->leg_table[hash_of(session_id.p) & endpoint->leg_mask];
+	return hash_of(session_id_of(leg).p);
+}
+
+int msrp_bindings_init(struct msrp_endpoint *endpoint, size_t chains)
+{
+	return chains_init(&endpoint->legs_by_id, chains, offsetof(struct msrp_leg, next_of_chain), hash_of_leg, NULL);
 }
 
 void msrp_binding_add(struct msrp_leg *leg)
 {
-	struct msrp_leg **bucket = bucket_of(leg->endpoint, session_id_of(leg));
-
-	leg->next_of_bucket = *bucket;
-	*bucket = leg;
+	chains_add(&leg->endpoint->legs_by_id, leg);
 }
 
 void msrp_binding_remove(struct msrp_leg *leg)
 {
-	struct msrp_leg **link = bucket_of(leg->endpoint, session_id_of(leg));
-
-	while (*link != leg)
-		link = &(*link)->next_of_bucket;
-	*link = leg->next_of_bucket;
+	chains_remove(&leg->endpoint->legs_by_id, leg);
 }
 
 static struct msrp_leg *find_leg(struct msrp_endpoint *endpoint, struct slice session_id)
 {
-	struct msrp_leg *leg = *bucket_of(endpoint, session_id);
+	struct msrp_leg *leg = chains_first(&endpoint->legs_by_id, hash_of(session_id.p));
 
 	while (leg && !slice_eq(session_id_of(leg), session_id))
-		leg = leg->next_of_bucket;
+		leg = leg->next_of_chain;
 	return leg;
 }
 

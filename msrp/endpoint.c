@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core/tls.h"
+#include "msrp/binding.h"
 #include "msrp/connection.h"
 #include "msrp/foreign.h"
 #include "msrp/leg_internal.h"
@@ -184,13 +185,11 @@ static void on_accept(struct worker *worker, const struct ring_completion *compl
 
 static int init_tables(struct msrp_endpoint *endpoint, unsigned legs_max)
 {
-	uint32_t buckets = 64;
+	size_t chains = 64;
 
-	while (buckets < legs_max)
-		buckets *= 2;
-	endpoint->leg_mask = buckets - 1;
-	endpoint->leg_table = calloc(buckets, sizeof(struct msrp_leg *));
-	if (!endpoint->leg_table ||
+	while (chains < legs_max)
+		chains *= 2;
+	if (msrp_bindings_init(endpoint, chains) != 0 ||
 		pool_init(&endpoint->legs, "legs", sizeof(struct msrp_leg), legs_max) != 0 ||
 		pool_init(&endpoint->connections, "msrp connections",
 			sizeof(struct msrp_connection), legs_max * CONNECTIONS_PER_LEG + 64) != 0 ||
@@ -211,7 +210,7 @@ static void free_tables(struct msrp_endpoint *endpoint)
 	msrp_readings_free(endpoint);
 	if (endpoint->transactions.slabs)
 		pool_free(&endpoint->transactions);
-	free(endpoint->leg_table);
+	chains_free(&endpoint->legs_by_id);
 	free(endpoint);
 }
 

@@ -23,6 +23,7 @@
 
 #include <sys/queue.h>
 
+#include "core/chains.h"
 #include "core/log.h"
 #include "core/minted.h"
 #include "core/pool.h"
@@ -126,10 +127,10 @@ struct msrp_connection {
 	enum reason lost_why;
 	bool is_counted, is_lost, was_bound, was_handed_over, is_connecting, is_slowed, holds_senders;
 	bool must_replay;       /* something waits at a leg for the end of the open chunk  */
+	bool is_homeless;       /* proxy whose home is gone: nobody names it               */
+	bool has_half;          /* lost, and the last chunk of its output has no end       */
 	struct msrp_foreign_home *foreign; /* home side: owners of sessions elsewhere      */
 	struct msrp_proxy *proxy;          /* owner side: there is no stream here          */
-	bool has_half;                     /* lost, and the last chunk of its output has no end */
-	bool is_homeless;                  /* proxy whose home is gone: nobody names it    */
 };
 
 struct msrp_leg {
@@ -137,7 +138,7 @@ struct msrp_leg {
 	const struct msrp_leg_events *events;
 	void *arg;
 	struct msrp_leg *pair;
-	struct msrp_leg *next_of_bucket;
+	struct msrp_leg *next_of_chain;
 	struct msrp_connection *connection; /* NULL: neither bound nor connecting          */
 	struct msrp_connection *early;      /* came before the peer's (new) path was known */
 	LIST_ENTRY(msrp_leg) on_connection;
@@ -148,18 +149,17 @@ struct msrp_leg {
 	const struct msrp_listener *listener;
 	char *fingerprint;      /* heap: the peer's, secure legs; NULL: it said none       */
 	enum reason lost_why;
-	uint16_t port;
+	uint16_t port, uri_n;
 	char *uri, *host;       /* heap, one allocation: host with its terminator, then URI */
-	uint16_t uri_n;
 	char *peer_path;        /* heap, NULL until msrp_leg_set_peer(); behind it what he accepts */
 	uint32_t peer_path_n, peer_first_n;
 	uint16_t accept_n, accept_wrapped_n;  /* octets of msrp_accept.text; 0: every type */
 	uint16_t accepted_at, accepted_n;     /* the entry that took what came last        */
-	bool looks_inside;
 	uint64_t accept_octets; /* of a message to the peer; 0: any                        */
-	uint16_t sdp_path_n;    /* CEMA: behind that what the SDP says, where he uses another; 0: the same */
 	TAILQ_HEAD(msrp_transactions, msrp_transaction) transactions; /* by arrival        */
 	unsigned transaction_count; /* with all their parts                                */
+	uint16_t sdp_path_n;    /* CEMA: behind that what the SDP says, where he uses another; 0: the same */
+	bool looks_inside;
 	uint64_t max_octets;    /* of a message of the peer; 0: any                        */
 	uint64_t octets;        /* of content that came from its peer and went on          */
 	struct timer silence;   /* the other side does not answer                          */
@@ -192,8 +192,7 @@ struct msrp_endpoint {
 	struct msrp_limits parser_limits;
 	struct pool legs, connections, transactions, readings;
 	struct msrp_reading *spare_reading;
-	struct msrp_leg **leg_table;
-	uint32_t leg_mask;
+	struct chains legs_by_id;
 	size_t queued, held;    /* octets to be sent, and to be parsed, of all connections: limits.queued_bytes */
 	LIST_HEAD(, msrp_connection) queues[MSRP_QUEUE_CLASSES]; /* see pressure.c         */
 	bool is_full;           /* of that: somebody has to go at the end of the turn      */

@@ -27,15 +27,20 @@
 
 /* ---- the table ---- */
 
-static struct sip_client **chain_of(struct sip_layer *layer, const char *minted)
+static uint64_t hash_of(const struct sip_layer *layer, const char *minted)
 {
-	return &layer->client_table[siphash(&layer->key, slice_of(minted, MINTED_CHARS)) & (layer->table_size - 1)];
+	return siphash(&layer->key, slice_of(minted, MINTED_CHARS));
+}
+
+static uint64_t client_hash_of(const void *client, const void *layer)
+{
+	return hash_of(layer, ((const struct sip_client *)client)->minted);
 }
 
 /* RFC 3261 17.1.3: branch and CSeq method; a CANCEL has the branch of its INVITE. */
 static struct sip_client *find(struct sip_layer *layer, const char *minted, enum sip_method method)
 {
-	for (struct sip_client *c = *chain_of(layer, minted); c; c = c->table_next)
+	for (struct sip_client *c = chains_first(&layer->clients_by_branch, hash_of(layer, minted)); c; c = c->table_next)
 		if (memcmp(c->minted, minted, MINTED_CHARS) == 0 && c->method == method)
 			return c;
 	return NULL;
@@ -77,14 +82,11 @@ static void client_free(struct sip_client *c)
 {
 	struct sip_layer *layer = c->layer;
 	const struct sip_client_events *events = c->events;
-	struct sip_client **link = chain_of(layer, c->minted);
 
 	c->events = NULL;
 	if (events && events->on_gone)
 		events->on_gone(c, c->arg);
-	while (*link != c)
-		link = &(*link)->table_next;
-	*link = c->table_next;
+	sip_client_leave_table(c);
 	leave_flow_table(c);
 	worker_disarm(layer->worker, &c->repeat);
 	worker_disarm(layer->worker, &c->life);
@@ -103,11 +105,7 @@ static void client_free(struct sip_client *c)
 
 void sip_client_leave_table(struct sip_client *c)
 {
-	struct sip_client **link = chain_of(c->layer, c->minted);
-
-	while (*link != c)
-		link = &(*link)->table_next;
-	*link = c->table_next;
+	chains_remove(&c->layer->clients_by_branch, c);
 }
 
 /* ---- sending ---- */
@@ -234,10 +232,7 @@ struct sip_client *sip_client_make(struct sip_layer *layer, enum sip_method meth
 
 void sip_client_enter_table(struct sip_client *c)
 {
-	struct sip_client **chain = chain_of(c->layer, c->minted);
-
-	c->table_next = *chain;
-	*chain = c;
+	chains_add(&c->layer->clients_by_branch, c);
 	sip_transactions_gauge(c->layer);
 }
 
@@ -498,8 +493,10 @@ void sip_client_receive(struct sip_layer *layer, const struct sip_message *m, co
 		on_invite_refused(c, m);
 }
 
-int sip_clients_init(struct sip_layer *layer)
+int sip_clients_init(struct sip_layer *layer, size_t chains)
 {
+	if (chains_init(&layer->clients_by_branch, chains, offsetof(struct sip_client, table_next), client_hash_of, layer) != 0)
+		return ENOMEM;
 	return pool_init(&layer->clients, "transactions", sizeof(struct sip_client), layer->options->transactions_max);
 }
 
@@ -513,4 +510,5 @@ void sip_clients_free(struct sip_layer *layer)
 		client_free(c);
 	}
 	pool_free(&layer->clients);
+	chains_free(&layer->clients_by_branch);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/chains.h"
 #include "core/minted.h"
 #include "core/pool.h"
 #include "core/siphash.h"
@@ -10,7 +11,8 @@
 #include "sip/uri.h"
 #include "sip/write.h"
 
-#define TABLE_SIZE_MIN 1024
+#define CHAINS_MIN     1024
+#define CHAINS_MAX     (1u << 20)
 #define ROUTES_MAX     2048
 #define ADDRESS_MAX    1024 /* From and To */
 #define CALL_ID_MAX    1024
@@ -19,8 +21,7 @@
 struct dialogs {
 	struct pool pool;
 	struct siphash_key key;
-	struct sip_dialog **table;
-	size_t table_size; /* a power of two */
+	struct chains by_tag; /* ours */
 };
 
 static struct dialogs *dialogs_of(const struct worker *worker)
@@ -28,18 +29,23 @@ static struct dialogs *dialogs_of(const struct worker *worker)
 	return worker->dialogs;
 }
 
+static uint64_t hash_of(const void *dialog, const void *dialogs)
+{
+	return siphash(&((const struct dialogs *)dialogs)->key, sip_dialog_local_tag(dialog));
+}
+
 int sip_dialogs_init(struct worker *worker, unsigned dialogs_max)
 {
 	struct dialogs *d = calloc(1, sizeof(*d));
+	size_t chains = CHAINS_MIN;
 
 	if (!d)
 		return ENOMEM;
-	d->table_size = TABLE_SIZE_MIN;
-	while (d->table_size < dialogs_max && d->table_size < (1u << 20))
-		d->table_size *= 2;
-	d->table = calloc(d->table_size, sizeof(*d->table));
-	if (!d->table || pool_init(&d->pool, "dialogs", sizeof(struct sip_dialog), dialogs_max)) {
-		free(d->table);
+	while (chains < dialogs_max && chains < CHAINS_MAX)
+		chains *= 2;
+	if (chains_init(&d->by_tag, chains, offsetof(struct sip_dialog, hash_next), hash_of, d) != 0 ||
+	    pool_init(&d->pool, "dialogs", sizeof(struct sip_dialog), dialogs_max) != 0) {
+		chains_free(&d->by_tag);
 		free(d);
 		return ENOMEM;
 	}
@@ -55,7 +61,7 @@ void sip_dialogs_free(struct worker *worker)
 	if (!d)
 		return;
 	pool_free(&d->pool);
-	free(d->table);
+	chains_free(&d->by_tag);
 	free(d);
 	worker->dialogs = NULL;
 }
@@ -63,11 +69,6 @@ void sip_dialogs_free(struct worker *worker)
 unsigned sip_dialog_count(const struct worker *worker)
 {
 	return pool_used(&dialogs_of(worker)->pool);
-}
-
-static struct sip_dialog **bucket_of(struct dialogs *d, struct slice local_tag)
-{
-	return &d->table[siphash(&d->key, local_tag) & (d->table_size - 1)];
 }
 
 /* What one dialog is made of, in the order of its text. */
@@ -124,9 +125,7 @@ int sip_dialog_open_client(struct sip_dialog **out, struct worker *worker, const
 		pool_give(&d->pool, dialog);
 		return ENOMEM;
 	}
-	struct sip_dialog **bucket = bucket_of(d, sip_dialog_local_tag(dialog));
-	dialog->hash_next = *bucket;
-	*bucket = dialog;
+	chains_add(&d->by_tag, dialog);
 	pool_gauge_set(&worker->counters, POOL_dialogs, pool_used(&d->pool));
 	*out = dialog;
 	return 0;
@@ -286,11 +285,8 @@ int sip_dialog_refresh_target(struct sip_dialog *dialog, const struct sip_messag
 void sip_dialog_close(struct sip_dialog *dialog)
 {
 	struct dialogs *d = dialogs_of(dialog->worker);
-	struct sip_dialog **link = bucket_of(d, sip_dialog_local_tag(dialog));
 
-	while (*link != dialog)
-		link = &(*link)->hash_next;
-	*link = dialog->hash_next;
+	chains_remove(&d->by_tag, dialog);
 	free(dialog->text);
 	struct worker *worker = dialog->worker;
 	pool_give(&d->pool, dialog);
@@ -300,9 +296,10 @@ void sip_dialog_close(struct sip_dialog *dialog)
 struct sip_dialog *sip_dialog_find_named(struct worker *worker, struct slice call_id, struct slice local_tag,
 	struct slice remote_tag)
 {
-	struct dialogs *d = dialogs_of(worker);
+	const struct dialogs *d = dialogs_of(worker);
+	struct sip_dialog *dialog = chains_first(&d->by_tag, siphash(&d->key, local_tag));
 
-	for (struct sip_dialog *dialog = *bucket_of(d, local_tag); dialog; dialog = dialog->hash_next)
+	for (; dialog; dialog = dialog->hash_next)
 		if (slice_eq(sip_dialog_local_tag(dialog), local_tag) && slice_eq(sip_dialog_call_id(dialog), call_id) &&
 		    dialog->is_confirmed && slice_eq(sip_dialog_remote_tag(dialog), remote_tag))
 			return dialog;

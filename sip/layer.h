@@ -7,6 +7,7 @@
 #ifndef SIP_LAYER_H
 #define SIP_LAYER_H
 
+#include "core/chains.h"
 #include "core/minted.h"
 #include "core/pool.h"
 #include "core/siphash.h"
@@ -104,10 +105,8 @@ struct sip_layer {
 
 	/* ---- transactions ---- */
 	struct pool servers, clients;
-	struct sip_server **server_table, **tag_table, **merged_table;
-	struct sip_client **client_table;
+	struct chains servers_by_key, servers_by_tag, servers_by_merged, clients_by_branch;
 	struct sip_client **flow_table; /* SIP_FLOW_CHAINS of them */
-	size_t table_size;             /* a power of two; each table has so many chains */
 	char *scratch;                 /* one message of ours, while it is put together */
 	size_t scratch_n;
 };
@@ -179,9 +178,9 @@ void sip_connections_credit_came(struct sip_layer *layer);
 /* ---- the transactions ---- */
 int sip_transactions_init(struct sip_layer *layer);
 void sip_transactions_free(struct sip_layer *layer);
-int sip_servers_init(struct sip_layer *layer);
+int sip_servers_init(struct sip_layer *layer, size_t chains);
 void sip_servers_free(struct sip_layer *layer);
-int sip_clients_init(struct sip_layer *layer);
+int sip_clients_init(struct sip_layer *layer, size_t chains);
 void sip_clients_free(struct sip_layer *layer);
 void sip_server_receive(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow);
 void sip_client_receive(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow);

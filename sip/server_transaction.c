@@ -71,22 +71,17 @@ static bool write_key(struct sip_layer *layer, const struct sip_message *m, enum
 
 static struct sip_server *find(struct sip_layer *layer, const struct key *key)
 {
-	for (struct sip_server *s = layer->server_table[key->hash & (layer->table_size - 1)]; s; s = s->key_next)
+	for (struct sip_server *s = chains_first(&layer->servers_by_key, key->hash); s; s = s->key_next)
 		if (s->key_hash == key->hash && slice_eq(slice_of(s->text, s->key_n), key->text))
 			return s;
 	return NULL;
 }
 
-static uint64_t tag_hash(struct sip_layer *layer, struct slice tag)
-{
-	return siphash(&layer->key, tag);
-}
-
 struct sip_server *server_find_by_tag(struct sip_layer *layer, struct slice tag, uint32_t cseq)
 {
-	size_t chain = tag_hash(layer, tag) & (layer->table_size - 1);
+	struct sip_server *s = chains_first(&layer->servers_by_tag, siphash(&layer->key, tag));
 
-	for (struct sip_server *s = layer->tag_table[chain]; s; s = s->tag_next)
+	for (; s; s = s->tag_next)
 		if (s->cseq == cseq && slice_eq(slice_of(s->to_tag, s->to_tag_n), tag))
 			return s;
 	return NULL;
@@ -109,19 +104,11 @@ static bool merged_hash_of(struct sip_layer *layer, const struct sip_message *m,
 
 static bool is_merged(struct sip_layer *layer, uint64_t hash)
 {
-	for (struct sip_server *s = layer->merged_table[hash & (layer->table_size - 1)]; s; s = s->merged_next)
+	for (struct sip_server *s = chains_first(&layer->servers_by_merged, hash); s; s = s->merged_next)
 		if (s->merged_hash == hash)
 			return true;
 	return false;
 }
-
-#define UNLINK(table, hash, next, server)                                              \
-	do {                                                                           \
-		struct sip_server **link_ = &(table)[(hash) & (layer->table_size - 1)]; \
-		while (*link_ != (server))                                             \
-			link_ = &(*link_)->next;                                       \
-		*link_ = (server)->next;                                               \
-	} while (0)
 
 static void server_free(struct sip_server *s)
 {
@@ -130,11 +117,11 @@ static void server_free(struct sip_server *s)
 
 	if (events && events->on_gone)
 		events->on_gone(s, s->arg);
-	UNLINK(layer->server_table, s->key_hash, key_next, s);
+	chains_remove(&layer->servers_by_key, s);
 	if (s->is_merged_known)
-		UNLINK(layer->merged_table, s->merged_hash, merged_next, s);
+		chains_remove(&layer->servers_by_merged, s);
 	if (s->is_tag_known)
-		UNLINK(layer->tag_table, tag_hash(layer, slice_of(s->to_tag, s->to_tag_n)), tag_next, s);
+		chains_remove(&layer->servers_by_tag, s);
 	worker_disarm(layer->worker, &s->repeat);
 	worker_disarm(layer->worker, &s->life);
 	free(s->text);
@@ -273,13 +260,9 @@ void server_wait(struct sip_server *s, uint64_t ms)
 
 void server_enter_tag_table(struct sip_server *s)
 {
-	struct sip_layer *layer = s->layer;
-	size_t chain = tag_hash(layer, slice_of(s->to_tag, s->to_tag_n)) & (layer->table_size - 1);
-
 	if (s->is_tag_known)
 		return;
-	s->tag_next = layer->tag_table[chain];
-	layer->tag_table[chain] = s;
+	chains_add(&s->layer->servers_by_tag, s);
 	s->is_tag_known = true;
 }
 
@@ -426,20 +409,15 @@ static struct sip_server *server_make(struct sip_layer *layer, const struct sip_
 		return NULL;
 	}
 	s->key_hash = key->hash;
-	struct sip_server **chain = &layer->server_table[key->hash & (layer->table_size - 1)];
-	s->key_next = *chain;
-	*chain = s;
+	chains_add(&layer->servers_by_key, s);
 	sip_transactions_gauge(layer);
 	return s;
 }
 
 static void remember_merged(struct sip_server *s, uint64_t hash)
 {
-	struct sip_server **chain = &s->layer->merged_table[hash & (s->layer->table_size - 1)];
-
 	s->merged_hash = hash;
-	s->merged_next = *chain;
-	*chain = s;
+	chains_add(&s->layer->servers_by_merged, s);
 	s->is_merged_known = true;
 }
 
@@ -631,9 +609,34 @@ void sip_servers_free(struct sip_layer *layer)
 		server_free(s);
 	}
 	pool_free(&layer->servers);
+	chains_free(&layer->servers_by_key);
+	chains_free(&layer->servers_by_tag);
+	chains_free(&layer->servers_by_merged);
 }
 
-int sip_servers_init(struct sip_layer *layer)
+static uint64_t key_hash_of(const void *server, const void *layer)
 {
+	return ((const struct sip_server *)server)->key_hash;
+}
+
+static uint64_t merged_hash_of_server(const void *server, const void *layer)
+{
+	return ((const struct sip_server *)server)->merged_hash;
+}
+
+static uint64_t tag_hash_of(const void *server, const void *layer)
+{
+	const struct sip_server *s = server;
+
+	return siphash(&((const struct sip_layer *)layer)->key, slice_of(s->to_tag, s->to_tag_n));
+}
+
+int sip_servers_init(struct sip_layer *layer, size_t chains)
+{
+	if (chains_init(&layer->servers_by_key, chains, offsetof(struct sip_server, key_next), key_hash_of, layer) != 0 ||
+	    chains_init(&layer->servers_by_tag, chains, offsetof(struct sip_server, tag_next), tag_hash_of, layer) != 0 ||
+	    chains_init(&layer->servers_by_merged, chains, offsetof(struct sip_server, merged_next),
+		    merged_hash_of_server, layer) != 0)
+		return ENOMEM;
 	return pool_init(&layer->servers, "transactions", sizeof(struct sip_server), layer->options->transactions_max);
 }

@@ -5,8 +5,8 @@
 #include "sip/layer.h"
 #include "sip/peers.h"
 
-#define TABLE_SIZE_MIN (1u << 10)
-#define TABLE_SIZE_MAX (1u << 19) /* 4 MiB each, if used: 32 s at 16 000 requests a second, chains of one */
+#define CHAINS_MIN (1u << 10)
+#define CHAINS_MAX (1u << 19) /* 32 s at 16 000 requests a second, chains of one */
 
 const struct sip_options *sip_options_of(const struct worker *worker)
 {
@@ -30,33 +30,25 @@ void sip_transactions_gauge(struct sip_layer *layer)
 
 int sip_transactions_init(struct sip_layer *layer)
 {
-	layer->table_size = TABLE_SIZE_MIN;
-	while (layer->table_size < layer->options->transactions_max && layer->table_size < TABLE_SIZE_MAX)
-		layer->table_size *= 2;
-	layer->server_table = calloc(layer->table_size, sizeof(*layer->server_table));
-	layer->tag_table = calloc(layer->table_size, sizeof(*layer->tag_table));
-	layer->merged_table = calloc(layer->table_size, sizeof(*layer->merged_table));
-	layer->client_table = calloc(layer->table_size, sizeof(*layer->client_table));
+	size_t chains = CHAINS_MIN;
+
+	while (chains < layer->options->transactions_max && chains < CHAINS_MAX)
+		chains *= 2;
 	layer->flow_table = calloc(SIP_FLOW_CHAINS, sizeof(*layer->flow_table));
 	/* parts of a peer's head come back up to four times: Vias or Route, From and To, target, Call-ID */
 	layer->scratch_n = SIP_SCRATCH_OCTETS + 4 * layer->options->limits.header_bytes +
 		layer->options->body_bytes_max;
 	layer->scratch = malloc(layer->scratch_n);
-	if (!layer->server_table || !layer->tag_table || !layer->merged_table || !layer->client_table || !layer->flow_table ||
-	    !layer->scratch)
+	if (!layer->flow_table || !layer->scratch)
 		return ENOMEM;
-	int err = sip_servers_init(layer);
-	return err ? err : sip_clients_init(layer);
+	int err = sip_servers_init(layer, chains);
+	return err ? err : sip_clients_init(layer, chains);
 }
 
 void sip_transactions_free(struct sip_layer *layer)
 {
 	sip_servers_free(layer);
 	sip_clients_free(layer);
-	free(layer->server_table);
-	free(layer->tag_table);
-	free(layer->merged_table);
-	free(layer->client_table);
 	free(layer->flow_table);
 	free(layer->scratch);
 }

@@ -36,8 +36,8 @@ static void tell_legs(struct world *w)
 {
 	for (unsigned i = 0; i < w->group.count; i++) {
 		struct msrp_endpoint *msrp = w->group.workers[i] ? msrp_endpoint_of(w->group.workers[i]) : NULL;
-		for (uint32_t k = 0; msrp && msrp->leg_table && k <= msrp->leg_mask; k++)
-			for (struct msrp_leg *leg = msrp->leg_table[k]; leg; leg = leg->next_of_bucket) {
+		for (size_t k = 0; msrp && msrp->legs_by_id.heads && k < msrp->legs_by_id.count; k++)
+			for (struct msrp_leg *leg = msrp->legs_by_id.heads[k]; leg; leg = leg->next_of_chain) {
 				const struct msrp_connection *c = leg->connection;
 				fprintf(stderr, "worker %u: leg %p of %p, bound %d, %u transactions, %zu wait", i, (void *)leg,
 					(void *)leg->pair, leg->is_bound, leg->transaction_count, leg->waiting.n);

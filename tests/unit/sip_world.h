@@ -744,12 +744,8 @@ static inline void world_end(struct world *w)
 		assert_int_equal(worker->counters.gauges[GAUGE_sip_transactions], 0);
 		assert_null(layer->all);
 		assert_null(layer->waiting_for_credit);
-		for (size_t j = 0; j < layer->table_size; j++) {
-			assert_null(layer->server_table[j]);
-			assert_null(layer->tag_table[j]);
-			assert_null(layer->merged_table[j]);
-			assert_null(layer->client_table[j]);
-		}
+		assert_int_equal(layer->servers_by_key.used + layer->servers_by_tag.used + layer->servers_by_merged.used +
+			layer->clients_by_branch.used, 0);
 		sip_worker_stop(worker, true);
 	}
 	settle(w);
