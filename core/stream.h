@@ -53,12 +53,12 @@ struct stream {
 	struct worker *worker;
 	int fd;
 	struct net_address peer;
-	enum stream_receive receive;
-	/* ---- private ---- */
+	/* ---- private, but `receive` may be read ---- */
 	struct send_queue queue; /* written by the layer, not yet sent              */
 	struct worker_task flush_task;
 	struct stream_tls *tls;  /* NULL: octets go as they are                      */
 	struct timer pause_timer; /* after -ENOBUFS, and the linger of a close       */
+	enum stream_receive receive : 8;
 	bool is_connecting, is_connected, is_receiving, is_closing, is_cancelled, is_read_out, has_ended;
 	uint32_t lingers;        /* its share of what lingers                       */
 };
