@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "actors/sdp_kept.h"
 #include "actors/session_contact.h"
 #include "core/log.h"
 #include "sip/header.h"
@@ -189,6 +190,36 @@ bool session_keep(char **to, uint32_t *to_n, struct slice text)
 	free(*to);
 	*to = copy;
 	*to_n = (uint32_t)text.n;
+	return true;
+}
+
+/* ---- descriptions ---- */
+
+static struct slice path_of(const struct side *side)
+{
+	return side->leg ? msrp_leg_uri(side->leg) : SLICE_EMPTY;
+}
+
+struct slice session_sdp_of(const struct side *side, char *room)
+{
+	return sdp_kept_text(slice_of(side->sdp, side->sdp_n), path_of(side), room);
+}
+
+void session_pack_sdp(struct side *side)
+{
+	size_t n = sdp_kept_pack(side->sdp, side->sdp_n, path_of(side));
+	char *smaller = realloc(side->sdp, n ? n : 1);
+
+	if (smaller)
+		side->sdp = smaller;
+	side->sdp_n = (uint32_t)n;
+}
+
+bool session_set_sdp(struct side *side, struct slice text)
+{
+	if (!session_keep(&side->sdp, &side->sdp_n, text))
+		return false;
+	session_pack_sdp(side);
 	return true;
 }
 

@@ -89,7 +89,7 @@ static enum sip_refresher unsaid_refresher(const struct session *s)
 static bool answer_a(struct session *s, const struct sip_message *response, const struct sip_message *described,
 	const struct sdp *answer, const struct sdp_media *media)
 {
-	char headers_text[OUTGOING_HEADERS_MAX], parts_text[SESSION_BODY_MAX];
+	char headers_text[OUTGOING_HEADERS_MAX], parts_text[SESSION_BODY_MAX], sdp_text[SDP_TEXT_MAX];
 	struct buffer headers = buffer_over(headers_text, sizeof(headers_text)),
 		      parts = buffer_over(parts_text, sizeof(parts_text));
 	bool hides = identity_hides_answerer(s->im, response);
@@ -105,7 +105,7 @@ static bool answer_a(struct session *s, const struct sip_message *response, cons
 	write_answer_headers(s, &headers, &invite, response);
 	s->a.takes_update = sip_items_have(&invite, SIP_HDR_ALLOW, "UPDATE");
 	session_timer_answer(&s->a.timer, &invite, s->im, unsaid_refresher(s), &headers);
-	if (!session_body_replace(&parts, described, slice_of(s->a.sdp, s->a.sdp_n), hides, &body) || headers.overflow)
+	if (!session_body_replace(&parts, described, session_sdp_of(&s->a, sdp_text), hides, &body) || headers.overflow)
 		return false;
 	s->invite_is_answered = true;
 	sip_server_respond(s->invite, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers),

@@ -97,7 +97,7 @@ void session_forget_unacked(struct side *side)
 static void answer(struct side *side, struct sip_server *server, const struct sip_message *request,
 	const struct sip_message *passed_on)
 {
-	char text[OUTGOING_HEADERS_MAX];
+	char text[OUTGOING_HEADERS_MAX], sdp[SDP_TEXT_MAX];
 	struct buffer headers = buffer_over(text, sizeof(text));
 	struct session *s = side->session;
 	bool is_invite = sip_server_method(server) == SIP_INVITE;
@@ -128,14 +128,14 @@ static void answer(struct side *side, struct sip_server *server, const struct si
 	}
 	sip_server_respond(server, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers),
 		.content_type = wants_sdp ? SLICE("application/sdp") : SLICE_EMPTY,
-		.body = wants_sdp ? slice_of(side->sdp, side->sdp_n) : SLICE_EMPTY });
+		.body = wants_sdp ? session_sdp_of(side, sdp) : SLICE_EMPTY });
 }
 
 /* Nothing new: what we said before, with the role that fits the offer. */
 static void answer_refresh(struct side *side, struct sip_server *server, const struct sip_message *m,
 	const struct session_peer *said)
 {
-	char text[SDP_TEXT_MAX];
+	char text[SDP_TEXT_MAX], before[SDP_TEXT_MAX];
 	struct buffer out = buffer_over(text, sizeof(text));
 
 	if (said) {
@@ -143,7 +143,7 @@ static void answer_refresh(struct side *side, struct sip_server *server, const s
 			sip_server_refuse(server, 488, REASON_CONNECT_FORBIDDEN);
 			return;
 		}
-		sdp_text_with_setup(&out, slice_of(side->sdp, side->sdp_n),
+		sdp_text_with_setup(&out, session_sdp_of(side, before),
 			answer_setup(side, said->sdp, said->media));
 		if (out.overflow || !session_keep_sdp(side, buffer_slice(&out))) {
 			sip_server_refuse(server, 503, REASON_NO_MEMORY);
@@ -275,6 +275,7 @@ static void keep_what_was_sent(struct side *to)
 	to->sdp = change->sdp;
 	to->sdp_n = change->sdp_n;
 	change->sdp = NULL;
+	session_pack_sdp(to);
 }
 
 void session_change_accepted(struct side *to, const struct sip_message *response)
@@ -321,8 +322,8 @@ void session_change_accepted(struct side *to, const struct sip_message *response
 static bool write_offer(struct side *to, const struct session_peer *said)
 {
 	struct session_change *change = &to->session->change;
-	struct slice before = slice_of(to->sdp, to->sdp_n);
-	char text[SDP_TEXT_MAX];
+	char text[SDP_TEXT_MAX], before_text[SDP_TEXT_MAX];
+	struct slice before = session_sdp_of(to, before_text);
 	struct buffer out = buffer_over(text, sizeof(text));
 	struct session_description description = { .sdp = said->sdp, .media = said->media,
 		.setup = SDP_SETUP_ACTPASS, .hides = change->hides, .version = to->sdp_version + 1 };

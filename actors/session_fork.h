@@ -31,7 +31,7 @@ struct session_branch {
 	uint32_t session_expires_s; /* what a 422 asked for (D1-04); 0: nothing did */
 	bool is_answered;           /* finally, or nobody will */
 	struct msrp_leg *leg;       /* its own: who is too late connects to nothing that another one has */
-	char *sdp;                  /* our offer; both go to s->b with the answer */
+	char *sdp;                  /* our offer, packed; both go to s->b with the answer */
 	uint32_t sdp_n;
 };
 

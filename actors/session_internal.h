@@ -27,7 +27,7 @@ struct side {
 	struct sip_dialog *dialog;
 	struct msrp_leg *leg;
 	struct session_timer timer;
-	char *sdp;          /* what we last sent to this side, for refreshes */
+	char *sdp;          /* what we last sent to this side, for refreshes; packed: session_sdp_of() */
 	uint64_t peer_sdp;  /* hash of what it last sent, to tell a refresh from a change */
 	uint64_t sdp_id, sdp_version; /* of o=: the highest version that we sent to this side */
 	uint32_t sdp_n;
@@ -147,6 +147,13 @@ void session_acknowledge_in(struct sip_dialog *dialog, struct sip_client *client
 /* The ACK of a 2xx that `client`, an INVITE in the dialog of the side with that CSeq, got. */
 void session_acknowledge(struct side *side, struct sip_client *client, const struct sip_message *response,
 	uint32_t cseq);
+
+/* The description that we last sent to this side.  `room`: SDP_TEXT_MAX, the slice may lie there. */
+struct slice session_sdp_of(const struct side *side, char *room);
+/* That is `text` from now on, which names the path of its leg.  False: no memory, nothing changed. */
+bool session_set_sdp(struct side *side, struct slice text);
+/* Packs side->sdp, which is a text on the heap. */
+void session_pack_sdp(struct side *side);
 
 /* A copy in *to, whose old content is freed.  False: no memory, nothing changed. */
 bool session_keep(char **to, uint32_t *to_n, struct slice text);

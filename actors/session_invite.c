@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "actors/outgoing.h"
+#include "actors/sdp_kept.h"
 #include "actors/session_body.h"
 #include "actors/user.h"
 #include "msrp/path.h"
@@ -85,7 +86,7 @@ static int write_sdp(struct side *side, const struct session_description *descri
 
 	if (!session_sdp_write(side->session->im, &out, description, side->leg, side->sdp_id))
 		return EMSGSIZE;
-	return session_keep(&side->sdp, &side->sdp_n, buffer_slice(&out)) ? 0 : ENOMEM;
+	return session_set_sdp(side, buffer_slice(&out)) ? 0 : ENOMEM;
 }
 
 bool session_write_sdp(struct side *side, const struct session_description *description)
@@ -182,7 +183,7 @@ static int offer_to(struct session *s, struct session_branch *branch, const stru
 
 int session_send_invite(struct session *s, struct session_branch *branch, const struct sip_client_events *events)
 {
-	char headers_text[OUTGOING_HEADERS_MAX], parts_text[SESSION_BODY_MAX];
+	char headers_text[OUTGOING_HEADERS_MAX], parts_text[SESSION_BODY_MAX], sdp[SDP_TEXT_MAX];
 	struct buffer headers = buffer_over(headers_text, sizeof(headers_text)),
 		      parts = buffer_over(parts_text, sizeof(parts_text));
 	struct sip_target target = session_branch_target(branch);
@@ -197,7 +198,8 @@ int session_send_invite(struct session *s, struct session_branch *branch, const 
 	if (err)
 		return err;
 	write_invite_headers(s, &headers, &m, branch);
-	if (!session_body_replace(&parts, &m, slice_of(branch->sdp, branch->sdp_n), identity_hides_sender(s->im, s->caller),
+	if (!session_body_replace(&parts, &m, sdp_kept_text(slice_of(branch->sdp, branch->sdp_n), msrp_leg_uri(branch->leg), sdp),
+		    identity_hides_sender(s->im, s->caller),
 		    &body) || headers.overflow)
 		return EMSGSIZE;
 	struct sip_outgoing invite = { .method = SLICE("INVITE"), .uri = uri.n ? uri : m.uri,

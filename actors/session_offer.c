@@ -14,13 +14,13 @@ static const struct sip_client_events asked_events;
 
 bool session_keep_sdp(struct side *side, struct slice text)
 {
-	char versioned[SDP_TEXT_MAX];
+	char versioned[SDP_TEXT_MAX], before[SDP_TEXT_MAX];
 	struct buffer out = buffer_over(versioned, sizeof(versioned));
 
-	if (side->sdp && sdp_text_says_same(text, slice_of(side->sdp, side->sdp_n)))
+	if (side->sdp && sdp_text_says_same(text, session_sdp_of(side, before)))
 		return true;
 	sdp_text_with_version(&out, text, side->sdp_version + 1);
-	if (out.overflow || !session_keep(&side->sdp, &side->sdp_n, buffer_slice(&out)))
+	if (out.overflow || !session_set_sdp(side, buffer_slice(&out)))
 		return false;
 	side->sdp_version++;
 	return true;
@@ -28,26 +28,26 @@ bool session_keep_sdp(struct side *side, struct slice text)
 
 /* ---- sending ---- */
 
-static struct slice offer_of(const struct side *side, enum session_asking why, bool by_invite)
+static struct slice offer_of(const struct side *side, enum session_asking why, bool by_invite, char *room)
 {
 	switch (why) {
 	case ASKING_CHANGE:
 		return slice_of(side->session->change.sdp, side->session->change.sdp_n);
 	case ASKING_REFRESH: /* RFC 4028 7.4: an UPDATE need not have one, an INVITE is better understood with it */
-		return by_invite ? slice_of(side->sdp, side->sdp_n) : SLICE_EMPTY;
+		return by_invite ? session_sdp_of(side, room) : SLICE_EMPTY;
 	case ASKING_BACK:
 		break;
 	}
-	return slice_of(side->sdp, side->sdp_n);
+	return session_sdp_of(side, room);
 }
 
 bool session_ask(struct side *side, enum session_asking why, bool by_invite)
 {
 	struct im *im = side->session->im;
-	char text[1024];
+	char text[1024], sdp[SDP_TEXT_MAX];
 	struct buffer headers = buffer_over(text, sizeof(text));
 	struct sip_flow flow = outgoing_flow(im, &side->dialog->next);
-	struct slice offer = offer_of(side, why, by_invite);
+	struct slice offer = offer_of(side, why, by_invite, sdp);
 
 	worker_disarm(im->worker, &side->again);
 	outgoing_contact(&headers, im, &flow, session_self(side));
@@ -134,12 +134,12 @@ static void ask_or_try_later(struct side *side, enum session_asking why)
 
 void session_take_back(struct side *side)
 {
-	char text[SDP_TEXT_MAX];
+	char text[SDP_TEXT_MAX], before[SDP_TEXT_MAX];
 	struct buffer out = buffer_over(text, sizeof(text));
 
 	/* the version counts on: the one that was not to be is known to the other side */
-	sdp_text_with_version(&out, slice_of(side->sdp, side->sdp_n), side->sdp_version + 1);
-	if (out.overflow || !session_keep(&side->sdp, &side->sdp_n, buffer_slice(&out))) {
+	sdp_text_with_version(&out, session_sdp_of(side, before), side->sdp_version + 1);
+	if (out.overflow || !session_set_sdp(side, buffer_slice(&out))) {
 		session_end(side->session, "a change could not be taken back");
 		return;
 	}

@@ -157,7 +157,7 @@ bool session_take_place(struct side *place, const struct session_place *taking)
 		taking->offered->sdp, taking->offered->media,
 		session_sdp_answer_setup(taking->offered->sdp, taking->offered->media), taking->answerer_hides, 1 };
 	if (!session_sdp_write(s->im, &out, &description, newcomer.leg, newcomer.sdp_id) ||
-	    !session_keep(&newcomer.sdp, &newcomer.sdp_n, buffer_slice(&out)) ||
+	    !session_set_sdp(&newcomer, buffer_slice(&out)) ||
 	    msrp_leg_set_peer(newcomer.leg, &peer) != 0 || !session_attach(session_other(place), taking->answered)) {
 		msrp_leg_close(newcomer.leg);
 		free(newcomer.sdp);
