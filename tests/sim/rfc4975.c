@@ -4,8 +4,9 @@
  * cut in two at each octet.
  *
  * --foreign: on connections that carry another session first, of another worker.
+ * --lost: where a write would be cut its connection ends instead; nothing may be left of it.
  * --every N: only every Nth of those ways, each case beginning with another one.
- * usage: sim_rfc4975 TABLE [--foreign] [--every N] [--case NAME] [--trace]
+ * usage: sim_rfc4975 TABLE [--foreign] [--lost] [--every N] [--case NAME] [--trace]
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -37,7 +38,7 @@ struct child {
 struct ways {
 	const char *only;        /* the case of this name; NULL: all */
 	size_t stride;
-	bool is_foreign, trace;
+	bool is_foreign, is_lost, trace;
 };
 
 static void begin_child(struct child *child, uint64_t seed, const struct ways *ways)
@@ -91,7 +92,7 @@ static void run_case(const struct table *table, size_t index, struct child *chil
 	child->show = (struct show){ { .name = child->name, .what = "", .run = show_play, .is_calm = true,
 		.set = { "limits.sessions=4096" }, .workers_min = ways->is_foreign ? 4 : 0 }, c,
 		{ find_case(table, "one_message"), find_case(table, "one_message_back") }, child->show.plays, NULL,
-		ways->stride, ways->is_foreign };
+		ways->stride, ways->is_foreign, ways->is_lost };
 	*child->show.plays = 0;
 	begin_child(child, index + 1, ways);
 }
@@ -150,6 +151,8 @@ int main(int argc, char **argv)
 			ways.trace = true;
 		else if (strcmp(argv[i], "--foreign") == 0)
 			ways.is_foreign = true;
+		else if (strcmp(argv[i], "--lost") == 0)
+			ways.is_lost = true;
 		else if (strcmp(argv[i], "--case") == 0 && i + 1 < argc)
 			ways.only = argv[++i];
 		else if (strcmp(argv[i], "--every") == 0 && i + 1 < argc)
@@ -158,7 +161,7 @@ int main(int argc, char **argv)
 			argc = 0;
 	}
 	if (argc < 2 || ways.stride == 0) {
-		fprintf(stderr, "usage: sim_rfc4975 TABLE [--foreign] [--every N] [--case NAME] [--trace]\n");
+		fprintf(stderr, "usage: sim_rfc4975 TABLE [--foreign] [--lost] [--every N] [--case NAME] [--trace]\n");
 		return 2;
 	}
 	if (!table_read(&table, argv[1], &why, &line_number)) {

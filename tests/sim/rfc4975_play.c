@@ -19,6 +19,7 @@ struct stage {
 	struct call *carrier;    /* the session that its connections had first, or NULL */
 	struct link *links[TABLE_SIDES];
 	struct side_names names[2];
+	bool is_lost;            /* a play ended with the connection that was to end */
 	unsigned fresh;
 	size_t lengths[TABLE_STEPS_MAX]; /* octets of each write, when it was played last */
 };
@@ -26,7 +27,7 @@ struct stage {
 /* How a case is played. */
 struct way {
 	size_t cut_step, cut_at; /* cut_at 0: nothing is cut */
-	bool is_octet_by_octet, are_writes_short;
+	bool is_octet_by_octet, are_writes_short, is_lost;
 };
 
 _Noreturn static void fail(struct stage *s, const struct step *step, const struct way *way, const char *what, struct slice octets, size_t wrong_at)
@@ -43,7 +44,7 @@ _Noreturn static void fail(struct stage *s, const struct step *step, const struc
 			buffer_printf(&out, "\\x%02x", (unsigned char)octets.p[i]);
 	}
 	world_fail(s->w, "line %u, %s%zu at %zu: %s%.*s", step->line_number,
-		way->is_octet_by_octet ? "octet by octet, " : way->are_writes_short ? "writes cut short, " : "step ",
+		way->is_octet_by_octet ? "octet by octet, " : way->is_lost ? "lost in step " : way->are_writes_short ? "writes cut short, " : "step ",
 		way->cut_step, way->cut_at, what, SLICE_ARG(buffer_slice(&out)));
 }
 
@@ -187,6 +188,18 @@ static void close_session(struct stage *s)
 
 /* ---- steps ---- */
 
+static void lose_link(struct stage *s, unsigned side, bool is_reset)
+{
+	struct link *link = s->links[side];
+
+	if (is_reset && !link->is_dead)
+		sim_reset(s->w->sim, link->fd);
+	else
+		ua_link_close(link);
+	s->links[side] = NULL;
+	s->is_lost = true;
+}
+
 static void write_step(struct stage *s, struct play *p, const struct step *step, const struct way *way, size_t *length)
 {
 	size_t cut = way->cut_at && length == &s->lengths[way->cut_step] ? way->cut_at : 0;
@@ -201,6 +214,10 @@ static void write_step(struct stage *s, struct play *p, const struct step *step,
 		left = slice_skip(left, n);
 		if (left.n)
 			world_us(s->w, REST_US);
+		if (cut && way->is_lost) {
+			lose_link(s, step->side, cut % 2);
+			break;
+		}
 	}
 	free((void *)all.p);
 }
@@ -297,7 +314,7 @@ static void play(struct stage *s, const struct table_case *c, const struct way *
 	size_t unused;
 
 	sim_settings(s->w->sim)->short_write = way->are_writes_short ? 900 : 0;
-	for (size_t i = 0; i < c->step_count; i++)
+	for (size_t i = 0; i < c->step_count && !s->is_lost; i++)
 		play_step(s, &p, &c->steps[i], way, c == s->show->c ? &s->lengths[i] : &unused);
 	for (size_t i = 0; i < p.name_count; i++)
 		for (size_t k = 0; k < i; k++)
@@ -350,11 +367,12 @@ static void play_one_way(struct stage *s, const struct way *way)
 	if (!s->calls[0])
 		open_session(s);
 	play(s, c, way);
-	if (!is_alone(c))
+	if (!is_alone(c) && !s->is_lost)
 		return;
-	if (table_case_lives(c))
+	if (table_case_lives(c) && !s->is_lost)
 		probe(s);
 	close_session(s);
+	s->is_lost = false;
 }
 
 /* The way with this number; the lengths of writes are known.  False: there are not so many. */
@@ -369,7 +387,7 @@ static bool find_way(const struct stage *s, size_t number, struct way *way)
 	for (size_t i = 0; i < c->step_count; i++) {
 		size_t cuts = c->steps[i].kind == STEP_WRITES ? s->lengths[i] - 1 : 0;
 		if (number < cuts) {
-			*way = (struct way){ .cut_step = i, .cut_at = number + 1 };
+			*way = (struct way){ .cut_step = i, .cut_at = number + 1, .is_lost = s->show->is_lost };
 			return true;
 		}
 		number -= cuts;
@@ -394,7 +412,7 @@ void show_play(struct world *w)
 	const struct show *show = (const struct show *)w->scenario; /* its first member */
 	struct stage stage = { .w = w, .show = show }, *s = &stage;
 	struct sim_options *o = sim_settings(w->sim);
-	size_t most = is_alone(show->c) ? 60 : 600;
+	size_t most = is_alone(show->c) || show->is_lost ? 60 : 600;
 	struct way way = { 0 };
 
 	o->latency_min_us = o->latency_max_us = 20;

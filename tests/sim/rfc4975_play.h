@@ -20,6 +20,7 @@ struct show {
 	size_t *next_way;        /* 0: octet by octet; then the server's writes cut short; then each cut */
 	size_t stride;           /* so many ways further for the next one                  */
 	bool is_foreign;         /* the connections carry another session first, of another worker */
+	bool is_lost;            /* where a write would be cut its connection ends, by FIN or RST  */
 };
 
 /*
