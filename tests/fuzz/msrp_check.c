@@ -66,7 +66,8 @@ static unsigned index_of(const struct wire_end *end)
 static int side_of(const struct check *check, struct slice uri)
 {
 	for (int i = 0; i < CHECK_SIDES; i++) {
-		if (slice_eq(uri, slice_str(check->sides[i].uri)))
+		const char *ours = check->sides[i].uri;
+		if (strlen(ours) == uri.n && memcmp(ours, uri.p, uri.n) == 0)
 			return i;
 	}
 	return NOBODY;
