@@ -877,6 +877,35 @@ static void a_chunk_that_stalls(void **state)
 	}
 }
 
+/* Parser and incoming chunk are there only while one is open: msrp/reading.h. */
+static void an_idle_connection_parses_nothing(void **state)
+{
+	static const char begun[] = "MSRP abcd1234 REPORT\r\n";
+	struct session s;
+
+	begin_one(&s);
+	const struct msrp_endpoint *endpoint = msrp_endpoint_of(&s.w.workers[0]);
+	const struct msrp_connection *alice = s.a->leg->connection, *bob = s.b->leg->connection;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_null(alice->parser);
+		assert_null(bob->parser);
+		assert_int_equal(pool_used(&endpoint->readings), 1); /* at hand for whoever sends next */
+		client_send_n(s.bob, begun, sizeof(begun) - 1);
+		WAIT_FOR(&s.w, bob->parser);
+		assert_int_equal(pool_used(&endpoint->readings), 1);
+		send_begin(&s, "1-5/5", "he", 2);
+		WAIT_FOR(&s.w, alice->parser);
+		assert_int_equal(pool_used(&endpoint->readings), 2);
+		client_send(s.alice, "llo\r\n-------long1234$\r\n");
+		client_send(s.bob, "To-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: r\r\nByte-Range: 1-5/5\r\n"
+			"Status: 000 200 OK\r\n-------abcd1234$\r\n", PATHS(s.b));
+		expect(&s.w, s.bob, "hello");
+		expect(&s.w, s.alice, "REPORT");
+		WAIT_FOR(&s.w, !alice->parser && !bob->parser);
+	}
+	world_end(&s.w);
+}
+
 static void content_waits_for_the_other_side(void **state)
 {
 	for (unsigned large = 0; large < 2; large++) {
@@ -989,6 +1018,7 @@ int main(void)
 		cmocka_unit_test(octets_that_are_not_msrp),
 		cmocka_unit_test(a_head_at_its_limit_and_one_more),
 		cmocka_unit_test(a_chunk_that_stalls),
+		cmocka_unit_test(an_idle_connection_parses_nothing),
 		cmocka_unit_test(content_waits_for_the_other_side),
 		cmocka_unit_test(cut_at_every_octet),
 	};
