@@ -16,11 +16,10 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
-from run import end_process, free_port, run_peer  # noqa: E402
-from ua import Failure, Witness, agent, check, same  # noqa: E402
-from ua.server import Server  # noqa: E402
+from peer import describe, run_peer, run_with_server  # noqa: E402
+from run import end_process, free_port  # noqa: E402
+from ua import agent, check, same  # noqa: E402
 
-CASE_SECONDS = 20
 MODULES = "/usr/lib/baresip/modules"
 CONFIG = """module_path %s
 sip_listen 127.0.0.1:0
@@ -146,32 +145,8 @@ MATRIX = ((1, "udp"), (4, "tcp"))
 
 
 async def run_server(options, report, workers, transport):
-    parameters = "baresip, %d worker%s, %s" % (workers, "s"[workers < 2:], transport)
-    server = Server(options.server, "standalone", workers, "auto", {})
-    witness = Witness()
-    try:
-        await server.start()
-        for case in CASES:
-            name, started = "%s (%s)" % (case.__name__, parameters), time.monotonic()
-            place = Place(server, transport, witness)
-            witness.reset()
-            try:
-                await asyncio.wait_for(case(place), CASE_SECONDS)
-                if witness.violations:
-                    raise Failure("; ".join(witness.violations[:4]))
-                report.ok(name, time.monotonic() - started)
-            except Exception as error:  # a case may fail in any way; the run goes on
-                report.fail(name, "%s%s" % ("" if isinstance(error, Failure) else type(error).__name__ + ": ", error))
-                for line in witness.trace[-40:] if options.verbose else ():
-                    print("    " + line)
-            finally:
-                await place.end()
-    except Failure as why:
-        report.fail("server (%s)" % parameters, why)
-    finally:
-        code = await server.stop()
-        if code != 0 or server.trouble():
-            report.fail("end (%s)" % parameters, "exit code %s %s" % (code, " | ".join(server.trouble()[:12])))
+    await run_with_server(CASES, describe("baresip", workers, transport), options, report, workers,
+                          lambda server, witness: Place(server, transport, witness))
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
-from run import end_process, free_port, run_peer  # noqa: E402
+from peer import describe, run_in_place, run_peer  # noqa: E402
+from run import end_process, free_port  # noqa: E402
 from ua import REQ, Failure, Witness, agent, check, same, sip  # noqa: E402
 from ua.server import Server  # noqa: E402
 
-CASE_SECONDS = 20
 LISTEN = ('[{proto: %(t)s, address: "127.0.0.1:0", role: originating}, '
           '{proto: %(t)s, address: "127.0.0.1:0", role: terminating}, '
           '{proto: msrp, address: "127.0.0.1:0"}, {proto: http, address: "127.0.0.1:0"}]')
@@ -101,6 +101,9 @@ class Place:
             check(time.monotonic() < end, "no third-party REGISTER arrived")
             await asyncio.sleep(0.02)
         return user
+
+    def leave(self):
+        pass
 
     async def end(self):
         for user in self.clients:
@@ -192,29 +195,7 @@ MATRIX = ((1, "udp"), (4, "udp"), (2, "tcp"))
 
 
 async def run_place(options, report, workers, transport):
-    parameters = "kamailio, %d worker%s, %s" % (workers, "s"[workers < 2:], transport)
-    place = Place(options, workers, transport)
-    try:
-        await place.start()
-        for case in CASES:
-            name, started = "%s (%s)" % (case.__name__, parameters), time.monotonic()
-            place.witness.reset()
-            try:
-                await asyncio.wait_for(case(place), CASE_SECONDS)
-                if place.witness.violations:
-                    raise Failure("; ".join(place.witness.violations[:4]))
-                report.ok(name, time.monotonic() - started)
-            except Exception as error:  # a case may fail in any way; the run goes on
-                report.fail(name, "%s%s" % ("" if isinstance(error, Failure) else type(error).__name__ + ": ", error))
-                for line in place.witness.trace[-60:] if options.verbose else ():
-                    print("    " + line)
-    except Failure as why:
-        report.fail("server (%s)" % parameters, why)
-    finally:
-        try:
-            await place.end()
-        except Failure as why:
-            report.fail("end (%s)" % parameters, why)
+    await run_in_place(CASES, describe("kamailio", workers, transport), options, report, Place(options, workers, transport))
 
 
 if __name__ == "__main__":

@@ -440,29 +440,6 @@ def io_uring_works():
     return descriptor >= 0
 
 
-def run_peer(description, program, matrix, run_one):
-    """The command line of a script about one other program: run_one(options, report, workers, transport) for each
-    chosen row of its matrix, and the result line. Ends the process."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", required=True)
-    parser.add_argument("--workers", type=int)
-    parser.add_argument("--transport", choices=("udp", "tcp"))
-    parser.add_argument("--verbose", action="store_true")
-    options = parser.parse_args()
-    report = Report(options.verbose)
-
-    async def run_all():
-        for workers, transport in matrix:
-            if options.workers in (None, workers) and options.transport in (None, transport):
-                await run_one(options, report, workers, transport)
-    if shutil.which(program):
-        asyncio.run(run_all())
-    else:
-        report.skip(program, "not installed")
-    print("%d passed, %d failed, %d skipped" % (report.passed, report.failed, report.skipped))
-    sys.exit(1 if report.failed or not report.passed + report.skipped else 0)
-
-
 async def run(options):
     report = Report(options.verbose)
     matrix = [(w, io) for w, io in MATRIX if options.workers in (None, w) and options.io in (None, io)]
