@@ -84,7 +84,7 @@ bool msrp_transaction_add_part(struct msrp_transaction *chunk, char id[MSRP_ID_C
 
 	if (chunk->random[0]) {
 		/* A chunk may take hours and be cut at each octet, by whoever wants the far connection. */
-		if (chunk->from->transaction_count >= MSRP_TRANSACTIONS_PER_LEG)
+		if (chunk->from->transaction_count >= msrp_transactions_most(endpoint))
 			return false;
 		part = pool_take(&endpoint->transactions);
 		if (!part)
