@@ -1,6 +1,6 @@
 /*
- * An MSRP connection: octets in, through the parser, to whoever the chunk is
- * for; octets out, one chunk at a time.  It may carry many sessions (RFC 4975
+ * An MSRP connection, from its beginning to its end: octets in go through
+ * input.h, octets out through output.h.  It may carry many sessions (RFC 4975
  * section 5.4).  A proxy is the same thing without a socket: see foreign.h.
  *
  * Thread: owning worker only.  Owner: the endpoint's pool.  A connection ends at
@@ -29,8 +29,8 @@ void msrp_connection_certificate(const struct msrp_connection *c, struct tls_cer
 struct msrp_connection *msrp_connection_make_proxy(struct msrp_endpoint *endpoint,
 	struct msrp_proxy *proxy);
 
-/* Parses octets that arrived; what is not used yet is kept. */
-void msrp_connection_receive(struct msrp_connection *c, struct slice octets);
+/* A chunk or head that was begun has limits.chunk_stall from its last octet on. */
+void msrp_connection_watch_for_stall(struct msrp_connection *c);
 
 /* As if it had ended: its legs are lost, then it is closed, at the end of the turn. */
 void msrp_connection_lose(struct msrp_connection *c, enum reason why);

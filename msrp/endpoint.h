@@ -2,7 +2,7 @@
  * What the files of the MSRP run-time share: the state of one worker's MSRP
  * endpoint and the objects in it.  Actors see msrp/leg.h only.
  *
- *   connection  octets in; octets out: output; who it belongs to: binding
+ *   connection  its life; octets in: input; octets out: output; who it belongs to: binding
  *   reading     the parser and the chunk that is coming in, while there is one
  *   foreign     connections whose descriptor is another worker's
  *   sharing     connections of ours that a further session may use

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "msrp/connection.h"
+#include "msrp/input.h"
 #include "msrp/output.h"
 #include "msrp/pressure.h"
 #include "msrp/switch.h"
@@ -118,7 +119,7 @@ static void on_connection_moved(struct worker *worker, struct msg *msg)
 		c = msrp_connection_adopt(endpoint, m->fd, m->tls, m->unbound_at_ms);
 	if (c) {
 		c->was_handed_over = true;
-		msrp_connection_receive(c, slice_of(m->octets, m->n));
+		msrp_input_receive(c, slice_of(m->octets, m->n));
 	} else {
 		tls_free(m->tls);
 		worker->ring->ops->close(worker->ring, m->fd);
@@ -365,7 +366,7 @@ static void on_proxy_input(struct worker *worker, struct msg *msg)
 		c = open_proxy(endpoint, m->home);
 	if (c) {
 		c->proxy->certificate = m->certificate;
-		msrp_connection_receive(c, slice_of(m->octets, m->n));
+		msrp_input_receive(c, slice_of(m->octets, m->n));
 	}
 	m->has_legs = c && c->leg_count > 0;
 	m->why = c && c->is_lost ? c->lost_why : REASON_POOL_EXHAUSTED;
