@@ -5,8 +5,9 @@
  *
  * --foreign: on connections that carry another session first, of another worker.
  * --lost: where a write would be cut its connection ends instead; nothing may be left of it.
- * --every N: only every Nth of those ways, each case beginning with another one.
- * usage: sim_rfc4975 TABLE [--foreign] [--lost] [--every N] [--case NAME] [--trace]
+ * --memory: whole and octet by octet, for each allocation of the server's that can fail.
+ * --every N: only every Nth of those ways or allocations, each case beginning with another one.
+ * usage: sim_rfc4975 TABLE [--foreign] [--lost | --memory] [--every N] [--case NAME] [--trace]
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -38,8 +39,23 @@ struct child {
 struct ways {
 	const char *only;        /* the case of this name; NULL: all */
 	size_t stride;
-	bool is_foreign, is_lost, trace;
+	bool is_foreign, is_lost, is_memory, trace;
 };
+
+/* The case whole and octet by octet, again and again with another allocation of the server's failing. */
+static void run_without_memory(struct child *child, struct world_run *run, size_t stride)
+{
+	size_t next_way = 0;
+
+	child->show.next_way = &next_way;
+	child->show.most = 1;
+	uint64_t allocations = world_run(run);
+	for (uint64_t n = 1 + run->seed % stride; n <= allocations; n += stride) {
+		next_way = 0;
+		run->fail_allocation = n;
+		world_run(run);
+	}
+}
 
 static void begin_child(struct child *child, uint64_t seed, const struct ways *ways)
 {
@@ -52,7 +68,9 @@ static void begin_child(struct child *child, uint64_t seed, const struct ways *w
 		abort();
 	if (child->pid > 0)
 		return;
-	for (child->show.next_way = &(size_t){ seed % ways->stride }; *child->show.next_way != SHOW_ALL_WAYS;)
+	if (ways->is_memory)
+		run_without_memory(child, &run, ways->stride);
+	for (child->show.next_way = &(size_t){ seed % ways->stride }; *child->show.next_way != SHOW_ALL_WAYS && !ways->is_memory;)
 		world_run(&run);
 	fflush(NULL);
 	_exit(0);
@@ -92,7 +110,7 @@ static void run_case(const struct table *table, size_t index, struct child *chil
 	child->show = (struct show){ { .name = child->name, .what = "", .run = show_play, .is_calm = true,
 		.set = { "limits.sessions=4096" }, .workers_min = ways->is_foreign ? 4 : 0 }, c,
 		{ find_case(table, "one_message"), find_case(table, "one_message_back") }, child->show.plays, NULL,
-		ways->stride, ways->is_foreign, ways->is_lost };
+		ways->stride, 0, ways->is_foreign, ways->is_lost };
 	*child->show.plays = 0;
 	begin_child(child, index + 1, ways);
 }
@@ -153,6 +171,8 @@ int main(int argc, char **argv)
 			ways.is_foreign = true;
 		else if (strcmp(argv[i], "--lost") == 0)
 			ways.is_lost = true;
+		else if (strcmp(argv[i], "--memory") == 0)
+			ways.is_memory = true;
 		else if (strcmp(argv[i], "--case") == 0 && i + 1 < argc)
 			ways.only = argv[++i];
 		else if (strcmp(argv[i], "--every") == 0 && i + 1 < argc)
@@ -161,7 +181,7 @@ int main(int argc, char **argv)
 			argc = 0;
 	}
 	if (argc < 2 || ways.stride == 0) {
-		fprintf(stderr, "usage: sim_rfc4975 TABLE [--foreign] [--lost] [--every N] [--case NAME] [--trace]\n");
+		fprintf(stderr, "usage: sim_rfc4975 TABLE [--foreign] [--lost | --memory] [--every N] [--case NAME] [--trace]\n");
 		return 2;
 	}
 	if (!table_read(&table, argv[1], &why, &line_number)) {

@@ -1,12 +1,14 @@
 #include "tests/sim/rfc4975_play.h"
 
 #include <ctype.h>
+#include <setjmp.h>
 #include <stdlib.h>
 
 #include "tests/sim/ua_internal.h"
 
 #define REST_US     60       /* longer than octets travel here */
 #define PATIENCE_MS 1000     /* what does not come within that does not come by itself */
+#define GIVE_UP_MS  35000    /* longer than a transaction lasts */
 #define TRIES_MAX   60
 #define RELAY       "msrp://relay.example.com:2855/relay7;tcp"
 
@@ -19,6 +21,7 @@ struct stage {
 	struct call *carrier;    /* the session that its connections had first, or NULL */
 	struct link *links[TABLE_SIDES];
 	struct side_names names[2];
+	jmp_buf out;             /* where a surprise without memory ends */
 	bool is_lost;            /* a play ended with the connection that was to end */
 	unsigned fresh;
 	size_t lengths[TABLE_STEPS_MAX]; /* octets of each write, when it was played last */
@@ -30,11 +33,19 @@ struct way {
 	bool is_octet_by_octet, are_writes_short, is_lost;
 };
 
+/* Goes on only where memory is there. */
+static void leave_if_short(struct stage *s)
+{
+	if (s->w->is_memory_short)
+		longjmp(s->out, 1);
+}
+
 _Noreturn static void fail(struct stage *s, const struct step *step, const struct way *way, const char *what, struct slice octets, size_t wrong_at)
 {
 	char shown[8192];
 	struct buffer out = buffer_over(shown, sizeof(shown) - 5);
 
+	leave_if_short(s);
 	for (size_t i = 0; i < octets.n && !out.overflow; i++) {
 		if (i == wrong_at)
 			buffer_lit(&out, " >>> ");
@@ -116,8 +127,10 @@ static bool takes_time(const struct table_case *c)
 static void invite(struct stage *s)
 {
 	s->calls[0] = ua_invite(s->users[0], s->users[1]);
-	if (!world_until(s->w, is_acknowledged, s, PATIENCE_MS))
+	if (!world_until(s->w, is_acknowledged, s, PATIENCE_MS)) {
+		leave_if_short(s);
 		world_fail(s->w, "the session does not come about");
+	}
 	for (unsigned i = 0; i < 2; i++)
 		name_side(&s->names[i], s->calls[i]->leg);
 }
@@ -146,6 +159,7 @@ static void open_foreign(struct stage *s)
 			return;
 		hang_up(s->calls[0]);
 	}
+	leave_if_short(s);
 	world_fail(s->w, "all sessions belong to one worker");
 }
 
@@ -168,8 +182,10 @@ static void open_session(struct stage *s)
 	}
 	if (!c->is_passive)
 		return;
-	if (!world_until(s->w, has_come, s, PATIENCE_MS))
+	if (!world_until(s->w, has_come, s, PATIENCE_MS)) {
+		leave_if_short(s);
 		world_fail(s->w, "the server does not connect");
+	}
 	s->links[1] = ua_raw_accepted(s->users[1]);
 }
 
@@ -351,8 +367,10 @@ static void probe(struct stage *s)
 	for (unsigned i = 0; i < 2 && !has_setup(c); i++)
 		play(s, s->show->probes[i], &(struct way){ 0 });
 	for (unsigned i = 0; i < 2; i++)
-		if (s->links[i] && s->links[i]->in_n)
+		if (s->links[i] && s->links[i]->in_n) {
+			leave_if_short(s);
 			world_fail(s->w, "more came: %.*s", (int)s->links[i]->in_n, s->links[i]->in);
+		}
 }
 
 static bool is_alone(const struct table_case *c)
@@ -407,20 +425,26 @@ static void set_manners(struct stage *s)
 		s->users[1]->manners.setup = SETUP_PASSIVE;
 }
 
-void show_play(struct world *w)
+/* Who rang and said no more would be waited for. */
+static void give_up(struct stage *s)
 {
-	const struct show *show = (const struct show *)w->scenario; /* its first member */
-	struct stage stage = { .w = w, .show = show }, *s = &stage;
-	struct sim_options *o = sim_settings(w->sim);
-	size_t most = is_alone(show->c) || show->is_lost ? 60 : 600;
+	struct call *calls[] = { s->calls[0], s->carrier };
+
+	for (unsigned i = 0; i < 2; i++)
+		if (calls[i] && !calls[i]->is_over)
+			ua_cancel(calls[i]);
+	world_ms(s->w, GIVE_UP_MS);
+}
+
+/* False: it ended with a surprise, and there was no memory. */
+static bool play_ways(struct stage *s)
+{
+	const struct show *show = s->show;
+	size_t most = show->most ? show->most : is_alone(show->c) || show->is_lost ? 60 : 600;
 	struct way way = { 0 };
 
-	o->latency_min_us = o->latency_max_us = 20;
-	o->spike = o->short_write = o->short_read = o->late = 0;
-	o->is_whole = true;
-	s->users[0] = ua_registered(w, "alice");
-	s->users[1] = ua_registered(w, "bob");
-	set_manners(s);
+	if (setjmp(s->out))
+		return false;
 	play_one_way(s, &way);
 	for (size_t i = 0; i < most && find_way(s, *show->next_way, &way); i++, *show->next_way += show->stride)
 		play_one_way(s, &way);
@@ -430,4 +454,20 @@ void show_play(struct world *w)
 		probe(s);
 		close_session(s);
 	}
+	return true;
+}
+
+void show_play(struct world *w)
+{
+	struct stage stage = { .w = w, .show = (const struct show *)w->scenario }, *s = &stage;
+	struct sim_options *o = sim_settings(w->sim);
+
+	o->latency_min_us = o->latency_max_us = 20;
+	o->spike = o->short_write = o->short_read = o->late = 0;
+	o->is_whole = true;
+	s->users[0] = ua_registered(w, "alice");
+	s->users[1] = ua_registered(w, "bob");
+	set_manners(s);
+	if (!play_ways(s))
+		give_up(s);
 }

@@ -19,6 +19,7 @@ struct show {
 	uint64_t *plays;         /* how many there were, shared with the parent */
 	size_t *next_way;        /* 0: octet by octet; then the server's writes cut short; then each cut */
 	size_t stride;           /* so many ways further for the next one                  */
+	size_t most;             /* ways in one world; 0: as many as it bears              */
 	bool is_foreign;         /* the connections carry another session first, of another worker */
 	bool is_lost;            /* where a write would be cut its connection ends, by FIN or RST  */
 };
@@ -26,6 +27,7 @@ struct show {
 /*
  * The case whole, then from *next_way on in as many ways as one world bears, whose clients keep every
  * session that they had; SHOW_ALL_WAYS when none is left.  w->scenario is that of a struct show.
+ * Without memory nothing need come true: at the first surprise the clients leave.
  */
 void show_play(struct world *w);
 
