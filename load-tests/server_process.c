@@ -29,19 +29,23 @@ static bool read_stat(pid_t pid, pid_t *parent, double *cpu_s)
 	return true;
 }
 
+/* What the process has made its own, swapped out or not.  Pages of files are left out: how many of them count for
+ * whom changes with every other process that begins or ends. */
 static uint64_t read_memory_kib(pid_t pid)
 {
 	char path[64], line[256];
-	unsigned long long kib = 0;
+	uint64_t sum_kib = 0;
+	unsigned long long kib;
 	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
 	FILE *f = fopen(path, "re");
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Pss: %llu", &kib) == 1)
-			break;
+		if (sscanf(line, "Pss_Anon: %llu", &kib) == 1 || sscanf(line, "Pss_Shmem: %llu", &kib) == 1 ||
+		    sscanf(line, "SwapPss: %llu", &kib) == 1)
+			sum_kib += kib;
 	fclose(f);
-	return kib;
+	return sum_kib;
 }
 
 static bool is_known(const struct server_process *s, pid_t pid)

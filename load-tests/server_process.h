@@ -18,7 +18,7 @@ struct server_process {
 
 struct server_figures {
 	double cpu_s;        /* user + system, all threads; 10 ms steps          */
-	uint64_t memory_kib; /* proportional set: shared pages are counted once */
+	uint64_t memory_kib; /* without pages of files; what they share is counted once */
 };
 
 /* Finds the descendants as they are now; false when there is no such process. */
