@@ -38,6 +38,24 @@ static void extend_run(struct msrp_connection *c, struct run *run, struct slice 
 	run->from = begin;
 }
 
+/*
+ * A response without transaction.  An error for the empty SEND that we begin with ends nothing: it may have overtaken the
+ * SIP message that brings our path, and who does not know the session later either says so to its first chunk.
+ */
+static void on_stray_response(struct msrp_connection *c)
+{
+	const struct msrp_head *head = &c->parser->head;
+	struct worker *worker = c->endpoint->worker;
+
+	if (!msrp_transaction_is_unanswered(head->transaction_id)) {
+		COUNT(&worker->counters, msrp_stray_responses);
+	} else if (head->status >= 300) {
+		REFUSED(&worker->counters, REASON_MSRP_PEER_REFUSED);
+		LOG(INFO, worker, "msrp", pool_slot(c), "refused by the peer status=%u reason=%s", head->status,
+			reason_label(REASON_MSRP_PEER_REFUSED));
+	}
+}
+
 /* False: the head stays unread. */
 static bool on_head(struct msrp_connection *c, struct slice piece)
 {
@@ -64,8 +82,7 @@ static bool on_head(struct msrp_connection *c, struct slice piece)
 	case BINDING_LATER:
 		return false;
 	case BINDING_NOBODY:
-		if (!msrp_transaction_is_unanswered(c->parser->head.transaction_id))
-			COUNT(&c->endpoint->worker->counters, msrp_stray_responses);
+		on_stray_response(c);
 		break;
 	case BINDING_REFUSED:
 		break;

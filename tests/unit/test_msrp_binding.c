@@ -1141,10 +1141,13 @@ static void we_connect(void **state)
 	assert_false(chunk.has_body);
 	assert_int_equal(chunk.flag, '$');
 	assert_null(strstr(chunk.head, "Content-Type"));
-	answer(s.alice, s.a, chunk.id);
+	/* it was faster than the SIP message that brings our path: noted, and no reason to give the session up */
+	client_send(s.alice, HEAD("%s", "481 No Such Session") "-------%s$\r\n", chunk.id, PATHS(s.a), chunk.id);
 	s.bob = client_open(&w, 0);
 	bind_side(&w, s.bob, s.b);
 	exchange(&w, &s);
+	assert_int_equal(world_refused(&w, REASON_MSRP_PEER_REFUSED), 1);
+	assert_int_equal(COUNTED(&w, msrp_stray_responses), 0);
 	assert_int_equal(COUNTED(&w, msrp_connections_opened), 1);
 	/* the same path again changes nothing */
 	assert_int_equal(msrp_leg_set_peer(s.a->leg, &peer), 0);
