@@ -79,6 +79,8 @@ static void set_peer(unsigned i, bool connect)
 	struct msrp_peer peer = { .path = slice_str(side->path[sides[i].has_changed_path]), .connect = connect,
 		.max_octets = sides[i].leg->max_octets, .address.ss_family = AF_INET };
 
+	/* sides 0 and 3 at one address: we share what we connected */
+	((struct sockaddr_in *)&peer.address)->sin_port = htons((uint16_t)(1000 + i % 3));
 	if (connect)
 		side->is_excused = true; /* it leaves the connection it has */
 	wire.is_server = true;
