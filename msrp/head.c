@@ -151,8 +151,9 @@ static unsigned known_header(struct slice name)
 	case 9:
 		return slice_case_eq(name, SLICE("From-Path")) ? SEEN_FROM_PATH : 0;
 	case 10:
-		return slice_case_eq(name, SLICE("Message-ID")) ? SEEN_MESSAGE_ID :
-			slice_case_eq(name, SLICE("Byte-Range")) ? SEEN_BYTE_RANGE : 0;
+		if ((name.p[0] | 0x20) == 'm')
+			return slice_case_eq(name, SLICE("Message-ID")) ? SEEN_MESSAGE_ID : 0;
+		return slice_case_eq(name, SLICE("Byte-Range")) ? SEEN_BYTE_RANGE : 0;
 	case 12:
 		return slice_case_eq(name, SLICE("Content-Type")) ? SEEN_CONTENT_TYPE : 0;
 	case 14:
