@@ -49,7 +49,7 @@ struct histogram *deaf_histogram(const struct deaf_readers *d, uint64_t due_ns, 
 {
 	if (!d->n || due_ns < d->start_ns || due_ns >= d->end_ns)
 		return NULL;
-	if ((due_ns - d->start_ns) % interval_ns(d) < interval_ns(d) / 4)
+	if ((due_ns - d->start_ns) % interval_ns(d) < interval_ns(d) / 2)
 		return NULL;
 	return is_deaf_time(d, due_ns) ? with : without;
 }

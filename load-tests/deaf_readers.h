@@ -1,7 +1,7 @@
 /*
  * Sessions of imflood whose B stops reading now and then (--deaf): what they do to the others.  The measured time is cut
  * into intervals; in every other one A of each such session sends as much as it is let, and B reads nothing.  The
- * latency of the ordinary sessions is kept apart for both kinds; the first quarter of an interval counts for neither,
+ * latency of the ordinary sessions is kept apart for both kinds; the first half of an interval counts for neither,
  * because in it queues fill or empty.
  */
 #ifndef LOAD_TESTS_DEAF_READERS_H
