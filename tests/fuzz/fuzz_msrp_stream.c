@@ -418,6 +418,8 @@ static void op_window(struct input *in)
 
 	if (client)
 		client->end->out_room = n == 255 ? WIRE_OUT_MAX : client->end->said.n + n * n;
+	if (client && client->end->out_room > WIRE_OUT_MAX)
+		client->end->out_room = WIRE_OUT_MAX;
 }
 
 static void op_time(struct input *in)

@@ -319,6 +319,7 @@ static bool try_send(struct wire_end *end, struct ring_completion *out)
 
 	if (!end->send.is_on)
 		return false;
+	assert(end->said.n <= end->out_room && end->out_room <= WIRE_OUT_MAX);
 	if (end->was_reset) {
 		*out = final(&end->send, -ECONNRESET);
 	} else if (n && (!end->send.is_cancelled || next_random() & 1)) {
