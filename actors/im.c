@@ -77,6 +77,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	im->server = server;
 	im->config = server->config;
 	worker->im = im;
+	worker_random(worker, &im->connect_limit_key, sizeof(im->connect_limit_key));
 	if (store_worker_init(worker, server->store) != 0)
 		return ENOMEM;
 	if (users_init(im) != 0 || session_contacts_init(im) != 0 || sessions_init(im) != 0 || pagers_init(im) != 0 ||

@@ -7,7 +7,9 @@
 
 #include <stdatomic.h>
 
+#include "actors/connect_limit.h"
 #include "config/config.h"
+#include "core/siphash.h"
 #include "core/pool.h"
 #include "msrp/leg.h"
 #include "sip/nonce_count.h"
@@ -60,6 +62,8 @@ struct im {
 	struct user_table *users;
 	struct credentials *credentials;
 	struct nonce_counts nonces;
+	struct connect_limit connect_limit;
+	struct siphash_key connect_limit_key;
 	struct pool sessions, pagers, forwards, authentications, flow_questions;
 	struct session_contacts *session_contacts;
 	bool is_drained;            /* sessions_drain() was called */

@@ -51,7 +51,7 @@ static bool write_answer(struct session *s, const struct sip_message *invite, st
 	if (session_offer_of(s, invite, &offer, &offered) != SDP_ACCEPTED)
 		return false;
 	memcpy(&from, &sip_server_flow(s->invite)->peer, sizeof(sip_server_flow(s->invite)->peer));
-	struct session_peer caller = { &offer, offered, false, &from };
+	struct session_peer caller = { &offer, offered, false, &from, s->a.identity };
 	if (!session_sdp_peer(s->im, &caller, &peer)) {
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
 		LOG(WARN, s->im->worker, "session", s->actor.id, "msrp-peer-refused reason=%s",
@@ -122,7 +122,7 @@ static bool attach_b(struct session *s, const struct sip_message *response, cons
 	if (session_sdp_read(response, sdp, media) != SDP_ACCEPTED)
 		return false;
 	sip_flow_get_peer(flow, &from);
-	struct session_peer callee = { sdp, *media, true, &from };
+	struct session_peer callee = { sdp, *media, true, &from, s->b.identity };
 	if (!session_sdp_peer(s->im, &callee, &peer)) {
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
 		LOG(WARN, s->im->worker, "session", s->actor.id, "msrp-peer-refused reason=%s",
@@ -161,6 +161,9 @@ void session_on_answer(struct session *s, const struct session_answer *answer)
 		return;
 	}
 	s->b.takes_update = sip_items_have(m, SIP_HDR_ALLOW, "UPDATE");
+	s->a.identity = connect_limit_identity(s->im, slice_of(s->caller->canonical, s->caller->canonical_n));
+	s->b.identity = s->callee_n ? connect_limit_identity(s->im, slice_of(s->callee, s->callee_n)) :
+				      session_identity_of(s->im, s->b.dialog);
 	if (!attach_b(s, described, &answer->flow, &sdp, &media) || !answer_a(s, m, described, &sdp, media)) {
 		session_refuse(s, 480, REASON_SDP);
 		session_end(s, "session description not acceptable");
@@ -182,7 +185,7 @@ void session_on_late_answer(struct session *s, const struct sip_message *ack, co
 
 	memcpy(&from, &flow->peer, sizeof(flow->peer));
 	if (session_sdp_read(ack, &sdp, &media) != SDP_ACCEPTED ||
-	    !session_attach(&s->a, &(struct session_peer){ &sdp, media, true, &from })) {
+	    !session_attach(&s->a, &(struct session_peer){ &sdp, media, true, &from, s->a.identity })) {
 		REFUSED(&s->im->worker->counters, REASON_SDP);
 		session_end(s, "no acceptable answer in the ACK");
 	}

@@ -14,6 +14,19 @@
 
 /* ---- where the MSRP of a side comes from and goes to ---- */
 
+uint64_t session_identity_of(const struct im *im, const struct sip_dialog *dialog)
+{
+	char text[IM_CANONICAL_MAX];
+	struct buffer canonical = buffer_over(text, sizeof(text));
+	struct sip_address address;
+	struct sip_uri uri;
+
+	if (!dialog || !sip_address_decode(sip_dialog_remote(dialog), &address) || !sip_uri_parse(address.uri, &uri) ||
+	    !sip_uri_canonical(&canonical, &uri, &im->server->sip.home))
+		return 0;
+	return connect_limit_identity(im, buffer_slice(&canonical));
+}
+
 bool session_attach(struct side *side, const struct session_peer *said)
 {
 	struct session *s = side->session;
@@ -299,8 +312,8 @@ void session_change_accepted(struct side *to, const struct sip_message *response
 	signalled_from(&flow, &to_from);
 	flow = s->change.server ? *sip_server_flow(s->change.server) : outgoing_flow(s->im, &by->dialog->next);
 	signalled_from(&flow, &by_from);
-	struct session_peer answered = { &answer_sdp, answer_media, true, &to_from };
-	struct session_peer offered = { &offer, offer_media, false, &by_from };
+	struct session_peer answered = { &answer_sdp, answer_media, true, &to_from, to->identity };
+	struct session_peer offered = { &offer, offer_media, false, &by_from, by->identity };
 	struct session_place place = { &offered, &answered, to->hides || identity_hides_answerer(s->im, response),
 		outgoing_wants_sips(&request) };
 	bool is_done = s->change.newcomer ? session_take_place(by, &place) : apply(to, &answered, &offered, response);
@@ -402,7 +415,7 @@ void session_change_go_on(struct side *to)
 		return;
 	}
 	signalled_from(sip_server_flow(server), &from);
-	struct session_peer said = { &sdp, NULL, false, &from };
+	struct session_peer said = { &sdp, NULL, false, &from, by->identity };
 	if (!to->asked && reread(change, &request) && session_sdp_read(&request, &sdp, &media) == SDP_ACCEPTED) {
 		said.media = media;
 		if (ask_other(by, &said, request.method == SIP_INVITE))
@@ -487,7 +500,7 @@ static void take_late_answer(struct side *side, const struct sip_message *ack)
 		return;
 	struct sip_flow flow = outgoing_flow(s->im, &side->dialog->next);
 	signalled_from(&flow, &from);
-	struct session_peer said = { &sdp, media, true, &from };
+	struct session_peer said = { &sdp, media, true, &from, side->identity };
 	if (!session_attach(side, &said)) {
 		session_end(s, "session description not acceptable");
 		return;
@@ -562,7 +575,7 @@ void session_on_offer(struct side *side, struct sip_server *server, const struct
 		return;
 	}
 	signalled_from(sip_server_flow(server), &from);
-	struct session_peer said = { &sdp, media, false, &from };
+	struct session_peer said = { &sdp, media, false, &from, side->identity };
 	if (sdp_text_hash(&sdp) == side->peer_sdp)
 		answer_refresh(side, server, m, &said);
 	else

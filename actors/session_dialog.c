@@ -24,9 +24,11 @@ static void on_leg_lost(struct msrp_leg *leg, enum reason why, void *arg)
 	struct session *s = side->session;
 
 	side->is_bound = false;
+	if (why == REASON_CONNECT_FAILED)
+		connect_limit_failed(s->im, side->identity);
 	switch (s->state) { /* no default: a new state must be thought of here */
 	case SESSION_ACTIVE:
-		if (why == REASON_QUEUE_FULL || why == REASON_QUEUED_BYTES)
+		if (why == REASON_QUEUE_FULL || why == REASON_QUEUED_BYTES || why == REASON_MSRP_REFUSED)
 			session_end(s, reason_label(why));
 		else
 			session_enter(s, SESSION_DETACHED, reason_label(why));

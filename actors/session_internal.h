@@ -28,6 +28,7 @@ struct side {
 	struct msrp_leg *leg;
 	struct session_timer timer;
 	char *sdp;          /* what we last sent to this side, for refreshes; packed: session_sdp_of() */
+	uint64_t identity;  /* of its user, for connects in vain; 0: unknown */
 	uint64_t peer_sdp;  /* hash of what it last sent, to tell a refresh from a change */
 	uint64_t sdp_id, sdp_version; /* of o=: the highest version that we sent to this side */
 	uint32_t sdp_n;
@@ -249,6 +250,9 @@ void session_change_go_on(struct side *to);
 /* The session ends: who waits for an answer gets 487. */
 void session_drop_change(struct session *s);
 void session_forget_unacked(struct side *side);
+
+/* Who counts for what we connect to there: the user named by the dialog. */
+uint64_t session_identity_of(const struct im *im, const struct sip_dialog *dialog);
 
 /* What the side says from now on of its MSRP end: its leg may get another path and connection.  False: we may
  * not connect there, or no memory. */

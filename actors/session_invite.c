@@ -391,6 +391,8 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 bool session_invite_is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite)
 {
 	const struct sdp_media *media;
+	struct sockaddr_storage from = { 0 };
+	struct msrp_peer peer;
 	struct sdp sdp;
 	enum sdp_judgement judgement;
 
@@ -406,6 +408,11 @@ bool session_invite_is_acceptable(struct im *im, struct sip_server *server, cons
 	if (judgement != SDP_ACCEPTED) {
 		session_sdp_refuse(im, server, judgement);
 		return false;
+	}
+	sip_flow_get_peer(sip_server_flow(server), &from);
+	if (!session_sdp_peer(im, &(struct session_peer){ &sdp, media, false, &from, 0 }, &peer)) {
+		im_refuse_with_warning(im, server, 488, REASON_CONNECT_FORBIDDEN, "The address of the path is not permitted");
+		return false; /* nobody rings for what cannot be */
 	}
 	return true;
 }

@@ -142,7 +142,7 @@ bool session_take_place(struct side *place, const struct session_place *taking)
 	struct buffer out = buffer_over(text, sizeof(text));
 	struct msrp_peer peer;
 	struct side newcomer = { .session = s, .dialog = change->newcomer, .hides = change->hides, .sdp_version = 1,
-		.is_sips = taking->is_sips,
+		.is_sips = taking->is_sips, .identity = session_identity_of(s->im, change->newcomer),
 		.sdp_id = worker_random_fast(s->im->worker) >> 2 };
 	struct sockaddr_storage local;
 

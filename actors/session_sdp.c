@@ -376,7 +376,8 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 		(peer->is_answer && setup != SDP_SETUP_ACTIVE && setup != SDP_SETUP_HOLDCONN);
 	if (!out->connect)
 		return true;
-	return peer_address(peer, &path, &out->address) && may_connect(im, &out->address, peer->signalled);
+	return peer_address(peer, &path, &out->address) && may_connect(im, &out->address, peer->signalled) &&
+	       connect_limit_permits(im, peer->identity);
 }
 
 /* ---- writing ---- */

@@ -52,8 +52,9 @@ struct session_peer {
 	const struct sdp_media *media;
 	bool is_answer;                    /* of the peer, to our actpass offer */
 	const struct sockaddr_storage *signalled; /* where its SIP came from: limits.connect_to */
+	uint64_t identity;                 /* whose it is, as connect_limit.h counts; 0: unknown */
 };
-/* False: we would have to connect to an address that we may not. */
+/* False: we would have to connect to an address that we may not, or for somebody for whom it failed too often. */
 bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msrp_peer *out);
 
 /* Its path begins with msrps, and so must ours on that side. */
