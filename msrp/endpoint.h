@@ -145,6 +145,7 @@ struct msrp_leg {
 	TAILQ_ENTRY(msrp_leg) event_link;
 	bool is_secure, is_bound, has_event, tell_bound, tell_lost;
 	bool has_cema;          /* see struct msrp_peer                                    */
+	bool is_sharing;        /* a connection that was not made for it                   */
 	bool expects_peer;      /* an answer may bring another path than peer_path        */
 	const struct msrp_listener *listener;
 	char *fingerprint;      /* heap: the peer's, secure legs; NULL: it said none       */

@@ -358,6 +358,7 @@ static void connect_to_peer(struct msrp_leg *leg, const struct sockaddr_storage 
 	struct counters *counters = &leg->endpoint->worker->counters;
 	struct msrp_connection *c = msrp_sharing_find(leg, to);
 
+	leg->is_sharing = c != NULL;
 	if (c) {
 		COUNT(counters, msrp_connections_shared);
 		msrp_connection_bind(c, leg);
@@ -421,8 +422,9 @@ void msrp_leg_write_empty_send(struct msrp_leg *leg)
 
 	if (!p)
 		return;
-	/* Whatever the answer: a session that the peer does not know ends by SIP. */
-	msrp_transaction_make_id(endpoint, UINT32_MAX, id);
+	struct msrp_transaction *t = msrp_transaction_open(leg, leg, SLICE(""), MSRP_FAILURE_YES);
+	if (!t || !msrp_transaction_add_part(t, id)) /* without one its answer is nobody's, and the session goes on */
+		msrp_transaction_make_id(endpoint, UINT32_MAX, id);
 	minted_make(endpoint->worker, message_id);
 	b = buffer_over(p, size);
 	msrp_write_request(&b, &(struct msrp_request){
@@ -436,6 +438,46 @@ void msrp_leg_write_empty_send(struct msrp_leg *leg)
 	msrp_write_end_line(&b, slice_of(id, sizeof(id)), '$', false);
 	assert(!b.overflow);
 	msrp_output_commit(leg->connection, b.n);
+	if (t)
+		msrp_transaction_end(t);
+}
+
+/* A peer that cannot share gets a connection for this session alone. */
+static void connect_alone(struct msrp_leg *leg)
+{
+	struct sockaddr_storage to;
+	struct msrp_path path;
+
+	net_address_get(&leg->connection->stream->peer, &to);
+	leave_bound(leg);
+	leave_connection(leg);
+	leg->is_sharing = false;
+	(void)msrp_path_parse(msrp_leg_peer_path(leg), &path); /* it was good when it was set */
+	if (msrp_connection_open(leg, &to, path.first.host))
+		COUNT(&leg->endpoint->worker->counters, msrp_connections_opened);
+	else
+		msrp_leg_lose(leg, REASON_CONNECT_FAILED);
+}
+
+/* RFC 4975 10: 403, 481 and 506 say that there is no session for us, at least not by this connection.  Other errors
+ * mean the request; who has sent content is there, whatever he thinks of it. */
+void msrp_leg_on_first_answer(struct msrp_leg *leg, unsigned status)
+{
+	struct worker *worker = leg->endpoint->worker;
+	bool refuses = status == 403 || status == 481 || status == 506;
+	enum reason why = refuses ? REASON_MSRP_REFUSED : REASON_TIMEOUT;
+
+	if (!leg->is_bound || !leg->connection->stream || (!refuses && (status != 408 || leg->octets)))
+		return;
+	LOG(INFO, worker, "leg", pool_slot(leg), "not accepted status=%u shared=%d reason=%s", status, leg->is_sharing,
+		reason_label(why));
+	if (refuses && leg->is_sharing) {
+		connect_alone(leg);
+		return;
+	}
+	if (refuses)
+		REFUSED(&worker->counters, why);
+	msrp_leg_lose(leg, why);
 }
 
 /* ---- the pair ---- */

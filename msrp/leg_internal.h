@@ -21,6 +21,9 @@ int msrp_leg_learn_path(struct msrp_leg *leg, struct slice path);
 /* What the active side says first, so that the other can bind (RFC 4975 5.4). */
 void msrp_leg_write_empty_send(struct msrp_leg *leg);
 
+/* What became of that: a status, or 408 where nobody answered. */
+void msrp_leg_on_first_answer(struct msrp_leg *leg, unsigned status);
+
 /* End-of-turn: the events. */
 void msrp_leg_tell(struct msrp_leg *leg);
 

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "msrp/connection.h"
+#include "msrp/leg_internal.h"
 #include "msrp/switch.h"
 
 #define RANDOM_BYTES 9 /* 72 bits, of which 65 are used */
@@ -128,9 +129,23 @@ static void give_back(struct msrp_transaction *chunk)
 		msrp_connection_resume(c, PAUSE_OUTSTANDING);
 }
 
+/* What msrp_leg_write_empty_send() said: nobody waits for its answer but the leg. */
+static bool is_our_own(const struct msrp_transaction *chunk)
+{
+	return chunk->incoming_id_n == 0;
+}
+
+static void end_our_own(struct msrp_transaction *chunk, unsigned status)
+{
+	struct msrp_leg *leg = chunk->from;
+
+	give_back(chunk);
+	msrp_leg_on_first_answer(leg, status);
+}
+
 void msrp_transaction_fail(struct msrp_transaction *chunk, unsigned status, struct slice comment)
 {
-	if (status)
+	if (status && !is_our_own(chunk))
 		msrp_switch_answer(chunk->from,
 			slice_of(chunk->incoming_id, chunk->incoming_id_n), status, comment);
 	give_back(chunk);
@@ -161,6 +176,10 @@ void msrp_transaction_on_response(struct msrp_transaction *part, unsigned status
 		return;
 	}
 	part->is_answered = true;
+	if (is_our_own(chunk)) {
+		end_our_own(chunk, status);
+		return;
+	}
 	if (status >= 300) {
 		msrp_transaction_fail(chunk, status, comment);
 		return;
@@ -188,7 +207,10 @@ static void on_silence(struct timer *timer)
 			LOG(WARN, worker, "leg", pool_slot(leg),
 			    "far side silent reason=%s status=408", reason_label(REASON_TIMEOUT));
 		}
-		msrp_transaction_fail(t, t->is_partial ? 0 : 408, SLICE_EMPTY);
+		if (is_our_own(t))
+			end_our_own(t, 408);
+		else
+			msrp_transaction_fail(t, t->is_partial ? 0 : 408, SLICE_EMPTY);
 	}
 }
 

@@ -11,7 +11,8 @@
 
 #include "msrp/endpoint.h"
 
-/* A chunk came for `from` and goes out at `to`.  NULL: the pool is exhausted. */
+/* A chunk came for `from` and goes out at `to`; without `incoming_id` it is a request of our own to the peer of both,
+ * and msrp_leg_on_first_answer() hears of its end.  NULL: the pool is exhausted. */
 struct msrp_transaction *msrp_transaction_open(struct msrp_leg *from, struct msrp_leg *to,
 	struct slice incoming_id, enum msrp_failure_report wish);
 

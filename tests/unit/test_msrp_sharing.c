@@ -57,8 +57,8 @@ static struct side *active_side(struct world *w, unsigned worker, const char *se
 	return side;
 }
 
-/* What the active side says first, and its answer. */
-static void expect_first(struct world *w, struct client *client, const struct side *side)
+/* What the active side says first, and its answer; NULL: none. */
+static void expect_first_and_say(struct world *w, struct client *client, const struct side *side, const char *status)
 {
 	struct chunk chunk;
 	char head[1024];
@@ -67,8 +67,14 @@ static void expect_first(struct world *w, struct client *client, const struct si
 	snprintf(head, sizeof(head), "To-Path: %s\r\nFrom-Path: %s\r\n", side->path, side->uri);
 	assert_memory_equal(chunk.head, head, strlen(head));
 	assert_false(chunk.has_body);
-	client_send(client, "MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------%s$\r\n", chunk.id, side->uri,
-		side->path, chunk.id);
+	if (status)
+		client_send(client, "MSRP %s %s\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------%s$\r\n", chunk.id, status,
+			side->uri, side->path, chunk.id);
+}
+
+static void expect_first(struct world *w, struct client *client, const struct side *side)
+{
+	expect_first_and_say(w, client, side, "200 OK");
 }
 
 static void send_text(struct client *client, struct side *side, const char *id, size_t n)
@@ -242,6 +248,105 @@ static void not_one_that_is_held_up(void **state)
 	}
 }
 
+/* RFC 4975 10: there is no such session for us.  Who cannot share gets a connection of its own first. */
+static void a_peer_that_refuses(void **state)
+{
+	static const char *const refusals[] = { "403 Forbidden", "481 No", "506 Bound" };
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct world w;
+		struct acceptor here;
+		struct side *first, *second;
+		struct client *client, *alone;
+
+		world_init(&w, 1);
+		world_start(&w);
+		here = acceptor_open(&w);
+		first = active_side(&w, 0, "first", &here.address);
+		client = acceptor_take(&w, &here);
+		expect_first(&w, client, first);
+		second = active_side(&w, 0, "second", &here.address);
+		expect_first_and_say(&w, client, second, refusals[i]);
+		alone = acceptor_take(&w, &here);
+		assert_int_equal(second->lost, 0);
+		WAIT_FOR(&w, second->bound == 2);
+		assert_int_equal(world_refused(&w, REASON_MSRP_REFUSED), 0);
+		expect_first_and_say(&w, alone, second, refusals[i]);
+		WAIT_FOR(&w, second->lost == 1);
+		assert_int_equal(second->why, REASON_MSRP_REFUSED);
+		assert_int_equal(world_refused(&w, REASON_MSRP_REFUSED), 1);
+		WAIT_FOR(&w, alone->is_closed);
+		assert_true(nobody_comes(&w, &here));
+		assert_int_equal(first->lost, 0);
+		assert_false(client->is_closed);
+		close(here.fd);
+		world_end(&w);
+	}
+}
+
+/* Other errors are about the request. */
+static void a_peer_that_dislikes_the_first_chunk(void **state)
+{
+	static const char *const answers[] = { "200 OK", "400 Bad", "413 Long", "415 Type", "501 What", "600 Odd" };
+	struct world w;
+	struct acceptor here;
+	struct client *client = NULL;
+
+	world_init(&w, 1);
+	world_start(&w);
+	here = acceptor_open(&w);
+	for (unsigned i = 0; i < 6; i++) {
+		char id[8];
+		snprintf(id, sizeof(id), "s%u", i);
+		struct side *side = active_side(&w, 0, id, &here.address);
+		if (!client)
+			client = acceptor_take(&w, &here);
+		expect_first_and_say(&w, client, side, answers[i]);
+	}
+	world_run_ms(&w, 20);
+	for (unsigned i = 0; i < 6; i++)
+		assert_true(msrp_leg_is_bound(w.sides[i].leg));
+	assert_int_equal(COUNTED(&w, msrp_connections_shared), 5);
+	close(here.fd);
+	world_end(&w);
+}
+
+/* Nobody may be there: after 0.8 x timers.msrp_transaction the leg is lost.  Who has sent content is there. */
+static void a_peer_that_does_not_answer(void **state)
+{
+	struct world w;
+	struct acceptor here;
+	struct side *silent, *busy, *far;
+	struct client *client;
+	struct chunk chunk;
+
+	world_init(&w, 1);
+	w.options.msrp_transaction_ms = 500;
+	world_start(&w);
+	here = acceptor_open(&w);
+	silent = active_side(&w, 0, "silent", &here.address);
+	client = acceptor_take(&w, &here);
+	expect_first_and_say(&w, client, silent, NULL);
+	busy = active_side(&w, 0, "busy", &here.address);
+	expect_first_and_say(&w, client, busy, NULL);
+	far = side_open(&w, 0, "msrp://far.example:1/f;tcp");
+	msrp_leg_pair(far->leg, busy->leg);
+	struct client *other = client_open(&w, 0);
+	bind_side(&w, other, far);
+	send_text(client, busy, "text1", 5);
+	expect_chunk(&w, other, "SEND", &chunk);
+	client_send(other, "MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------%s$\r\n", chunk.id, far->uri,
+		far->path, chunk.id);
+	WAIT_FOR(&w, silent->lost == 1);
+	assert_int_equal(silent->why, REASON_TIMEOUT);
+	WAIT_FOR(&w, world_refused(&w, REASON_TIMEOUT) == 2);
+	world_run_ms(&w, 10);
+	assert_int_equal(busy->lost, 0);
+	assert_true(msrp_leg_is_bound(busy->leg));
+	close(here.fd);
+	world_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +354,9 @@ int main(void)
 		cmocka_unit_test(the_loss_of_a_shared_one),
 		cmocka_unit_test(not_to_ourselves),
 		cmocka_unit_test(not_one_that_is_held_up),
+		cmocka_unit_test(a_peer_that_refuses),
+		cmocka_unit_test(a_peer_that_dislikes_the_first_chunk),
+		cmocka_unit_test(a_peer_that_does_not_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
