@@ -28,7 +28,7 @@ static void on_leg_lost(struct msrp_leg *leg, enum reason why, void *arg)
 		connect_limit_failed(s->im, side->identity);
 	switch (s->state) { /* no default: a new state must be thought of here */
 	case SESSION_ACTIVE:
-		if (why == REASON_QUEUE_FULL || why == REASON_QUEUED_BYTES || why == REASON_MSRP_REFUSED)
+		if (why == REASON_QUEUE_FULL || why == REASON_QUEUED_BYTES)
 			session_end(s, reason_label(why));
 		else
 			session_enter(s, SESSION_DETACHED, reason_label(why));

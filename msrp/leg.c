@@ -459,25 +459,28 @@ static void connect_alone(struct msrp_leg *leg)
 		msrp_leg_lose(leg, REASON_CONNECT_FAILED);
 }
 
-/* RFC 4975 10: 403, 481 and 506 say that there is no session for us, at least not by this connection.  Other errors
- * mean the request; who has sent content is there, whatever he thinks of it. */
+/*
+ * An error ends nothing: our SEND may have overtaken the SIP message that brings our path, and who does not know the
+ * session later either says so to its first chunk.  But where the connection is shared, 403, 481 and 506 may also mean
+ * that the peer knows one session to a connection (RFC 4975 10).  Who has sent content is there, also when silent.
+ */
 void msrp_leg_on_first_answer(struct msrp_leg *leg, unsigned status)
 {
 	struct worker *worker = leg->endpoint->worker;
-	bool refuses = status == 403 || status == 481 || status == 506;
-	enum reason why = refuses ? REASON_MSRP_REFUSED : REASON_TIMEOUT;
+	bool is_unknown = status == 403 || status == 481 || status == 506;
 
-	if (!leg->is_bound || !leg->connection->stream || (!refuses && (status != 408 || leg->octets)))
+	if (status < 300 || !leg->is_bound || !leg->connection->stream)
 		return;
-	LOG(INFO, worker, "leg", pool_slot(leg), "not accepted status=%u shared=%d reason=%s", status, leg->is_sharing,
-		reason_label(why));
-	if (refuses && leg->is_sharing) {
-		connect_alone(leg);
+	if (status == 408) {
+		if (!leg->octets)
+			msrp_leg_lose(leg, REASON_TIMEOUT);
 		return;
 	}
-	if (refuses)
-		REFUSED(&worker->counters, why);
-	msrp_leg_lose(leg, why);
+	REFUSED(&worker->counters, REASON_MSRP_PEER_REFUSED);
+	LOG(INFO, worker, "leg", pool_slot(leg), "refused by the peer status=%u shared=%d reason=%s", status, leg->is_sharing,
+		reason_label(REASON_MSRP_PEER_REFUSED));
+	if (is_unknown && leg->is_sharing)
+		connect_alone(leg);
 }
 
 /* ---- the pair ---- */
