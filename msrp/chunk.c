@@ -75,7 +75,6 @@ static void remember_end_line(struct msrp_parser *p, struct slice transaction_id
 	p->end_line_n = CRLF_AND_HYPHENS + transaction_id.n;
 	p->transaction_id = slice_of(p->end_line + CRLF_AND_HYPHENS, transaction_id.n);
 	p->avoid_n = 0;
-	p->expected = 0;
 	p->body_begun = false;
 }
 
@@ -249,26 +248,9 @@ static size_t held_back(const struct msrp_parser *p, struct slice in)
 	return 0;
 }
 
-void msrp_parser_expect(struct msrp_parser *p, size_t octets)
-{
-	p->expected = octets;
-}
-
-/* All that was announced is there, and its end-line; an id to be avoided would have to be looked for. */
-static bool is_as_announced(const struct msrp_parser *p, struct slice in)
-{
-	return p->expected && !p->body_begun && !p->avoid_n && in.n > p->expected &&
-		match_end_line(p, slice_skip(in, p->expected), 0) == 1;
-}
-
 static enum msrp_event parse_body(struct msrp_parser *p, struct slice in, size_t *used)
 {
-	struct found found;
-
-	if (is_as_announced(p, in))
-		found = (struct found){ FOUND_END_LINE, p->expected, 0 };
-	else
-		found = scan(p, in);
+	struct found found = scan(p, in);
 	switch (found.what) {
 	case FOUND_END_LINE:
 		if (found.content_n == 0)

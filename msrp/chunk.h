@@ -135,8 +135,7 @@ struct msrp_parser {
 	struct slice usual_to, usual_from;
 	enum { MSRP_IN_HEAD, MSRP_IN_BODY, MSRP_AT_END_LINE, MSRP_LOST } state;
 	bool body_begun;
-	size_t line_at;  /* in the head: all lines before this offset are whole */
-	size_t expected; /* octets of content, as announced; 0: not known */
+	size_t line_at; /* in the head: all lines before this offset are whole */
 	/* End-lines without flag: "\r\n-------" + id of the chunk, and the one to avoid. */
 	char end_line[MSRP_END_LINE_MAX], avoid[MSRP_END_LINE_MAX];
 	size_t end_line_n, avoid_n;
@@ -162,13 +161,6 @@ void msrp_parser_usual(struct msrp_parser *p, struct slice to_path, struct slice
  * RFC 4975 section 7.1.
  */
 void msrp_parser_avoid(struct msrp_parser *p, struct slice transaction_id);
-
-/*
- * Between MSRP_HEAD and the first MSRP_BODY: where the content ends if the head tells the truth, so that it need
- * not be scanned when all of it is there and the end-line right behind it.  Only for a connection with
- * one sender: what another parser takes for the end earlier is content here.
- */
-void msrp_parser_expect(struct msrp_parser *p, size_t octets);
 
 /* The first header of that name (ASCII case ignored), trimmed; false when there is none. */
 bool msrp_head_find(const struct msrp_head *head, struct slice name, struct slice *value);

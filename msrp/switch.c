@@ -415,8 +415,6 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 	};
 	if (c->in->is_send)
 		msrp_refusal_look_at_head(c, kept);
-	if (c->in->way == WAY_PENDING && is_small(c->in) && msrp_connection_is_single(c))
-		msrp_parser_expect(c->parser, c->in->range.end + 1 - c->in->range.start);
 }
 
 void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)

@@ -581,48 +581,6 @@ static void as_a_plain_search_finds(void **state)
 	}
 }
 
-/* What was announced is believed where its end-line stands there, and only then. */
-static void an_announced_end(void **state)
-{
-	static const struct {
-		const char *body, *got;
-		size_t announced;
-	} ends[] = {
-		{ "abcde\r\n-------a786$\r\n", "abcde$", 5 },
-		{ "abcde\r\n-------a786$\r\n", "abcde$", 4 },
-		{ "abcde\r\n-------a786$\r\n", "abcde$", 6 },
-		{ "abcde\r\n-------a786$\r\n", "abcde$", 500 },
-		{ "ab\r\n-------a786+\r\ncde\r\n-------a786$\r\n", "ab\r\n-------a786+\r\ncde$", 21 },
-		{ "ab\r\n-------a786#\r\ncde\r\n-------a786$\r\n", "ab#", 20 },
-		{ "a\r\n-------a786", "a", 1 },
-	};
-	size_t last = sizeof(ends) / sizeof(ends[0]) - 1;
-
-	(void)state;
-	for (size_t i = 0; i <= last; i++) {
-		char wire[400], got[100];
-		struct buffer b = buffer_over(wire, sizeof(wire)), seen = buffer_over(got, sizeof(got));
-		struct msrp_parser p;
-		size_t used, done;
-
-		buffer_str(&b, HEAD("a786") "\r\n");
-		buffer_str(&b, ends[i].body);
-		msrp_parser_init(&p, &(struct msrp_limits){ .head_bytes = HEAD_BYTES });
-		assert_int_equal(msrp_parse(&p, buffer_slice(&b), &done), MSRP_HEAD);
-		msrp_parser_expect(&p, ends[i].announced);
-		enum msrp_event event = msrp_parse(&p, slice_skip(buffer_slice(&b), done), &used);
-		assert_int_equal(event, MSRP_BODY);
-		buffer_put(&seen, p.body);
-		done += used;
-		event = msrp_parse(&p, slice_skip(buffer_slice(&b), done), &used);
-		assert_int_equal(event, i == last ? MSRP_MORE : MSRP_END);
-		if (event == MSRP_END)
-			buffer_char(&seen, p.flag);
-		CHECK(slice_eq(buffer_slice(&seen), slice_str(ends[i].got)), "case %zu: got \"%.*s\"\n", i,
-			(int)seen.n, got);
-	}
-}
-
 /* A head with the usual paths says the same as one that is taken apart, and others are not taken for it. */
 static void usual_paths(void **state)
 {
@@ -685,7 +643,6 @@ int main(void)
 		cmocka_unit_test(what_is_an_ident),
 		cmocka_unit_test(end_line_at_every_place),
 		cmocka_unit_test(as_a_plain_search_finds),
-		cmocka_unit_test(an_announced_end),
 		cmocka_unit_test(usual_paths),
 	};
 
