@@ -8,6 +8,9 @@
 
 #include "msrp/endpoint.h"
 
+/* Sets listener, port, host and URI; `local` as for msrp_leg_open().  EADDRNOTAVAIL: no such listener.  ENOMEM. */
+int msrp_leg_make_uri(struct msrp_leg *leg, const struct sockaddr_storage *local);
+
 /* It has its connection: chunks may go, the actor is told at the end of the turn. */
 void msrp_leg_on_bound(struct msrp_leg *leg);
 

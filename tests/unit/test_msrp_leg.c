@@ -1,4 +1,4 @@
-/* msrp/leg.c: which of several listeners a leg names, and by which host (design.md 13). */
+/* msrp/leg_uri.c: which of several listeners a leg names, and by which host (design.md 13). */
 #include <arpa/inet.h>
 
 #include "tests/unit/msrp_world.h"
