@@ -36,11 +36,13 @@
  * the most recently released; the window doubles when it was too small (the
  * receive is started again unseen) and follows the load down.  As blocks are
  * filled now it holds HOT_OCTETS at most: more would have left the processor's
- * cache again before they are looked at.
+ * cache again before they are looked at.  Full blocks are passed on whole, so
+ * that each octet is in the cache four times, the kernel's copies included.
  */
-#define WINDOW_MIN 32
+#define WINDOW_MIN 16
 #define WINDOW_TURNS 1024
 #define HOT_OCTETS (1024 * 1024)
+#define HOT_OCTETS_IN_FULL (256 * 1024)
 #define FILL_BLOCKS 64
 
 struct ring_uring {
@@ -237,7 +239,9 @@ static void offer_blocks(struct ring_uring *u)
 
 static bool is_hot(const struct ring_uring *u, unsigned window)
 {
-	return window <= WINDOW_MIN || window * u->fill <= HOT_OCTETS;
+	bool is_bulk = u->fill > u->blocks.blocks[0].size / 2;
+
+	return window <= WINDOW_MIN || window * u->fill <= (is_bulk ? HOT_OCTETS_IN_FULL : HOT_OCTETS);
 }
 
 static void widen_window(struct ring_uring *u)
