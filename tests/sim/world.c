@@ -23,6 +23,7 @@
 
 #define SIP_PORT        5060
 #define MSRP_PORT       2855
+#define SWEEP_MS        31000   /* longer than the store has for what expired */
 #define SETTLE_MS       110000  /* longer than a session whose BYE nobody answers and the grace time of its Contacts */
 #define CLIENT_BLOCKS   4096
 #define TRANSACTIONS_MAX 100000
@@ -398,12 +399,25 @@ static void check_counters(struct world *w)
 		world_fail(w, "more sessions began than ended");
 }
 
+/* What has expired leaves the store later; a store without memory is asked again. */
+static bool is_sweeping(const struct world *w)
+{
+	for (unsigned i = 0; i < w->group.count; i++) {
+		const struct im *im = im_of(w->group.workers[i]);
+		if (!im->users->sweep || timer_is_armed(&im->users->sweep_timer))
+			return true;
+	}
+	return false;
+}
+
 /* The clients are gone; all that they left must be, too, once every timer had its time. */
 static void settle(struct world *w)
 {
 	ua_check(w->clients);
 	ua_leave(w->clients);
 	world_ms(w, SETTLE_MS);
+	for (unsigned tries = 0; tries < 3 && is_sweeping(w); tries++)
+		world_ms(w, SWEEP_MS);
 	for (unsigned i = 0; i < w->group.count; i++)
 		check_worker(w, i);
 	check_counters(w);
