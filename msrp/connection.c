@@ -432,8 +432,11 @@ static void close_now(struct msrp_connection *c)
 		tell_why(c);
 	while ((leg = LIST_FIRST(&c->legs)))
 		msrp_leg_lose(leg, c->lost_why);
-	if (c->proxy && !c->is_homeless)
+	if (c->proxy && !c->is_homeless) {
+		if (c->is_lost)
+			msrp_proxy_tell_lost(c);
 		return; /* octets may be under way to it */
+	}
 	/* A lost one may still take what was written before: a 481 and the like. */
 	if (c->stream)
 		stream_close(c->stream, msrp_pressure_ends_at_once(c));

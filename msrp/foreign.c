@@ -18,6 +18,7 @@ enum {
 	MSRP_PROXY_WRITTEN,   /* its answer, when they were written or never will be             */
 	MSRP_HOME_IDLE,       /* owner to home: no session of mine uses it any more              */
 	MSRP_PROXY_LOST,      /* home to owner: the connection is gone                           */
+	MSRP_HOME_LOST,       /* owner to home: its peer is owed what cannot be written          */
 };
 
 /* Names a connection across workers. */
@@ -29,7 +30,7 @@ struct octets_msg {
 	struct msg msg;
 	struct name home;
 	bool has_legs;           /* HOME_CREDIT: the proxy carries a session               */
-	enum reason why;         /* PROXY_LOST; HOME_CREDIT with an error                  */
+	enum reason why;         /* PROXY_LOST, HOME_LOST; HOME_CREDIT with an error       */
 	int fd;                  /* CONNECTION_MOVED                                       */
 	struct tls *tls;         /* CONNECTION_MOVED: or NULL                              */
 	struct tls_certificate certificate; /* PROXY_INPUT                                 */
@@ -58,6 +59,7 @@ struct msrp_proxy {
 	struct name home;
 	struct tls_certificate certificate; /* of the peer */
 	struct msrp_connection *next_of_bucket;
+	struct octets_msg *lost; /* made with it: telling its home cannot fail; NULL: told  */
 	struct octets_msg *out;  /* what this turn has written                              */
 	size_t whole;            /* octets of `out` before its last chunk                   */
 	size_t queued;           /* octets that the home has not written yet                */
@@ -256,6 +258,16 @@ static void on_home_idle(struct worker *worker, struct msg *msg)
 	free(m);
 }
 
+static void on_home_lost(struct worker *worker, struct msg *msg)
+{
+	struct octets_msg *m = (struct octets_msg *)msg;
+	struct msrp_connection *c = find_home(msrp_endpoint_of(worker), m->home);
+
+	if (c)
+		msrp_connection_lose(c, m->why);
+	free(m);
+}
+
 static void on_home_output(struct worker *worker, struct msg *msg)
 {
 	struct octets_msg *m = (struct octets_msg *)msg;
@@ -344,8 +356,10 @@ static struct msrp_connection *open_proxy(struct msrp_endpoint *endpoint, struct
 
 	if (!proxy)
 		return NULL;
-	c = msrp_connection_make_proxy(endpoint, proxy);
+	proxy->lost = make_msg(MSRP_HOME_LOST, home, 0);
+	c = proxy->lost ? msrp_connection_make_proxy(endpoint, proxy) : NULL;
 	if (!c) {
+		free(proxy->lost);
 		free(proxy);
 		return NULL;
 	}
@@ -496,6 +510,17 @@ void msrp_proxy_is_idle(struct msrp_connection *c)
 	worker_post(c->endpoint->worker, c->proxy->home.worker, &m->msg);
 }
 
+void msrp_proxy_tell_lost(struct msrp_connection *c)
+{
+	struct octets_msg *m = c->proxy->lost;
+
+	if (!m)
+		return;
+	c->proxy->lost = NULL;
+	m->why = c->lost_why;
+	worker_post(c->endpoint->worker, c->proxy->home.worker, &m->msg);
+}
+
 void msrp_proxy_free(struct msrp_connection *c)
 {
 	struct msrp_connection **link = bucket_of(c->endpoint, c->proxy->home);
@@ -504,6 +529,7 @@ void msrp_proxy_free(struct msrp_connection *c)
 		link = &(*link)->proxy->next_of_bucket;
 	*link = c->proxy->next_of_bucket;
 	free(c->proxy->out);
+	free(c->proxy->lost);
 	free(c->proxy);
 	c->proxy = NULL;
 }
@@ -517,4 +543,5 @@ void msrp_foreign_init(struct worker *worker)
 	worker->on_message[MSRP_PROXY_WRITTEN] = on_proxy_written;
 	worker->on_message[MSRP_HOME_IDLE] = on_home_idle;
 	worker->on_message[MSRP_PROXY_LOST] = on_proxy_lost;
+	worker->on_message[MSRP_HOME_LOST] = on_home_lost;
 }

@@ -53,6 +53,9 @@ void msrp_proxy_flush(struct msrp_connection *c);
 /* The last leg left. */
 void msrp_proxy_is_idle(struct msrp_connection *c);
 
+/* It is lost here: its home closes the connection, for the peer may be owed what could not be written. */
+void msrp_proxy_tell_lost(struct msrp_connection *c);
+
 /* Frees what connection.c does not know of; the home has said it, or the worker ends. */
 void msrp_proxy_free(struct msrp_connection *c);
 
