@@ -147,6 +147,8 @@ async def hostile_end_lines(world):
             body = wrap + look + wrap
             if body.endswith(whole[:-2]):
                 body += b"."
+            if body.startswith(whole[2:]):  # right behind the empty line it is the end of no content
+                body = b"." + body
             same(await status_of(sa.leg, ["Message-ID: looks", "Byte-Range: 1-%d/%d" % (len(body), len(body))], body,
                                  tid=tid), 200, "content with %r" % look)
             same(seen.take_content(), body, "content at B")
