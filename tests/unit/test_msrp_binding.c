@@ -1069,12 +1069,12 @@ static void a_slow_reader_among_many_is_dropped(void **state)
 
 #define ASK HEAD("ask1", "SEND") "Message-ID: 1\r\n-------ask1$\r\n"
 
-/* Somebody who asks and asks and never reads our answers. */
-static void who_does_not_read_its_answers(void **state)
+/* False: her kernel, full of what she does not read, took no more of what she asks either, too early to see it. */
+static bool asks_and_never_reads(void)
 {
 	struct world w;
 	struct session s;
-	size_t before, one, asked = 0;
+	size_t before, one, queued, asked = 0;
 
 	world_init(&w, 1);
 	w.options.limits.leg_high = KB(4);
@@ -1089,8 +1089,8 @@ static void who_does_not_read_its_answers(void **state)
 	expect_answer(&w, s.alice, s.a, "ask1", "200 OK");
 	one = s.alice->n - before;
 	s.alice->is_deaf = true;
-	/* until nobody takes any more: the kernel may find room again and again, up to its tcp_rmem */
-	for (unsigned i = 0; i < 1000 && msrp_endpoint_of(&w.workers[0])->queued < KB(8); i++) {
+	/* until nobody takes any more: the kernel may find room again */
+	for (unsigned i = 0; i < 100 && msrp_endpoint_of(&w.workers[0])->queued < KB(8); i++) {
 		while (s.alice->out_n < KB(64)) {
 			client_send(s.alice, ASK, PATHS(s.a));
 			asked++;
@@ -1098,14 +1098,24 @@ static void who_does_not_read_its_answers(void **state)
 		}
 		world_run_ms(&w, 20);
 	}
+	queued = msrp_endpoint_of(&w.workers[0])->queued;
 	/* twice the mark, and the answers to what one receive brought */
-	assert_in_range(msrp_endpoint_of(&w.workers[0])->queued, KB(8), KB(8) + 16384 * 5 / 4);
-	assert_int_equal(s.a->leg->connection->pauses, PAUSE_NOT_READING);
+	assert_in_range(queued, 0, KB(8) + 16384 * 5 / 4);
+	if (queued >= KB(8))
+		assert_int_equal(s.a->leg->connection->pauses, PAUSE_NOT_READING);
 	s.alice->is_deaf = false;
 	WAIT_FOR(&w, s.alice->n - s.alice->seen == asked * one);
 	s.alice->seen = s.alice->n;
 	exchange(&w, &s);
 	world_end(&w);
+	return queued >= KB(8);
+}
+
+/* Somebody who asks and asks and never reads our answers. */
+static void who_does_not_read_its_answers(void **state)
+{
+	for (unsigned tries = 0; !asks_and_never_reads(); tries++)
+		assert_true(tries < 10);
 }
 
 static void we_connect(void **state)
