@@ -164,9 +164,12 @@ static enum msrp_binding bind_leg(struct msrp_connection *c, struct msrp_leg *le
 		return refuse(c, 506, REASON_MSRP_SECOND_CONNECTION);
 	if (!leg->is_bound && !has_certificate(c, leg))
 		return refuse_certificate(c, leg);
-	if (is_new && msrp_leg_learn_path(leg, c->parser->head.from_path) != 0) {
-		msrp_connection_lose(c, REASON_NO_MEMORY);
-		return BINDING_REFUSED;
+	if (is_new) {
+		msrp_parser_usual(c->parser, SLICE_EMPTY, SLICE_EMPTY); /* it may be the path that goes */
+		if (msrp_leg_learn_path(leg, c->parser->head.from_path) != 0) {
+			msrp_connection_lose(c, REASON_NO_MEMORY);
+			return BINDING_REFUSED;
+		}
 	}
 	if (!leg->is_bound)
 		msrp_connection_bind(c, leg);

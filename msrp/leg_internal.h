@@ -18,7 +18,8 @@ void msrp_leg_on_bound(struct msrp_leg *leg);
  * is ended, the actor is told. */
 void msrp_leg_lose(struct msrp_leg *leg, enum reason why);
 
-/* CEMA: what the peer calls himself, where his SDP came with another host.  ENOMEM: nothing has changed. */
+/* CEMA: what the peer calls himself, where his SDP came with another host.  The memory of the path of before goes.
+ * ENOMEM: nothing has changed. */
 int msrp_leg_learn_path(struct msrp_leg *leg, struct slice path);
 
 /* What the active side says first, so that the other can bind (RFC 4975 5.4). */

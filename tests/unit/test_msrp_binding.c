@@ -333,6 +333,32 @@ static void a_path_with_another_host(void **state)
 	}
 }
 
+/* RFC 6714 again: a peer who calls himself by another host in each of the heads that come at once. */
+static void a_host_that_changes_within_a_read(void **state)
+{
+	struct world w;
+	struct session s;
+	struct msrp_peer peer = { .path = SLICE("msrp://middlebox.example:99/a1;tcp"), .has_cema = true };
+	const char *other = "msrp://other.example:7654/a1;tcp";
+
+	world_init(&w, 1);
+	world_start(&w);
+	s = open_session(&w, 0);
+	assert_int_equal(msrp_leg_set_peer(s.a->leg, &peer), 0);
+	s.alice = client_open(&w, 0);
+	s.bob = client_open(&w, 0);
+	bind_side(&w, s.alice, s.a);
+	bind_side(&w, s.bob, s.b);
+	client_send(s.alice, HEAD("first", "SEND") "Message-ID: 1\r\n-------first$\r\n" HEAD("second", "SEND")
+		"Message-ID: 2\r\n-------second$\r\n" HEAD("third", "SEND") "Message-ID: 3\r\n-------third$\r\n",
+		PATHS(s.a), s.a->uri, other, PATHS(s.a));
+	expect(&w, s.alice, "-------first$\r\n");
+	expect(&w, s.alice, "-------second$\r\n");
+	expect(&w, s.alice, "-------third$\r\n");
+	exchange(&w, &s);
+	world_end(&w);
+}
+
 /* The same on a connection that carries another session: that one goes on meanwhile. */
 static void a_chunk_before_its_path_on_a_shared_connection(void **state)
 {
@@ -1249,6 +1275,7 @@ int main(void)
 		cmocka_unit_test(a_chunk_before_its_path),
 		cmocka_unit_test(a_chunk_before_its_new_path),
 		cmocka_unit_test(a_path_with_another_host),
+		cmocka_unit_test(a_host_that_changes_within_a_read),
 		cmocka_unit_test(a_chunk_before_its_path_on_a_shared_connection),
 		cmocka_unit_test(hand_over),
 		cmocka_unit_test(the_deadline_travels),
