@@ -25,7 +25,6 @@ static const struct slice words[] = {
 	SLICE("passive\r\n"),
 	SLICE("text/plain"),
 	SLICE("message/cpim"),
-	SLICE("127.0.0.1"),
 	SLICE("\r\na="),
 	SLICE("\r\n"),
 };
