@@ -238,8 +238,10 @@ static void on_home_credit(struct worker *worker, struct msg *msg)
 		owner->has_legs = m->has_legs;
 		if (msg->err)
 			msrp_connection_lose(c, m->why);
-		else if (m->has_legs && !c->was_bound)
+		else if (m->has_legs && !c->was_bound) {
 			msrp_connection_has_session(c);
+			msrp_connection_watch_for_stall(c); /* the chunk that named it may not be whole yet */
+		}
 		msrp_connection_close_if_unused(c);
 	}
 	free(m);
