@@ -6,6 +6,7 @@
 #include "actors/server.h"
 #include "config/command_line.h"
 #include "core/log.h"
+#include "core/notify.h"
 
 static void block_signals(sigset_t *handled)
 {
@@ -19,15 +20,26 @@ static void block_signals(sigset_t *handled)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
+/* The signal, or 0: `ms` are over. */
+static int wait_for_signal(const sigset_t *handled, uint64_t ms)
+{
+	struct timespec longest = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
+	int which = ms == UINT64_MAX ? sigwaitinfo(handled, NULL) : sigtimedwait(handled, NULL, &longest);
+
+	return which > 0 ? which : 0;
+}
+
 static void wait_for_end(struct server *server, const sigset_t *handled)
 {
 	for (;;) {
-		int which = 0;
-		if (sigwait(handled, &which) != 0)
+		int which = wait_for_signal(handled, server_watch(server));
+		if (which == 0)
 			continue;
 		if (which != SIGHUP)
 			return;
+		notify_reloading();
 		server_reload(server);
+		notify_say("READY=1\nSTATUS=running");
 	}
 }
 
@@ -56,14 +68,17 @@ static int serve(struct config *config)
 		fprintf(stderr, "imservd: log.sink %s: %s\n", config->log.sink, strerror(err));
 		return EXIT_RUNTIME;
 	}
+	notify_open();
 	if (server_start(&server, config) != 0)
 		return EXIT_RUNTIME;
 	server_print_ready(server, stderr);
 	(void)log_start(); /* without its thread, lines are written at once */
+	notify_say("READY=1\nSTATUS=running");
 	wait_for_end(server, &handled);
 	server_drain(server);
 	server_stop(server);
 	LOG(INFO, NULL, "server", 0, "stopped");
+	notify_close();
 	log_stop();
 	return EXIT_CLEAN;
 }

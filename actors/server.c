@@ -20,8 +20,10 @@
 #include "core/log.h"
 #include "core/minted.h"
 #include "core/names.h"
+#include "core/notify.h"
 #include "core/peer_count.h"
 #include "core/stream.h"
+#include "core/watchdog.h"
 #include "sip/dialog.h"
 #include "sip/digest.h"
 #include "sip/owner.h"
@@ -31,6 +33,8 @@
 #define BYE_MS             3000    /* after the drain: how long the BYEs may take... */
 #define LAST_BYE_MS        500     /* ...and then those that had no ACK to wait for */
 #define DRAIN_STEP_MS      50
+#define DRAIN_SAYS_MS      1000    /* how often the service manager hears of the drain... */
+#define DRAIN_EXTENDS_MS   15000   /* ...and for how long it has to wait from then on */
 #define RELOAD_WAITS       500     /* times 10 ms: how long the admin API waits for a reload */
 
 struct thread {
@@ -58,6 +62,7 @@ struct server {
 	atomic_int reload_err; /* of the last */
 	struct counters *counters[WORKERS_MAX + 1]; /* of the workers, and of the store */
 	struct tls_set *tls; /* what workers got last; NULL: no certificates */
+	struct watchdog watchdog;
 };
 
 /* ---- one worker ---- */
@@ -99,12 +104,22 @@ static void pin(unsigned index)
 		}
 }
 
+/* So that top -H and a debugger tell them apart. */
+static void name_thread(unsigned index)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "worker-%u", index);
+	(void)pthread_setname_np(pthread_self(), name); /* only for people */
+}
+
 /* Ready only together: the first message may come from another worker. */
 static void *run_worker(void *arg)
 {
 	struct thread *t = arg;
 	struct server *server = t->server;
 
+	name_thread(t->worker->index);
 	if (server->config->runtime.pin_cpus)
 		pin(t->worker->index);
 	t->err = worker_begin(server, t->worker);
@@ -401,6 +416,19 @@ static int open_store(struct server *server)
 	return err;
 }
 
+static uint64_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t server_watch(struct server *server)
+{
+	return watchdog_step(&server->watchdog, clock_ms());
+}
+
 int server_start(struct server **out, struct config *config)
 {
 	struct server *server = calloc(1, sizeof(*server));
@@ -432,6 +460,7 @@ int server_start(struct server **out, struct config *config)
 	    (err = start_threads(server)))
 		return err;
 	atomic_store(&server->is_ready, true);
+	watchdog_init(&server->watchdog, &server->group, clock_ms());
 	LOG(INFO, NULL, "server", 0, "started workers=%u io=%s mode=%s", server->group.count, server->io,
 		config->core.mode == MODE_IMS ? "ims" : "standalone");
 	return 0;
@@ -492,8 +521,14 @@ static uint64_t work_left(const struct server *server)
 	return (uint64_t)sum.gauges[GAUGE_sessions];
 }
 
+static void say_draining(const struct server *server)
+{
+	notify_say("EXTEND_TIMEOUT_USEC=%u\nSTATUS=draining, sessions left: %llu", DRAIN_EXTENDS_MS * 1000,
+		(unsigned long long)work_left(server));
+}
+
 /* Waits for `ms`, until nothing is left, or for a second signal.  False: that came. */
-static bool wait_for_work(const struct server *server, uint64_t ms)
+static bool wait_for_work(struct server *server, uint64_t ms)
 {
 	struct timespec step = { 0, DRAIN_STEP_MS * 1000000 };
 	sigset_t stop;
@@ -501,9 +536,13 @@ static bool wait_for_work(const struct server *server, uint64_t ms)
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTERM);
 	sigaddset(&stop, SIGINT);
-	for (uint64_t waited = 0; waited < ms && work_left(server) > 0; waited += DRAIN_STEP_MS)
+	for (uint64_t waited = 0; waited < ms && work_left(server) > 0; waited += DRAIN_STEP_MS) {
 		if (sigtimedwait(&stop, NULL, &step) > 0)
 			return false;
+		(void)server_watch(server); /* the step is short enough for any watchdog */
+		if (waited % DRAIN_SAYS_MS == 0)
+			say_draining(server);
+	}
 	return true;
 }
 
@@ -523,6 +562,8 @@ void server_drain(struct server *server)
 {
 	atomic_store(&server->im.is_draining, true);
 	LOG(INFO, NULL, "server", 0, "draining sessions=%llu", (unsigned long long)work_left(server));
+	notify_say("STOPPING=1");
+	say_draining(server);
 	if (!wait_for_work(server, server->config->runtime.drain_ms))
 		return;
 	if (work_left(server) == 0 || tell_workers(server, MSG_SESSIONS_DRAIN) != 0 || !wait_for_work(server, BYE_MS))

@@ -22,6 +22,10 @@ void server_print_ready(const struct server *server, FILE *out);
  * them goes to the log, and all stay as they were. */
 void server_reload(struct server *server);
 
+/* Tells the service manager that all workers turn, if it asked for that and they do.  Returns in how many ms to
+ * call it again; UINT64_MAX: never. */
+uint64_t server_watch(struct server *server);
+
 /* No new work; returns when nothing is left, or when runtime.drain is over and the sessions that were
  * left got their BYE, or at once when a second SIGTERM or SIGINT comes. */
 void server_drain(struct server *server);

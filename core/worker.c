@@ -32,11 +32,11 @@ void worker_free(struct worker *worker)
 {
 	struct msg *msg;
 
-	/* on their way when the others stopped; MSG_WORKER_STOP is not from the heap */
+	/* on their way when the others stopped; MSG_WORKER_STOP and MSG_WORKER_PING are not from the heap */
 	while ((msg = mailbox_take(&worker->mailbox))) {
 		if (msg->kind == MSG_TLS_SET)
 			tls_set_drop(((struct stream_tls_set *)msg)->set);
-		if (msg->kind != MSG_WORKER_STOP)
+		if (msg->kind != MSG_WORKER_STOP && msg->kind != MSG_WORKER_PING)
 			free(msg);
 	}
 	tls_set_drop(worker->tls);
@@ -146,6 +146,10 @@ static void dispatch(struct worker *worker, struct msg *msg)
 
 	if (msg->kind == MSG_WORKER_STOP) {
 		worker->must_stop = true;
+		return;
+	}
+	if (msg->kind == MSG_WORKER_PING) {
+		atomic_store(&((struct worker_ping *)msg)->is_back, true);
 		return;
 	}
 	if (msg->actor && (actor = actor_find(worker, msg->actor))) {

@@ -36,6 +36,7 @@ enum {
 	MSG_CREDIT = 2, /* a message whose only purpose was the credit it brings home */
 	MSG_TLS_SET = 3, /* main: struct stream_tls_set, the certificates were read again */
 	MSG_NAME_ANSWERED = 4, /* from the resolver: struct name_question */
+	MSG_WORKER_PING = 5, /* main: struct worker_ping, not from the heap */
 	MSG_SIP_FIRST = 16,
 	MSG_MSRP_FIRST = 48,
 	MSG_ACTORS_FIRST = 80,
@@ -52,6 +53,12 @@ struct worker_task {
 	struct worker_task *next;
 	void (*run)(struct worker *, struct worker_task *);
 	bool is_queued;
+};
+
+/* Whoever posts it learns that the worker takes messages; then it is his again. */
+struct worker_ping {
+	struct msg msg;
+	atomic_bool is_back;
 };
 
 struct worker_group {
