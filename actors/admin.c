@@ -7,19 +7,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "actors/admin_token.h"
+#include "actors/admin_internal.h"
 #include "actors/admin_worker.h"
 #include "core/log.h"
-#include "sip/owner.h"
 
 #define SESSIONS_DEFAULT 100
 #define STOP_WAITS       50 /* times 10 ms */
-
-struct admin {
-	struct admin_source source;
-	struct timespec started;
-	char token[ADMIN_TOKEN_MAX];
-};
 
 /* ---- opening ---- */
 
@@ -143,8 +136,7 @@ unsigned admin_refuses(const struct admin *admin, const struct admin_credentials
 
 /* ---- answers ---- */
 
-/* Takes `json` over; NULL: there was no memory for it. */
-static void answer_json(struct admin_answer *answer, unsigned code, json_t *json)
+void admin_answer_json(struct admin_answer *answer, unsigned code, json_t *json)
 {
 	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	size_t n = text ? strlen(text) : 0;
@@ -164,41 +156,16 @@ static void answer_json(struct admin_answer *answer, unsigned code, json_t *json
 
 void admin_error(struct admin_answer *answer, unsigned code, const char *reason)
 {
-	answer_json(answer, code, json_pack("{s:i,s:s}", "error", (int)code, "reason", reason));
+	admin_answer_json(answer, code, json_pack("{s:i,s:s}", "error", (int)code, "reason", reason));
 }
 
-static void answer_method(struct admin_answer *answer, const char *allow)
+void admin_answer_method(struct admin_answer *answer, const char *allow)
 {
 	char reason[64];
 
 	snprintf(reason, sizeof(reason), "only %s", allow);
 	admin_error(answer, 405, reason);
 	answer->allow = allow;
-}
-
-/* ---- status ---- */
-
-static void on_status(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
-{
-	const struct admin_source *source = &admin->source;
-	const struct config *config = source->im->config;
-	struct counters sum;
-	struct timespec now;
-
-	(void)request;
-	counters_sum(&sum, source->counters, source->counters_count);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	answer_json(answer, 200, json_pack("{s:s,s:s,s:s,s:i,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
-		"version", IMSERV_VERSION, "mode", config->core.mode == MODE_IMS ? "ims" : "standalone",
-		"domain", config->domain.home, "workers", (int)source->group->count, "io", source->io,
-		"ready", (int)source->is_ready(source->arg), "draining", (int)atomic_load(&source->im->is_draining),
-		"uptime_s", (json_int_t)(now.tv_sec - admin->started.tv_sec),
-		"sessions", (json_int_t)sum.gauges[GAUGE_sessions],
-		"msrp_legs", (json_int_t)sum.gauges[GAUGE_msrp_legs],
-		"connections", (json_int_t)sum.gauges[GAUGE_connections],
-		"sip_transactions", (json_int_t)sum.gauges[GAUGE_sip_transactions],
-		"registrations", (json_int_t)sum.pools[POOL_registrations],
-		"pager_messages", (json_int_t)sum.values[COUNTER_pager_messages]));
 }
 
 /* ---- sessions ---- */
@@ -277,152 +244,8 @@ static void on_sessions(struct admin *admin, const struct admin_request *request
 			worker++;
 	}
 	snprintf(next, sizeof(next), "%u.%u", worker, slot);
-	answer_json(answer, 200, json_pack("{s:o,s:o}", "items", items, "next",
+	admin_answer_json(answer, 200, json_pack("{s:o,s:o}", "items", items, "next",
 		worker < workers ? json_string(next) : json_null()));
-}
-
-/* ---- users ---- */
-
-struct user_name {
-	char canonical[IM_CANONICAL_MAX];
-	size_t canonical_n;
-	char plain[IM_CANONICAL_MAX]; /* the user part as its owner types it: what the hash is over */
-	size_t plain_n;
-};
-
-static int hex_value(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
-}
-
-static size_t unescape(char *out, struct slice user)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < user.n; i++) {
-		int high = i + 2 < user.n ? hex_value(user.p[i + 1]) : -1, low = high < 0 ? -1 : hex_value(user.p[i + 2]);
-		if (user.p[i] == '%' && low >= 0) {
-			out[n++] = (char)(high << 4 | low);
-			i += 2;
-		} else {
-			out[n++] = user.p[i];
-		}
-	}
-	return n;
-}
-
-/* `alice`, `alice@example.com` or `sip:alice@example.com`. */
-static bool read_user(const struct admin *admin, const char *text, struct user_name *name)
-{
-	const struct sip_home *home = &admin->source.im->sip.home;
-	struct buffer canonical = buffer_over(name->canonical, sizeof(name->canonical));
-	char uri[IM_CANONICAL_MAX];
-	struct buffer out = buffer_over(uri, sizeof(uri));
-	bool has_scheme = strncasecmp(text, "sip:", 4) == 0 || strncasecmp(text, "sips:", 5) == 0 ||
-			  strncasecmp(text, "tel:", 4) == 0;
-	struct sip_uri parsed;
-
-	buffer_str(&out, has_scheme ? "" : "sip:");
-	buffer_str(&out, text);
-	if (!has_scheme && !strchr(text, '@')) {
-		buffer_char(&out, '@');
-		buffer_put(&out, home->home);
-	}
-	if (out.overflow || !sip_uri_parse(buffer_slice(&out), &parsed) || parsed.user.n == 0 ||
-	    !sip_uri_is_home(&parsed, home) || !sip_uri_canonical(&canonical, &parsed, home))
-		return false;
-	name->canonical_n = canonical.n;
-	const char *at = memrchr(canonical.p, '@', canonical.n);
-	name->plain_n = unescape(name->plain, slice_of(canonical.p, (size_t)(at - canonical.p)));
-	return true;
-}
-
-/* Groups and functions live under names that no user may take (design.md 9). */
-static bool is_reserved(const struct admin *admin, const struct user_name *name)
-{
-	struct slice user = sip_canonical_user(slice_of(name->canonical, name->canonical_n));
-
-	return sip_name_is_group(user, &admin->source.im->sip) || sip_name_is_function(user, &admin->source.im->sip);
-}
-
-/* False: `answer` says what is wrong. */
-static bool read_password(const struct admin *admin, struct slice body, const struct user_name *name,
-	struct user_facts *facts, struct admin_answer *answer)
-{
-	json_error_t error;
-	json_t *json = body.n ? json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, &error) : json_object();
-	json_t *password = json_object_get(json, "password");
-	bool is_good = json_is_object(json) && json_object_size(json) == (password ? 1 : 0) &&
-		       (!password || (json_is_string(password) && json_string_length(password) > 0));
-
-	if (!is_good) {
-		admin_error(answer, 400, "expected {\"password\":\"...\"} or {}");
-	} else if (password) {
-		facts->has_password = true;
-		is_good = digest_secret_make(&facts->secret, slice_of(name->plain, name->plain_n), admin->source.im->sip.home.home,
-			slice_of(json_string_value(password), json_string_length(password))) == 0;
-		if (!is_good)
-			admin_error(answer, 503, "the password could not be hashed");
-	}
-	json_decref(json);
-	return is_good;
-}
-
-static void answer_user(const struct admin_question *q, const struct user_name *name, struct admin_answer *answer)
-{
-	switch (q->err) {
-	case 0:
-		answer_json(answer, q->kind == ADMIN_USER_PUT && !q->existed ? 201 : 200, json_pack("{s:s%,s:b,s:b}",
-			"user", name->canonical, name->canonical_n, "exists", q->kind == ADMIN_USER_PUT,
-			"password", (int)q->facts.has_password));
-		break;
-	case ENOENT:
-		admin_error(answer, q->if_present && q->kind == ADMIN_USER_PUT ? 412 : 404, "no such user");
-		break;
-	case EEXIST:
-		admin_error(answer, 412, "there is such a user already");
-		break;
-	default:
-		admin_error(answer, 503, "the store could not write it");
-		break;
-	}
-}
-
-static void change_user(struct admin *admin, const struct admin_request *request, const struct user_name *name,
-	struct admin_answer *answer)
-{
-	bool is_put = strcmp(request->method, "PUT") == 0;
-	struct admin_question *q = admin_question_make(is_put ? ADMIN_USER_PUT : ADMIN_USER_DELETE, 0);
-	struct worker_group *group = admin->source.group;
-
-	if (!q)
-		return; /* no body: the connection is closed */
-	memcpy(q->canonical, name->canonical, name->canonical_n);
-	q->canonical_n = name->canonical_n;
-	q->if_absent = request->if_absent;
-	q->if_present = request->if_present;
-	if (!is_put || read_password(admin, request->body, name, &q->facts, answer)) {
-		struct slice canonical = slice_of(name->canonical, name->canonical_n);
-		if (admin_question_ask(q, group, sip_owner_of_name(canonical, group->count)))
-			answer_user(q, name, answer);
-		else
-			admin_error(answer, 503, "a worker does not answer");
-	}
-	admin_question_release(q);
-}
-
-static void on_user(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
-{
-	struct user_name name;
-
-	if (strcmp(request->method, "PUT") != 0 && strcmp(request->method, "DELETE") != 0)
-		answer_method(answer, "PUT, DELETE");
-	else if (!read_user(admin, request->path, &name))
-		admin_error(answer, 400, "no name of the home domain");
-	else if (strcmp(request->method, "PUT") == 0 && is_reserved(admin, &name))
-		admin_error(answer, 409, "the name of a group or of a function of this server");
-	else
-		change_user(admin, request, &name, answer);
 }
 
 /* ---- drain, reload, trace ---- */
@@ -432,7 +255,7 @@ static void on_drain(struct admin *admin, const struct admin_request *request, s
 	(void)request;
 	atomic_store(&admin->source.im->is_draining, true); /* what the answer says is so when it arrives */
 	answer->drains = true;
-	answer_json(answer, 202, json_pack("{s:b}", "draining", 1));
+	admin_answer_json(answer, 202, json_pack("{s:b}", "draining", 1));
 }
 
 void admin_drain(struct admin *admin)
@@ -449,14 +272,14 @@ static void on_reload(struct admin *admin, const struct admin_request *request, 
 	if (err)
 		admin_error(answer, err == EAGAIN ? 503 : 409, text);
 	else
-		answer_json(answer, 200, json_pack("{s:b,s:s}", "reloaded", 1, "result", text));
+		admin_answer_json(answer, 200, json_pack("{s:b,s:s}", "reloaded", 1, "result", text));
 }
 
 static void on_trace(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
 {
-	struct user_name name;
+	struct admin_user_name name;
 
-	if (!read_user(admin, request->path, &name)) {
+	if (!admin_read_user(admin, request->path, &name)) {
 		admin_error(answer, 400, "no name of the home domain");
 		return;
 	}
@@ -474,9 +297,9 @@ static const struct {
 	const char *method; /* NULL: its own business */
 	void (*handle)(struct admin *, const struct admin_request *, struct admin_answer *);
 } resources[] = {
-	{ "status", "GET", on_status },
+	{ "status", "GET", admin_on_status },
 	{ "sessions", "GET", on_sessions },
-	{ "users/", NULL, on_user },
+	{ "users/", NULL, admin_on_user },
 	{ "drain", "POST", on_drain },
 	{ "reload", "POST", on_reload },
 	{ "trace/", "GET", on_trace },
@@ -492,7 +315,7 @@ void admin_answer(struct admin *admin, const struct admin_request *request, stru
 		struct admin_request inner = *request;
 		inner.path += n;
 		if (resources[i].method && strcmp(request->method, resources[i].method) != 0)
-			answer_method(answer, resources[i].method);
+			admin_answer_method(answer, resources[i].method);
 		else
 			resources[i].handle(admin, &inner, answer);
 		return;
