@@ -332,7 +332,7 @@ static void put_body(struct buffer *out, const struct sip_message *m)
 }
 
 /* `2026-01-02T03:04:05.000006Z in udp 192.0.2.1:5060 INVITE sip:bob@example.com`, then the headers, each behind a
- * tab. */
+ * tab, and an empty line. */
 static void write_message(struct buffer *out, struct worker *worker, enum sip_trace_way way,
 	const struct sip_flow *flow, const struct sip_message *m)
 {
@@ -349,6 +349,7 @@ static void write_message(struct buffer *out, struct worker *worker, enum sip_tr
 	buffer_char(out, '\n');
 	put_headers(out, m);
 	put_body(out, m);
+	buffer_char(out, '\n'); /* whoever reads on sees that it is whole, and what a person reads is in paragraphs */
 }
 
 /* ---- to the readers ---- */
