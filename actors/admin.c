@@ -290,6 +290,23 @@ static void on_trace(struct admin *admin, const struct admin_request *request, s
 		answer->code = 200;
 }
 
+/* ---- what a later version has ---- */
+
+static void on_conferences(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	(void)admin;
+	(void)request;
+	/* the truth: nothing here makes one */
+	admin_answer_json(answer, 200, json_pack("{s:[],s:n}", "items", "next"));
+}
+
+static void on_later(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	(void)admin;
+	(void)request;
+	admin_error(answer, 501, "not in this version");
+}
+
 /* ---- the door ---- */
 
 static const struct {
@@ -303,6 +320,10 @@ static const struct {
 	{ "drain", "POST", on_drain },
 	{ "reload", "POST", on_reload },
 	{ "trace/", "GET", on_trace },
+	{ "conferences", "GET", on_conferences },
+	{ "mailbox/", NULL, on_later },
+	{ "docs/", NULL, on_later },
+	{ "history", "GET", on_later },
 };
 
 void admin_answer(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)

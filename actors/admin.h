@@ -8,6 +8,8 @@
  *	POST drain                    what SIGTERM does
  *	POST reload                   what SIGHUP does, and its result
  *	GET trace/USER                the SIP messages of a user as they come, as lines
+ *	GET conferences               none, in this version
+ *	mailbox/, docs/, history      501, in this version
  *
  * Thread: those of the HTTP listeners; each request may wait in its own.  What belongs to a worker is asked of
  * it by message, with a deadline; no worker ever waits for a reader.

@@ -1,10 +1,12 @@
 #include "actors/ctl_http.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/buffer.h"
@@ -28,13 +30,13 @@ static bool read_url(const char *url, struct endpoint *e)
 		host = slice_cut(slice_skip(rest, 1), ']', &port);
 		if (!port.p || (port.n && port.p[0] != ':'))
 			return false;
-		port = slice_skip(port, 1);
+		port = port.n ? slice_skip(port, 1) : SLICE_EMPTY;
 	} else {
 		host = slice_cut(rest, ':', &port);
 	}
 	uint64_t number = 80;
 	if (host.n == 0 || host.n >= sizeof(e->host) || memchr(host.p, '/', host.n) ||
-	    (port.n && !slice_u64(port, 65535, &number)))
+	    (port.p && !slice_u64(port, 65535, &number)) || number == 0)
 		return false;
 	memcpy(e->host, host.p, host.n);
 	e->host[host.n] = 0;
@@ -42,32 +44,66 @@ static bool read_url(const char *url, struct endpoint *e)
 	return true;
 }
 
-static int dial(const struct endpoint *e, int *fd, char *error, size_t size)
+/* ---- waiting ---- */
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Until the socket can do it, or the time is over.  0, ETIMEDOUT, or what the system says. */
+static int wait_for(int fd, short events, uint64_t deadline)
+{
+	struct pollfd p = { fd, events, 0 };
+
+	for (;;) {
+		uint64_t now = now_ms();
+		if (now >= deadline)
+			return ETIMEDOUT;
+		int n = poll(&p, 1, deadline - now < INT_MAX ? (int)(deadline - now) : INT_MAX);
+		if (n > 0)
+			return 0; /* an error shows in what is tried next */
+		if (n < 0 && errno != EINTR)
+			return errno;
+	}
+}
+
+static int dial_one(const struct addrinfo *at, uint64_t deadline, int *out)
+{
+	int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err = 0;
+	socklen_t size = sizeof(err);
+
+	if (fd < 0)
+		return errno;
+	if (connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
+		err = errno == EINPROGRESS ? wait_for(fd, POLLOUT, deadline) : errno;
+		if (!err && getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size) != 0)
+			err = errno;
+	}
+	if (err)
+		close(fd); /* nothing was written to it */
+	else
+		*out = fd;
+	return err;
+}
+
+static int dial(const struct endpoint *e, uint64_t deadline, int *fd, char *error, size_t size)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *found;
-	struct timeval wait = { .tv_sec = CTL_WAIT_S };
 	int failed = getaddrinfo(e->host, e->port, &hints, &found), err = EHOSTUNREACH;
 
 	if (failed) {
 		snprintf(error, size, "%.80s: %.80s", e->host, gai_strerror(failed));
 		return EHOSTUNREACH;
 	}
-	*fd = -1;
-	for (struct addrinfo *at = found; at && *fd < 0; at = at->ai_next) {
-		*fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) == 0 &&
-		    setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) == 0 &&
-		    connect(*fd, at->ai_addr, at->ai_addrlen) == 0)
-			continue;
-		err = errno;
-		if (*fd >= 0)
-			close(*fd);
-		*fd = -1;
-	}
+	for (struct addrinfo *at = found; at && err; at = at->ai_next)
+		err = dial_one(at, deadline, fd);
 	freeaddrinfo(found);
-	if (*fd >= 0)
-		return 0;
-	snprintf(error, size, "%.80s port %s: %.80s", e->host, e->port, strerror(err));
+	if (err)
+		snprintf(error, size, "%.80s port %s: %.80s", e->host, e->port, strerror(err));
 	return err;
 }
 
@@ -81,10 +117,11 @@ static void put_host(struct buffer *out, int fd)
 	if (getpeername(fd, (struct sockaddr *)&peer, &n) == 0)
 		(void)getnameinfo((struct sockaddr *)&peer, n, host, sizeof(host), port, sizeof(port),
 			NI_NUMERICHOST | NI_NUMERICSERV); /* else it stays empty, and is refused */
+	host[strcspn(host, "%")] = 0; /* the interface is our business */
 	buffer_printf(out, peer.ss_family == AF_INET6 ? "Host: [%s]:%s\r\n" : "Host: %s:%s\r\n", host, port);
 }
 
-static int send_request(int fd, const struct ctl_request *r)
+static int send_request(int fd, const struct ctl_request *r, uint64_t deadline)
 {
 	size_t body_n = r->body ? strlen(r->body) : 0, size = HEAD_MAX + body_n;
 	char *text = malloc(size);
@@ -99,18 +136,23 @@ static int send_request(int fd, const struct ctl_request *r)
 	if (r->condition)
 		buffer_printf(&out, "%s\r\n", r->condition);
 	if (r->body)
-		buffer_printf(&out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", body_n);
+		buffer_printf(&out, "Content-Type: %s\r\nContent-Length: %zu\r\n",
+			r->type ? r->type : "application/json", body_n);
 	buffer_lit(&out, "\r\n");
 	buffer_put(&out, slice_of(r->body, body_n));
 	if (out.overflow)
 		err = EMSGSIZE;
 	for (size_t at = 0; at < out.n && !err;) {
 		ssize_t n = send(fd, out.p + at, out.n - at, MSG_NOSIGNAL);
-		if (n < 0)
+		if (n < 0 && errno != EAGAIN)
 			err = errno;
+		else if (n < 0)
+			err = wait_for(fd, POLLOUT, deadline);
 		else
 			at += (size_t)n;
 	}
+	if (text)
+		explicit_bzero(text, size); /* a token and perhaps a password */
 	free(text);
 	return err;
 }
@@ -119,6 +161,7 @@ static int send_request(int fd, const struct ctl_request *r)
 
 struct incoming {
 	int fd;
+	uint64_t deadline;
 	char *p; /* what came and is not used yet */
 	size_t n, size;
 	bool is_over;
@@ -135,9 +178,14 @@ static int read_more(struct incoming *in)
 		in->p = p;
 		in->size = size;
 	}
-	ssize_t n = recv(in->fd, in->p + in->n, in->size - in->n, 0);
-	if (n < 0)
-		return errno == EAGAIN ? ETIMEDOUT : errno;
+	ssize_t n;
+	int err;
+	while ((n = recv(in->fd, in->p + in->n, in->size - in->n, 0)) < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			return errno;
+		if ((err = wait_for(in->fd, POLLIN, in->deadline)))
+			return err;
+	}
 	in->n += (size_t)n;
 	return n ? 0 : ENODATA;
 }
@@ -250,16 +298,22 @@ int ctl_http(const struct ctl_request *request, struct ctl_answer *answer)
 		snprintf(answer->error, sizeof(answer->error), "%.100s: expected http://HOST:PORT", request->api);
 		return EINVAL;
 	}
-	if ((err = dial(&endpoint, &in.fd, answer->error, sizeof(answer->error))))
+	in.deadline = now_ms() + request->wait_ms;
+	if ((err = dial(&endpoint, in.deadline, &in.fd, answer->error, sizeof(answer->error))))
 		return err;
-	if (request->on_piece) { /* a trace may be silent for hours */
-		struct timeval never = { 0 };
-		(void)setsockopt(in.fd, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof(never)); /* it would only end early */
-	}
-	if ((err = send_request(in.fd, request)) || (err = read_head(&in, &answer->status, &framing)) ||
-	    (err = collect(&in, &framing, request, answer)))
+	err = send_request(in.fd, request, in.deadline);
+	if (err == EPIPE || err == ECONNRESET)
+		err = 0; /* it answered before it had read all, and closed: the answer says why */
+	if (!err)
+		err = read_head(&in, &answer->status, &framing);
+	if (!err && request->on_piece && answer->status == 200)
+		in.deadline = UINT64_MAX; /* a trace may be silent for hours */
+	if (!err)
+		err = collect(&in, &framing, request, answer);
+	if (err)
 		snprintf(answer->error, sizeof(answer->error), "%.80s: %.80s", request->api,
-			err == EPROTO ? "does not speak HTTP" : err == ENODATA ? "the answer broke off" : strerror(err));
+			err == EPROTO ? "does not speak HTTP" : err == ENODATA ? "the answer broke off" :
+			err == ETIMEDOUT ? "no answer in time (--timeout)" : strerror(err));
 	close(in.fd);
 	free(in.p);
 	return err;

@@ -7,7 +7,6 @@
 
 #include "core/slice.h"
 
-#define CTL_WAIT_S       20          /* without an octet: the server is not reachable */
 #define CTL_ANSWER_MAX   (16u << 20)
 
 struct ctl_request {
@@ -16,6 +15,8 @@ struct ctl_request {
 	const char *method, *path;    /* behind /api/v1/ */
 	const char *condition;        /* a whole header line without CRLF, or NULL */
 	const char *body;             /* or NULL */
+	const char *type;             /* of the body; NULL: JSON */
+	unsigned wait_ms;             /* for the whole answer, with on_piece for its head */
 	/* Called for each piece of a 200 as it comes, else it is collected.  False: enough. */
 	bool (*on_piece)(struct slice piece, void *arg);
 	void *arg;
@@ -27,7 +28,7 @@ struct ctl_answer {
 	char error[200]; /* why there is none */
 };
 
-/* EINVAL: --api is no such URL; others: the server cannot be reached, or does not speak HTTP. */
+/* EINVAL: `api` is no such URL; others: the server cannot be reached, is too slow, or does not speak HTTP. */
 int ctl_http(const struct ctl_request *request, struct ctl_answer *answer);
 
 #endif

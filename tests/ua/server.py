@@ -41,7 +41,7 @@ class Ready:
         for entry in match.group(2).split(","):
             proto, _, address = entry.partition(":")
             self.msrp[proto] = host_port(address)
-        self.http = host_port(match.group(3))
+        self.http = host_port(match.group(3).partition(",")[0])  # of several the first
         self.io = match.group(4)
 
 
