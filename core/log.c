@@ -18,23 +18,35 @@ _Atomic int log_level_now = LOG_INFO;
 
 enum sink { SINK_FD, SINK_SYSLOG };
 
-static struct {
+struct target {
 	enum sink sink;
 	int fd;
-	enum log_format format;
+};
+
+static struct {
+	struct target target; /* of the thread that writes; before it runs and after it, of main */
+	_Atomic int format;   /* enum log_format */
 	pthread_t thread;
 	struct mailbox mailbox;
 	sem_t bell;
 	atomic_bool runs, must_stop;
 	_Atomic unsigned queued;
 	_Atomic uint64_t lost;
-} logger = { .fd = STDERR_FILENO };
+} logger = { .target.fd = STDERR_FILENO };
+
+enum { LINE, TARGET }; /* kinds of messages to the thread */
 
 struct line {
 	struct msg msg;
 	enum log_level level;
 	size_t n;
 	char text[];
+};
+
+/* Stands in the queue where the lines for the new target begin. */
+struct change {
+	struct msg msg;
+	struct target target;
 };
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
@@ -44,21 +56,49 @@ bool log_sink_is_file(const char *sink)
 	return sink && strcmp(sink, "stderr") != 0 && strcmp(sink, "journald") != 0 && strcmp(sink, "syslog") != 0;
 }
 
-int log_open(const struct log_options *options)
+static int open_target(const char *sink, struct target *target)
 {
-	logger.format = options->format;
-	atomic_store(&log_level_now, (int)options->level);
-	if (!options->sink || !strcmp(options->sink, "stderr") || !strcmp(options->sink, "journald"))
+	*target = (struct target){ SINK_FD, STDERR_FILENO };
+	if (!sink || !strcmp(sink, "stderr") || !strcmp(sink, "journald"))
 		return 0; /* journald reads the stderr of a unit */
-	if (!strcmp(options->sink, "syslog")) {
+	if (!strcmp(sink, "syslog")) {
 		log_syslog_open();
-		logger.sink = SINK_SYSLOG;
+		target->sink = SINK_SYSLOG;
 		return 0;
 	}
-	int fd = open(options->sink, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-	if (fd < 0)
-		return errno;
-	logger.fd = fd;
+	target->fd = open(sink, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	return target->fd < 0 ? errno : 0;
+}
+
+static void close_target(struct target target)
+{
+	if (target.sink == SINK_FD && target.fd != STDERR_FILENO)
+		close(target.fd); /* what failed to be written was lost before */
+}
+
+int log_open(const struct log_options *options)
+{
+	struct change *change = NULL;
+	struct target target;
+	int err = open_target(options->sink, &target);
+
+	if (err)
+		return err;
+	if (atomic_load(&logger.runs) && !(change = calloc(1, sizeof(*change)))) {
+		close_target(target);
+		return ENOMEM;
+	}
+	atomic_store(&logger.format, (int)options->format);
+	atomic_store(&log_level_now, (int)options->level);
+	if (!change) {
+		close_target(logger.target);
+		logger.target = target;
+		return 0;
+	}
+	*change = (struct change){ .msg.kind = TARGET, .target = target };
+	atomic_fetch_add(&logger.queued, 1);
+	if (mailbox_post(&logger.mailbox, &change->msg))
+		sem_post(&logger.bell);
 	return 0;
 }
 
@@ -69,12 +109,12 @@ void log_reopen_level(enum log_level level)
 
 static void write_out(enum log_level level, const char *text, size_t n)
 {
-	if (logger.sink == SINK_SYSLOG) {
+	if (logger.target.sink == SINK_SYSLOG) {
 		log_syslog_write((int)level, text, (int)n);
 		return;
 	}
 	while (n > 0) {
-		ssize_t done = write(logger.fd, text, n);
+		ssize_t done = write(logger.target.fd, text, n);
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
@@ -86,18 +126,27 @@ static void write_out(enum log_level level, const char *text, size_t n)
 
 static void say_lost(void);
 
+static void take(struct msg *msg)
+{
+	if (msg->kind == TARGET) {
+		close_target(logger.target);
+		logger.target = ((struct change *)msg)->target;
+	} else {
+		struct line *line = (struct line *)msg;
+		write_out(line->level, line->text, line->n);
+	}
+	atomic_fetch_sub(&logger.queued, 1);
+	free(msg);
+}
+
 static void *run(void *arg)
 {
 	struct msg *msg;
 
 	(void)arg;
 	for (;;) {
-		while ((msg = mailbox_take(&logger.mailbox))) {
-			struct line *line = (struct line *)msg;
-			write_out(line->level, line->text, line->n);
-			atomic_fetch_sub(&logger.queued, 1);
-			free(line);
-		}
+		while ((msg = mailbox_take(&logger.mailbox)))
+			take(msg);
 		say_lost();
 		if (atomic_load(&logger.must_stop) && atomic_load(&logger.queued) == 0)
 			return NULL;
@@ -193,7 +242,7 @@ static size_t format_line(char *text, enum log_level level, const struct worker 
 	uint64_t id, const char *event, unsigned swallowed)
 {
 	struct buffer b = buffer_over(text, LOG_LINE_MAX - 32); /* room for the end */
-	bool json = logger.format == LOG_JSON;
+	bool json = atomic_load_explicit(&logger.format, memory_order_relaxed) == LOG_JSON;
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -261,6 +310,7 @@ void log_write(struct log_site *site, enum log_level level, const struct worker 
 		atomic_fetch_add(&logger.lost, 1);
 		return;
 	}
+	line->msg.kind = LINE;
 	line->level = level;
 	line->n = n;
 	memcpy(line->text, text, n);

@@ -33,7 +33,8 @@ extern _Atomic int log_level_now;
 /* Is log.sink a path, and no word with a meaning of its own? */
 bool log_sink_is_file(const char *sink);
 
-/* The sink is opened here: 0 or errno. */
+/* Level, format and sink, from here on; a file is opened again also under the same name.  Main, also while the
+ * log runs: what was said before still goes where it went.  0, or errno and nothing has changed. */
 int log_open(const struct log_options *options);
 int log_start(void); /* 0 or errno of pthread_create */
 void log_stop(void); /* writes what is queued */

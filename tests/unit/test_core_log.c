@@ -296,6 +296,49 @@ static void a_stuck_sink_costs_lines_not_time(void **state)
 	assert_int_equal(unlink(fifo), 0);
 }
 
+static char *text_of_file(const char *name)
+{
+	FILE *f = fopen(name, "r");
+
+	assert_non_null(f);
+	size_t n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = 0;
+	assert_int_equal(fclose(f), 0);
+	return text;
+}
+
+/* While the thread writes: what was said before goes to the old file, what comes later to the new one.  The same
+ * name is opened again too: somebody has moved the file away. */
+static void the_sink_changes_while_it_runs(void **state)
+{
+	static char moved[sizeof(path) + 6];
+	struct log_options options = { .level = LOG_INFO, .format = LOG_TEXT, .sink = path };
+	struct log_options nowhere = { .level = LOG_DEBUG, .format = LOG_JSON, .sink = "/nonexistent/log" };
+
+	use(LOG_INFO, LOG_TEXT);
+	assert_int_equal(log_start(), 0);
+	snprintf(moved, sizeof(moved), "%s.moved", path);
+	for (unsigned i = 0; i < 100; i++)
+		LOG(INFO, NULL, "session", i, "before");
+	assert_int_equal(log_open(&nowhere), ENOENT);
+	LOG(DEBUG, NULL, "session", 0, "a level that was not set");
+	assert_int_equal(rename(path, moved), 0);
+	assert_int_equal(log_open(&options), 0);
+	for (unsigned i = 0; i < 100; i++)
+		LOG(INFO, NULL, "session", i, "after");
+	log_stop();
+	const char *old = text_of_file(moved);
+	assert_int_equal(lines_of(old + read_before), 100);
+	assert_non_null(strstr(old, "before\n"));
+	assert_null(strstr(old, "after"));
+	const char *new = text_of_file(path);
+	assert_int_equal(lines_of(new), 100);
+	assert_non_null(strstr(new, "after\n"));
+	assert_null(strstr(new, "{"));
+	read_before = strlen(new);
+	assert_int_equal(unlink(moved), 0);
+}
+
 static void a_sink_that_cannot_be_opened(void **state)
 {
 	struct log_options options = { .sink = "/nonexistent/log" };
@@ -337,6 +380,7 @@ int main(void)
 		cmocka_unit_test(repeats_are_swallowed_and_counted),
 		cmocka_unit_test(the_thread_writes_all),
 		cmocka_unit_test(a_stuck_sink_costs_lines_not_time),
+		cmocka_unit_test(the_sink_changes_while_it_runs),
 		cmocka_unit_test(a_sink_that_cannot_be_opened),
 		cmocka_unit_test(words_and_paths_of_the_sink),
 	};
