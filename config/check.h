@@ -3,7 +3,7 @@
  * not built yet.  Also fills what is derived from keys: listen[].bind, core.hop and the resolved
  * policy.unavailable_session_code.
  *
- * Thread: before the workers start.  A key that had an error of its own is zero and is not judged
+ * Thread: main.  A key that had an error of its own is zero and is not judged
  * again.
  */
 #ifndef CONFIG_CHECK_H

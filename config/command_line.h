@@ -3,7 +3,7 @@
  *   imservd [-c FILE] [--set KEY=VALUE]... [--insecure]
  *           [--check-config | --print-config | --version | --help]
  *
- * Thread: before the workers start.  The strings are those of argv; only the list is allocated.
+ * Thread: main.  The strings are those of argv; only the list is allocated.
  */
 #ifndef CONFIG_COMMAND_LINE_H
 #define CONFIG_COMMAND_LINE_H

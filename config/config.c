@@ -5,6 +5,7 @@
 
 #include "config/check.h"
 #include "config/layers.h"
+#include "config/restart.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -209,40 +210,100 @@ static char *directory_of(const char *file)
 	return slash == file ? strdup("/") : strndup(file, (size_t)(slash - file));
 }
 
-static int finish(struct config **out, struct load *l)
+static bool has_failed(const struct config_errors *errors)
 {
-	if (l->errors->errors || l->errors->out_of_memory) {
-		config_free(l->config);
-		return l->errors->out_of_memory ? ENOMEM : EINVAL;
+	return errors->errors || errors->out_of_memory;
+}
+
+/* All layers; NULL after an error that leaves nothing to look at. */
+static struct node *read_layers(struct tree *tree, const struct config_source *source, struct config_errors *errors)
+{
+	struct node *root = tree_parse(tree, slice_str(config_default_yaml), EMBEDDED, true, errors);
+
+	if (!root) {
+		errors->out_of_memory = true;
+		return NULL;
 	}
-	*out = l->config;
-	return 0;
+	if (source->file)
+		merge_file(tree, root, source->file, errors);
+	for (unsigned i = 0; i < source->set_count; i++)
+		layers_set(tree, root, source->set[i], errors);
+	return root;
+}
+
+/* What `root` says, checked; NULL after an error. */
+static struct config *read_config(const struct node *root, const struct config_source *source,
+				  struct config_errors *errors)
+{
+	struct load l = { calloc(1, sizeof(struct config)), errors };
+
+	if (!l.config || !(l.config->directory = directory_of(source->file))) {
+		free(l.config);
+		errors->out_of_memory = true;
+		return NULL;
+	}
+	read_root(&l, root);
+	config_check(l.config, root, source->insecure, errors);
+	if (!has_failed(errors))
+		return l.config;
+	config_free(l.config);
+	return NULL;
+}
+
+static int result_of(const struct config_errors *errors)
+{
+	return errors->out_of_memory ? ENOMEM : errors->errors ? EINVAL : 0;
 }
 
 int config_load(struct config **out, const struct config_source *source,
 		struct config_errors *errors)
 {
-	struct load l = { calloc(1, sizeof(struct config)), errors };
 	struct tree tree = { 0 };
-	struct node *root;
+	struct node *root = read_layers(&tree, source, errors);
+	struct config *config = root ? read_config(root, source, errors) : NULL;
 
-	if (!l.config)
-		return ENOMEM;
-	l.config->directory = directory_of(source->file);
-	root = tree_parse(&tree, slice_str(config_default_yaml), EMBEDDED, true, errors);
-	if (!l.config->directory || !root) {
-		errors->out_of_memory = true;
-		goto out;
-	}
-	if (source->file)
-		merge_file(&tree, root, source->file, errors);
-	for (unsigned i = 0; i < source->set_count; i++)
-		layers_set(&tree, root, source->set[i], errors);
-	read_root(&l, root);
-	config_check(l.config, root, source->insecure, errors);
-out:
 	tree_free(&tree);
-	return finish(out, &l);
+	if (config)
+		*out = config;
+	return result_of(errors);
+}
+
+/* `written` with the restart-only keys of `running`; takes `written` over.  Of its warnings only those of keys
+ * that stay would be new, and they were said at the start. */
+static struct config *keep_restart(struct config *written, struct tree *tree, struct node *root,
+				   const struct config_source *source, const struct config *running,
+				   struct text_list *restart, struct config_errors *errors)
+{
+	struct config_errors again = { 0 };
+	struct config *effective = NULL;
+
+	if (restart_changes(written, running, restart) != 0)
+		again.out_of_memory = true;
+	else if (!restart->count)
+		return written;
+	else if (restart_keep(tree, root, restart, running, &again) != 0)
+		again.out_of_memory = true;
+	else
+		effective = read_config(root, source, &again);
+	config_errors_take(errors, &again);
+	config_free(written);
+	return effective;
+}
+
+int config_reload(struct config **out, const struct config_source *source, const struct config *running,
+		  struct text_list *restart, struct config_errors *errors)
+{
+	struct tree tree = { 0 };
+	struct node *root = read_layers(&tree, source, errors);
+	struct config *config = root ? read_config(root, source, errors) : NULL;
+
+	*restart = (struct text_list){ 0 };
+	if (config)
+		config = keep_restart(config, &tree, root, source, running, restart, errors);
+	tree_free(&tree);
+	if (config)
+		*out = config;
+	return result_of(errors);
 }
 
 /* ---- what is loaded ---- */

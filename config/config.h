@@ -7,9 +7,12 @@
  * as `listen` too) is replaced.  An entry of a list that --set names (`listen[0]={...}`) is
  * replaced as a whole, `listen[0].address=...` changes one key of it.
  *
- * Thread: config_load, config_free, config_print: before the workers start.  struct config is
- * read-only after config_load, so any thread may look at it until config_free.
- * Owner: main.  All strings and lists belong to the configuration and die with it.
+ * A reload makes another one, beside which the old one lives until nobody looks at it any more
+ * (actors/settings.h).
+ *
+ * Thread: config_load, config_reload, config_print: main.  struct config is read-only afterwards, so
+ * any thread may look at it until config_free.
+ * Owner: who loaded it.  All strings and lists belong to the configuration and die with it.
  * Units as in core/options.h: octets, milliseconds (names end in _ms, or in _us for microseconds),
  * per second; empty text is never NULL except where a comment says so.
  */
@@ -178,6 +181,17 @@ struct config_source {
  * `errors` in either case.  An unreadable file is one of the errors, not an errno. */
 int config_load(struct config **out, const struct config_source *source,
 		struct config_errors *errors);
+
+/*
+ * The sources again, for a server that runs with `running`: checked as config_load() checks, and what keys
+ * that take a restart would change is named in `restart` (`domain.home`, `listen[1].address`; ended with
+ * text_list_free(), also after an error).  In *out these keys have the values of `running`, and that is checked
+ * once more, for it is what the server will run with.  Results as of config_load().
+ */
+int config_reload(struct config **out, const struct config_source *source, const struct config *running,
+		  struct text_list *restart, struct config_errors *errors);
+
+void text_list_free(struct text_list *texts);
 
 /* Frees what config_load made; NULL is allowed. */
 void config_free(struct config *config);

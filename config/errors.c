@@ -81,6 +81,18 @@ void config_errors_print(const struct config_errors *errors, FILE *out)
 		fprintf(out, "and %u more\n", errors->errors + errors->warnings - errors->count);
 }
 
+void config_errors_take(struct config_errors *errors, struct config_errors *from)
+{
+	for (unsigned i = 0; i < from->count; i++) {
+		const struct config_error *e = &from->list[i];
+
+		if (!e->is_warning)
+			config_error(errors, (struct config_place){ e->source, e->line }, e->key, "%s", e->text);
+	}
+	errors->out_of_memory = errors->out_of_memory || from->out_of_memory;
+	config_errors_free(from);
+}
+
 void config_errors_free(struct config_errors *errors)
 {
 	for (unsigned i = 0; i < errors->count; i++)

@@ -2,7 +2,7 @@
  * What is wrong with a configuration, collected so that an operator sees all of it at once.  A
  * warning does not keep the server from starting.
  *
- * Thread: before the workers start.  Owner: the caller of config_load; start from zero
+ * Thread: main.  Owner: the caller of config_load; start from zero
  * (`struct config_errors errors = { 0 };`), end with config_errors_free.
  */
 #ifndef CONFIG_ERRORS_H
@@ -43,6 +43,9 @@ __attribute__((format(printf, 4, 5))) void config_warning(struct config_errors *
 /* One a line: `FILE:LINE: KEY: TEXT`, `--set KEY=VALUE: KEY: TEXT`; warnings have `warning: ` before
  * the text. */
 void config_errors_print(const struct config_errors *errors, FILE *out);
+
+/* Moves the errors of `from`, without its warnings, behind those of `errors`; `from` is empty afterwards. */
+void config_errors_take(struct config_errors *errors, struct config_errors *from);
 
 void config_errors_free(struct config_errors *errors);
 

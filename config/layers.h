@@ -1,6 +1,6 @@
 /*
  * Layers of a configuration laid over each other: a file over the default, --set over both.
- * Thread: before the workers start.  Nodes of `over` are taken into `base`.
+ * Thread: main.  Nodes of `over` are taken into `base`.
  */
 #ifndef CONFIG_LAYERS_H
 #define CONFIG_LAYERS_H

@@ -2,7 +2,7 @@
  * The keys of the configuration as a table, one row of config/schema.def each.  The row is the
  * reader, the range check, the line of --print-config and the manual.
  *
- * Thread: before the workers start.  Constant.
+ * Thread: main.  Constant.
  */
 #ifndef CONFIG_SCHEMA_H
 #define CONFIG_SCHEMA_H

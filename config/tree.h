@@ -6,7 +6,7 @@
  * document, anchors, aliases, tags, merge keys, duplicate keys, keys that are not plain text,
  * control characters, more than TREE_DEPTH_MAX levels or CONFIG_LIST_MAX entries of anything.
  *
- * Thread: before the workers start.  Owner: all nodes belong to the tree and die with it.
+ * Thread: main.  Owner: all nodes belong to the tree and die with it.
  */
 #ifndef CONFIG_TREE_H
 #define CONFIG_TREE_H

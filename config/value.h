@@ -3,7 +3,7 @@
  *
  * `section` is the struct the row's offset counts from.  A field is set at most once, starting from
  * zero, and what it holds is freed by value_free.
- * Thread: before the workers start.
+ * Thread: main.
  */
 #ifndef CONFIG_VALUE_H
 #define CONFIG_VALUE_H
