@@ -3,10 +3,24 @@
 
 #define NEARLY_FULL 80 /* percent of a limit from which on it is worth a line */
 
-static void tell_text(json_t *answer, const char *key, const char *name)
+static void tell_config(json_t *answer)
 {
-	if (json_string_value(json_object_get(answer, key)))
-		ctl_print_field(name, ctl_text(answer, key));
+	json_t *file = json_object_get(answer, "config");
+
+	if (file)
+		ctl_print_field("configuration", json_is_null(file) ? "the embedded default" : ctl_text(answer, "config"));
+}
+
+static void tell_octets(json_t *answer, const char *key, const char *name)
+{
+	char text[32];
+	struct buffer out = buffer_over(text, sizeof(text));
+
+	if (!json_is_number(json_object_get(answer, key)))
+		return;
+	ctl_put_octets(&out, ctl_number(answer, key));
+	buffer_char(&out, 0);
+	ctl_print_field(name, text);
 }
 
 static void tell_count(json_t *answer, const char *key, const char *name)
@@ -46,7 +60,7 @@ static void tell_refusals(json_t *answer)
 	tell_count(answer, "refusals", "refusals");
 	json_object_foreach(reasons, label, count) {
 		char text[96];
-		snprintf(text, sizeof(text), "%lld %.64s", (long long)json_integer_value(count), label);
+		snprintf(text, sizeof(text), "%9lld %.64s", (long long)json_integer_value(count), label);
 		ctl_print_field("", text);
 	}
 }
@@ -92,15 +106,17 @@ static void tell_status(json_t *answer)
 		json_is_true(json_object_get(answer, "ready")) ? "ready" : "starting");
 	ctl_print_field("mode", ctl_text(answer, "mode"));
 	ctl_print_field("domain", ctl_text(answer, "domain"));
-	tell_text(answer, "config", "configuration");
+	tell_config(answer);
 	tell_reload(answer);
 	tell_uptime(answer);
 	tell_workers(answer);
+	tell_octets(answer, "memory_bytes", "memory");
 	tell_count(answer, "sessions", "sessions");
 	tell_count(answer, "conferences", "conferences");
 	tell_count(answer, "registrations", "registrations");
 	tell_count(answer, "connections", "connections");
 	tell_count(answer, "msrp_legs", "MSRP legs");
+	tell_octets(answer, "msrp_queued_bytes", "MSRP queued");
 	tell_count(answer, "sip_transactions", "SIP transactions");
 	tell_count(answer, "pager_messages", "pager messages");
 	tell_limits(answer);

@@ -210,6 +210,14 @@ static char *directory_of(const char *file)
 	return slash == file ? strdup("/") : strndup(file, (size_t)(slash - file));
 }
 
+/* One that is not there is told as it was named. */
+static char *name_of(const char *file)
+{
+	char *path = file ? realpath(file, NULL) : NULL;
+
+	return path ? path : strdup(file ? file : "");
+}
+
 static bool has_failed(const struct config_errors *errors)
 {
 	return errors->errors || errors->out_of_memory;
@@ -237,8 +245,9 @@ static struct config *read_config(const struct node *root, const struct config_s
 {
 	struct load l = { calloc(1, sizeof(struct config)), errors };
 
-	if (!l.config || !(l.config->directory = directory_of(source->file))) {
-		free(l.config);
+	if (!l.config || !(l.config->directory = directory_of(source->file)) ||
+	    !(l.config->file = name_of(source->file))) {
+		config_free(l.config);
 		errors->out_of_memory = true;
 		return NULL;
 	}
@@ -335,6 +344,7 @@ void config_free(struct config *config)
 		free_section(s, (char *)config + s->offset);
 	free(config->core.hop.host);
 	free(config->directory);
+	free(config->file);
 	free(config);
 }
 

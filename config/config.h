@@ -168,6 +168,7 @@ struct config {
 
 	/* ---- not keys ---- */
 	char *directory; /* of the file, "" without one: what relative paths start from */
+	char *file;      /* for people, absolute; "" is the embedded default alone */
 };
 
 struct config_source {

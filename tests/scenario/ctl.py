@@ -139,9 +139,34 @@ async def ctl_json_everywhere(world):
     same((code, json.loads(out)["error"]), (1, 501), "doc put")
     code, out, _ = await server.ctl("status")
     for line in (r"version +\d", "state +ready", "mode +standalone", "workers +%d, " % world.workers, r"uptime +\d+s?",
-                 "sessions +0"):
+                 "configuration +the embedded default", r"memory +\d", "sessions +0", "refusals +0"):
         check(re.search("^%s" % line, out, re.M), "status has no %r: %s" % (line, out))
     check(max(map(len, out.splitlines())) <= 80, "status is too wide: " + out)
+
+
+@scenario(modes=("standalone",), once=True, own={})
+async def ctl_status_tells_refusals(world):
+    """What was refused since the start is told by its reason, the most frequent first; a limit only when it is near."""
+    alice = await world.client("alice")
+    for name in ("nobody", "none"):
+        check((await alice.pager("sip:%s@%s" % (name, DOMAIN), "x")).status >= 400, "MESSAGE to " + name)
+    check((await alice.pager("sip:x@elsewhere.org", "x")).status >= 400, "MESSAGE elsewhere")
+    status, answer = await world.server.api("GET", "status")
+    refused = answer["refused"]
+    same((status, answer["refusals"], list(refused)[0], refused["offline"]), (200, sum(refused.values()), "offline", 2), "status")
+    check(all(n["used"] <= n["limit"] and n["name"] for n in answer["limits"]) and len(answer["limits"]) >= 3, str(answer["limits"]))
+    same((answer["pid"], answer["config"]), (world.server.pid, None), "who it is")
+    check(answer["memory_bytes"] > 1 << 20, "memory %s" % answer["memory_bytes"])
+    code, out, _ = await world.server.ctl("status")
+    check(re.search(r"^refusals +%d\n +2 offline\n" % answer["refusals"], out, re.M) and "nearly" not in out, out)
+    answer.update(limits=[{"name": "limits.sessions", "used": 801, "limit": 1000}, {"name": "other", "used": 79, "limit": 100}],
+                  last_reload={"time": "2026-01-02T03:04:05Z", "reloaded": False, "reason": "two errors"}, config="/etc/a.yaml")
+    body = json.dumps(answer).encode()
+    async with Fake(HTTP_OK % (len(body), body)) as fake:
+        code, out, _ = await run(world, "--api", fake.api, "status")
+        check(re.search(r"^nearly full +limits.sessions: 801 of 1000 \(80 %\)$", out, re.M) and "other" not in out, out)
+        check(re.search(r"^last reload +2026-01-02T03:04:05Z refused: two errors$", out, re.M), out)
+        check(re.search(r"^configuration +/etc/a.yaml$", out, re.M), out)
 
 
 @scenario(modes=("standalone",), once=True)
