@@ -94,6 +94,7 @@ static struct answer answer_metrics(const struct http *http)
 	if (!out)
 		return a;
 	counters_sum(&sum, http->source.counters, http->source.counters_count);
+	counters_write_ratios(http->source.counters, http->source.workers, out);
 	counters_write(&sum, out);
 	if (fclose(out) != 0) {
 		free(a.body);

@@ -26,6 +26,7 @@ struct http;
 struct http_source {
 	struct counters *const *counters; /* one per thread that counts; entries may be NULL */
 	unsigned counters_count;
+	unsigned workers; /* so many of them, the first, are workers' */
 	/* Called in the HTTP thread: whether to answer /readyz with 200; false while starting and
 	 * draining.  Read an atomic here. */
 	bool (*is_ready)(void *arg);

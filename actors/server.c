@@ -330,7 +330,8 @@ static bool has_admin(const struct config *config)
 
 static int open_http(struct server *server)
 {
-	struct http_source source = { (struct counters *const *)server->counters, server->group.count + 1, is_ready, server, NULL };
+	struct http_source source = { (struct counters *const *)server->counters, server->group.count + 1, server->group.count,
+		is_ready, server, NULL };
 	struct admin_source admin = { &server->im, &server->group, source.counters, server->group.count + 1, server->io, is_ready,
 		drain_by_api, reload_by_api, server };
 	int err;

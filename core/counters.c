@@ -31,6 +31,13 @@ static const struct {
 };
 
 static const struct {
+	const char *name, *help;
+} ratio_rows[] = {
+#define RATIO(name, help) { #name, help },
+#include "core/counters.def"
+};
+
+static const struct {
 	const char *label, *text;
 } reason_rows[] = {
 #define REASON(name, label, text) { label, text },
@@ -155,6 +162,22 @@ static void write_histogram(const struct histogram_counts *h, const char *name, 
 	fprintf(out, "imserv_%s_seconds_sum ", name);
 	write_seconds(h->sum_us, out);
 	fputc('\n', out);
+}
+
+void counters_write_ratios(struct counters *const *all, unsigned workers, FILE *out)
+{
+	for (int i = 0; i < RATIO_COUNT; i++) {
+		if (workers)
+			fprintf(out, "# TYPE imserv_%s gauge\n# HELP imserv_%s %s\n", ratio_rows[i].name, ratio_rows[i].name,
+				ratio_rows[i].help);
+		for (unsigned w = 0; w < workers; w++) {
+			if (!all[w])
+				continue;
+			uint32_t thousandths = __atomic_load_n(&all[w]->ratios[i], __ATOMIC_RELAXED);
+			fprintf(out, "imserv_%s{worker=\"%u\"} %u.%03u\n", ratio_rows[i].name, w, thousandths / 1000,
+				thousandths % 1000);
+		}
+	}
 }
 
 void counters_write(const struct counters *sum, FILE *out)

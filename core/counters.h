@@ -40,6 +40,13 @@ enum histogram {
 	HISTOGRAM_COUNT
 };
 
+/* Of one thread, never summed: imserv_<name>{worker="i"}. */
+enum ratio {
+#define RATIO(name, help) RATIO_##name,
+#include "core/counters.def"
+	RATIO_COUNT
+};
+
 enum reason {
 #define REASON(name, label, text) REASON_##name,
 #include "core/reasons.def"
@@ -60,6 +67,7 @@ struct counters {
 	int64_t gauges[GAUGE_COUNT];
 	int64_t pools[POOL_COUNT];
 	struct histogram_counts histograms[HISTOGRAM_COUNT];
+	uint32_t ratios[RATIO_COUNT]; /* in thousandths */
 } __attribute__((aligned(64))); /* no cache line shared with the next worker's */
 
 /* One writer, so a plain add would do; the atomic store only keeps readers from torn values. */
@@ -91,6 +99,11 @@ static inline void pool_gauge_set(struct counters *c, enum pool_gauge which, int
 	COUNTERS_STORE(c->pools[which], value);
 }
 
+static inline void ratio_set(struct counters *c, enum ratio which, uint32_t thousandths)
+{
+	COUNTERS_STORE(c->ratios[which], thousandths);
+}
+
 /* `n` of them took so long. */
 static inline void histogram_add_n(struct counters *c, enum histogram which, uint64_t us, uint64_t n)
 {
@@ -117,6 +130,9 @@ void counters_sum(struct counters *sum, struct counters *const *all, unsigned co
 
 /* OpenMetrics 1.0 text of a sum, `# EOF` included.  Any thread; errors stay in `out` (ferror). */
 void counters_write(const struct counters *sum, FILE *out);
+
+/* The ratios of each worker, to stand before that text: entry i of `all` is worker i's. */
+void counters_write_ratios(struct counters *const *all, unsigned workers, FILE *out);
 
 /* The `reason=` field of the log and the label of imserv_refused_total. */
 const char *reason_label(enum reason why);

@@ -121,6 +121,7 @@ struct ring_ops {
 
 struct ring {
 	const struct ring_ops *ops;
+	uint64_t waited_us; /* in all turns: with nothing to submit and nothing that was complete */
 };
 
 /* errno of the kernel (ENOSYS, EPERM, ENOMEM ...) or 0.  io_uring rings belong to the thread that

@@ -465,6 +465,7 @@ static void on_events(struct ring_epoll *e, const struct epoll_event *events, in
 static int wait_for_events(struct ring_epoll *e, struct epoll_event *events, uint64_t timeout_us)
 {
 	struct timespec t = { (time_t)(timeout_us / 1000000), (long)(timeout_us % 1000000) * 1000 };
+	uint64_t from_us = timeout_us ? net_now_us(&e->ring) : 0;
 	int n = epoll_pwait2(e->epoll_fd, events, EVENTS_PER_TURN,
 			     timeout_us == UINT64_MAX ? NULL : &t, NULL);
 
@@ -473,6 +474,8 @@ static int wait_for_events(struct ring_epoll *e, struct epoll_event *events, uin
 		n = epoll_wait(e->epoll_fd, events, EVENTS_PER_TURN, timeout_ms < INT_MAX ? (int)timeout_ms : -1);
 	}
 	assert(n >= 0 || errno == EINTR);
+	if (timeout_us)
+		e->ring.waited_us += net_now_us(&e->ring) - from_us;
 	return n;
 }
 

@@ -374,25 +374,33 @@ static bool translate(struct ring_uring *u, const struct io_uring_cqe *cqe,
 	return true;
 }
 
-/* Submits and waits.  Without anything to submit or to fetch no system call is made. */
+/* EBUSY, EAGAIN: too many completions unread or no memory now; the next turn goes on. */
+static void may_fail(int err)
+{
+	assert(err >= 0 || err == -ETIME || err == -EINTR || err == -EBUSY || err == -EAGAIN);
+}
+
+static void wait_for_one(struct ring_uring *u, uint64_t timeout_us)
+{
+	struct __kernel_timespec t = { (long long)(timeout_us / 1000000), (long long)(timeout_us % 1000000) * 1000 };
+	uint64_t from_us = net_now_us(&u->ring);
+	struct io_uring_cqe *cqe;
+
+	may_fail(io_uring_submit_and_wait_timeout(&u->uring, &cqe, 1, timeout_us == UINT64_MAX ? NULL : &t, NULL));
+	u->ring.waited_us += net_now_us(&u->ring) - from_us;
+}
+
+/* Submits and waits.  Without anything to submit or to fetch no system call is made.  In two steps, because the
+ * kernel sends while it submits: that is work, and what is sent is complete at once, as a rule, so that there is
+ * no wait after it. */
 static void enter(struct ring_uring *u, uint64_t timeout_us)
 {
 	unsigned kernel_has = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
-	int err = 0;
 
-	if (timeout_us == 0) {
-		if (io_uring_sq_ready(&u->uring) ||
-		    IO_URING_READ_ONCE(*u->uring.sq.kflags) & kernel_has)
-			err = io_uring_submit_and_get_events(&u->uring);
-	} else {
-		struct __kernel_timespec t = { (long long)(timeout_us / 1000000),
-			(long long)(timeout_us % 1000000) * 1000 };
-		struct io_uring_cqe *cqe;
-		err = io_uring_submit_and_wait_timeout(&u->uring, &cqe, 1,
-			timeout_us == UINT64_MAX ? NULL : &t, NULL);
-	}
-	/* EBUSY, EAGAIN: too many completions unread or no memory now; the next turn goes on. */
-	assert(err >= 0 || err == -ETIME || err == -EINTR || err == -EBUSY || err == -EAGAIN);
+	if (io_uring_sq_ready(&u->uring) || IO_URING_READ_ONCE(*u->uring.sq.kflags) & kernel_has)
+		may_fail(io_uring_submit_and_get_events(&u->uring));
+	if (timeout_us && io_uring_cq_ready(&u->uring) == 0)
+		wait_for_one(u, timeout_us);
 }
 
 static unsigned uring_turn(struct ring *ring, struct ring_completion *out, unsigned max,

@@ -26,6 +26,7 @@ void worker_use_ring(struct worker *worker, struct ring *ring)
 	ring->ops->random(ring, worker->random_state, sizeof(worker->random_state));
 	worker->random_state[0] |= 1; /* the all-zero state would stay zero */
 	timer_wheel_init(&worker->timers, worker_now_ms(worker));
+	load_init(&worker->load, worker->now_us);
 }
 
 void worker_free(struct worker *worker)
@@ -192,13 +193,24 @@ static void set_now(struct worker *worker)
 		worker->now_us = now_us;
 }
 
+static void measure(struct worker *worker, uint64_t began_us, uint64_t waited_us)
+{
+	uint64_t now_us = worker->ring->ops->now_us(worker->ring);
+
+	if (!load_turn(&worker->load, began_us, waited_us, now_us))
+		return;
+	ratio_set(&worker->counters, RATIO_worker_busy_ratio, worker->load.thousandths);
+	if (worker->on_load)
+		worker->on_load(worker);
+}
+
 void worker_turn(struct worker *worker, bool may_wait)
 {
 	struct ring_completion completions[COMPLETIONS_MAX];
-	uint64_t wait_us = 0;
+	uint64_t began_us = worker->ring->ops->now_us(worker->ring), waited_us = worker->ring->waited_us, wait_us = 0;
 
 	if (may_wait && mailbox_sleep(&worker->mailbox))
-		wait_us = time_to_wait_us(worker);
+		wait_us = load_wait_us(&worker->load, time_to_wait_us(worker));
 	unsigned n = worker->ring->ops->turn(worker->ring, completions, COMPLETIONS_MAX, wait_us);
 	mailbox_awake(&worker->mailbox);
 	set_now(worker);
@@ -213,4 +225,5 @@ void worker_turn(struct worker *worker, bool may_wait)
 	gauge_set(&worker->counters, GAUGE_timers, (int64_t)worker->timers.armed);
 	COUNTERS_STORE(worker->counters.values[COUNTER_timers_fired], worker->timers.fired);
 	COUNT(&worker->counters, worker_turns);
+	measure(worker, began_us, worker->ring->waited_us - waited_us);
 }

@@ -14,6 +14,7 @@
 
 #include "core/actor.h"
 #include "core/counters.h"
+#include "core/load.h"
 #include "core/mailbox.h"
 #include "core/ring.h"
 #include "core/timer.h"
@@ -47,6 +48,8 @@ struct worker;
 struct tls_set;
 typedef void (*worker_completion_handler)(struct worker *, const struct ring_completion *);
 typedef void (*worker_message_handler)(struct worker *, struct msg *);
+/* An interval of worker->load has ended. */
+typedef void (*worker_load_handler)(struct worker *);
 
 /* Something to do at the end of this turn, once: a connection with octets to write. */
 struct worker_task {
@@ -71,6 +74,7 @@ struct worker {
 	struct worker_group *group;
 	struct ring *ring;
 	uint64_t now_us;          /* taken once per turn */
+	struct load load;
 	struct timer_wheel timers;
 	struct mailbox mailbox;
 	struct counters counters;
@@ -83,6 +87,7 @@ struct worker {
 
 	worker_completion_handler on_completion[TOKEN_KINDS];
 	worker_message_handler on_message[MSG_KINDS];
+	worker_load_handler on_load; /* NULL: nobody wants to know */
 
 	/* each layer's own per-worker state */
 	void *names;

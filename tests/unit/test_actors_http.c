@@ -39,7 +39,7 @@ static struct listen_options listener(const char *address, int family)
 static struct http *open_http(unsigned serve)
 {
 	struct listen_options o = listener("127.0.0.1", AF_INET);
-	struct http_source source = { all, 3, is_ready, &is_ready_now };
+	struct http_source source = { all, 3, 1, is_ready, &is_ready_now };
 	struct http *http = NULL;
 
 	o.serve = serve;
@@ -192,7 +192,7 @@ static void one_connection_serves_many_requests(void **state)
 static void the_port_is_real_and_taken_once(void **state)
 {
 	struct http *http = open_http(SERVE_METRICS), *again = NULL;
-	struct http_source source = { all, 3, is_ready, &is_ready_now };
+	struct http_source source = { all, 3, 1, is_ready, &is_ready_now };
 	struct listen_options o = { .proto = LISTEN_HTTP };
 
 	http_address(http, &o.bind);
@@ -208,7 +208,7 @@ static void the_port_is_real_and_taken_once(void **state)
 static void an_address_that_is_not_ours(void **state)
 {
 	struct listen_options o = listener("192.0.2.1", AF_INET); /* RFC 5737: nobody's */
-	struct http_source source = { all, 3, is_ready, &is_ready_now };
+	struct http_source source = { all, 3, 1, is_ready, &is_ready_now };
 	struct http *http = NULL;
 
 	assert_int_equal(http_open(&http, &o, &source), EADDRNOTAVAIL);
@@ -218,7 +218,7 @@ static void an_address_that_is_not_ours(void **state)
 static void ipv6(void **state)
 {
 	struct listen_options o = listener("::1", AF_INET6);
-	struct http_source source = { all, 3, is_ready, &is_ready_now };
+	struct http_source source = { all, 3, 1, is_ready, &is_ready_now };
 	struct http *http = NULL;
 	int err = http_open(&http, &o, &source);
 	char *reply;

@@ -13,6 +13,7 @@ static char *text_of(const struct counters *sum)
 	FILE *out = open_memstream(&text, &n);
 
 	assert_non_null(out);
+	counters_write_ratios(&(struct counters *){ (struct counters *)sum }, 1, out);
 	counters_write(sum, out);
 	assert_int_equal(fclose(out), 0);
 	return text;
@@ -56,6 +57,24 @@ static void sums(void **state)
 	assert_int_equal(sum.histograms[HISTOGRAM_chunk_switch].sum_us, 1000010);
 	counters_sum(&sum, all, 0);
 	assert_int_equal(sum.values[COUNTER_msrp_chunks], 0);
+}
+
+static void ratios_of_each_worker(void **state)
+{
+	static struct counters first, third;
+	struct counters *const all[] = { &first, NULL, &third };
+	char *text = NULL;
+	size_t n;
+	FILE *out = open_memstream(&text, &n);
+
+	ratio_set(&first, RATIO_worker_busy_ratio, 7);
+	ratio_set(&third, RATIO_worker_busy_ratio, 1000);
+	counters_write_ratios(all, 3, out);
+	assert_int_equal(fclose(out), 0);
+	assert_non_null(strstr(text, "\nimserv_worker_busy_ratio{worker=\"0\"} 0.007\n"));
+	assert_null(strstr(text, "worker=\"1\""));
+	assert_non_null(strstr(text, "\nimserv_worker_busy_ratio{worker=\"2\"} 1.000\n"));
+	free(text);
 }
 
 static void histogram_edges(void **state)
@@ -191,7 +210,7 @@ static void text_is_openmetrics(void **state)
 		}
 	}
 	assert_true(f.has_samples);
-	assert_int_equal(families, COUNTER_COUNT + GAUGE_COUNT + HISTOGRAM_COUNT + 2);
+	assert_int_equal(families, COUNTER_COUNT + GAUGE_COUNT + HISTOGRAM_COUNT + RATIO_COUNT + 2);
 	free(text);
 }
 
@@ -280,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rows_have_names_and_texts),
 		cmocka_unit_test(sums),
+		cmocka_unit_test(ratios_of_each_worker),
 		cmocka_unit_test(histogram_edges),
 		cmocka_unit_test(text_is_openmetrics),
 		cmocka_unit_test(names_of_the_contract),
