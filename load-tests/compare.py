@@ -185,7 +185,7 @@ def flood(process, target, options, arguments, setup_s=15):
     command += ["--pid", str(process.pid), "--json", "--quiet"]
     command += ["--setup-timeout", str(setup_s)]
     command += ["--duration", str(arguments.seconds), "--warmup", str(arguments.warmup)]
-    command += options
+    command += options if "--rate" in options else options + ["--window"]
     try:
         run = subprocess.run(on_cpu(1, command), capture_output=True, text=True,
                              timeout=arguments.seconds + arguments.warmup + 3 * setup_s + 15)

@@ -1,4 +1,4 @@
-/* What the command line of imflood says; filled by imflood.c, read-only afterwards. */
+/* What the command line of imflood says; filled by flood_options.c, read-only afterwards. */
 #ifndef LOAD_TESTS_FLOOD_OPTIONS_H
 #define LOAD_TESTS_FLOOD_OPTIONS_H
 
@@ -7,14 +7,22 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "load-tests/flood_loads.h"
+
 #define LOCAL_ADDRESSES_MAX 64
+#define FLOWS_MAX           4096u
 #define SESSIONS_MAX        100000u
 #define DEAF_MAX            1000u
 #define OUTSTANDING_MAX     4096u
 #define SIZE_MAX_OCTETS     (1024u * 1024 * 1024)
+#define PAGER_SIZE_MIN      32u           /* it carries its number */
+#define PAGER_SIZE_MAX      (60u * 1024)
 #define SLOTS_MAX           (64u * 1024 * 1024) /* sessions x outstanding: 2 GiB of memory */
+#define PAGER_SLOTS_MAX     (1024u * 1024)
 #define RATE_MAX            10e6
 #define DURATION_MAX_S      86400u
+
+enum flood_workload { WORKLOAD_SESSION, WORKLOAD_CHURN, WORKLOAD_PAGER, WORKLOAD_MIXED };
 
 enum flood_mode {
 	MODE_STANDALONE, /* registers its users with the server                             */
@@ -24,22 +32,40 @@ enum flood_mode {
 };
 
 struct flood_options {
+	enum flood_workload workload;
 	enum flood_mode mode;
 	struct sockaddr_storage target;
+	const char *target_text;
 	bool tcp;           /* SIP transport */
 	const char *domain; /* of the users; NULL: the target's address */
 	struct sockaddr_storage locals[LOCAL_ADDRESSES_MAX];
 	unsigned locals_n;
+	uint32_t flows;     /* SIP sockets or connections, over the local addresses in turn */
 	uint32_t sessions, outstanding;
 	uint32_t deaf;        /* the last of the sessions, whose B stops reading now and then */
+	uint32_t pairs;       /* of users without a session of their own: churn, pager, mixed */
 	uint32_t size, chunk; /* octets; chunk 0: one chunk */
-	double rate;          /* messages a second of all sessions; 0: closed loop */
+	bool is_closed;       /* --window: as many as outstanding says, always */
+	double rate;          /* a second, of all that is done; 0: closed loop */
+	double rates[FLOOD_LOADS_N]; /* its parts */
 	double duration_s, warmup_s, drain_s, setup_timeout_s;
 	double setup_rate; /* sessions a second; 0: as fast as they come up */
 	double idle_s;     /* after the traffic; then all users are registered before the first session; 0: none */
-	bool is_churn;        /* the workload */
 	bool connections_shared, answers_passive, json, quiet;
-	pid_t server_pid; /* 0: not measured */
+	pid_t server_pid;        /* 0: not measured */
+	const char *record, *label; /* NULL: none */
 };
+
+/* Users A and B of each session, and of each pair without one. */
+static inline uint32_t options_pairs(const struct flood_options *o)
+{
+	return o->sessions + o->pairs;
+}
+
+/* Reads the command line behind the name of the workload.  False: one line on stderr has said what is wrong. */
+bool options_read(struct flood_options *o, int argc, char **argv);
+
+const char *workload_name(enum flood_workload workload);
+extern const char imflood_help[];
 
 #endif

@@ -1,21 +1,31 @@
 #include "load-tests/flood_report.h"
 
 #include <stdio.h>
+#include <string.h>
 
-static const struct {
-	const char *name, *text;
-} error_info[] = {
-#define X(NAME, name, text) { #name, text },
+const struct load_info load_info[FLOOD_LOADS_N] = {
+#define X(NAME, name, text, unit, done, confirmed) { #name, text, unit, done, confirmed },
+	FLOOD_LOADS(X)
+#undef X
+};
+
+const char *const flood_error_names[FLOOD_ERRORS_N] = {
+#define X(NAME, name, text) #name,
 	FLOOD_ERRORS(X)
 #undef X
 };
 
-static const struct {
-	const char *name;
-	double quantile;
-} quantiles[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p99.9", 0.999 } };
+static const char *const error_texts[] = {
+#define X(NAME, name, text) text,
+	FLOOD_ERRORS(X)
+#undef X
+};
 
-#define QUANTILES_N (sizeof(quantiles) / sizeof(quantiles[0]))
+const struct quantile_info quantile_info[QUANTILES_N] = {
+	{ "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p99.9", 0.999 }
+};
+
+/* ---- what went wrong ---- */
 
 void report_error(struct flood_report *r, enum flood_error error, const char *what)
 {
@@ -32,143 +42,184 @@ uint64_t report_errors(const struct flood_report *r)
 	return n;
 }
 
-static double per_second(const struct flood_report *r, double n)
+static struct refusal *refusal_of(struct flood_report *r, const char *method, unsigned status)
 {
-	return r->measured_s > 0 ? n / r->measured_s : 0;
+	unsigned i = 0;
+
+	while (i < r->refusals_n && (r->refusals[i].status != status || strcmp(r->refusals[i].method, method) != 0))
+		i++;
+	if (i < r->refusals_n)
+		return &r->refusals[i];
+	if (i == REFUSALS_MAX)
+		return &r->refusals[REFUSALS_MAX - 1];
+	r->refusals_n++;
+	snprintf(r->refusals[i].method, sizeof(r->refusals[i].method), "%s", method);
+	r->refusals[i].status = status;
+	return &r->refusals[i];
 }
 
-static double us_per_message(const struct flood_report *r, double cpu_s)
+void report_refusal(struct flood_report *r, const char *method, unsigned status, long retry_after_s)
 {
-	return r->arrived ? cpu_s * 1e6 / (double)r->arrived : 0;
+	struct refusal *refusal = refusal_of(r, method, status);
+	char text[48];
+
+	refusal->n++;
+	if (retry_after_s >= 0) {
+		refusal->with_retry_after++;
+		if ((uint32_t)retry_after_s > refusal->retry_after_max_s)
+			refusal->retry_after_max_s = (uint32_t)retry_after_s;
+	}
+	snprintf(text, sizeof(text), "%s: %u", method, status);
+	report_error(r, FLOOD_SIP_STATUS, text);
 }
 
-static void text_latency(const char *name, const struct histogram *h)
+uint64_t report_refused(const struct flood_report *r)
 {
-	printf("%-14s", name);
-	for (size_t i = 0; i < QUANTILES_N; i++)
-		printf(" %s %.1f us ", quantiles[i].name,
-		       (double)histogram_quantile(h, quantiles[i].quantile) / 1e3);
-	printf(" max %.1f us  mean %.1f us\n", (double)h->max / 1e3, histogram_mean(h) / 1e3);
+	return r->errors[FLOOD_SIP_STATUS];
 }
 
-#define DEAF_TARGET 1.5 /* design.md 5 */
+/* ---- figures of figures ---- */
 
-static double deaf_ratio(const struct flood_report *r)
+#define OWN_CPU_LIMIT  0.95    /* of a CPU: used, or waited for */
+#define OWN_LATE_LIMIT 5000000 /* ns */
+
+bool report_is_own_limit(const struct flood_report *r, const struct flood_options *o)
+{
+	double share = report_per_second(r, r->own_cpu_s + r->own_wait_s);
+
+	return share > OWN_CPU_LIMIT || (!o->is_closed && histogram_quantile(&r->lateness, 0.99) > OWN_LATE_LIMIT);
+}
+
+void report_total(const struct flood_report *r, struct load_figures *total)
+{
+	memset(total, 0, sizeof(*total));
+	for (int i = 0; i < FLOOD_LOADS_N; i++) {
+		const struct load_figures *f = &r->loads[i];
+		histogram_add(&total->arrival, &f->arrival);
+		histogram_add(&total->confirmation, &f->confirmation);
+		total->due += f->due;
+		total->arrived += f->arrived;
+		total->confirmed += f->confirmed;
+	}
+}
+
+double report_deaf_ratio(const struct flood_report *r)
 {
 	uint64_t without = histogram_quantile(&r->without_deaf, 0.99);
 
 	return without ? (double)histogram_quantile(&r->with_deaf, 0.99) / (double)without : 0;
 }
 
+/* ---- as text ---- */
+
+static void text_latency(const char *name, const struct histogram *h)
+{
+	printf("%-15s", name);
+	for (size_t i = 0; i < QUANTILES_N; i++)
+		printf(" %s %.1f us ", quantile_info[i].name,
+		       (double)histogram_quantile(h, quantile_info[i].quantile) / 1e3);
+	printf(" max %.1f us  mean %.1f us\n", (double)h->max / 1e3, histogram_mean(h) / 1e3);
+}
+
+#define DEAF_TARGET 1.5 /* design.md 5 */
+
 static void text_deaf(const struct flood_report *r, const struct flood_options *o)
 {
 	text_latency("without deaf", &r->without_deaf);
 	text_latency("with deaf", &r->with_deaf);
-	printf("deaf           %u of the sessions; p99 of the others %.2f times what it is without (target %.1f: %s), "
+	printf("deaf            %u of the sessions; p99 of the others %.2f times what it is without (target %.1f: %s), "
 	       "%.0f MB reached them\n",
-	       o->deaf, deaf_ratio(r), DEAF_TARGET, deaf_ratio(r) <= DEAF_TARGET ? "met" : "missed",
+	       o->deaf, report_deaf_ratio(r), DEAF_TARGET, report_deaf_ratio(r) <= DEAF_TARGET ? "met" : "missed",
 	       (double)r->deaf_octets / 1e6);
 }
 
 static void text_errors(const struct flood_report *r)
 {
+	for (unsigned i = 0; i < r->refusals_n; i++) {
+		const struct refusal *refusal = &r->refusals[i];
+		printf("refused         %llu %s with %u", (unsigned long long)refusal->n, refusal->method, refusal->status);
+		if (refusal->with_retry_after)
+			printf(", %llu of them with Retry-After, up to %u s",
+			       (unsigned long long)refusal->with_retry_after, refusal->retry_after_max_s);
+		printf("\n");
+	}
 	for (int i = 0; i < FLOOD_ERRORS_N; i++) {
 		const char *example = r->error_example[i];
 		if (r->errors[i])
-			printf("ERROR          %llu %s%s%s%s\n", (unsigned long long)r->errors[i],
-			       error_info[i].text, example[0] ? " (first: " : "", example,
-			       example[0] ? ")" : "");
+			printf("ERROR           %llu %s%s%s%s\n", (unsigned long long)r->errors[i], error_texts[i],
+			       example[0] ? " (first: " : "", example, example[0] ? ")" : "");
 	}
 	if (!report_errors(r))
-		printf("lost           nothing\n");
+		printf("lost            nothing\n");
 }
 
-static void churn_text(const struct flood_report *r, const struct flood_options *o)
+static void text_load(const struct flood_report *r, const struct flood_options *o, enum flood_load load)
 {
-	printf("pairs          %u, each with one session at a time\n", o->sessions);
-	printf("achieved       %.0f sessions/s set up, used for one message and released\n",
-	       per_second(r, (double)r->arrived));
-	text_latency("INVITE to bound", &r->arrival);
-	if (r->has_server)
-		printf("server         %.1f us CPU per session, %.0f %% of a CPU, %llu KiB\n",
-		       us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s) * 100,
-		       (unsigned long long)r->server_memory_kib);
-	printf("imflood        %.1f us CPU per session, %.0f %% of a CPU\n",
-	       us_per_message(r, r->own_cpu_s), per_second(r, r->own_cpu_s) * 100);
-	text_errors(r);
+	const struct load_figures *f = &r->loads[load];
+	const struct load_info *info = &load_info[load];
+
+	if (!o->is_closed)
+		printf("offered         %.0f %s, open loop\n", report_per_second(r, (double)f->due), info->unit);
+	printf("achieved        %.0f %s", report_per_second(r, (double)f->arrived), info->unit);
+	if (load == LOAD_MESSAGE || load == LOAD_PAGER)
+		printf(" of %u octets, %.1f MB/s", o->size, report_per_second(r, (double)f->arrived * o->size) / 1e6);
+	printf("\n");
+	text_latency(info->done, &f->arrival);
+	if (f->confirmation.count)
+		text_latency(info->confirmed, &f->confirmation);
+}
+
+static void text_costs(const struct flood_report *r, const struct flood_options *o)
+{
+	struct load_figures total;
+
+	report_total(r, &total);
+	const char *each = o->workload == WORKLOAD_CHURN ? "session" : o->workload == WORKLOAD_MIXED ? "operation" : "message";
+	if (r->has_server) {
+		printf("server          %.2f us CPU per %s, %.0f %% of a CPU, %llu KiB", cpu_us_each(r->server_cpu_s, total.arrived),
+		       each, report_per_second(r, r->server_cpu_s) * 100, (unsigned long long)r->server_memory_kib);
+		if (o->sessions)
+			printf(", %.0f octets per session", r->memory_per_session);
+		printf("\n");
+	}
+	if (r->has_server && o->idle_s > 0)
+		printf("idle            %.0f octets of the server per session\n", r->idle_memory_per_session);
+	printf("imflood         %.2f us CPU per %s, %.0f %% of a CPU, waited for one %.0f %% of the time",
+	       cpu_us_each(r->own_cpu_s, total.arrived), each, report_per_second(r, r->own_cpu_s) * 100,
+	       report_per_second(r, r->own_wait_s) * 100);
+	if (!o->is_closed)
+		printf("; late by p99 %.0f us, max %.0f us", (double)histogram_quantile(&r->lateness, 0.99) / 1e3,
+		       (double)r->lateness.max / 1e3);
+	printf("\n");
+	if (r->repeated || r->repeated_in)
+		printf("repeated        %llu requests by imflood, %llu by the server\n", (unsigned long long)r->repeated,
+		       (unsigned long long)r->repeated_in);
+	if (r->own_drops)
+		printf("WARNING         the kernel dropped %llu datagrams at imflood's own sockets\n",
+		       (unsigned long long)r->own_drops);
+	if (report_is_own_limit(r, o))
+		printf("WARNING         imflood itself was the bottleneck: what was reached and the times are its own, not the "
+		       "server's\n");
 }
 
 void report_text(const struct flood_report *r, const struct flood_options *o)
 {
-	if (o->is_churn) {
-		churn_text(r, o);
-		return;
+	if (o->sessions)
+		printf("sessions        %u of %u up in %.2f s\n", r->sessions_up, o->sessions, r->setup_s);
+	if (o->pairs)
+		printf("pairs           %u pairs of users%s\n", o->pairs,
+		       o->workload == WORKLOAD_CHURN ? ", each with one session at a time" : "");
+	if (o->is_closed)
+		printf("offered         %u under way per %s, closed loop\n", o->workload == WORKLOAD_CHURN ? 1 : o->outstanding,
+		       o->workload == WORKLOAD_SESSION ? "session" : "pair");
+	for (int i = 0; i < FLOOD_LOADS_N; i++) {
+		if (o->workload == WORKLOAD_MIXED && o->rates[i] > 0)
+			printf("%s\n", load_info[i].text);
+		if (o->rates[i] > 0 || r->loads[i].arrived)
+			text_load(r, o, (enum flood_load)i);
 	}
-	printf("sessions       %u of %u up in %.2f s\n", r->sessions_up, o->sessions, r->setup_s);
-	if (o->rate > 0)
-		printf("offered        %.0f msg/s of %u octets, open loop\n",
-		       per_second(r, (double)r->due), o->size);
-	else
-		printf("offered        %u outstanding per session, messages of %u octets, closed "
-		       "loop\n",
-		       o->outstanding, o->size);
-	printf("achieved       %.0f msg/s, %.1f MB/s\n", per_second(r, (double)r->arrived),
-	       per_second(r, (double)r->arrived * o->size) / 1e6);
-	text_latency("arrival at B", &r->arrival);
-	text_latency("200 at A", &r->confirmation);
-	if (r->has_server)
-		printf("server         %.2f us CPU per message, %.0f %% of a CPU, %llu KiB, %.0f "
-		       "octets per session\n",
-		       us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s) * 100,
-		       (unsigned long long)r->server_memory_kib, r->memory_per_session);
 	if (o->deaf)
 		text_deaf(r, o);
-	if (r->has_server && o->idle_s > 0)
-		printf("idle           %.0f octets of the server per session\n", r->idle_memory_per_session);
-	printf("imflood        %.2f us CPU per message, %.0f %% of a CPU\n",
-	       us_per_message(r, r->own_cpu_s), per_second(r, r->own_cpu_s) * 100);
+	text_costs(r, o);
 	text_errors(r);
-}
-
-static void json_latency(const char *name, const struct histogram *h)
-{
-	printf(",\"%s\":{", name);
-	for (size_t i = 0; i < QUANTILES_N; i++)
-		printf("\"%s\":%.1f,", quantiles[i].name,
-		       (double)histogram_quantile(h, quantiles[i].quantile) / 1e3);
-	printf("\"max\":%.1f,\"mean\":%.1f,\"count\":%llu}", (double)h->max / 1e3,
-	       histogram_mean(h) / 1e3, (unsigned long long)h->count);
-}
-
-/* The names are ours, so nothing needs escaping; examples are left to the text report. */
-void report_json(const struct flood_report *r, const struct flood_options *o)
-{
-	printf("{\"workload\":\"%s\",\"sessions\":%u,\"sessions_up\":%u,\"setup_s\":%.3f",
-	       o->is_churn ? "churn" : "session", o->sessions, r->sessions_up, r->setup_s);
-	printf(",\"outstanding\":%u,\"size\":%u,\"chunk\":%u,\"open_loop\":%s", o->outstanding,
-	       o->size, o->chunk, o->rate > 0 ? "true" : "false");
-	printf(",\"measured_s\":%.3f,\"offered_per_s\":%.1f,\"achieved_per_s\":%.1f,\"confirmed_"
-	       "per_s\":%.1f,\"octets_per_s\":%.0f",
-	       r->measured_s, per_second(r, (double)r->due), per_second(r, (double)r->arrived),
-	       per_second(r, (double)r->confirmed), per_second(r, (double)r->arrived * o->size));
-	json_latency("arrival_us", &r->arrival);
-	json_latency("confirmation_us", &r->confirmation);
-	if (o->deaf) {
-		json_latency("without_deaf_us", &r->without_deaf);
-		json_latency("with_deaf_us", &r->with_deaf);
-		printf(",\"deaf\":%u,\"deaf_ratio\":%.3f,\"deaf_octets\":%llu", o->deaf, deaf_ratio(r),
-		       (unsigned long long)r->deaf_octets);
-	}
-	if (r->has_server)
-		printf(",\"server\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f,\"memory_kib\":"
-		       "%llu,\"octets_per_session\":%.0f,\"idle_octets_per_session\":%.0f}",
-		       us_per_message(r, r->server_cpu_s), per_second(r, r->server_cpu_s),
-		       (unsigned long long)r->server_memory_kib, r->memory_per_session, r->idle_memory_per_session);
-	printf(",\"imflood\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f}",
-	       us_per_message(r, r->own_cpu_s), per_second(r, r->own_cpu_s));
-	printf(",\"errors\":{");
-	for (int i = 0; i < FLOOD_ERRORS_N; i++)
-		printf("%s\"%s\":%llu", i ? "," : "", error_info[i].name,
-		       (unsigned long long)r->errors[i]);
-	printf("},\"failed\":%llu}\n", (unsigned long long)report_errors(r));
 }

@@ -280,6 +280,9 @@ static struct msrp_connection *connection_new(struct msrp_network *n, int fd, bo
 		return NULL;
 	}
 	c->next_open = n->open;
+	c->open_at = &n->open;
+	if (n->open)
+		n->open->open_at = &c->next_open;
 	n->open = c;
 	return c;
 }
@@ -349,6 +352,11 @@ int msrp_listen(struct msrp_network *n, const struct sockaddr_storage *local,
 }
 
 /* ---- endpoints ---- */
+
+const char *msrp_pattern_at(const struct msrp_network *n, uint32_t number)
+{
+	return n->pattern + number * 131u % PATTERN_PERIOD;
+}
 
 void msrp_endpoint_init(struct msrp_endpoint *e, struct msrp_network *n, uint32_t session,
 			char role, const struct sockaddr_storage *at)
@@ -428,13 +436,39 @@ void msrp_disconnect(struct msrp_endpoint *e)
 	struct msrp_connection *c = e->connection;
 
 	e->connection = NULL;
-	if (!c || c->source.fd < 0)
+	if (!c)
 		return;
 	loop_remove(c->network->loop, &c->source);
 	c->last_endpoint = c->receiving = NULL;
-	free(c->carry); /* the rest is small and goes with the network */
-	c->carry = NULL;
-	c->carry_n = 0;
+	c->next_over = c->network->over;
+	c->network->over = c;
+}
+
+static void connection_free(struct msrp_connection *c)
+{
+	*c->open_at = c->next_open;
+	if (c->next_open)
+		c->next_open->open_at = c->open_at;
+	loop_remove(c->network->loop, &c->source);
+	free(c->carry);
+	free(c->control);
+	free(c->pending);
+	free(c);
+}
+
+void msrp_reap(struct msrp_network *n)
+{
+	struct msrp_connection *c = n->over, *next;
+
+	for (n->over = NULL; c; c = next) {
+		next = c->next_over;
+		if (!c->is_dirty) {
+			connection_free(c);
+			continue;
+		}
+		c->next_over = n->over; /* in the next turn */
+		n->over = c;
+	}
 }
 
 /* ---- the network ---- */
@@ -465,15 +499,8 @@ int msrp_network_open(struct msrp_network *n, struct event_loop *loop, struct pr
 void msrp_network_close(struct msrp_network *n)
 {
 	loop_remove(n->loop, &n->listener);
-	while (n->open) {
-		struct msrp_connection *c = n->open;
-		n->open = c->next_open;
-		loop_remove(n->loop, &c->source);
-		free(c->carry);
-		free(c->control);
-		free(c->pending);
-		free(c);
-	}
+	while (n->open)
+		connection_free(n->open);
 	free(n->endpoints);
 	free(n->read_buffer);
 	free(n->write_buffer);

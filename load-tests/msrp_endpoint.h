@@ -60,7 +60,8 @@ struct msrp_connection {
 	struct msrp_network *network;
 	bool connected, waits_for_room, is_dirty, is_deaf;
 	struct msrp_connection *next_dirty;
-	struct msrp_connection *next_open; /* all that the network has to free */
+	struct msrp_connection *next_open, **open_at; /* all that the network has to free */
+	struct msrp_connection *next_over;
 	struct wire_parser parser;
 	char *carry; /* the beginning of a head or end-line */
 	size_t carry_n;
@@ -104,6 +105,7 @@ struct msrp_network {
 	uint32_t endpoints_n;
 	struct loop_source listener;
 	struct msrp_connection *dirty, *open;
+	struct msrp_connection *over; /* of msrp_disconnect(): freed in msrp_flush() */
 	char run[6]; /* random part of our Message-IDs */
 	char *read_buffer, *write_buffer, *pattern;
 	uint64_t octets_in, octets_out; /* on the wire */
@@ -112,6 +114,9 @@ struct msrp_network {
 int msrp_network_open(struct msrp_network *n, struct event_loop *loop, struct prng *prng,
 		      const struct msrp_handlers *handlers, uint32_t sessions);
 void msrp_network_close(struct msrp_network *n);
+
+/* Content for a load that is not MSRP: up to 64 KiB, from a place that `number` makes. */
+const char *msrp_pattern_at(const struct msrp_network *n, uint32_t number);
 
 /* Accepts connections of the server; *bound is the address with its real port. */
 int msrp_listen(struct msrp_network *n, const struct sockaddr_storage *local,

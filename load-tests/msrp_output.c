@@ -331,6 +331,7 @@ bool msrp_flush(struct msrp_network *n)
 		if (connection_flush(c))
 			msrp_mark_dirty(c);
 	}
+	msrp_reap(n);
 	return n->dirty != NULL;
 }
 

@@ -43,6 +43,9 @@ static inline uint32_t msrp_pattern_start(const struct msrp_endpoint *e, uint32_
 /* Closes it and reports the error for the endpoint that used it last. */
 void msrp_connection_lost(struct msrp_connection *c, enum flood_error error, const char *what);
 
+/* Frees what msrp_disconnect() has left; no handler of a connection may be running. */
+void msrp_reap(struct msrp_network *n);
+
 /* msrp_flush() will look at it. */
 void msrp_mark_dirty(struct msrp_connection *c);
 

@@ -19,7 +19,7 @@ enum pair_state {
 struct slot {
 	uint64_t due_ns;
 	uint32_t sequence, received, answers, answers_sum;
-	bool is_busy, has_arrived, is_measured;
+	bool is_busy, has_arrived;
 };
 
 struct pair {
@@ -29,6 +29,7 @@ struct pair {
 	bool a_waits, b_waits; /* the server connects: its empty SEND binds the leg */
 	bool a_empty, b_empty; /* it came                                           */
 	bool a_bound, b_bound; /* ours was answered                                 */
+	bool is_broken;        /* up, and then lost                                    */
 	/* ---- traffic ---- */
 	struct slot *slots;
 	uint32_t begun;         /* messages of which at least the first chunk was given out   */

@@ -24,7 +24,7 @@ static struct msrp_connection *connect_leg(struct session_setup *s, struct pair 
 					   struct sockaddr_storage *bound)
 {
 	struct msrp_connection **shared = role == 'a' ? &s->shared_a : &s->shared_b;
-	const struct sockaddr_storage *local = &s->options->locals[p->index % s->options->locals_n];
+	const struct sockaddr_storage *local;
 
 	if (s->options->connections_shared && *shared && (*shared)->source.fd >= 0) {
 		socklen_t n = sizeof(*bound);
@@ -33,7 +33,13 @@ static struct msrp_connection *connect_leg(struct session_setup *s, struct pair 
 					  &n); /* a socket of ours has a name */
 		return *shared;
 	}
-	struct msrp_connection *c = msrp_connect(s->network, local, to, bound);
+	struct msrp_connection *c = NULL;
+	for (unsigned i = 0; i < s->options->locals_n && !c; i++) { /* one may have no port left */
+		local = &s->options->locals[(p->index + i) % s->options->locals_n];
+		c = msrp_connect(s->network, local, to, bound);
+		if (!c && errno != EADDRNOTAVAIL)
+			break;
+	}
 	if (!c)
 		failed(s, p, FLOOD_CLOSED, strerror(errno));
 	*shared = c;
@@ -133,8 +139,10 @@ static void on_answered(void *user, uint32_t index, struct slice sdp)
 	struct pair *p = &s->pairs[index];
 	struct sockaddr_storage to;
 
-	if (p->state != PAIR_SETUP)
-		return; /* it failed meanwhile */
+	if (p->state != PAIR_SETUP) { /* it failed meanwhile */
+		(void)sip_call_release(&s->calls, index); /* it was answered a moment ago */
+		return;
+	}
 	if (!take_path(&p->a, sdp, &to)) {
 		failed(s, p, FLOOD_SIP_SYNTAX, "SDP answer without a usable path");
 		return;
@@ -170,8 +178,7 @@ static void on_call_released(void *user, uint32_t index)
 	if (p->state == PAIR_SETUP)
 		s->on_failed(s, p);
 	p->state = PAIR_OVER;
-	if (s->on_over)
-		s->on_over(s, p);
+	s->on_over(s, p);
 }
 
 static void on_call_error(void *user, enum flood_error error, const char *what)
@@ -181,8 +188,59 @@ static void on_call_error(void *user, enum flood_error error, const char *what)
 	report_error(s->report, error, what);
 }
 
+/* What was agreed first, in the same words: nothing changes but the session timer. */
+static void agree_again(void *user, uint32_t index, char role, struct buffer *sdp)
+{
+	struct session_setup *s = user;
+	struct pair *p = &s->pairs[index];
+
+	if (role == 'a')
+		put_sdp(s, sdp, &p->a, "actpass");
+	else
+		put_sdp(s, sdp, &p->b, p->b_waits ? "passive" : "active");
+}
+
+static void on_call_refreshed(void *user, uint32_t index, unsigned status, const struct sip_text *m)
+{
+	struct session_setup *s = user;
+
+	s->on_refreshed(s, &s->pairs[index], status, m);
+}
+
+static void on_refused(void *user, const char *method, unsigned status, long retry_after_s)
+{
+	struct session_setup *s = user;
+
+	report_refusal(s->report, method, status, retry_after_s);
+}
+
+static void on_other_request(void *user, struct sip_flow *flow, const struct sip_text *m)
+{
+	struct session_setup *s = user;
+
+	s->on_sip_request(s, flow, m);
+}
+
+static void on_other_response(void *user, char kind, uint32_t number, const struct sip_text *m)
+{
+	struct session_setup *s = user;
+
+	s->on_sip_response(s, kind, number, m);
+}
+
 static const struct sip_calls_handlers call_handlers = {
-	offer, answer, on_answered, on_call_failed, on_call_registered, on_call_released, on_call_error
+	.offer = offer,
+	.answer = answer,
+	.agree_again = agree_again,
+	.on_answered = on_answered,
+	.on_failed = on_call_failed,
+	.on_registered = on_call_registered,
+	.on_released = on_call_released,
+	.on_refreshed = on_call_refreshed,
+	.on_refused = on_refused,
+	.on_request = on_other_request,
+	.on_response = on_other_response,
+	.on_error = on_call_error,
 };
 
 /* ---- what the workload calls ---- */
@@ -233,6 +291,16 @@ void setup_register(struct session_setup *s, struct pair *p)
 void setup_release(struct session_setup *s, struct pair *p)
 {
 	p->state = has_sip(s) && sip_call_release(&s->calls, p->index) ? PAIR_RELEASE : PAIR_OVER;
+}
+
+bool setup_is_over(const struct session_setup *s, const struct pair *p)
+{
+	return !has_sip(s) || sip_call_is_over(&s->calls, p->index);
+}
+
+uint64_t setup_drops(const struct session_setup *s)
+{
+	return has_sip(s) ? sip_client_drops(&s->calls.client) : 0;
 }
 
 void setup_tick(struct session_setup *s)

@@ -22,7 +22,11 @@ struct session_setup {
 			  struct pair *p); /* the error is reported; the pair is not over yet */
 	void (*on_registered)(struct session_setup *s, struct pair *p); /* after setup_register() only */
 	void (*on_answered)(struct session_setup *s, struct pair *p);
-	void (*on_over)(struct session_setup *s, struct pair *p); /* its BYE was answered; may be NULL */
+	void (*on_over)(struct session_setup *s, struct pair *p); /* its BYE was answered, or it was hung up on */
+	void (*on_refreshed)(struct session_setup *s, struct pair *p, unsigned status, const struct sip_text *m);
+	/* MESSAGE, and answers to requests that are in no table of the calls: `kind` and number of their branch. */
+	void (*on_sip_request)(struct session_setup *s, struct sip_flow *flow, const struct sip_text *m);
+	void (*on_sip_response)(struct session_setup *s, char kind, uint32_t number, const struct sip_text *m);
 	/* ---- own ---- */
 	struct sip_calls calls;
 	struct sockaddr_storage msrp_bound; /* where we listen for the server's connections */
@@ -30,7 +34,7 @@ struct session_setup {
 };
 
 int setup_open(
-	struct session_setup *s); /* the members up to on_answered are filled in; 0 or errno */
+	struct session_setup *s); /* the members up to on_sip_response are filled in; 0 or errno */
 void setup_close(struct session_setup *s);
 
 /* Its users are registered, nothing else; it is PAIR_IDLE again when on_registered() comes. */
@@ -38,6 +42,12 @@ void setup_register(struct session_setup *s, struct pair *p);
 void setup_start(struct session_setup *s, struct pair *p);
 /* The pair goes to PAIR_RELEASE, or where nothing is to be taken down, to PAIR_OVER. */
 void setup_release(struct session_setup *s, struct pair *p);
+
+/* Its call is over, or never was. */
+bool setup_is_over(const struct session_setup *s, const struct pair *p);
+
+/* Datagrams that were lost at our own sockets. */
+uint64_t setup_drops(const struct session_setup *s);
 
 /* To be called some times a second: retransmissions and time-outs. */
 void setup_tick(struct session_setup *s);

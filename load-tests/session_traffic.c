@@ -1,56 +1,54 @@
-#include <stddef.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-#include "load-tests/session_private.h"
+#include "load-tests/flood.h"
 
-static struct flood *flood_of(struct msrp_network *n)
+/* Those whose messages are measured. */
+static uint32_t ordinary(const struct flood *f)
 {
-	return (struct flood *)((char *)n - offsetof(struct flood, network));
+	return f->run.options->sessions - f->run.options->deaf;
 }
 
 static struct slot *slot_of(struct flood *f, struct pair *p, uint32_t sequence)
 {
-	return &p->slots[sequence % f->options->outstanding];
+	return &p->slots[sequence % f->run.options->outstanding];
 }
 
 /* Begins the next message of a pair if its window and its schedule have room. */
 static bool begin_message(struct flood *f, struct pair *p)
 {
 	struct slot *slot = slot_of(f, p, p->begun);
-	bool is_open = f->options->rate > 0;
-	uint64_t due_ns = f->loop.now_ns;
+	bool is_open = !f->run.options->is_closed;
+	uint64_t due_ns = f->run.loop.now_ns;
 
-	if (slot->is_busy || f->phase == PHASE_SETUP || f->phase >= PHASE_DRAIN ||
+	if (slot->is_busy || f->run.phase == RUN_SETUP || f->run.phase >= RUN_DRAIN ||
 	    p->state != PAIR_UP)
 		return false;
 	if (is_open) {
-		if (p->begun >= pacer_session_due(&f->pacer, p->index))
+		if (p->begun >= pacer_session_due(&f->messages.pacer, p->index))
 			return false;
-		due_ns = pacer_session_due_ns(&f->pacer, p->index, p->begun);
-	} else if (f->phase == PHASE_BACKLOG) {
+		due_ns = pacer_session_due_ns(&f->messages.pacer, p->index, p->begun);
+	} else if (f->run.phase == RUN_BACKLOG) {
 		return false;
 	}
-	*slot = (struct slot){ .due_ns = due_ns,
-			       .sequence = p->begun,
-			       .is_busy = true,
-			       .is_measured = due_ns >= f->measure_start_ns &&
-					      due_ns < f->measure_end_ns };
+	*slot = (struct slot){ .due_ns = due_ns, .sequence = p->begun, .is_busy = true };
 	p->begun++;
 	p->chunk = 0;
-	f->in_flight++;
-	if (!is_open && slot->is_measured)
-		f->report->due++;
+	f->messages.in_flight++;
+	f->run.under_way++;
+	if (!is_open)
+		run_due(&f->run, LOAD_MESSAGE, due_ns);
 	return true;
 }
 
-static bool next_chunk(struct msrp_endpoint *e, struct msrp_outgoing *out)
+bool session_next_chunk(struct flood *f, struct msrp_endpoint *e, struct msrp_outgoing *out)
 {
-	struct flood *f = flood_of(e->network);
 	struct pair *p = e->user;
-	const struct flood_options *o = f->options;
+	const struct flood_options *o = f->run.options;
 
-	if (e->role == 'a' && p->index >= session_ordinary(f))
-		return deaf_next(&f->deaf, p, out);
+	if (e->role == 'a' && p->index >= ordinary(f))
+		return deaf_next(&f->messages.deaf, p, out);
 	if (e->role != 'a' || (p->offset == 0 && !begin_message(f, p)))
 		return false;
 	uint32_t left = o->size - p->offset, octets = o->chunk && o->chunk < left ? o->chunk : left;
@@ -65,10 +63,11 @@ static bool next_chunk(struct msrp_endpoint *e, struct msrp_outgoing *out)
 
 static void finish_if_done(struct flood *f, struct pair *p, struct slot *slot)
 {
-	if (!slot->has_arrived || slot->answers != f->chunks)
+	if (!slot->has_arrived || slot->answers != f->messages.chunks)
 		return;
 	slot->is_busy = false;
-	f->in_flight--;
+	f->messages.in_flight--;
+	f->run.under_way--;
 	msrp_want_send(&p->a);
 }
 
@@ -80,67 +79,61 @@ static struct slot *busy_slot(struct flood *f, struct pair *p, uint32_t sequence
 	if (slot->is_busy && slot->sequence == sequence)
 		return slot;
 	if (sequence < p->begun)
-		report_error(f->report, FLOOD_DUPLICATE, "of a message that was complete");
+		report_error(f->run.report, FLOOD_DUPLICATE, "of a message that was complete");
 	else
-		report_error(f->report, FLOOD_FOREIGN, "of a message not sent yet");
+		report_error(f->run.report, FLOOD_FOREIGN, "of a message not sent yet");
 	return NULL;
 }
 
 static void on_arrived(struct flood *f, struct slot *slot)
 {
-	uint64_t now = f->loop.now_ns, waited_ns = now > slot->due_ns ? now - slot->due_ns : 0;
-
-	struct histogram *part = deaf_histogram(&f->deaf, slot->due_ns, &f->report->without_deaf, &f->report->with_deaf);
+	uint64_t now = f->run.loop.now_ns, waited_ns = now > slot->due_ns ? now - slot->due_ns : 0;
+	struct flood_report *report = f->run.report;
+	struct histogram *part =
+		deaf_histogram(&f->messages.deaf, slot->due_ns, &report->without_deaf, &report->with_deaf);
 
 	slot->has_arrived = true;
-	f->arrived_ever++;
 	if (part)
 		histogram_record(part, waited_ns);
-	histogram_record(&f->progress, waited_ns);
-	if (slot->is_measured)
-		histogram_record(&f->report->arrival, waited_ns);
-	if (f->phase == PHASE_MEASURE)
-		f->report->arrived++;
+	run_done(&f->run, LOAD_MESSAGE, slot->due_ns);
 }
 
-static void on_chunk(struct msrp_endpoint *e, const struct msrp_incoming *chunk)
+void session_on_chunk(struct flood *f, struct msrp_endpoint *e, const struct msrp_incoming *chunk)
 {
-	struct flood *f = flood_of(e->network);
 	struct pair *p = e->user;
-	bool is_ordinary = p->index < session_ordinary(f);
+	bool is_ordinary = p->index < ordinary(f);
 	struct slot *slot = e->role == 'b' && is_ordinary ? busy_slot(f, p, chunk->sequence) : NULL;
 
 	if (!is_ordinary)
-		f->report->deaf_octets += chunk->octets;
+		f->run.report->deaf_octets += chunk->octets;
 	if (!slot)
 		return;
 	if (slot->has_arrived || chunk->offset < slot->received) {
-		report_error(f->report, FLOOD_DUPLICATE,
+		report_error(f->run.report, FLOOD_DUPLICATE,
 			     "octets of a message that had come before");
 		return;
 	}
-	if (chunk->offset > slot->received || chunk->octets > f->options->size - slot->received ||
-	    (chunk->total && chunk->total != f->options->size)) {
-		report_error(f->report, FLOOD_ORDER, "range or total");
+	if (chunk->offset > slot->received || chunk->octets > f->run.options->size - slot->received ||
+	    (chunk->total && chunk->total != f->run.options->size)) {
+		report_error(f->run.report, FLOOD_ORDER, "range or total");
 		return;
 	}
 	slot->received += chunk->octets;
 	if (chunk->flag != '$')
 		return;
-	if (slot->received != f->options->size) {
-		report_error(f->report, FLOOD_ORDER, "message shorter than announced");
+	if (slot->received != f->run.options->size) {
+		report_error(f->run.report, FLOOD_ORDER, "message shorter than announced");
 		return;
 	}
 	on_arrived(f, slot);
 	finish_if_done(f, p, slot);
 }
 
-static void on_response(struct msrp_endpoint *e, uint32_t sequence, uint32_t chunk, unsigned status)
+void session_on_response(struct flood *f, struct msrp_endpoint *e, uint32_t sequence, uint32_t chunk, unsigned status)
 {
-	struct flood *f = flood_of(e->network);
 	struct pair *p = e->user;
 	/* who is not read may get 408 */
-	struct slot *slot = e->role == 'a' && p->index < session_ordinary(f) ? busy_slot(f, p, sequence) : NULL;
+	struct slot *slot = e->role == 'a' && p->index < ordinary(f) ? busy_slot(f, p, sequence) : NULL;
 
 	if (!slot)
 		return;
@@ -148,103 +141,117 @@ static void on_response(struct msrp_endpoint *e, uint32_t sequence, uint32_t chu
 		/* The message stays open and counts as lost, too, unless it arrives. */
 		char text[32];
 		snprintf(text, sizeof(text), "SEND: %u", status);
-		report_error(f->report, FLOOD_STATUS, text);
+		report_error(f->run.report, FLOOD_STATUS, text);
 		return;
 	}
 	slot->answers++;
 	slot->answers_sum += chunk;
-	if (slot->answers < f->chunks)
+	if (slot->answers < f->messages.chunks)
 		return;
 	/* n answers are one for each chunk if their numbers add up; a repeated one shifts the sum.
 	 */
-	if (slot->answers > f->chunks ||
-	    slot->answers_sum != (uint32_t)((uint64_t)f->chunks * (f->chunks - 1) / 2)) {
-		report_error(f->report, FLOOD_DUPLICATE, "answer");
+	if (slot->answers > f->messages.chunks ||
+	    slot->answers_sum != (uint32_t)((uint64_t)f->messages.chunks * (f->messages.chunks - 1) / 2)) {
+		report_error(f->run.report, FLOOD_DUPLICATE, "answer");
 		return;
 	}
-	if (slot->is_measured)
-		histogram_record(&f->report->confirmation,
-				 f->loop.now_ns > slot->due_ns ? f->loop.now_ns - slot->due_ns : 0);
-	if (f->phase == PHASE_MEASURE)
-		f->report->confirmed++;
+	run_confirmed(&f->run, LOAD_MESSAGE, slot->due_ns);
 	finish_if_done(f, p, slot);
 }
 
-void session_on_registered(struct session_setup *s, struct pair *p)
+void session_on_broken(struct flood *f, struct pair *p)
 {
-	((struct flood *)((char *)s - offsetof(struct flood, setup)))->in_setup--;
+	if (p->is_broken || p->state != PAIR_UP)
+		return;
+	p->is_broken = true;
+	f->messages.broken++;
 }
 
-static void setup_failed(struct flood *f, struct pair *p)
+/* ---- the part ---- */
+
+static int traffic_open(struct flood *f)
 {
-	if (p->state != PAIR_SETUP)
-		return;
-	p->state = PAIR_OVER;
-	f->in_setup--;
+	const struct flood_options *o = f->run.options;
+
+	f->messages.chunks = o->chunk ? (o->size + o->chunk - 1) / o->chunk : 1;
+	f->messages.slots = o->sessions ? calloc((size_t)o->sessions * o->outstanding, sizeof(struct slot)) : NULL;
+	if (o->sessions && !f->messages.slots)
+		return ENOMEM;
+	for (uint32_t i = 0; i < o->sessions; i++)
+		f->pairs[i].slots = f->messages.slots + (size_t)i * o->outstanding;
+	return 0;
 }
 
-static void up_if_bound(struct flood *f, struct pair *p)
+static void traffic_close(struct flood *f)
 {
-	bool a = p->a_waits ? p->a_empty : p->a_bound, b = p->b_waits ? p->b_empty : p->b_bound;
-
-	if (p->state != PAIR_SETUP || !a || !b)
-		return;
-	p->state = PAIR_UP;
-	f->in_setup--;
-	f->up++;
+	free(f->messages.slots);
 }
 
-static void on_bound(struct msrp_endpoint *e, unsigned status)
+static bool sends_by_schedule(const struct flood *f)
 {
-	struct flood *f = flood_of(e->network);
-	struct pair *p = e->user;
-	bool *bound = e->role == 'a' ? &p->a_bound : &p->b_bound;
+	return !f->run.options->is_closed && load_rate(f, LOAD_MESSAGE) > 0 && ordinary(f);
+}
 
-	if (status != 200) {
-		char text[48];
-		snprintf(text, sizeof(text), "empty SEND of %c: %u", e->role, status);
-		report_error(f->report, FLOOD_STATUS, text);
-		setup_failed(f, p);
-		return;
+static void traffic_begin(struct flood *f)
+{
+	const struct flood_options *o = f->run.options;
+
+	deaf_begin(&f->messages.deaf, f->pairs + ordinary(f), o->deaf, f->run.measure_start_ns, f->run.measure_end_ns);
+	if (sends_by_schedule(f))
+		pacer_start(&f->messages.pacer, f->run.loop.now_ns, load_rate(f, LOAD_MESSAGE), ordinary(f));
+	else if (o->is_closed)
+		for (uint32_t i = 0; i < ordinary(f); i++)
+			msrp_want_send(&f->pairs[i].a);
+}
+
+/* Lets the sessions whose messages became due since the last call send. */
+static uint64_t traffic_turn(struct flood *f, uint64_t until_ns)
+{
+	struct pacer *pacer = &f->messages.pacer;
+	uint64_t now = f->run.loop.now_ns < until_ns ? f->run.loop.now_ns : until_ns;
+
+	deaf_turn(&f->messages.deaf, f->run.loop.now_ns);
+	if (!sends_by_schedule(f) || f->run.phase >= RUN_BACKLOG)
+		return UINT64_MAX;
+	for (uint64_t due_ns; (due_ns = pacer_due_ns(pacer, pacer->due)) <= now; pacer->due++) {
+		run_due(&f->run, LOAD_MESSAGE, due_ns);
+		msrp_want_send(&f->pairs[pacer->due % pacer->sessions].a);
 	}
-	if (*bound) {
-		report_error(f->report, FLOOD_DUPLICATE, "answer to the empty SEND");
-		return;
-	}
-	*bound = true;
-	up_if_bound(f, p);
+	return pacer_due_ns(pacer, pacer->due);
 }
 
-static void on_empty(struct msrp_endpoint *e)
+static void traffic_tick(struct flood *f)
 {
-	struct flood *f = flood_of(e->network);
-	struct pair *p = e->user;
-
-	*(e->role == 'a' ? &p->a_empty : &p->b_empty) = true;
-	up_if_bound(f, p);
 }
 
-void session_on_setup_progress(struct session_setup *s, struct pair *p)
+static bool traffic_has_backlog(const struct flood *f)
 {
-	up_if_bound((struct flood *)((char *)s - offsetof(struct flood, setup)), p);
+	for (uint32_t i = 0; sends_by_schedule(f) && i < ordinary(f); i++)
+		if (f->pairs[i].state == PAIR_UP && !f->pairs[i].is_broken &&
+		    f->pairs[i].begun < pacer_session_due(&f->messages.pacer, i))
+			return true;
+	return false;
 }
 
-void session_on_setup_failed(struct session_setup *s, struct pair *p)
+static bool traffic_is_dead(const struct flood *f)
 {
-	setup_failed((struct flood *)((char *)s - offsetof(struct flood, setup)), p);
+	return f->messages.broken >= f->run.up;
 }
 
-static void on_error(struct msrp_network *n, struct msrp_endpoint *e, enum flood_error error,
-		     const char *what)
+static void count_pair(struct flood *f, struct pair *p)
 {
-	struct flood *f = flood_of(n);
-
-	/* After its BYE a server closes connections as it likes. */
-	if (error != FLOOD_CLOSED || f->phase != PHASE_RELEASE)
-		report_error(f->report, error, what);
-	if (e && error == FLOOD_CLOSED)
-		setup_failed(f, e->user);
+	for (uint32_t k = 0; k < f->run.options->outstanding; k++)
+		if (p->slots[k].is_busy)
+			report_error(f->run.report, p->slots[k].has_arrived ? FLOOD_UNCONFIRMED : FLOOD_LOST, NULL);
+	if (sends_by_schedule(f) && p->state == PAIR_UP)
+		f->run.report->errors[FLOOD_UNSENT] += pacer_session_due(&f->messages.pacer, p->index) - p->begun;
 }
 
-const struct msrp_handlers session_msrp_handlers = { next_chunk, on_chunk, on_response,
-					       on_bound,   on_empty, on_error };
+static void traffic_count_missing(struct flood *f)
+{
+	for (uint32_t i = 0; i < ordinary(f); i++)
+		count_pair(f, &f->pairs[i]);
+}
+
+const struct flood_part session_traffic_part = { traffic_open,        traffic_close,   traffic_begin,        traffic_turn, traffic_tick,
+						 traffic_has_backlog, traffic_is_dead, traffic_count_missing };

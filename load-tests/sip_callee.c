@@ -2,8 +2,7 @@
 
 #include "load-tests/sip_calls_private.h"
 
-static void respond(struct sip_flow *flow, struct sip_calls *s, const struct sip_text *request,
-		    const char *status)
+void sip_calls_respond(struct sip_calls *s, struct sip_flow *flow, const struct sip_text *request, const char *status)
 {
 	char text[TEXT_MAX];
 	struct buffer b = buffer_over(text, sizeof(text));
@@ -24,6 +23,32 @@ static uint64_t dialog_of(const struct sip_text *m)
 	return hash;
 }
 
+/* The session stays what it is: A or B is asked only whether we are still there (RFC 4028), or by our own A. */
+static void on_reinvite(struct sip_calls *s, struct sip_flow *flow, struct sip_call *call, const struct sip_text *m)
+{
+	char text[TEXT_MAX], sdp_text[2048], role = m->uri.p[4];
+	struct buffer b = buffer_over(text, sizeof(text)), sdp = buffer_over(sdp_text, sizeof(sdp_text));
+	uint32_t index = sip_call_index(s, call);
+
+	if (call->state != CALL_ANSWERED) {
+		sip_calls_respond(s, flow, m, "481 Call/Transaction Does Not Exist");
+		return;
+	}
+	s->handlers->agree_again(s->user, index, role, &sdp);
+	sip_text_response(&b, m, "200 OK", slice_of(s->run, 8));
+	sip_call_put_contact(s, &b, index, role);
+	sip_call_put_body(&b, buffer_slice(&sdp));
+	if (b.overflow || sdp.overflow) {
+		s->handlers->on_error(s->user, FLOOD_SIP_SYNTAX, "a re-INVITE too long to be answered");
+		return;
+	}
+	sip_client_respond(flow, buffer_slice(&b));
+	if (role != 'b' || !call->is_refreshing)
+		return; /* of the server: it repeats the INVITE when the answer is lost */
+	call->b_answer_n = b.n;
+	call->b_answer = slice_copy(buffer_slice(&b));
+}
+
 /* B answers at once; the same 200 again if the INVITE is repeated. */
 static void on_invite(struct sip_calls *s, struct sip_flow *flow, struct sip_call *call,
 		      const struct sip_text *m)
@@ -37,17 +62,16 @@ static void on_invite(struct sip_calls *s, struct sip_flow *flow, struct sip_cal
 		sip_client_respond(flow, slice_of(call->b_answer, call->b_answer_n));
 		return;
 	}
-	if (sip_text_tag(sip_text_header(m, "To", 't', 0))
-		    .n) { /* changing a session is no part of this load */
-		respond(flow, s, m, "488 Not Acceptable Here");
+	if (sip_text_tag(sip_text_header(m, "To", 't', 0)).n) {
+		on_reinvite(s, flow, call, m);
 		return;
 	}
 	if (call->state != CALL_INVITING) {
-		respond(flow, s, m, "486 Busy Here");
+		sip_calls_respond(s, flow, m, "486 Busy Here");
 		return;
 	}
 	if (!s->handlers->answer(s->user, index, m->body, &sdp)) {
-		respond(flow, s, m, "488 Not Acceptable Here");
+		sip_calls_respond(s, flow, m, "488 Not Acceptable Here");
 		return;
 	}
 	call->b_dialog = dialog_of(m);
@@ -68,8 +92,7 @@ static void on_ack(struct sip_call *call)
 {
 	free(call->b_answer);
 	call->b_answer = NULL;
-	if (call->state == CALL_ANSWERED)
-		sip_call_untime(call);
+	sip_call_settle(call);
 }
 
 static void on_bye(struct sip_calls *s, struct sip_flow *flow, struct sip_call *call,
@@ -78,7 +101,7 @@ static void on_bye(struct sip_calls *s, struct sip_flow *flow, struct sip_call *
 	char kind;
 	bool is_late = false;
 
-	respond(flow, s, m, "200 OK");
+	sip_calls_respond(s, flow, m, "200 OK");
 	if (call->state == CALL_RELEASING || call->state == CALL_OVER)
 		return; /* the other leg's end of our own BYE */
 	if (!sip_call_of(s, sip_text_header(m, "Call-ID", 'i', 0), &kind, &is_late))
@@ -103,7 +126,7 @@ static struct sip_call *called(struct sip_calls *s, struct slice uri)
 	memcpy(text, user.p + 1, 6);
 	text[6] = 0;
 	unsigned long index = strtoul(text, &end, 16);
-	return *end || index >= s->options->sessions ? NULL : &s->calls[index];
+	return *end || index >= options_pairs(s->options) ? NULL : &s->calls[index];
 }
 
 void sip_calls_on_request(struct sip_calls *s, struct sip_flow *flow, const struct sip_text *m)
@@ -113,14 +136,16 @@ void sip_calls_on_request(struct sip_calls *s, struct sip_flow *flow, const stru
 	if (slice_eq(m->method, SLICE("ACK"))) {
 		if (call)
 			on_ack(call);
+	} else if (slice_eq(m->method, SLICE("MESSAGE"))) {
+		s->handlers->on_request(s->user, flow, m);
 	} else if (!call) {
-		respond(flow, s, m, "404 Not Found");
+		sip_calls_respond(s, flow, m, "404 Not Found");
 	} else if (slice_eq(m->method, SLICE("INVITE"))) {
 		on_invite(s, flow, call, m);
 	} else if (slice_eq(m->method, SLICE("BYE"))) {
 		on_bye(s, flow, call, m);
 	} else {
-		respond(flow, s, m,
+		sip_calls_respond(s, flow, m,
 			"200 OK"); /* OPTIONS, UPDATE without offer, CANCEL after the answer */
 	}
 }

@@ -43,6 +43,7 @@ void sip_call_over(struct sip_calls *s, struct sip_call *call)
 {
 	sip_call_untime(call);
 	call->state = CALL_OVER;
+	call->is_refreshing = false;
 	free(call->a_to);
 	free(call->a_target);
 	free(call->a_route);
@@ -58,11 +59,17 @@ void sip_call_failed(struct sip_calls *s, struct sip_call *call, enum flood_erro
 	s->handlers->on_failed(s->user, sip_call_index(s, call));
 }
 
-/* "INVITE: 503" */
-static const char *refusal(char text[32], const char *method, unsigned status)
+static void call_refused(struct sip_calls *s, struct sip_call *call, const char *method, const struct sip_text *m)
 {
-	snprintf(text, 32, "%s: %u", method, status);
-	return text;
+	s->handlers->on_refused(s->user, method, m->status, sip_text_retry_after(m));
+	sip_call_over(s, call);
+	s->handlers->on_failed(s->user, sip_call_index(s, call));
+}
+
+void sip_call_settle(struct sip_call *call)
+{
+	if (call->state == CALL_ANSWERED && !call->b_answer && !call->is_refreshing)
+		sip_call_untime(call);
 }
 
 /* ---- A: responses ---- */
@@ -100,36 +107,55 @@ static void on_invite_accepted(struct sip_calls *s, struct sip_call *call, const
 		return;
 	}
 	call->state = CALL_ANSWERED;
-	if (!call->b_answer)
-		sip_call_untime(call);
+	sip_call_settle(call);
 	sip_call_send_ack(s, index);
 	s->handlers->on_answered(s->user, index, m->body);
 }
 
-static void on_invite_response(struct sip_calls *s, struct sip_call *call, const struct sip_text *m)
+static void on_reinvite_response(struct sip_calls *s, struct sip_call *call, const struct sip_text *m)
 {
-	char text[32];
+	uint32_t index = sip_call_index(s, call);
 
 	if (m->status < 200) {
+		call->repeat_ns = UINT64_MAX;
+		return;
+	}
+	if (m->status < 300)
+		sip_call_send_ack(s, index);
+	else
+		sip_call_ack_refusal(s, index, m);
+	if (!call->is_refreshing) /* repeated: our ACK was lost */
+		return;
+	call->is_refreshing = false;
+	sip_call_settle(call);
+	s->handlers->on_refreshed(s->user, index, m->status, m);
+}
+
+static void on_invite_response(struct sip_calls *s, struct sip_call *call, const struct sip_text *m)
+{
+	uint64_t cseq;
+
+	if (!slice_u64(slice_cut(sip_text_header(m, "CSeq", 0, 0), ' ', NULL), UINT32_MAX, &cseq) || cseq != call->cseq)
+		return; /* of an INVITE before */
+	if (cseq > 1) {
+		on_reinvite_response(s, call, m);
+	} else if (m->status < 200) {
 		call->repeat_ns = UINT64_MAX; /* the server has it (RFC 3261 17.1.1.2) */
 	} else if (m->status < 300) {
 		on_invite_accepted(s, call, m);
 	} else {
 		sip_call_ack_refusal(s, sip_call_index(s, call), m);
 		if (call->state == CALL_INVITING)
-			sip_call_failed(s, call, FLOOD_SIP_STATUS, refusal(text, "INVITE", m->status));
+			call_refused(s, call, "INVITE", m);
 	}
 }
 
-static void on_register_response(struct sip_calls *s, struct sip_call *call, char kind,
-				 unsigned status)
+static void on_register_response(struct sip_calls *s, struct sip_call *call, char kind, const struct sip_text *m)
 {
-	char text[32];
-
-	if (call->state != CALL_REGISTERING || status < 200)
+	if (call->state != CALL_REGISTERING || m->status < 200)
 		return;
-	if (status >= 300) { /* 401 included: imflood has no passwords */
-		sip_call_failed(s, call, FLOOD_SIP_STATUS, refusal(text, "REGISTER", status));
+	if (m->status >= 300) { /* 401 included: imflood has no passwords */
+		call_refused(s, call, "REGISTER", m);
 		return;
 	}
 	*(kind == KIND_REGISTER_A ? &call->a_registered : &call->b_registered) = true;
@@ -141,18 +167,17 @@ static void on_register_response(struct sip_calls *s, struct sip_call *call, cha
 		return;
 	}
 	call->state = CALL_INVITING;
+	call->cseq = 1;
 	time_call(s, call);
 	sip_call_send_invite(s, sip_call_index(s, call));
 }
 
-static void on_bye_response(struct sip_calls *s, struct sip_call *call, unsigned status)
+static void on_bye_response(struct sip_calls *s, struct sip_call *call, const struct sip_text *m)
 {
-	char text[32];
-
-	if (call->state != CALL_RELEASING || status < 200)
+	if (call->state != CALL_RELEASING || m->status < 200)
 		return;
-	if (status >= 300)
-		s->handlers->on_error(s->user, FLOOD_SIP_STATUS, refusal(text, "BYE", status));
+	if (m->status >= 300)
+		s->handlers->on_refused(s->user, "BYE", m->status, sip_text_retry_after(m));
 	sip_call_over(s, call);
 	s->handlers->on_released(s->user, sip_call_index(s, call));
 }
@@ -171,16 +196,42 @@ struct sip_call *sip_call_of(struct sip_calls *s, struct slice call_id, char *ki
 	text[6] = 0;
 	unsigned long index = strtoul(text, &end, 16);
 	*kind = call_id.p[9];
-	if (*end || index >= s->options->sessions)
+	if (*end || index >= options_pairs(s->options))
 		return NULL;
 	*is_late = *kind == KIND_CALL && cycle != s->calls[index].cycle;
 	return &s->calls[index];
 }
 
+/* "z9hG4bK RUN KIND NUMBER" in the topmost Via: one of sip_calls_send_...(). */
+static bool is_other(const struct sip_calls *s, const struct sip_text *m, char *kind, uint32_t *number)
+{
+	struct slice via = sip_text_header(m, "Via", 'v', 0);
+	const char *at = via.p ? memmem(via.p, via.n, ";branch=z9hG4bK", 15) : NULL;
+	struct slice branch;
+	char text[9] = "", *end;
+
+	if (!at)
+		return false;
+	branch = slice_skip(via, (size_t)(at - via.p) + 15);
+	if (branch.n < 17 || memcmp(branch.p, s->run, 8) != 0 ||
+	    (branch.p[8] != KIND_MESSAGE && branch.p[8] != KIND_REFRESH))
+		return false;
+	*kind = branch.p[8];
+	memcpy(text, branch.p + 9, 8);
+	*number = (uint32_t)strtoul(text, &end, 16);
+	return *end == 0;
+}
+
 static void on_response(struct sip_calls *s, const struct sip_text *m)
 {
 	char kind;
+	uint32_t number;
 	bool is_late = false;
+
+	if (is_other(s, m, &kind, &number)) {
+		s->handlers->on_response(s->user, kind, number, m);
+		return;
+	}
 	struct sip_call *call = sip_call_of(s, sip_text_header(m, "Call-ID", 'i', 0), &kind, &is_late);
 	struct slice method;
 
@@ -190,9 +241,9 @@ static void on_response(struct sip_calls *s, const struct sip_text *m)
 	else if (is_late)
 		return; /* repeated */
 	else if (kind != KIND_CALL)
-		on_register_response(s, call, kind, m->status);
+		on_register_response(s, call, kind, m);
 	else if (slice_eq(slice_trim(method), SLICE("BYE")))
-		on_bye_response(s, call, m->status);
+		on_bye_response(s, call, m);
 	else
 		on_invite_response(s, call, m);
 }
@@ -225,6 +276,7 @@ void sip_call_start(struct sip_calls *s, uint32_t index)
 		call->cycle++;
 		call->b_dialog = 0;
 		call->state = CALL_INVITING;
+		call->cseq = 1;
 		sip_call_send_invite(s, index);
 		return;
 	}
@@ -246,10 +298,31 @@ bool sip_call_release(struct sip_calls *s, uint32_t index)
 	if (call->state != CALL_ANSWERED)
 		return false;
 	call->state = CALL_RELEASING;
+	call->is_refreshing = false;
+	call->cseq++;
 	time_call(s, call);
 	call->until_ns = s->loop->now_ns + CALL_NS;
 	sip_call_send_bye(s, index);
 	return true;
+}
+
+bool sip_call_refresh(struct sip_calls *s, uint32_t index)
+{
+	struct sip_call *call = &s->calls[index];
+
+	if (call->state != CALL_ANSWERED || call->is_refreshing || call->b_answer)
+		return false;
+	call->is_refreshing = true;
+	call->cseq++;
+	time_call(s, call);
+	call->until_ns = s->loop->now_ns + CALL_NS;
+	sip_call_send_reinvite(s, index);
+	return true;
+}
+
+bool sip_call_is_over(const struct sip_calls *s, uint32_t index)
+{
+	return s->calls[index].state == CALL_IDLE || s->calls[index].state == CALL_OVER;
 }
 
 /* Over TCP nothing is lost, so only B's 200 is repeated there (RFC 3261 13.3.1.4). */
@@ -267,6 +340,8 @@ static void repeat(struct sip_calls *s, struct sip_call *call)
 			sip_call_send_register(s, index, 'b');
 	} else if (call->state == CALL_INVITING && lossy && !call->b_answer) {
 		sip_call_send_invite(s, index);
+	} else if (call->is_refreshing && lossy && !call->b_answer) {
+		sip_call_send_reinvite(s, index);
 	} else if (call->state == CALL_RELEASING && lossy) {
 		sip_call_send_bye(s, index);
 	}
@@ -286,8 +361,11 @@ static void give_up(struct sip_calls *s, struct sip_call *call)
 		break;
 	case CALL_ANSWERED: /* the session may be up all the same; without ACK the server would not
 			       say so */
-		s->handlers->on_error(s->user, FLOOD_SIP_TIMEOUT, "ACK to B");
+		s->handlers->on_error(s->user, FLOOD_SIP_TIMEOUT, call->is_refreshing ? "re-INVITE" : "ACK to B");
 		sip_call_untime(call);
+		if (call->is_refreshing)
+			s->handlers->on_refreshed(s->user, sip_call_index(s, call), 0, NULL);
+		call->is_refreshing = false;
 		break;
 	case CALL_RELEASING:
 		s->handlers->on_error(s->user, FLOOD_SIP_TIMEOUT, "BYE");
@@ -324,7 +402,7 @@ int sip_calls_open(struct sip_calls *s, struct prng *prng)
 		return ENAMETOOLONG;
 	address_print(&o->target, host);
 	snprintf(s->target, sizeof(s->target), "%s%s", host, o->tcp ? ";transport=tcp" : "");
-	s->calls = calloc(o->sessions, sizeof(*s->calls));
+	s->calls = calloc(options_pairs(o), sizeof(*s->calls));
 	if (!s->calls)
 		return ENOMEM;
 	s->client = (struct sip_client){ .loop = s->loop,
@@ -337,7 +415,7 @@ int sip_calls_open(struct sip_calls *s, struct prng *prng)
 
 void sip_calls_close(struct sip_calls *s)
 {
-	for (uint32_t i = 0; s->calls && i < s->options->sessions; i++)
+	for (uint32_t i = 0; s->calls && i < options_pairs(s->options); i++)
 		sip_call_over(s, &s->calls[i]);
 	free(s->calls);
 	s->calls = NULL;

@@ -23,6 +23,9 @@ struct sip_call {
 	enum sip_call_state state;
 	bool a_registered, b_registered, registers_only;
 	bool is_timed;
+	bool is_refreshing;   /* a re-INVITE of A's is out                                     */
+	uint32_t cseq;        /* of A's last request in the dialog                             */
+	uint32_t register_cseq[2]; /* of A's and B's last REGISTER                            */
 	uint32_t cycle;       /* how many calls there were before between these two users       */
 	uint64_t b_dialog;    /* hash of the Call-ID of B's: requests of the call before may be late */
 	struct sip_call *timed_next,
@@ -39,10 +42,18 @@ struct sip_calls_handlers {
 	void (*offer)(void *user, uint32_t index, struct buffer *sdp);
 	/* False: the offer cannot be used, B answers 488. */
 	bool (*answer)(void *user, uint32_t index, struct slice offer, struct buffer *sdp);
+	/* What was offered or answered before, for a re-INVITE. */
+	void (*agree_again)(void *user, uint32_t index, char role, struct buffer *sdp);
 	void (*on_answered)(void *user, uint32_t index, struct slice sdp); /* at A */
 	void (*on_failed)(void *user, uint32_t index);   /* the error is reported   */
 	void (*on_registered)(void *user, uint32_t index); /* of sip_call_register() */
 	void (*on_released)(void *user, uint32_t index); /* by us, or by the server */
+	/* Of sip_call_refresh(); status 0: no answer came, and m is NULL. */
+	void (*on_refreshed)(void *user, uint32_t index, unsigned status, const struct sip_text *m);
+	/* A final answer other than 2xx; on_failed() or on_released() follows where it ends the call. */
+	void (*on_refused)(void *user, const char *method, unsigned status, long retry_after_s);
+	void (*on_request)(void *user, struct sip_flow *flow, const struct sip_text *m); /* MESSAGE */
+	void (*on_response)(void *user, char kind, uint32_t number, const struct sip_text *m); /* of sip_calls_send() */
 	void (*on_error)(void *user, enum flood_error error, const char *what);
 };
 
@@ -68,6 +79,22 @@ void sip_calls_close(struct sip_calls *s);
 void sip_call_start(struct sip_calls *s, uint32_t index);
 /* Before the first call: only its users are registered.  Then it is as if a call were over. */
 void sip_call_register(struct sip_calls *s, uint32_t index);
+/* A re-INVITE with the same session; false: it is no time for one. */
+bool sip_call_refresh(struct sip_calls *s, uint32_t index);
+bool sip_call_is_over(const struct sip_calls *s, uint32_t index);
+
+/*
+ * A request outside of calls, for transactions of the caller: its branch is made of `kind`, one of the letters below,
+ * and a number, and brings the answer back.  False: the connection is gone, and its end was reported.
+ */
+#define KIND_MESSAGE 'm'
+#define KIND_REFRESH 'g'
+bool sip_calls_send_message(struct sip_calls *s, uint32_t index, uint32_t number, struct slice body);
+bool sip_calls_send_register(struct sip_calls *s, uint32_t index, char role, uint32_t cseq, uint32_t number);
+
+/* Answers a request that has no body to be answered with. */
+void sip_calls_respond(struct sip_calls *s, struct sip_flow *flow, const struct sip_text *request, const char *status);
+
 /* False: there is no answered call to be released. */
 bool sip_call_release(struct sip_calls *s, uint32_t index);
 

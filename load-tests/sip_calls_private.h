@@ -23,7 +23,7 @@ static inline uint32_t sip_call_index(const struct sip_calls *s, const struct si
 
 static inline unsigned sip_call_flow(const struct sip_calls *s, uint32_t index)
 {
-	return index % s->options->locals_n;
+	return index % s->options->flows;
 }
 
 static inline char *slice_copy(struct slice s)
@@ -33,6 +33,8 @@ static inline char *slice_copy(struct slice s)
 
 /* ---- sip_calls.c ---- */
 
+/* Nothing is to be repeated when the answer and the ACK of the last INVITE have come. */
+void sip_call_settle(struct sip_call *call);
 /* It has nothing to repeat and cannot be late any more. */
 void sip_call_untime(struct sip_call *call);
 void sip_call_over(struct sip_calls *s, struct sip_call *call);
@@ -47,7 +49,9 @@ void sip_call_put_contact(struct sip_calls *s, struct buffer *b, uint32_t index,
 void sip_call_put_body(struct buffer *b, struct slice sdp);
 void sip_call_send_register(struct sip_calls *s, uint32_t index, char role);
 void sip_call_send_invite(struct sip_calls *s, uint32_t index);
+/* In the dialog, with the number that call->cseq says: ACK of the last INVITE, a re-INVITE, BYE. */
 void sip_call_send_ack(struct sip_calls *s, uint32_t index);
+void sip_call_send_reinvite(struct sip_calls *s, uint32_t index);
 void sip_call_send_bye(struct sip_calls *s, uint32_t index);
 /* The ACK of a refused INVITE. */
 void sip_call_ack_refusal(struct sip_calls *s, uint32_t index, const struct sip_text *response);

@@ -1,6 +1,7 @@
 #include "load-tests/sip_client.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -145,7 +146,7 @@ static void send_datagram(struct sip_flow *f, const struct sockaddr_storage *to,
 		     address_size(to));
 }
 
-void sip_client_request(struct sip_client *c, unsigned index, struct slice text)
+bool sip_client_request(struct sip_client *c, unsigned index, struct slice text)
 {
 	struct sip_flow *f = c->flows[index];
 
@@ -153,6 +154,7 @@ void sip_client_request(struct sip_client *c, unsigned index, struct slice text)
 		send_stream(f, text);
 	else
 		send_datagram(f, &c->options->target, text);
+	return f->source.fd >= 0;
 }
 
 void sip_client_respond(struct sip_flow *flow, struct slice text)
@@ -226,10 +228,20 @@ static int bound_socket(const struct sockaddr_storage *local, int type,
 	return fd;
 }
 
+/* A port that the command line names is that of the first flow from its address. */
+static struct sockaddr_storage local_of(const struct sip_client *c, unsigned i)
+{
+	struct sockaddr_storage local = c->options->locals[i % c->options->locals_n];
+
+	if (i >= c->options->locals_n)
+		address_set_port(&local, 0);
+	return local;
+}
+
 static int open_datagrams(struct sip_client *c, unsigned i)
 {
-	struct sockaddr_storage bound;
-	int fd = bound_socket(&c->options->locals[i], SOCK_DGRAM, &bound);
+	struct sockaddr_storage bound, local = local_of(c, i);
+	int fd = bound_socket(&local, SOCK_DGRAM, &bound);
 
 	if (fd < 0)
 		return -fd;
@@ -242,9 +254,9 @@ static int open_datagrams(struct sip_client *c, unsigned i)
 
 static int open_stream(struct sip_client *c, unsigned i)
 {
-	struct sockaddr_storage bound, from = c->options->locals[i], from_bound;
+	struct sockaddr_storage bound, local = local_of(c, i), from = local, from_bound;
 	const struct sockaddr_storage *target = &c->options->target;
-	int on = 1, fd = bound_socket(&c->options->locals[i], SOCK_STREAM, &bound);
+	int on = 1, fd = bound_socket(&local, SOCK_STREAM, &bound);
 
 	if (fd < 0)
 		return -fd;
@@ -280,18 +292,36 @@ int sip_client_open(struct sip_client *c)
 {
 	int err = 0;
 
-	for (unsigned i = 0; i < c->options->locals_n && !err; i++)
+	c->flows = calloc(c->options->flows, sizeof(struct sip_flow *));
+	if (!c->flows)
+		return ENOMEM;
+	for (unsigned i = 0; i < c->options->flows && !err; i++)
 		err = c->options->tcp ? open_stream(c, i) : open_datagrams(c, i);
 	return err;
 }
 
+uint64_t sip_client_drops(const struct sip_client *c)
+{
+	uint64_t drops = 0;
+
+	for (unsigned i = 0; c->flows && i < c->options->flows; i++) {
+		uint32_t figures[SK_MEMINFO_VARS];
+		socklen_t n = sizeof(figures);
+		const struct sip_flow *f = c->flows[i];
+		if (f && !f->is_stream && f->source.fd >= 0 &&
+		    getsockopt(f->source.fd, SOL_SOCKET, SO_MEMINFO, figures, &n) == 0)
+			drops += figures[SK_MEMINFO_DROPS];
+	}
+	return drops;
+}
+
 void sip_client_close(struct sip_client *c)
 {
-	for (unsigned i = 0; i < LOCAL_ADDRESSES_MAX; i++) {
+	for (unsigned i = 0; c->flows && i < c->options->flows; i++)
 		if (c->flows[i])
 			flow_free(c->flows[i]);
-		c->flows[i] = NULL;
-	}
+	free(c->flows);
+	c->flows = NULL;
 	while (c->accepted) {
 		struct sip_flow *f = c->accepted;
 		c->accepted = f->next;

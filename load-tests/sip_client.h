@@ -34,16 +34,20 @@ struct sip_client {
 	sip_client_message_h *on_message;
 	sip_client_fault_h *on_fault;
 	void *user;
-	struct sip_flow *flows[LOCAL_ADDRESSES_MAX];
+	struct sip_flow **flows; /* options->flows of them, over the local addresses in turn */
 	struct sip_flow *accepted; /* connections of the server, and the listeners */
 };
+
+/* Datagrams that the kernel threw away because we did not read in time, so far. */
+uint64_t sip_client_drops(const struct sip_client *c);
 
 /* The members up to `user` are filled in. 0 or errno. */
 int sip_client_open(struct sip_client *c);
 void sip_client_close(struct sip_client *c);
 
 /* A request to the target by the flow of its index; a response goes by the flow of its request. */
-void sip_client_request(struct sip_client *c, unsigned index, struct slice text);
+/* False: its connection is gone; that was reported when it went. */
+bool sip_client_request(struct sip_client *c, unsigned index, struct slice text);
 void sip_client_respond(struct sip_flow *flow, struct slice text);
 
 #endif

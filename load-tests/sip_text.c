@@ -104,6 +104,17 @@ struct slice sip_text_tag(struct slice value)
 	return SLICE_EMPTY;
 }
 
+long sip_text_retry_after(const struct sip_text *m)
+{
+	struct slice value = sip_text_header(m, "Retry-After", 0, 0);
+	uint64_t seconds;
+	size_t n = 0;
+
+	while (n < value.n && value.p[n] >= '0' && value.p[n] <= '9') /* a comment or parameters may follow */
+		n++;
+	return slice_u64(slice_of(value.p, n), UINT32_MAX, &seconds) && n ? (long)seconds : -1;
+}
+
 struct slice sip_text_sdp(struct slice sdp, const char *prefix)
 {
 	struct slice want = slice_str(prefix);

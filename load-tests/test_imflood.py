@@ -86,16 +86,18 @@ class Forwarder:
 
 
 class Proxy(asyncio.DatagramProtocol):
-    """Registrar and stateless proxy; every tenth datagram is lost, chosen from a seed."""
+    """Registrar and stateless proxy; every tenth datagram is lost, chosen from a seed. A fault is one of
+    PAGER_FAULTS and is planted in the MESSAGE of that number."""
 
-    def __init__(self):
+    def __init__(self, fault=None, lost=0.1):
         self.random, self.contacts = random.Random(7), {}
+        self.fault, self.lost, self.messages = fault, lost, 0
 
     def connection_made(self, transport):
         self.transport = transport
 
     def datagram_received(self, octets, source):
-        if self.random.random() < 0.1:
+        if self.random.random() < self.lost:
             return
         lines = octets.decode().split("\r\n")
         vias = [i for i, line in enumerate(lines) if line.startswith("Via:")]
@@ -109,12 +111,50 @@ class Proxy(asyncio.DatagramProtocol):
             copied = ("Via:", "From:", "To:", "Call-ID:", "CSeq:")
             kept = [line for line in lines if line.startswith(copied)]
             lines, (host, port) = ["SIP/2.0 200 OK"] + kept + ["Content-Length: 0", "", ""], source
+        elif self.fault == "refuse" and lines[0].startswith(("MESSAGE", "INVITE")):
+            copied = ("Via:", "From:", "To:", "Call-ID:", "CSeq:")
+            kept = [line for line in lines if line.startswith(copied)]
+            answer = ["SIP/2.0 503 Service Unavailable"] + kept + ["Retry-After: 7 (busy)", "Content-Length: 0", "", ""]
+            lines, (host, port) = answer, source
+            self.messages += 1
+        elif self.fault == "die":
+            self.transport.close()
+            return
         else:
             host, port = self.contacts[re.search(r"sip:(\w+)@", lines[0]).group(1)]
             branch = re.search(r"branch=([^;]+)", lines[vias[0]]).group(1)
             own = self.transport.get_extra_info("sockname")
             lines.insert(1, "Via: SIP/2.0/UDP %s:%d;branch=%sp" % (*own, branch))
+            if lines[0].startswith("MESSAGE"):
+                self.messages += 1
+                if self.messages == FAULT_AT:
+                    self.plant(lines, (host, int(port)))
         self.transport.sendto("\r\n".join(lines).encode(), (host, int(port)))
+
+
+    def plant(self, lines, to):
+        """One MESSAGE is changed, or sent once more."""
+        if self.fault == "twice":
+            again = [lines[0], lines[1] + "x"] + lines[2:]
+            self.transport.sendto("\r\n".join(again).encode(), to)
+        elif self.fault == "repeat":
+            self.transport.sendto("\r\n".join(lines).encode(), to)
+        elif self.fault == "corrupt":
+            lines[-1] = lines[-1][:-1] + chr(ord(lines[-1][-1]) ^ 1)
+        elif self.fault == "other user":
+            lines[0] = re.sub(r"b0*(\d+)@", lambda m: "b%06d@" % ((int(m[1]) + 1) % 10), lines[0])
+        elif self.fault == "steal":
+            lines[0] = lines[0].replace("MESSAGE", "OPTIONS")
+
+
+# fault in one MESSAGE, errors that must be reported and no others
+PAGER_FAULTS = (
+    ("twice", {"duplicate"}),
+    ("repeat", set()),
+    ("corrupt", {"body"}),
+    ("other user", {"foreign"}),
+    ("steal", {"lost"}),
+)
 
 
 def say(right, text):
@@ -140,7 +180,7 @@ async def check_fault(program, fault, where, wanted):
     server = await asyncio.start_server(forwarder.on_connection, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     code, errors, report = await imflood(program, "--mode", "forwarder", "--target",
-                                         "msrp:127.0.0.1:%d" % port, "--sessions", "4",
+                                         "msrp:127.0.0.1:%d" % port, "--sessions", "4", "--window",
                                          "--outstanding", "4", "--drain", "0.5")
     server.close()
     right = wanted <= errors <= wanted | SIDE_EFFECTS.get(fault, set())
@@ -155,7 +195,7 @@ async def check_sessions(program, *options):
     transport, _ = await loop.create_datagram_endpoint(Proxy, ("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
     code, errors, report = await imflood(program, "--target", "sip:127.0.0.1:%d" % port,
-                                         "--sessions", "10", *options)
+                                         "--sessions", "10", "--window", *options)
     transport.close()
     right = code == 0 and not errors and report["sessions_up"] == 10
     right = right and report["arrival_us"]["count"] > 0
@@ -169,7 +209,7 @@ async def check_churn(program):
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(Proxy, ("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
-    code, errors, report = await imflood(program, "--target", "sip:127.0.0.1:%d" % port, "--sessions", "10",
+    code, errors, report = await imflood(program, "--target", "sip:127.0.0.1:%d" % port, "--sessions", "10", "--window",
                                          "--duration", "2", workload="churn")
     transport.close()
     right = code == 0 and not errors and report["workload"] == "churn" and report["achieved_per_s"] > 3
@@ -193,12 +233,86 @@ async def check_deaf(program):
     return right
 
 
+async def pager(program, proxy, *options):
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: proxy, ("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    try:
+        return await imflood(program, "--target", "sip:127.0.0.1:%d" % port, "--sessions", "10", *options,
+                             workload="pager")
+    finally:
+        transport.close()
+
+
+async def check_pager(program):
+    """MESSAGE with datagrams lost, in an open and in a closed loop: all arrive, once."""
+    results = []
+    for options in (("--rate", "200"), ("--window", "--outstanding", "2")):
+        code, errors, report = await pager(program, Proxy(), *options, "--duration", "1")
+        right = code == 0 and not errors and report["repeated"]["sent"] > 0 and report["arrival_us"]["count"] > 20
+        say(right, "pager over a lossy proxy %s: %d arrived, %d repeated, reported %s"
+            % (options[0], report["arrival_us"]["count"], report["repeated"]["sent"], sorted(errors)))
+        results.append(right)
+    return all(results)
+
+
+async def check_pager_fault(program, fault, wanted):
+    proxy = Proxy(fault, 0)
+    code, errors, report = await pager(program, proxy, "--rate", "1000", "--drain", "1")
+    right = errors == wanted and code == (1 if wanted else 0) and proxy.messages > FAULT_AT
+    right = right and report["repeated"]["received"] >= (fault == "repeat")
+    say(right, "pager, %s: reported %s, exit %d" % (fault, sorted(errors), code))
+    return right
+
+
+async def check_refused(program):
+    """503 is counted per method and status, with its Retry-After."""
+    proxy = Proxy("refuse", 0)
+    code, errors, report = await pager(program, proxy, "--rate", "100")
+    wanted = [{"method": "MESSAGE", "status": 503, "count": proxy.messages, "with_retry_after": proxy.messages,
+               "retry_after_max_s": 7}]
+    right = code == 1 and errors == {"sip_status"} and report["refused"] == wanted and proxy.messages > 0
+    say(right, "pager refused: %s" % report["refused"])
+    return right
+
+
+async def check_death(program):
+    """A target that falls silent: the run ends, and says what is missing."""
+    code, errors, report = await pager(program, Proxy("die", 0), "--rate", "100", "--drain", "0.2")
+    right = code == 1 and errors == {"lost"} and report["arrival_us"]["count"] == 0
+    say(right, "pager to a target that dies: reported %s" % sorted(errors))
+    return right
+
+
+async def check_mixed(program):
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: Proxy(lost=0), ("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    code, errors, report = await imflood(
+        program, "--target", "sip:127.0.0.1:%d" % port, "--sessions", "5", "--pairs", "5", "--rate", "200",
+        "--duration", "1", "--mix", "message=10,session=2,pager=4,register=2,reinvite=2", workload="mixed")
+    transport.close()
+    counts = {name: load["arrival_us"]["count"] for name, load in report["loads"].items()}
+    right = code == 0 and not errors
+    # each has its part of what was due, to one more or less
+    right = right and all(abs(counts[name] - n) <= 1 for name, n in
+                          (("message", 100), ("session", 20), ("pager", 40), ("register", 20), ("reinvite", 20)))
+    say(right, "mixed: %s, reported %s" % (counts, sorted(errors)))
+    return right
+
+
 async def main():
     results = [await check_fault(sys.argv[1], *row) for row in FAULTS]
     for options in ((), ("--answer", "passive"), ("--answer", "passive", "--connections-shared")):
         results.append(await check_sessions(sys.argv[1], *options))
     results.append(await check_churn(sys.argv[1]))
     results.append(await check_deaf(sys.argv[1]))
+    results.append(await check_pager(sys.argv[1]))
+    for row in PAGER_FAULTS:
+        results.append(await check_pager_fault(sys.argv[1], *row))
+    results.append(await check_refused(sys.argv[1]))
+    results.append(await check_death(sys.argv[1]))
+    results.append(await check_mixed(sys.argv[1]))
     print("%d passed, %d failed" % (results.count(True), results.count(False)))
     sys.exit(0 if all(results) else 1)
 
