@@ -40,6 +40,7 @@ enum {
 
 struct user_table;
 struct store_door;
+struct record_file;
 struct credentials;
 struct session_fork;
 struct session_contacts;
@@ -51,6 +52,7 @@ struct im_server {
 	struct msrp_options msrp;
 	struct sockaddr_storage next_hop; /* ss_family 0: core.next_hop is a name, or there is none */
 	struct store_door *store;
+	struct record_file *cdr; /* NULL: nobody keeps call detail records */
 	atomic_bool is_draining;
 	atomic_uint session_count; /* of all workers: limits.sessions is the server's, not a worker's */
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "actors/cdr.h"
 #include "actors/outgoing.h"
 #include "actors/policy.h"
 #include "actors/user.h"
@@ -13,6 +14,13 @@
 
 /* LOOKUP: where is he?  RELAYED: the client (or the core) has it.  DONE: answered. */
 enum pager_state { PAGER_LOOKUP, PAGER_RELAYED, PAGER_DONE };
+
+/* What the call detail record says. */
+struct pager_record {
+	uint64_t start_us, octets;
+	uint32_t to_n;
+	char to[];
+};
 
 struct pager {
 	struct actor actor;
@@ -29,6 +37,7 @@ struct pager {
 	size_t message_n;
 	struct user_find *found; /* the contacts, one after the other; NULL: the core gets it, or nobody yet */
 	unsigned next;           /* of them */
+	struct pager_record *record; /* NULL: none is wanted, or it is written */
 	bool is_to_client; /* only the leg to the client has timers.client_answer (design.md 13) */
 };
 
@@ -39,10 +48,53 @@ struct pager {
 static void on_pager_message(struct actor *actor, struct msg *msg);
 static const struct actor_type pager_type = { "pager", on_pager_message };
 
+/* ---- its call detail record ---- */
+
+static void begin_record(struct pager *p, const struct sip_message *m)
+{
+	char room[IM_CANONICAL_MAX];
+
+	if (!cdr_is_on(p->im))
+		return;
+	struct slice to = cdr_to(p->im, slice_of(p->recipient, p->recipient_n), m, room);
+	p->record = malloc(sizeof(*p->record) + to.n);
+	if (!p->record) {
+		COUNT(&p->im->worker->counters, cdr_lost);
+		return;
+	}
+	*p->record = (struct pager_record){ cdr_now_us(p->im), m->body.n, (uint32_t)to.n };
+	memcpy(p->record->to, to.p, to.n);
+}
+
+static void end_record(struct pager *p, bool is_delivered, const char *reason)
+{
+	const struct pager_record *r = p->record;
+
+	if (!r)
+		return;
+	cdr_write(p->im, &(struct cdr){ .type = "pager", .id = p->actor.id, .from = cdr_from(&p->sender),
+		.to = slice_of(r->to, r->to_n), .start_us = r->start_us, .octets = is_delivered ? r->octets : 0,
+		.messages = is_delivered, .reason = reason });
+	free(p->record);
+	p->record = NULL;
+}
+
+/* Of one that the function itself refuses. */
+static void record_attempt(struct im *im, const struct sip_message *m, const struct pager_start *start,
+	const char *reason)
+{
+	char room[IM_CANONICAL_MAX];
+
+	if (cdr_is_on(im))
+		cdr_write(im, &(struct cdr){ .type = "pager", .from = cdr_from(start->sender),
+			.to = cdr_to(im, start->recipient, m, room), .start_us = cdr_now_us(im), .reason = reason });
+}
+
 static void pager_free(struct pager *p)
 {
 	struct im *im = p->im;
 
+	end_record(p, false, "stopped"); /* unless it was answered, only the end of the process leads here */
 	worker_disarm(im->worker, &p->deadline);
 	if (p->server)
 		sip_server_watch(p->server, NULL, NULL);
@@ -72,6 +124,7 @@ static void refuse(struct pager *p, unsigned status, enum reason why)
 	p->server = NULL;
 	sip_server_watch(server, NULL, NULL);
 	sip_server_refuse(server, status, why);
+	end_record(p, false, reason_label(why));
 	pager_free(p);
 }
 
@@ -123,6 +176,7 @@ static void on_response(struct sip_client *client, const struct sip_message *m, 
 		COUNT(&p->im->worker->counters, pager_messages);
 	else
 		log_rejected(p, status);
+	end_record(p, status < 300, status < 300 ? "delivered" : reason_label(REASON_REJECTED));
 	answer(p, &(struct sip_reply){ .status = status, .reason = status == m->status ? m->reason : SLICE_EMPTY,
 		.headers = headers.overflow ? SLICE_EMPTY : buffer_slice(&headers) });
 }
@@ -292,10 +346,13 @@ static bool is_acceptable(struct im *im, struct sip_server *server, const struct
 void pager_start(struct im *im, struct sip_server *server, const struct sip_message *message,
 	const struct pager_start *start)
 {
-	if (!is_acceptable(im, server, message, start->sender))
+	if (!is_acceptable(im, server, message, start->sender)) {
+		record_attempt(im, message, start, "not_acceptable");
 		return;
+	}
 	struct pager *p = pool_take(&im->pagers);
 	if (!p) {
+		record_attempt(im, message, start, reason_label(REASON_POOL_EXHAUSTED));
 		sip_server_refuse(server, 503, REASON_POOL_EXHAUSTED);
 		return;
 	}
@@ -305,9 +362,13 @@ void pager_start(struct im *im, struct sip_server *server, const struct sip_mess
 	p->loop = sip_loop_of(im->worker, sip_server_flow(server), message);
 	if (actor_open(im->worker, &p->actor, &pager_type) != 0) {
 		pool_give(&im->pagers, p);
+		record_attempt(im, message, start, reason_label(REASON_NO_MEMORY));
 		sip_server_refuse(server, 503, REASON_NO_MEMORY);
 		return;
 	}
+	memcpy(p->recipient, start->recipient.p, start->recipient.n);
+	p->recipient_n = start->recipient.n;
+	begin_record(p, message);
 	p->message_n = message->wire.n;
 	p->message = malloc(p->message_n);
 	if (!p->message) {
@@ -315,8 +376,6 @@ void pager_start(struct im *im, struct sip_server *server, const struct sip_mess
 		return;
 	}
 	memcpy(p->message, message->wire.p, p->message_n);
-	memcpy(p->recipient, start->recipient.p, start->recipient.n);
-	p->recipient_n = start->recipient.n;
 	if (start->route == PAGER_TO_NEXT_HOP) {
 		struct sip_target target = im_next_hop(im);
 		relay(p, NULL, &target);

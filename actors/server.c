@@ -22,6 +22,7 @@
 #include "core/names.h"
 #include "core/notify.h"
 #include "core/peer_count.h"
+#include "core/record_file.h"
 #include "core/stream.h"
 #include "core/watchdog.h"
 #include "sip/dialog.h"
@@ -60,7 +61,8 @@ struct server {
 	atomic_bool is_ready, is_asked_to_drain;
 	atomic_uint reloads;   /* done so far */
 	atomic_int reload_err; /* of the last */
-	struct counters *counters[WORKERS_MAX + 1]; /* of the workers, and of the store */
+	struct counters *counters[WORKERS_MAX + 2]; /* of the workers, of the store, of the records */
+	unsigned counters_count;
 	struct tls_set *tls; /* what workers got last; NULL: no certificates */
 	struct watchdog watchdog;
 };
@@ -151,6 +153,22 @@ static void *run_worker(void *arg)
 	return NULL;
 }
 
+/* ---- what is written down besides the log ---- */
+
+/* The file of log.cdr, opened beside the one in use.  0, or an errno after saying on the log what is wrong. */
+static int prepare_records(struct server *server, struct record_target **target)
+{
+	const char *file = server->config->log.cdr;
+	bool is_on = file && *file;
+	char *path = is_on ? config_path(server->config, file) : NULL;
+	int err = is_on && !path ? ENOMEM : record_file_prepare(server->im.cdr, path, target);
+
+	if (err)
+		LOG(ERROR, NULL, "cdr", 0, "cannot-open file=\"%s\" error=\"%s\"", is_on ? file : "", strerror(err));
+	free(path);
+	return err;
+}
+
 /* ---- certificates ---- */
 
 struct complaints {
@@ -210,9 +228,23 @@ static int reload(struct server *server)
 	return 0;
 }
 
+static int reload_all(struct server *server)
+{
+	struct record_target *records;
+	int err = prepare_records(server, &records);
+
+	if (err)
+		return err;
+	if ((err = reload(server)))
+		record_file_forget(records);
+	else
+		record_file_turn_to(server->im.cdr, records);
+	return err;
+}
+
 void server_reload(struct server *server)
 {
-	atomic_store(&server->reload_err, reload(server));
+	atomic_store(&server->reload_err, reload_all(server));
 	atomic_fetch_add(&server->reloads, 1); /* who asked by the admin API looks at this */
 }
 
@@ -330,9 +362,9 @@ static bool has_admin(const struct config *config)
 
 static int open_http(struct server *server)
 {
-	struct http_source source = { (struct counters *const *)server->counters, server->group.count + 1, server->group.count,
+	struct http_source source = { (struct counters *const *)server->counters, server->counters_count, server->group.count,
 		is_ready, server, NULL };
-	struct admin_source admin = { &server->im, &server->group, source.counters, server->group.count + 1, server->io, is_ready,
+	struct admin_source admin = { &server->im, &server->group, source.counters, server->counters_count, server->io, is_ready,
 		drain_by_api, reload_by_api, server };
 	int err;
 
@@ -366,7 +398,7 @@ static int make_workers(struct server *server)
 		if (err)
 			return err;
 		server->threads[i] = (struct thread){ .server = server, .worker = worker };
-		server->counters[i] = &worker->counters;
+		server->counters[server->counters_count++] = &worker->counters;
 	}
 	return 0;
 }
@@ -413,7 +445,19 @@ static int open_store(struct server *server)
 	int err = store_actor_start(&server->im.store, path, &server->config->store, &server->group);
 	free(path);
 	if (!err)
-		server->counters[server->group.count] = store_actor_counters(server->im.store);
+		server->counters[server->counters_count++] = store_actor_counters(server->im.store);
+	return err;
+}
+
+static int open_records(struct server *server)
+{
+	struct record_target *target;
+	int err = record_file_make(&server->im.cdr, RECORD_QUEUE_OCTETS);
+
+	if (!err && !(err = prepare_records(server, &target)))
+		record_file_turn_to(server->im.cdr, target);
+	if (!err)
+		server->counters[server->counters_count++] = record_file_counters(server->im.cdr);
 	return err;
 }
 
@@ -454,7 +498,7 @@ int server_start(struct server **out, struct config *config)
 		LOG(ERROR, NULL, "server", 0, "no-digest error=\"OpenSSL offers no SHA-256\"");
 		return err;
 	}
-	if ((err = open_store(server)) || (err = read_certificates(server, &server->tls)) ||
+	if ((err = open_store(server)) || (err = open_records(server)) || (err = read_certificates(server, &server->tls)) ||
 	    (err = resolver_start(&server->resolver, &server->group, getenv("IMSERV_DNS"))) ||
 	    (err = listeners_open(&server->im, config, server->group.count)) ||
 	    (err = listeners_name_home(&server->im, config)) || (err = open_http(server)) ||
@@ -592,6 +636,7 @@ void server_stop(struct server *server)
 	pthread_barrier_wait(&server->begin);
 	for (unsigned i = 0; i < server->group.count; i++)
 		pthread_join(server->threads[i].thread, NULL);
+	record_file_free(server->im.cdr); /* nobody is left who writes one */
 	listeners_close(&server->im, server->group.count);
 	for (unsigned i = 0; i < server->group.count; i++)
 		free(server->threads[i].worker);

@@ -59,6 +59,8 @@ void session_enter(struct session *s, enum session_state next, const char *why)
 			sip_flow_watch(worker, &s->a.dialog->next.flow);
 	}
 	s->state = next;
+	if (next == SESSION_CANCELLED || next == SESSION_CLOSING || next == SESSION_CLOSED)
+		session_record_end(s, why);
 	if (ms)
 		worker_arm(worker, &s->state_timer, ms, on_state_expired);
 	else
@@ -105,9 +107,7 @@ struct session *session_make(struct im *im)
 
 static void close_side(struct side *side)
 {
-	if (side->leg)
-		msrp_leg_close(side->leg);
-	side->leg = NULL;
+	session_close_leg(side);
 	session_timer_stop(&side->timer);
 	session_stop_asking(side);
 	session_forget_unacked(side);
@@ -151,6 +151,7 @@ static void session_free(struct session *s)
 	close_side(&s->a);
 	close_side(&s->b);
 	forget_left(s);
+	session_record_end(s, "stopped"); /* the process ends before the session did */
 	session_free_invitation(s);
 	free(s->bye_headers);
 	actor_close(&s->actor);
@@ -399,9 +400,7 @@ static void release_legs(struct session *s)
 	struct side *sides[] = { &s->a, &s->b };
 
 	for (int i = 0; i < 2; i++) {
-		if (sides[i]->leg)
-			msrp_leg_close(sides[i]->leg);
-		sides[i]->leg = NULL;
+		session_close_leg(sides[i]);
 		session_timer_stop(&sides[i]->timer);
 		worker_disarm(s->im->worker, &sides[i]->again);
 	}

@@ -195,6 +195,7 @@ void session_on_failed(struct session *s, const struct session_failure *failure)
 {
 	struct sip_server *invite = s->invite;
 
+	session_record_end(s, reason_label(failure->why));
 	if (failure->phrase.n == 0 && failure->headers.n == 0) { /* ours, or as good as ours */
 		session_refuse(s, failure->status, failure->why);
 	} else if (invite && !s->invite_is_answered) {

@@ -54,6 +54,7 @@ struct side {
 
 struct relay;
 struct subscription;
+struct session_record;
 
 /* What one side wants changed and the other has not answered yet.  One at a time. */
 struct session_change {
@@ -90,6 +91,7 @@ struct session {
 	char *callee;                /* canonical; until B answered */
 	uint32_t callee_n;
 	struct session_change change;
+	struct session_record *record; /* NULL: none is wanted, or it is written */
 	struct relay *relays;        /* requests of other methods under way */
 	struct subscription *subscriptions; /* in its dialogs */
 	char *bye_headers;           /* of a BYE that waits */
@@ -268,6 +270,19 @@ struct session_place {
 };
 /* False: it cannot be, nothing has changed. */
 bool session_take_place(struct side *place, const struct session_place *taking);
+
+/* ---- session_record.c: call detail records ---- */
+
+/* Nothing while log.cdr is off: such a session has no record at its end either. */
+void session_record_begin(struct session *s, const struct identity *caller, struct slice callee,
+	const struct sip_message *invite);
+/* Writes it, the first time. */
+void session_record_end(struct session *s, const char *reason);
+/* Of an INVITE that was refused and makes no session. */
+void session_record_attempt(struct im *im, const struct identity *caller, struct slice callee,
+	const struct sip_message *invite, const char *reason);
+/* With what went over it in the record; nothing where there is none. */
+void session_close_leg(struct side *side);
 
 /* ---- session_relay.c: requests of all other methods ---- */
 

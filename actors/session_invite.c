@@ -353,6 +353,7 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 	uint32_t expires;
 
 	s->invite = server;
+	session_record_begin(s, start->caller, start->callee, invite);
 	s->is_offerless = session_sdp_read_offer(invite, &sdp, &media) == SDP_MISSING;
 	s->wants_reliable = sip_items_have(invite, SIP_HDR_REQUIRE, "100rel");
 	if (sip_seconds_of(invite, SIP_HDR_EXPIRES, &expires))
@@ -421,13 +422,17 @@ void session_start(struct im *im, struct sip_server *server, const struct sip_me
 	const struct session_start *start)
 {
 	if (atomic_load(&im->server->is_draining)) {
+		session_record_attempt(im, start->caller, start->callee, invite, reason_label(REASON_DRAINING));
 		sip_server_refuse(server, 503, REASON_DRAINING);
 		return;
 	}
-	if (!session_invite_is_acceptable(im, server, invite))
+	if (!session_invite_is_acceptable(im, server, invite)) {
+		session_record_attempt(im, start->caller, start->callee, invite, "not_acceptable");
 		return;
+	}
 	struct session *s = session_make(im);
 	if (!s) {
+		session_record_attempt(im, start->caller, start->callee, invite, reason_label(REASON_SESSION_LIMIT));
 		sip_server_refuse(server, 503, REASON_SESSION_LIMIT);
 		return;
 	}

@@ -125,7 +125,7 @@ static void send_away(struct side *place)
 {
 	struct session *s = place->session;
 
-	msrp_leg_close(place->leg);
+	session_close_leg(place);
 	session_timer_stop(&place->timer);
 	session_stop_asking(place);
 	session_forget_unacked(place);

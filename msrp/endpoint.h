@@ -163,6 +163,7 @@ struct msrp_leg {
 	bool looks_inside;
 	uint64_t max_octets;    /* of a message of the peer; 0: any                        */
 	uint64_t octets;        /* of content that came from its peer and went on          */
+	uint64_t messages;      /* whose last chunk did                                    */
 	struct timer silence;   /* the other side does not answer                          */
 	struct msrp_held waiting; /* whole or begun chunks, until the other leg is bound   */
 	uint64_t *open_messages;  /* heap: MSRP_OPEN_MESSAGES hashes, MSRP_REFUSED_MESSAGES */

@@ -64,6 +64,11 @@ uint64_t msrp_leg_octets(const struct msrp_leg *leg)
 	return leg->octets;
 }
 
+uint64_t msrp_leg_messages(const struct msrp_leg *leg)
+{
+	return leg->messages;
+}
+
 bool msrp_leg_is_secure(const struct msrp_leg *leg)
 {
 	return leg->is_secure;

@@ -75,6 +75,8 @@ struct slice msrp_leg_fingerprint(const struct msrp_leg *leg);
 bool msrp_leg_is_bound(const struct msrp_leg *leg);
 /* Of content that its peer sent and that went on to the other leg. */
 uint64_t msrp_leg_octets(const struct msrp_leg *leg);
+/* Messages whose last chunk did so. */
+uint64_t msrp_leg_messages(const struct msrp_leg *leg);
 
 /*
  * The peer's path from its SDP, copied.  Our chunks carry it whole in To-Path; a connection is bound

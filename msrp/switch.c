@@ -308,6 +308,7 @@ static void end_stream(struct msrp_connection *c)
 	if (in->is_out_open)
 		close_part(c, flag);
 	msrp_message_remember(leg, in->message, flag);
+	leg->messages += in->is_send && flag == '$';
 	if (in->transaction)
 		msrp_transaction_end(in->transaction);
 	msrp_pressure_look(c, leg);
@@ -355,8 +356,10 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 	msrp_output_commit(out, b.n);
 	msrp_count_switched(c->endpoint);
 	leg->octets += in->body_n;
-	if (in->is_send)
+	if (in->is_send) {
 		msrp_message_remember(leg, in->message, c->parser->flag);
+		leg->messages += c->parser->flag == '$';
+	}
 	if (in->transaction)
 		msrp_transaction_end(in->transaction);
 	msrp_pressure_look(c, leg);

@@ -29,7 +29,7 @@ THEMES = ("command_line", "digest", "admin", "ctl", "operation", "registration",
           "session_headers", "session_checks", "session_sdp", "passes", "forking", "reliable", "offerless",
           "in_dialog", "replaces",
           "workers", "msrp_refusals", "msrp_content", "msrp_hostile", "transfer", "limits", "time_out", "hostile", "torture",
-          "registrar", "tls", "hostile_sessions", "mutations")
+          "records", "registrar", "tls", "hostile_sessions", "mutations")
 THEMES += ("network", "general", "forward", "rfc4975", "openssl", "relays", "unchanged", "families", "manners", "bounds", "service")
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each

@@ -1,0 +1,227 @@
+"""What is written down besides the log: call detail records (design 13)."""
+import asyncio
+import contextlib
+import datetime
+import json
+import os
+import shutil
+import tempfile
+
+from ua import check, same, sip
+from world import DOMAIN, scenario
+
+KEYS = ["time", "type", "id", "from", "to", "start", "end", "octets", "messages", "reason"]
+
+
+def moment(text):
+    """Strictly: RFC 3339, UTC, milliseconds."""
+    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ") if len(text) == 24 else None
+
+
+class Records:
+    """The lines of a file of records, each looked at."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def read(self):
+        with contextlib.suppress(FileNotFoundError):
+            with open(self.path, "rb") as file:
+                data = file.read()
+            whole, _, rest = data.rpartition(b"\n")
+            same(rest, b"", "octets behind the last line")
+            return [self.parse(line) for line in whole.split(b"\n")] if whole else []
+        return []
+
+    @staticmethod
+    def parse(line):
+        record = json.loads(line)
+        same(list(record), KEYS, "keys")
+        check(all(moment(record[key]) for key in ("time", "start", "end")), "times of %s" % record)
+        check(record["start"] <= record["end"] <= record["time"], "order of times in %s" % record)
+        check(record["type"] in ("session", "pager"), "type of %s" % record)
+        return record
+
+    async def until(self, count, seconds=10, **wanted):
+        """The records with these values, once there are so many."""
+        end = asyncio.get_running_loop().time() + seconds
+        while True:
+            with contextlib.suppress(AssertionError):
+                found = [r for r in self.read() if all(r[k] == v for k, v in wanted.items())]
+                if len(found) >= count:
+                    same(len(found), count, "records with %s" % wanted)
+                    return found
+            check(asyncio.get_running_loop().time() < end, "%d records with %s in %s" % (
+                count, wanted, self.read()))
+            await asyncio.sleep(0.02)
+
+
+def address(user):
+    return user.uri.partition(":")[2]
+
+
+def into(name):
+    """A setting of its own: the file is in the server's directory."""
+    return {"log.cdr": name}
+
+
+def passes(world):
+    """So many functions a request meets: each is a session, and each has its record."""
+    return 2 if world.ims else 1
+
+
+async def anonymous(alice, bob):
+    message = alice.pager(bob, "from nobody", headers=[("Privacy", "id")])
+    sending = asyncio.ensure_future(message)
+    (await bob.expect("MESSAGE")).respond(200)
+    same((await sending).status, 200, "MESSAGE")
+
+
+@scenario(own=into("cdr.jsonl"))
+async def records_of_sessions_and_messages(world):
+    """One line for each session, with what went through it, and for each pager message; who asks for privacy is not
+    named; a session that never began has its reason."""
+    records, each = Records(os.path.join(world.server.directory, "cdr.jsonl")), passes(world)
+    alice, bob = await world.pair()
+    names = {"from": address(alice), "to": address(bob)}
+    sa, sb = await world.session(alice, bob)
+    for text in ("one", "three"):
+        await sa.send(text)
+        await sb.receive()
+    await sb.send("x" * 5000)
+    await sa.receive()
+    same(records.read(), [], "records while the session lives")
+    await sa.hang_up()
+    await sb.wait_bye()
+    for record in await records.until(each, type="session", reason="bye", **names):
+        same((record["octets"], record["messages"]), (5008, 3), "of %s" % record)
+        check(record["id"], "no id")
+
+    sending = asyncio.ensure_future(alice.pager(bob, "hello"))
+    (await bob.expect("MESSAGE")).respond(200)
+    same((await sending).status, 200, "MESSAGE")
+    for record in await records.until(each, type="pager", reason="delivered", **names):
+        same((record["octets"], record["messages"]), (5, 1), "of %s" % record)
+
+    await anonymous(alice, bob)
+    for record in await records.until(each, **{"type": "pager", "from": None}):
+        same(record["to"], names["to"], "to")
+    calling = alice.invite(bob)
+    (await bob.expect_invite()).refuse(486)
+    same((await calling.transaction.final()).status, 486, "INVITE")
+    for record in await records.until(each, type="session", reason="rejected", **names):
+        same((record["octets"], record["messages"]), (0, 0), "of %s" % record)
+    metrics = await world.server.metrics()
+    same(metrics.sum("imserv_cdr_records_total"), 4.0 * each, "records counted")
+    same(metrics.sum("imserv_cdr_lost_total"), 0.0, "records lost")
+
+
+@scenario(own=into("cdr.jsonl"), once=True)
+async def records_of_attempts(world):
+    """Who calls nobody, calls in vain, gives up, or offers what cannot be: a line each."""
+    records = Records(os.path.join(world.server.directory, "cdr.jsonl"))
+    alice, bob = await world.pair()
+    status = (await alice.invite("sip:nobody-here@" + DOMAIN).transaction.final()).status
+    check(status in (403, 480), "INVITE to nobody: %d" % status)
+    await records.until(1, type="session", reason="offline", to="nobody-here@" + DOMAIN)
+    calling = alice.invite(bob)
+    (await bob.expect_invite()).ring()
+    await calling.transaction.provisional(180)
+    calling.transaction.cancel()
+    same((await calling.transaction.final()).status, 487, "cancelled INVITE")
+    await records.until(passes(world), type="session", reason="cancelled", to=address(bob))
+    raw = await world.raw()
+    invite = world.request("INVITE", raw, to=bob.uri, headers=[("Session-Expires", "10"), ("Min-SE", "10")],
+                           sender=alice.uri)
+    same(await raw.ask(invite), 422, "INVITE with too brief a timer")
+    raw.send(sip_ack(invite, raw.last))
+    for record in await records.until(1, type="session", reason="not_acceptable", to=address(bob)):
+        same(record["id"], None, "id of what was no session")
+
+
+def sip_ack(invite, response):
+    ack = sip.Message("ACK", invite.uri)
+    for name in ("Via", "From", "Call-ID", "Route", "Max-Forwards"):
+        for value in invite.all(name)[:1]:
+            ack.add(name, value)
+    return ack.add("To", response.get("To")).add("CSeq", "1 ACK")
+
+
+@scenario(own=into("cdr.jsonl"), once=True)
+async def records_rotate_at_reload(world):
+    """Renamed and reloaded, the old file keeps what it has and a new one gets the rest; between them every message
+    has its line."""
+    path = os.path.join(world.server.directory, "cdr.jsonl")
+    alice, bob = await world.pair()
+    for round_ in range(3):
+        sending = asyncio.ensure_future(alice.pager(bob, "x" * (round_ + 1)))
+        (await bob.expect("MESSAGE")).respond(200)
+        await sending
+        await Records(path).until(passes(world), octets=round_ + 1)
+        os.rename(path, "%s.%d" % (path, round_))
+        same((await world.server.api("POST", "reload"))[0], 200, "reload")
+        await Records(path).until(0)
+    for round_ in range(3):
+        same([r["octets"] for r in Records("%s.%d" % (path, round_)).read()], [round_ + 1] * passes(world),
+             "old file %d" % round_)
+    # one that cannot be opened is refused, and what is in force goes on
+    os.rename(path, path + ".3")
+    os.mkdir(path)
+    same((await world.server.api("POST", "reload"))[0], 409, "reload with a folder in the way")
+    sending = asyncio.ensure_future(alice.pager(bob, "xxxx"))
+    (await bob.expect("MESSAGE")).respond(200)
+    await sending
+    await Records(path + ".3").until(passes(world), octets=4)
+
+
+@scenario(modes=("standalone",), once=True, own=into("/dev/full"))
+async def records_on_a_full_disk(world):
+    """What cannot be written holds nobody up, is said, and counted when the server ends."""
+    alice, bob = await world.pair()
+    for _ in range(5):
+        sending = asyncio.ensure_future(alice.pager(bob, "hello"))
+        (await bob.expect("MESSAGE")).respond(200)
+        same((await sending).status, 200, "MESSAGE")
+    await world.server.logged("cdr cannot-write error=\"No space left on device\"", 10)
+    same((await world.server.metrics()).sum("imserv_cdr_records_total"), 0.0, "records written")
+    world.server.terminate()
+    await world.server.logged("cdr lost records=5 ", 10)
+    same(await world.server.wait(), 0, "exit code")
+
+
+def elsewhere():
+    """A file that outlives the server; it ends inside a line, as after a power cut."""
+    path = os.path.join(tempfile.mkdtemp(prefix="imserv-test-"), "cdr.jsonl")
+    with open(path, "w") as file:
+        file.write(HALF)
+    return {"runtime.drain": "100ms", "log.cdr": path}
+
+
+HALF = '{"time":'
+
+
+@scenario(once=True, own=elsewhere, settle=False)
+async def records_at_the_end(world):
+    """SIGTERM with sessions that go on: after the drain each has its line, the last one whole, and what ended inside
+    a line before has a line of its own."""
+    path = world.settings["log.cdr"]
+    try:
+        alice, bob = await world.pair()
+        for _ in range(3):
+            await world.session(alice, bob)
+        world.server.terminate()
+        same(await world.server.wait(), 0, "exit code")
+        with open(path) as file:
+            lines = file.read().split("\n")
+        same((lines[0], lines[-1]), (HALF, ""), "first line, and what is behind the last")
+        found = [Records.parse(line) for line in lines[1:-1]]
+        same([r["type"] for r in found], ["session"] * 3 * passes(world), "records")
+        check(all(r["reason"] for r in found), "reasons of %s" % found)
+    finally:
+        shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+
+
+@scenario(modes=("standalone",), once=True, own=into("cdr.jsonl"))
+async def records_are_for_their_owner(world):
+    """The file says who talks to whom: others cannot read it."""
+    same(os.stat(os.path.join(world.server.directory, "cdr.jsonl")).st_mode & 0o007, 0, "what others may")
