@@ -38,7 +38,7 @@ static const struct ctl_command commands[] = {
 	  "Not in this version of the server, which says so: exit code 1.\n" },
 	{ "user", "add|del|passwd USER", 3, 3, ctl_user, "make or remove a user, give him a password",
 	  "add     a new user; without a password nobody can log in as him\n"
-	  "del     he and his bindings go; his sessions go on\n"
+	  "del     he and his password go; sessions that he has go on\n"
 	  "passwd  for one who exists; a terminal is asked, unseen and twice, else it is the first line of\n"
 	  "        standard input\n" },
 	{ "doc", "put|get|del AUID XUI NAME", 5, 5, ctl_doc, "write, read or delete a document (XCAP)",
@@ -106,7 +106,7 @@ static void print_help(void)
 	       "                      " TOKEN_SYSTEM ")\n"
 	       "  --json              the result as one JSON document, also when it is an error\n"
 	       "  --timeout SECONDS   for a server that says nothing (default " WAIT_S ")\n"
-	       "  --help              this; behind a command, what it does\n"
+	       "  -h, --help          this; behind a command, what it does\n"
 	       "  --version           the version of this program\n"
 	       "Options may stand anywhere; -- ends them.\n"
 	       "\n"
