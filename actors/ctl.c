@@ -28,32 +28,32 @@ struct ctl_command {
 
 static const struct ctl_command commands[] = {
 	{ "status", "", 1, 1, ctl_status, "what the server is and how much it has to do",
-	  "Version, state, mode, configuration and its last reload, what exists now, limits of which\n"
-	  "more than 80 % are used, and all refusals since the start by their reason.\n" },
+	  "Version, state, mode, configuration and its last reload, what exists now, limits\n"
+	  "of which more than 80 % are used, and all refusals since the start by reason.\n" },
 	{ "sessions", "", 1, 1, ctl_sessions, "the IM sessions that exist now",
-	  "State, age, octets carried so far, and who invited whom; (anonymous) hides from everybody.\n"
-	  "There is one line a session, however many there are.\n" },
+	  "State, age, octets carried so far, and who invited whom; (anonymous) asked for\n"
+	  "privacy. There is one line a session, however many there are.\n" },
 	{ "conferences", "", 1, 1, ctl_conferences, "the conferences that exist now", "" },
-	{ "mailbox", "USER [delete ID]", 2, 4, ctl_mailbox, "deferred messages of a user, or delete one",
+	{ "mailbox", "USER [delete ID]", 2, 4, ctl_mailbox, "deferred messages of a user",
 	  "Not in this version of the server, which says so: exit code 1.\n" },
-	{ "user", "add|del|passwd USER", 3, 3, ctl_user, "make or remove a user, give him a password",
+	{ "user", "add|del|passwd USER", 3, 3, ctl_user, "make a user, or remove, or give a password",
 	  "add     a new user; without a password nobody can log in as him\n"
 	  "del     he and his password go; sessions that he has go on\n"
-	  "passwd  for one who exists; a terminal is asked, unseen and twice, else it is the first line of\n"
-	  "        standard input\n" },
-	{ "doc", "put|get|del AUID XUI NAME", 5, 5, ctl_doc, "write, read or delete a document (XCAP)",
+	  "passwd  for one who exists; a terminal is asked, unseen and twice, else it is\n"
+	  "        the first line of standard input\n" },
+	{ "doc", "put|get|del AUID XUI NAME", 5, 5, ctl_doc, "write, read, delete a document (XCAP)",
 	  "put reads the document from standard input, get writes it to standard output.\n"
 	  "Not in this version of the server, which says so: exit code 1.\n" },
 	{ "drain", "", 1, 1, ctl_drain, "no new work, then the end, as by SIGTERM",
 	  "Returns at once; the server ends with its last session, or after runtime.drain.\n" },
 	{ "reload", "", 1, 1, ctl_reload, "read the configuration again, as by SIGHUP",
-	  "All or nothing: when anything is wrong, it is listed and what was in force stays. Keys that take\n"
-	  "effect only after a restart are named.\n" },
-	{ "trace", "USER", 2, 2, ctl_trace, "SIP messages of a user as they come, until interrupted",
-	  "Each with its time, way, transport and peer, then its headers, descriptions, and the reason of\n"
-	  "every refusal. Never content or credentials. With --json each is an object on a line of its own.\n" },
-	{ "history", "search [--user USER] [--from TIME] [--to TIME] [WORD...]", 2, WORDS_MAX, ctl_history,
-	  "search conversation history",
+	  "All or nothing: what is wrong is listed, and what was in force stays.\n"
+	  "Keys that take effect only after a restart are named.\n" },
+	{ "trace", "USER", 2, 2, ctl_trace, "SIP messages of a user as they come",
+	  "Until interrupted: each with its time, way, transport and peer, then its headers\n"
+	  "and descriptions; and the reason of every refusal. Never content or credentials.\n"
+	  "With --json each is an object on a line of its own.\n" },
+	{ "history", "search [WORD...]", 2, WORDS_MAX, ctl_history, "search conversation history",
 	  "  --user USER  of this user only\n"
 	  "  --from TIME  not before, as 2026-01-31T08:00:00Z\n"
 	  "  --to TIME    not after\n"
@@ -73,7 +73,7 @@ static const struct ctl_command *find_command(const char *name)
 /* ---- help ---- */
 
 static const char user_help[] =
-	"USER is a name of the home domain: alice, alice@example.org or sip:alice@example.org\n";
+	"USER is a name of the home domain: alice, alice@a.example or sip:alice@a.example\n";
 
 static void print_synopsis(FILE *out, const struct ctl_command *c)
 {
@@ -95,17 +95,15 @@ static void print_help(void)
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		const struct ctl_command *c = &commands[i];
 		snprintf(left, sizeof(left), "%s%s%s", c->name, c->arguments[0] ? " " : "", c->arguments);
-		if (strlen(left) > 31)
-			printf("  %s\n  %-31s %s\n", left, "", c->summary);
-		else
-			printf("  %-31s %s\n", left, c->summary);
+		printf("  %-31s %s\n", left, c->summary);
 	}
 	printf("%s\n"
 	       "  --api URL           the server's http listener (default " API_DEFAULT ")\n"
-	       "  --token-file FILE   the server's http.token_file (default " TOKEN_NAME " here, else\n"
+	       "  --token-file FILE   the server's http.token_file (" TOKEN_NAME " here, else\n"
 	       "                      " TOKEN_SYSTEM ")\n"
 	       "  --json              the result as one JSON document, also when it is an error\n"
 	       "  --timeout SECONDS   for a server that says nothing (default " WAIT_S ")\n"
+	       "  --user USER, --from TIME, --to TIME    history search: whose, and when\n"
 	       "  -h, --help          this; behind a command, what it does\n"
 	       "  --version           the version of this program\n"
 	       "Options may stand anywhere; -- ends them.\n"

@@ -103,10 +103,11 @@ async def ctl_help(world):
     for word in ("status", "sessions", "conferences", "mailbox", "user", "doc", "drain", "reload", "trace", "history",
                  "--api", "--json", "--token-file", "--timeout", "--help", "--version"):
         check(word in out, "--help does not name " + word)
-    check(max(map(len, out.splitlines())) <= 100, "--help is too wide")
+    check(max(map(len, out.splitlines())) <= 80, "--help is too wide")
     for command in ("status", "sessions", "conferences", "mailbox", "user", "doc", "drain", "reload", "trace", "history"):
         code, out, _ = await run(world, command, "--help")
         check(code == 0 and out.startswith("usage: imservctl [OPTION]... " + command), "%s --help: %s" % (command, out))
+        check(max(map(len, out.splitlines())) <= 80, "%s --help is too wide: %s" % (command, out))
     code, out, _ = await run(world, "--version")
     check(code == 0 and re.fullmatch(r"imservctl \d+\.\d+\.\d+\n", out), "--version: " + out)
 
