@@ -1,7 +1,8 @@
 #include "load-tests/flood_options.h"
 
 const char imflood_help[] =
-	"imflood WORKLOAD --target URI [options]\n"
+	"imflood session|churn|pager|mixed --target URI [options]\n"
+	"imflood report FILE... [--output FILE]\n"
 	"  Loads a server from outside with users of its own, counts every message once where\n"
 	"  it must arrive and its answer once where it was sent, and tells rates and times.\n"
 	"  Exit status: 0 nothing was lost or refused, 1 something was or went wrong, 2 usage.\n"
@@ -14,6 +15,8 @@ const char imflood_help[] =
 	"  pager     --sessions pairs of users, A sends SIP MESSAGE to B; repeated over UDP as\n"
 	"            a user agent does\n"
 	"  mixed     all of these at once, with registrations and sessions refreshed: --mix\n"
+	"  report    1 to 16 files of --record as one HTML page with plots, to compare them:\n"
+	"            to stdout, or to --output\n"
 	"\n"
 	"  The loop is open: what is due is sent when it is due, however slow the server, and\n"
 	"  its time counts from then. --window makes it a closed one.\n"

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "load-tests/flood.h"
+#include "load-tests/report_page.h"
 
 /* Two connections per session, those of SIP, and some of our own. */
 static bool raise_descriptors(const struct flood_options *o)
@@ -42,10 +43,12 @@ int main(int argc, char **argv)
 		fputs(imflood_help, stdout);
 		return 0;
 	}
+	if (strcmp(name, "report") == 0)
+		return report_page(argc - 1, argv + 1);
 	int workload = workload_of(name);
 	if (workload < 0) {
 		fprintf(stderr,
-			"imflood: unknown workload \"%s\"; known: session, churn, pager, mixed (imflood --help)\n", name);
+			"imflood: unknown workload \"%s\"; known: session, churn, pager, mixed, report (imflood --help)\n", name);
 		return 2;
 	}
 	o.workload = (enum flood_workload)workload;

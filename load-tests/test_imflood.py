@@ -2,13 +2,18 @@
 report must name it; a SIP proxy loses datagrams, and the sessions must come up all the same.
 Usage: test_imflood.py IMFLOOD"""
 import asyncio
+import html.parser
 import json
+import os
 import random
 import re
+import signal
+import subprocess
 import sys
+import tempfile
 
 END = re.compile(rb"-------[a-z0-9]{22}[$+#]\r\n")
-FAULT_AT = 200  # which SEND, or which 200, is touched
+FAULT_AT = 40  # which SEND, or which 200, is touched
 
 
 def damage(message, fault):
@@ -181,7 +186,7 @@ async def check_fault(program, fault, where, wanted):
     port = server.sockets[0].getsockname()[1]
     code, errors, report = await imflood(program, "--mode", "forwarder", "--target",
                                          "msrp:127.0.0.1:%d" % port, "--sessions", "4", "--window",
-                                         "--outstanding", "4", "--drain", "0.5")
+                                         "--outstanding", "4", "--drain", "0.5", "--duration", "0.8")
     server.close()
     right = wanted <= errors <= wanted | SIDE_EFFECTS.get(fault, set())
     right = right and code == (1 if wanted else 0)
@@ -301,18 +306,166 @@ async def check_mixed(program):
     return right
 
 
+# Arguments that are wrong, and what the one line must name.
+USAGE = (
+    ([], "unknown workload"),
+    (["flood"], "unknown workload"),
+    (["session"], "--target"),
+    (["session", "--target", "sip:localhost:5060"], "--target"),
+    (["session", "--target", "sip:127.0.0.1:5060;transport=sctp"], "--target"),
+    (["session", "--target", "sip:127.0.0.1:5060", "--nonsense"], "nonsense"),
+    (["session", "--target", "sip:127.0.0.1:5060", "more"], "more"),
+    (["session", "--target", "sip:127.0.0.1:5060", "--mode", "core"], "--mode"),
+    (["session", "--target", "sip:127.0.0.1:5060", "--sessions", "0"], "--sessions"),
+    (["session", "--target", "sip:127.0.0.1:5060", "--rate", "fast"], "--rate"),
+    (["session", "--target", "sip:127.0.0.1:5060", "--rate", "5", "--window"], "--window"),
+    (["session", "--target", "sip:127.0.0.1:5060", "--local", "::1"], "--local"),
+    (["session", "--target", "sip:127.0.0.1:5060", "--local", "127.0.0.1", "--local", "127.0.0.2", "--flows", "1"],
+     "--flows"),
+    (["session", "--target", "sip:127.0.0.1:5060", "--mix", "message=1"], "--mix"),
+    (["session", "--target", "sip:127.0.0.1:5060", "--deaf", "1", "--connections-shared"], "--deaf"),
+    (["mixed", "--target", "sip:127.0.0.1:5060", "--window"], "--window"),
+    (["mixed", "--target", "sip:127.0.0.1:5060", "--mix", "message=0"], "--mix"),
+    (["mixed", "--target", "sip:127.0.0.1:5060", "--mix", "messages=1"], "--mix"),
+    (["pager", "--target", "msrp:127.0.0.1:5060", "--mode", "relay"], "relay"),
+    (["pager", "--target", "sip:127.0.0.1:5060", "--size", "31"], "--size"),
+    (["churn", "--target", "sip:127.0.0.1:5060", "--chunk", "10"], "--chunk"),
+    (["churn", "--target", "sip:127.0.0.1:5060", "--setup-rate", "10"], "--setup-rate"),
+    (["report"], "records"),
+    (["report", "--nonsense"], "nonsense"),
+)
+
+
+def check_usage(program):
+    wrong = []
+    for arguments, named in USAGE:
+        run = subprocess.run([program] + arguments, capture_output=True, text=True, timeout=30)
+        if run.returncode != 2 or run.stderr.count("\n") != 1 or named not in run.stderr or run.stdout:
+            wrong.append((arguments, run.returncode, run.stderr))
+    say(not wrong, "%d wrong command lines: exit 2 and one line each %s" % (len(USAGE), wrong or ""))
+    return not wrong
+
+
+def check_help(program):
+    """Each option that --help names is known, and none is known that it does not name."""
+    told = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=30).stdout
+    named = {option for option in re.findall(r"--([a-z][a-z-]+)", told)} - {"output"}
+    unknown = []
+    for option in sorted(named):
+        run = subprocess.run([program, "session", "--" + option, "?"], capture_output=True, text=True, timeout=30)
+        if "unrecognized" in run.stderr:
+            unknown.append(option)
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "flood_options.c")) as source:
+        known = set(re.findall(r'\{ "([a-z-]+)", (?:required|no)_argument', source.read()))
+    right = not unknown and known == named and len(named) > 25
+    say(right, "%d options in --help, unknown %s, not told %s" % (len(named), unknown, sorted(known ^ named)))
+    return right
+
+
+async def check_interrupt(program):
+    """SIGINT in the middle: what was found so far is told."""
+    forwarder = Forwarder(None, "SEND")
+    server = await asyncio.start_server(forwarder.on_connection, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        program, "session", "--mode", "forwarder", "--target", "msrp:127.0.0.1:%d" % port, "--sessions", "2",
+        "--rate", "100", "--duration", "600", "--warmup", "0", "--json", stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE)
+    line = b""
+    while not line.startswith(b"measure"):
+        line = await asyncio.wait_for(process.stderr.readline(), 60)
+    process.send_signal(signal.SIGINT)
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    server.close()
+    report = json.loads(out)
+    right = process.returncode == 0 and report["arrival_us"]["count"] > 0 and report["measured_s"] < 500
+    say(right, "interrupted after %.1f s: %d messages told, exit %d"
+        % (report["measured_s"], report["arrival_us"]["count"], process.returncode))
+    return right
+
+
+class Page(html.parser.HTMLParser):
+    """Counts tags, and sees whether they nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.counts, self.references, self.nests = [], {}, [], True
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        self.references += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+
+    def handle_endtag(self, tag):
+        self.nests = self.nests and bool(self.open) and self.open.pop() == tag
+
+
+async def check_report(program):
+    """Two runs recorded, one of them cut off, and the page made of them."""
+    forwarder = Forwarder(None, "SEND")
+    server = await asyncio.start_server(forwarder.on_connection, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    results = []
+    with tempfile.TemporaryDirectory(prefix="imflood-") as scratch:
+        first, second, page = (os.path.join(scratch, name) for name in ("first", "second", "page.html"))
+        code, errors, report = await imflood(
+            program, "--mode", "forwarder", "--target", "msrp:127.0.0.1:%d" % port, "--sessions", "2", "--rate", "100",
+            "--duration", "2.5", "--record", first, "--label", "<b> & \"c\"", "--pid", str(os.getpid()))
+        server.close()
+        with open(first) as lines:
+            record = [json.loads(line) for line in lines]
+        seconds = [line for line in record if "t" in line]
+        right = record[0]["imflood"] == 1 and record[0]["label"] == "<b> & \"c\"" and record[-1]["report"] == report
+        right = right and len(seconds) >= 2 and all("server_cpu" in line and "p99_us" in line for line in seconds)
+        say(right, "record: %d lines of seconds, then the report" % len(seconds))
+        results.append(right)
+
+        with open(first) as whole, open(second, "w") as cut:
+            cut.write(whole.read()[:-300])
+        run = subprocess.run([program, "report", first, second, "--output", page], timeout=60)
+        with open(page) as text:
+            text = text.read()
+        made = Page(text)
+        right = run.returncode == 0 and made.nests and not made.open and not made.references
+        right = right and made.counts["figure"] >= 5 and "http" not in text and "&lt;b&gt; &amp; &quot;c&quot;" in text
+        right = right and "url(" not in text and "<script" not in text and "imflood was killed" in text
+        say(right, "report: %d plots, %d lines" % (made.counts["figure"], made.counts["path"]))
+        results.append(right)
+
+        wrong = subprocess.run([program, "report", __file__], capture_output=True, text=True, timeout=60)
+        right = wrong.returncode == 1 and wrong.stderr.count("\n") == 1 and ":1:" in wrong.stderr and not wrong.stdout
+        say(right, "report of what is no record: %s" % wrong.stderr.strip())
+        results.append(right)
+    return all(results)
+
+
+async def in_groups(checks, size=4):
+    results = []
+    while checks:
+        group, checks = checks[:size], checks[size:]
+        results += await asyncio.gather(*group)
+    return results
+
+
 async def main():
-    results = [await check_fault(sys.argv[1], *row) for row in FAULTS]
+    results = [check_usage(sys.argv[1]), check_help(sys.argv[1])]
+    results += await in_groups([check_fault(sys.argv[1], *row) for row in FAULTS])
     for options in ((), ("--answer", "passive"), ("--answer", "passive", "--connections-shared")):
         results.append(await check_sessions(sys.argv[1], *options))
     results.append(await check_churn(sys.argv[1]))
     results.append(await check_deaf(sys.argv[1]))
     results.append(await check_pager(sys.argv[1]))
-    for row in PAGER_FAULTS:
-        results.append(await check_pager_fault(sys.argv[1], *row))
+    results += await in_groups([check_pager_fault(sys.argv[1], *row) for row in PAGER_FAULTS])
     results.append(await check_refused(sys.argv[1]))
     results.append(await check_death(sys.argv[1]))
     results.append(await check_mixed(sys.argv[1]))
+    results.append(await check_interrupt(sys.argv[1]))
+    results.append(await check_report(sys.argv[1]))
     print("%d passed, %d failed" % (results.count(True), results.count(False)))
     sys.exit(0 if all(results) else 1)
 
