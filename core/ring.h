@@ -98,6 +98,8 @@ struct ring_ops {
 	int (*local_address)(struct ring *, int fd, struct sockaddr_storage *);
 	int (*peer_address)(struct ring *, int fd, struct sockaddr_storage *);
 	void (*close)(struct ring *, int fd);    /* nothing may be in flight                  */
+	void (*leave)(struct ring *, int fd);    /* likewise: it goes to another ring; this one
+	                                          * does not touch it any more                */
 
 	/* Operations.  They never fail here: every failure is a completion. */
 	void (*accept)(struct ring *, int fd, ring_token);                      /* multishot      */

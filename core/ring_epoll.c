@@ -395,9 +395,9 @@ static void try_sends(struct ring_epoll *e)
 /* ---- what epoll is asked for ---- */
 
 /*
- * A descriptor that was idle may have been handed over or closed meanwhile and
- * its number may now be another socket, so that for it our note of what epoll
- * knows is a guess: asking again corrects it.
+ * A descriptor that was idle may have been closed meanwhile and its number may
+ * now be another socket, so that for it our note of what epoll knows is a guess:
+ * asking again corrects it.
  */
 static void register_interest(struct ring_epoll *e, int fd)
 {
@@ -408,7 +408,7 @@ static void register_interest(struct ring_epoll *e, int fd)
 	if (wanted == d->registered && !(d->fresh && wanted))
 		return;
 	if (!wanted) {
-		/* ENOENT, EBADF: closed elsewhere after the hand-over, which is as good. */
+		/* ENOENT, EBADF: closed elsewhere, which is as good. */
 		(void)epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 	} else {
 		int first = d->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
@@ -582,6 +582,14 @@ static void epoll_close(struct ring *ring, int fd)
 	close(fd);
 }
 
+static void epoll_leave(struct ring *ring, int fd)
+{
+	struct ring_epoll *e = epoll_of(ring);
+
+	assert(is_idle(descriptor_of(e, fd)));
+	register_interest(e, fd);
+}
+
 /* ---- the ring itself ---- */
 
 static void epoll_random(struct ring *ring, void *p, size_t n)
@@ -627,6 +635,7 @@ static const struct ring_ops epoll_ops = {
 	.local_address = net_local_address,
 	.peer_address = net_peer_address,
 	.close = epoll_close,
+	.leave = epoll_leave,
 	.accept = epoll_accept,
 	.connect = epoll_connect,
 	.recv = epoll_recv,

@@ -433,6 +433,10 @@ static void uring_close(struct ring *ring, int fd)
 	close(fd);
 }
 
+static void uring_leave(struct ring *ring, int fd)
+{
+}
+
 static void uring_random(struct ring *ring, void *p, size_t n)
 {
 	net_random(p, n);
@@ -484,6 +488,7 @@ static const struct ring_ops uring_ops = {
 	.local_address = net_local_address,
 	.peer_address = net_peer_address,
 	.close = uring_close,
+	.leave = uring_leave,
 	.accept = uring_accept,
 	.connect = uring_connect,
 	.recv = uring_recv,

@@ -451,6 +451,7 @@ int stream_detach(struct stream *stream)
 	if (stream->tls)
 		stream_tls_free(stream->tls, false);
 	stream->tls = NULL;
+	stream->worker->ring->ops->leave(stream->worker->ring, fd);
 	release(stream);
 	return fd;
 }

@@ -213,6 +213,14 @@ static void close_end(struct ring *ring, int fd)
 	end->is_open = false;
 }
 
+static void leave(struct ring *ring, int fd)
+{
+	struct wire_end *end = end_of(fd);
+
+	(void)ring;
+	assert(!end->recv.is_on && !end->send.is_on && !end->connect.is_on);
+}
+
 /* An operation may begin: the descriptor is open and no other ring's. */
 static struct wire_end *use(struct ring *ring, int fd)
 {
@@ -417,7 +425,7 @@ static unsigned turn(struct ring *ring, struct ring_completion *out, unsigned ma
 static const struct ring_ops ring_ops = {
 	.name = "fuzzer", .destroy = no_destroy, .now_us = now_us, .wall_us = now_us, .random = fill_random,
 	.open_udp = no_socket, .open_listener = no_socket, .open_stream = open_stream, .spread_udp = no_spread,
-	.local_address = address_of, .peer_address = address_of, .close = close_end,
+	.local_address = address_of, .peer_address = address_of, .close = close_end, .leave = leave,
 	.accept = start_accept, .connect = start_connect, .recv = start_recv, .recvmsg = start_recvmsg,
 	.send = start_send, .sendmsg = start_sendmsg, .cancel = cancel, .turn = turn, .wake = wake,
 	.recycle = recycle, .blocks_in_use = blocks_in_use,

@@ -578,6 +578,11 @@ static void close_socket(struct ring *ring, int fd)
 	network_close(&sim->network, s);
 }
 
+static void leave(struct ring *ring, int fd)
+{
+	must(ring_of(ring)->sim, is_idle(socket_of(ring_of(ring), fd)), "goes to another ring with operations in flight", fd);
+}
+
 /* ---- clocks, wakes, the ring itself ---- */
 
 static uint64_t now_us_of(struct ring *ring)
@@ -636,6 +641,7 @@ static const struct ring_ops sim_ops = {
 	.local_address = local_address,
 	.peer_address = peer_address,
 	.close = close_socket,
+	.leave = leave,
 	.accept = sim_accept,
 	.connect = sim_connect,
 	.recv = sim_recv,

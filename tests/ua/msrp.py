@@ -131,6 +131,10 @@ class Connection(asyncio.Protocol):
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, octets)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
 
+    def widen(self, octets=1 << 20):
+        """What a shrunk one takes in a few octets at a time, at the pace of the kernel's probes, it takes at once."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
+
     def close(self):
         if self.transport:
             self.transport.close()
