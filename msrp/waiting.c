@@ -70,6 +70,8 @@ void msrp_waiting_add(struct msrp_connection *c, struct slice octets)
 		msrp_connection_lose(c, why);
 	else
 		refuse_early(c, kept, why);
+	if (leg->waiting.n == 0) /* nothing is left that would let it go on when the other leg is there */
+		msrp_connection_resume(c, PAUSE_NOT_READY);
 }
 
 void msrp_waiting_begin(struct msrp_connection *c, struct slice kept)

@@ -605,6 +605,17 @@ static void bind_all(unsigned how)
 	delivers_at_once = delivers;
 }
 
+static bool has_waiting(const struct msrp_connection *c)
+{
+	const struct msrp_leg *leg;
+
+	LIST_FOREACH(leg, &c->legs, on_connection) {
+		if (leg->waiting.n)
+			return true;
+	}
+	return false;
+}
+
 /* Does the server read this connection no more, for a reason that time does not end? */
 static void look_at_connections(void)
 {
@@ -620,6 +631,7 @@ static void look_at_connections(void)
 			unsigned end = (unsigned)(c->stream->fd - wire_fd(&wire.ends[0]));
 			check.is_stopped[end] = c->pauses || c->held.n;
 			MUST(!(c->pauses & ~(PAUSE_REWOUND | PAUSE_NOT_READY)), "connection %u stays paused: %u", end, c->pauses);
+			MUST(!(c->pauses & PAUSE_NOT_READY) || has_waiting(c), "connection %u is paused for nothing", end);
 		}
 		check.has_refused |= workers[i].counters.values[COUNTER_msrp_dropped] > 0;
 		for (unsigned why = 0; why < REASON_COUNT; why++)
