@@ -145,6 +145,15 @@ static struct msrp_transaction *open_transaction(struct msrp_connection *c, bool
 	return t;
 }
 
+/* The chunk with the end of a message has gone on. */
+static void count_message(struct msrp_connection *c)
+{
+	if (!c->in->is_send || c->parser->flag != '$')
+		return;
+	c->in->leg->messages++;
+	COUNT(&c->endpoint->worker->counters, msrp_messages);
+}
+
 /* ---- streaming ---- */
 
 static bool name_part(struct msrp_connection *c)
@@ -308,7 +317,7 @@ static void end_stream(struct msrp_connection *c)
 	if (in->is_out_open)
 		close_part(c, flag);
 	msrp_message_remember(leg, in->message, flag);
-	leg->messages += in->is_send && flag == '$';
+	count_message(c);
 	if (in->transaction)
 		msrp_transaction_end(in->transaction);
 	msrp_pressure_look(c, leg);
@@ -356,10 +365,9 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 	msrp_output_commit(out, b.n);
 	msrp_count_switched(c->endpoint);
 	leg->octets += in->body_n;
-	if (in->is_send) {
+	if (in->is_send)
 		msrp_message_remember(leg, in->message, c->parser->flag);
-		leg->messages += c->parser->flag == '$';
-	}
+	count_message(c);
 	if (in->transaction)
 		msrp_transaction_end(in->transaction);
 	msrp_pressure_look(c, leg);
