@@ -1,5 +1,6 @@
 #include "core/counters.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static const struct {
@@ -34,6 +35,16 @@ static const struct {
 	const char *name, *help;
 } ratio_rows[] = {
 #define RATIO(name, help) { #name, help },
+#include "core/counters.def"
+};
+
+static const struct {
+	const char *name, *help;
+	bool is_counter;
+	unsigned which; /* enum counter or enum gauge */
+} worker_rows[] = {
+#define WORKER_COUNTER(name, counter, help) { #name, help, true, COUNTER_##counter },
+#define WORKER_GAUGE(name, gauge, help)	    { #name, help, false, GAUGE_##gauge },
 #include "core/counters.def"
 };
 
@@ -176,6 +187,28 @@ void counters_write_ratios(struct counters *const *all, unsigned workers, FILE *
 			uint32_t thousandths = __atomic_load_n(&all[w]->ratios[i], __ATOMIC_RELAXED);
 			fprintf(out, "imserv_%s{worker=\"%u\"} %u.%03u\n", ratio_rows[i].name, w, thousandths / 1000,
 				thousandths % 1000);
+		}
+	}
+}
+
+void counters_write_workers(struct counters *const *all, unsigned workers, FILE *out)
+{
+	for (size_t i = 0; i < sizeof(worker_rows) / sizeof(worker_rows[0]); i++) {
+		const char *name = worker_rows[i].name;
+		unsigned which = worker_rows[i].which;
+		bool is_counter = worker_rows[i].is_counter;
+
+		if (workers)
+			fprintf(out, "# TYPE imserv_worker_%s %s\n# HELP imserv_worker_%s %s\n", name,
+				is_counter ? "counter" : "gauge", name, worker_rows[i].help);
+		for (unsigned w = 0; w < workers; w++) {
+			const struct counters *c = all[w];
+			if (c && is_counter)
+				fprintf(out, "imserv_worker_%s_total{worker=\"%u\"} %llu\n", name, w,
+					(unsigned long long)load(&c->values[which]));
+			else if (c)
+				fprintf(out, "imserv_worker_%s{worker=\"%u\"} %lld\n", name, w,
+					(long long)__atomic_load_n(&c->gauges[which], __ATOMIC_RELAXED));
 		}
 	}
 }

@@ -133,6 +133,8 @@ void counters_write(const struct counters *sum, FILE *out);
 
 /* The ratios of each worker, to stand before that text: entry i of `all` is worker i's. */
 void counters_write_ratios(struct counters *const *all, unsigned workers, FILE *out);
+/* The counters and gauges of each worker alone; likewise. */
+void counters_write_workers(struct counters *const *all, unsigned workers, FILE *out);
 
 /* The `reason=` field of the log and the label of imserv_refused_total. */
 const char *reason_label(enum reason why);

@@ -264,6 +264,26 @@ static void histograms_are_cumulative(void **state)
 	free(text);
 }
 
+static void workers_are_told_apart(void **state)
+{
+	static struct counters c[2];
+	struct counters *const all[] = { &c[0], NULL, &c[1] };
+	char *text;
+	size_t n;
+	FILE *out = open_memstream(&text, &n);
+
+	assert_non_null(out);
+	COUNT_N(&c[0], worker_turns, 5);
+	gauge_add(&c[1], GAUGE_sessions, 3);
+	counters_write_workers(all, 3, out);
+	assert_int_equal(fclose(out), 0);
+	assert_non_null(strstr(text, "# TYPE imserv_worker_loops counter\n# HELP imserv_worker_loops turns of this worker's loop\n"
+		"imserv_worker_loops_total{worker=\"0\"} 5\nimserv_worker_loops_total{worker=\"2\"} 0\n# TYPE "));
+	assert_non_null(strstr(text, "\nimserv_worker_sessions{worker=\"0\"} 0\nimserv_worker_sessions{worker=\"2\"} 3\n"));
+	assert_null(strstr(text, "worker=\"1\""));
+	free(text);
+}
+
 #define ADDS 200000
 
 static void *count_up(void *arg)
@@ -304,6 +324,7 @@ int main(void)
 		cmocka_unit_test(text_is_openmetrics),
 		cmocka_unit_test(names_of_the_contract),
 		cmocka_unit_test(histograms_are_cumulative),
+		cmocka_unit_test(workers_are_told_apart),
 		cmocka_unit_test(readers_beside_writers),
 	};
 
