@@ -1,6 +1,7 @@
 #include "actors/http.h"
 
 #include "actors/admin.h"
+#include "actors/http_pages.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -20,7 +21,6 @@
 #define JSON	    "application/json"
 #define PLAIN	    "text/plain; charset=utf-8"
 #define STREAM_BLOCK 16384
-#define OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 static const char seen; /* the state of a request for a page, once it was asked for */
 
@@ -31,120 +31,52 @@ struct http {
 	struct sockaddr_storage address;
 };
 
-struct answer {
-	unsigned code;
-	const char *type;
-	char *body; /* from malloc; given away to the response */
-	size_t n;
-	const char *allow; /* with 405; NULL: that of the pages */
-};
-
 /* ---- answers ---- */
 
-static enum MHD_Result answer_send(struct MHD_Connection *connection, const struct answer *a)
+static const struct {
+	const char *name, *value;
+} always[] = {
+	{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
+	/* whatever a browser makes of it, it is what Content-Type says, and no other site's */
+	{ "X-Content-Type-Options", "nosniff" },
+	{ "Cross-Origin-Resource-Policy", "same-origin" },
+	{ "Referrer-Policy", "no-referrer" },
+};
+
+static bool add_headers(struct MHD_Response *response, const struct http_answer *a)
+{
+	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+		if (MHD_add_response_header(response, always[i].name, always[i].value) != MHD_YES)
+			return false;
+	if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a->type) != MHD_YES)
+		return false;
+	if (a->policy && MHD_add_response_header(response, "Content-Security-Policy", a->policy) != MHD_YES)
+		return false;
+	if (a->code == MHD_HTTP_METHOD_NOT_ALLOWED)
+		return MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, a->allow ? a->allow : "GET, HEAD") == MHD_YES;
+	if (a->code == MHD_HTTP_UNAUTHORIZED)
+		return MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer") == MHD_YES;
+	return true;
+}
+
+static enum MHD_Result answer_send(struct MHD_Connection *connection, const struct http_answer *a)
 {
 	struct MHD_Response *response;
-	enum MHD_Result result;
+	enum MHD_Result result = MHD_NO;
 
 	if (!a->body)
 		return MHD_NO; /* no memory: closing is the only answer left */
-	response = MHD_create_response_from_buffer(a->n, a->body, MHD_RESPMEM_MUST_FREE);
+	response = MHD_create_response_from_buffer(a->n, a->body,
+		a->is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
 	if (!response) {
-		free(a->body);
+		if (!a->is_static)
+			free(a->body);
 		return MHD_NO;
 	}
-	result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a->type);
-	if (result == MHD_YES)
-		result = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	if (result == MHD_YES && a->code == MHD_HTTP_METHOD_NOT_ALLOWED)
-		result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW,
-			a->allow ? a->allow : "GET, HEAD");
-	if (result == MHD_YES && a->code == MHD_HTTP_UNAUTHORIZED)
-		result = MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
-	if (result == MHD_YES)
+	if (add_headers(response, a))
 		result = MHD_queue_response(connection, a->code, response);
 	MHD_destroy_response(response);
 	return result;
-}
-
-static struct answer answer_text(unsigned code, const char *text)
-{
-	return (struct answer){ code, PLAIN, strdup(text), strlen(text) };
-}
-
-/* `reason` is ours: nothing in it needs escaping. */
-static struct answer answer_error(unsigned code, const char *reason)
-{
-	struct answer a = { code, JSON, NULL, 0 };
-	int n = asprintf(&a.body, "{\"error\":%u,\"reason\":\"%s\"}\n", code, reason);
-
-	if (n < 0)
-		a.body = NULL;
-	else
-		a.n = (size_t)n;
-	return a;
-}
-
-static struct answer answer_metrics(const struct http *http)
-{
-	struct answer a = { MHD_HTTP_OK, OPENMETRICS, NULL, 0 };
-	struct counters sum;
-	FILE *out = open_memstream(&a.body, &a.n);
-
-	if (!out)
-		return a;
-	counters_sum(&sum, http->source.counters, http->source.counters_count);
-	counters_write_ratios(http->source.counters, http->source.workers, out);
-	counters_write(&sum, out);
-	if (fclose(out) != 0) {
-		free(a.body);
-		a.body = NULL;
-	}
-	return a;
-}
-
-/* ---- requests ---- */
-
-static struct answer on_livez(struct http *http)
-{
-	return answer_text(MHD_HTTP_OK, "ok\n");
-}
-
-static struct answer on_readyz(struct http *http)
-{
-	if (http->source.is_ready(http->source.arg))
-		return answer_text(MHD_HTTP_OK, "ok\n");
-	return answer_error(MHD_HTTP_SERVICE_UNAVAILABLE, "starting or draining");
-}
-
-static struct answer on_metrics(struct http *http)
-{
-	return answer_metrics(http);
-}
-
-static const struct {
-	const char *path;
-	unsigned serve; /* 0: always */
-	struct answer (*handle)(struct http *http);
-} pages[] = {
-	{ "/livez", 0, on_livez },
-	{ "/readyz", 0, on_readyz },
-	{ "/metrics", SERVE_METRICS, on_metrics },
-};
-
-static struct answer answer_request(struct http *http, const char *path, const char *method)
-{
-	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-		if (strcmp(path, pages[i].path) != 0)
-			continue;
-		if (pages[i].serve && !(http->serve & pages[i].serve))
-			break;
-		if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
-		    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-			return answer_error(MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
-		return pages[i].handle(http);
-	}
-	return answer_error(MHD_HTTP_NOT_FOUND, "no such resource");
 }
 
 /* ---- /api/v1 ---- */
@@ -170,7 +102,7 @@ static enum MHD_Result api_error(struct MHD_Connection *connection, unsigned cod
 	struct admin_answer answer = { 0 };
 
 	admin_error(&answer, code, reason);
-	return answer_send(connection, &(struct answer){ code, JSON, answer.body, answer.n });
+	return answer_send(connection, &(struct http_answer){ code, JSON, answer.body, answer.n });
 }
 
 static const char *header(struct MHD_Connection *connection, const char *name)
@@ -272,7 +204,7 @@ static enum MHD_Result answer_api(struct http *http, struct MHD_Connection *conn
 	upload->drains = answer.drains;
 	if (answer.trace)
 		return answer_stream(connection, answer.trace);
-	return answer_send(connection, &(struct answer){ answer.code, JSON, answer.body, answer.n, answer.allow });
+	return answer_send(connection, &(struct http_answer){ answer.code, JSON, answer.body, answer.n, answer.allow });
 }
 
 static enum MHD_Result on_api(struct http *http, struct MHD_Connection *connection, const char *path,
@@ -307,7 +239,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 				  const char *method, const char *version, const char *upload_data,
 				  size_t *upload_bytes, void **state)
 {
-	struct answer a;
+	const struct http *http = arg;
+	struct http_answer a;
 
 	if (is_api(path)) {
 		struct upload *upload = *state;
@@ -325,7 +258,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		return MHD_YES; /* asks for the second call, after the headers, to keep the connection */
 	}
 	*upload_bytes = 0;
-	a = answer_request(arg, path, method);
+	a = http_page(&http->source.metrics, http->serve, path, method);
 	return answer_send(connection, &a);
 }
 

@@ -1,11 +1,11 @@
 /*
- * The HTTP listener (design.md 10): /livez, /readyz, /metrics, and /api/v1 by actors/admin.h.  It runs
+ * The HTTP listener (design.md 10): the pages of actors/http_pages.h, and /api/v1 by actors/admin.h.  It runs
  * beside the workers, each connection in a thread of libmicrohttpd's own, which may wait: a slow or
  * hostile reader costs no worker anything.  At most 64 connections, 16 of one address, 10 s without
  * progress each.
  *
  * Pages: GET and HEAD; other methods 405, other paths 404, both with {"error":CODE,"reason":"..."}.
- * /metrics and /api/v1 answer only if the listener's `serve` has them; /livez and /readyz always do.
+ * /, /metrics and /api/v1 answer only if the listener's `serve` has them; /livez and /readyz always do.
  *
  * Thread: main.  Block the signals main waits for before http_open: the thread inherits the mask.
  */
@@ -15,22 +15,17 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-#include "core/counters.h"
+#include "actors/metrics.h"
 #include "core/options.h"
 
 struct admin;
 
 struct http;
 
-/* What the listener shows; copied by http_open, what it points to must live until http_close. */
+/* What the listener shows; copied by http_open, what it points to must live until http_close.  What it calls
+ * is called in the threads of the connections. */
 struct http_source {
-	struct counters *const *counters; /* one per thread that counts; entries may be NULL */
-	unsigned counters_count;
-	unsigned workers; /* so many of them, the first, are workers' */
-	/* Called in the HTTP thread: whether to answer /readyz with 200; false while starting and
-	 * draining.  Read an atomic here. */
-	bool (*is_ready)(void *arg);
-	void *arg;
+	struct metrics_source metrics;
 	struct admin *admin; /* NULL: no /api/v1 */
 };
 

@@ -55,6 +55,7 @@ struct server {
 	struct resolver *resolver;
 	const char *io;
 	bool use_uring;
+	uint64_t started_ms; /* CLOCK_MONOTONIC */
 	struct http *http[HTTP_MAX];
 	unsigned http_count;
 	struct admin *admin; /* NULL: no listener serves it */
@@ -320,6 +321,27 @@ static bool is_ready(void *arg)
 	return atomic_load(&server->is_ready) && !atomic_load(&server->im.is_draining);
 }
 
+static enum server_state state_now(void *arg)
+{
+	const struct server *server = arg;
+
+	return atomic_load(&server->im.is_draining) ? SERVER_DRAINING : atomic_load(&server->is_ready) ? SERVER_READY : SERVER_STARTING;
+}
+
+/* Of a thread that runs: they end only after the listeners. */
+static bool worker_cpu_us(void *arg, unsigned worker, uint64_t *us)
+{
+	const struct server *server = arg;
+	struct timespec used;
+	clockid_t clock;
+
+	if (!atomic_load(&server->is_ready) || pthread_getcpuclockid(server->threads[worker].thread, &clock) != 0 ||
+	    clock_gettime(clock, &used) != 0)
+		return false;
+	*us = (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
+	return true;
+}
+
 static void drain_by_api(void *arg)
 {
 	struct server *server = arg;
@@ -362,9 +384,12 @@ static bool has_admin(const struct config *config)
 
 static int open_http(struct server *server)
 {
-	struct http_source source = { (struct counters *const *)server->counters, server->counters_count, server->group.count,
-		is_ready, server, NULL };
-	struct admin_source admin = { &server->im, &server->group, source.counters, server->counters_count, server->io, is_ready,
+	struct http_source source = { .metrics = {
+		.counters = (struct counters *const *)server->counters, .counters_count = server->counters_count,
+		.workers = server->group.count, .mode = server->config->core.mode == MODE_IMS ? "ims" : "standalone",
+		.io = server->io, .started_ms = server->started_ms, .state = state_now, .worker_cpu_us = worker_cpu_us,
+		.arg = server } };
+	struct admin_source admin = { &server->im, &server->group, source.metrics.counters, server->counters_count, server->io, is_ready,
 		drain_by_api, reload_by_api, server };
 	int err;
 
@@ -482,7 +507,10 @@ int server_start(struct server **out, struct config *config)
 
 	if (!server)
 		return ENOMEM;
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	*out = server;
+	server->started_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	server->config = config;
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
 		return errno;

@@ -11,15 +11,27 @@
 
 #define OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-static bool is_ready_now;
+static enum server_state state_now;
 
-static bool is_ready(void *arg)
+static enum server_state state_of(void *arg)
 {
-	return __atomic_load_n((bool *)arg, __ATOMIC_ACQUIRE);
+	return __atomic_load_n((enum server_state *)arg, __ATOMIC_ACQUIRE);
 }
 
 static struct counters one, two;
 static struct counters *const all[] = { &one, NULL, &two };
+
+static bool worker_cpu_us(void *arg, unsigned worker, uint64_t *us)
+{
+	*us = 1500000 + worker;
+	return worker == 0;
+}
+
+static struct http_source source_now(void)
+{
+	return (struct http_source){ .metrics = { .counters = all, .counters_count = 3, .workers = 2, .mode = "standalone",
+		.io = "epoll", .state = state_of, .worker_cpu_us = worker_cpu_us, .arg = &state_now } };
+}
 
 static struct listen_options listener(const char *address, int family)
 {
@@ -39,7 +51,7 @@ static struct listen_options listener(const char *address, int family)
 static struct http *open_http(unsigned serve)
 {
 	struct listen_options o = listener("127.0.0.1", AF_INET);
-	struct http_source source = { all, 3, 1, is_ready, &is_ready_now };
+	struct http_source source = source_now();
 	struct http *http = NULL;
 
 	o.serve = serve;
@@ -87,29 +99,41 @@ static char *converse(const struct http *http, const char *request)
 static const struct {
 	const char *what;
 	unsigned serve;
-	bool is_ready;
+	enum server_state state;
 	const char *request, *status, *header, *body;
 } cases[] = {
-	{ "alive", ALL, true, GET("/livez"), "200", "Content-Type: text/plain", "ok\n" },
-	{ "alive while draining", ALL, false, GET("/livez"), "200", "", "ok\n" },
-	{ "ready", ALL, true, GET("/readyz"), "200", "Content-Type: text/plain", "ok\n" },
-	{ "not ready", ALL, false, GET("/readyz"), "503", "Content-Type: application/json\r\n",
-	  "{\"error\":503,\"reason\":\"starting or draining\"}\n" },
-	{ "metrics", ALL, true, GET("/metrics"), "200", "Content-Type: " OPENMETRICS "\r\n", NULL },
-	{ "metrics not served", SERVE_ADMIN, true, GET("/metrics"), "404", "application/json",
+	{ "alive", ALL, SERVER_READY, GET("/livez"), "200", "Content-Type: text/plain", "ok\n" },
+	{ "alive while draining", ALL, SERVER_DRAINING, GET("/livez"), "200", "", "ok\n" },
+	{ "ready", ALL, SERVER_READY, GET("/readyz"), "200", "Content-Type: text/plain", "ok\n" },
+	{ "starting", ALL, SERVER_STARTING, GET("/readyz"), "503", "Content-Type: application/json\r\n",
+	  "{\"error\":503,\"reason\":\"starting\"}\n" },
+	{ "draining", ALL, SERVER_DRAINING, GET("/readyz"), "503", "Content-Type: application/json\r\n",
+	  "{\"error\":503,\"reason\":\"draining\"}\n" },
+	{ "draining, HEAD", ALL, SERVER_DRAINING, METHOD("HEAD", "/readyz"), "503", "", "" },
+	{ "alive while starting", ALL, SERVER_STARTING, GET("/livez"), "200", "", "ok\n" },
+	{ "dashboard", ALL, SERVER_READY, GET("/"), "200", "Content-Type: text/html; charset=utf-8\r\n", NULL },
+	{ "dashboard with a query", ALL, SERVER_READY, GET("/?x"), "200", "Content-Security-Policy: default-src 'none'; ", NULL },
+	{ "dashboard, type", ALL, SERVER_READY, GET("/"), "200", "X-Content-Type-Options: nosniff\r\n", NULL },
+	{ "dashboard without metrics", SERVE_ADMIN, SERVER_READY, GET("/"), "404", "application/json", NULL },
+	{ "dashboard, POST", ALL, SERVER_READY, METHOD("POST", "/"), "405", "Allow: GET, HEAD\r\n", NULL },
+	{ "dashboard, HEAD", ALL, SERVER_READY, METHOD("HEAD", "/"), "200", "text/html", "" },
+	{ "metrics are no other site's", ALL, SERVER_READY, GET("/metrics"), "200",
+	  "Cross-Origin-Resource-Policy: same-origin\r\n", NULL },
+	{ "metrics", ALL, SERVER_READY, GET("/metrics"), "200", "Content-Type: " OPENMETRICS "\r\n", NULL },
+	{ "metrics not served", SERVE_ADMIN, SERVER_READY, GET("/metrics"), "404", "application/json",
 	  "{\"error\":404,\"reason\":\"no such resource\"}\n" },
-	{ "readyz is always served", 0, true, GET("/readyz"), "200", "", "ok\n" },
-	{ "with a query", ALL, true, GET("/livez?x=1"), "200", "", "ok\n" },
-	{ "unknown", ALL, true, GET("/"), "404", "application/json\r\n",
+	{ "readyz is always served", 0, SERVER_READY, GET("/readyz"), "200", "", "ok\n" },
+	{ "with a query", ALL, SERVER_READY, GET("/livez?x=1"), "200", "", "ok\n" },
+	{ "unknown", ALL, SERVER_READY, GET("/nothing"), "404", "application/json\r\n",
 	  "{\"error\":404,\"reason\":\"no such resource\"}\n" },
-	{ "longer than known", ALL, true, GET("/livez/"), "404", "", NULL },
-	{ "dots", ALL, true, GET("/../livez"), "404", "", NULL },
-	{ "unknown and POST", ALL, true, METHOD("POST", "/x"), "404", "", NULL },
-	{ "POST", ALL, true, METHOD("POST", "/metrics"), "405", "Allow: GET, HEAD\r\n",
+	{ "longer than known", ALL, SERVER_READY, GET("/livez/"), "404", "", NULL },
+	{ "dots", ALL, SERVER_READY, GET("/../livez"), "404", "", NULL },
+	{ "unknown and POST", ALL, SERVER_READY, METHOD("POST", "/x"), "404", "", NULL },
+	{ "POST", ALL, SERVER_READY, METHOD("POST", "/metrics"), "405", "Allow: GET, HEAD\r\n",
 	  "{\"error\":405,\"reason\":\"only GET and HEAD\"}\n" },
-	{ "DELETE", ALL, true, METHOD("DELETE", "/livez"), "405", "Allow: GET, HEAD\r\n", NULL },
-	{ "HEAD", ALL, true, METHOD("HEAD", "/metrics"), "200", "Content-Type: " OPENMETRICS, "" },
-	{ "POST whose body never comes", ALL, true,
+	{ "DELETE", ALL, SERVER_READY, METHOD("DELETE", "/livez"), "405", "Allow: GET, HEAD\r\n", NULL },
+	{ "HEAD", ALL, SERVER_READY, METHOD("HEAD", "/metrics"), "200", "Content-Type: " OPENMETRICS, "" },
+	{ "POST whose body never comes", ALL, SERVER_READY,
 	  "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\nabc", "405", "", NULL },
 };
 
@@ -119,7 +143,7 @@ static void answers(void **state)
 		struct http *http;
 		char *reply, *body;
 
-		is_ready_now = cases[i].is_ready;
+		state_now = cases[i].state;
 		http = open_http(cases[i].serve);
 		reply = converse(http, cases[i].request);
 		body = strstr(reply, "\r\n\r\n");
@@ -155,12 +179,12 @@ static void readiness_changes_while_running(void **state)
 	struct http *http;
 	char *reply;
 
-	is_ready_now = false;
+	state_now = SERVER_STARTING;
 	http = open_http(SERVE_METRICS);
 	reply = converse(http, GET("/readyz"));
 	assert_int_equal(strncmp(reply, "HTTP/1.1 503", 12), 0);
 	free(reply);
-	__atomic_store_n(&is_ready_now, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&state_now, SERVER_READY, __ATOMIC_RELEASE);
 	reply = converse(http, GET("/readyz"));
 	assert_int_equal(strncmp(reply, "HTTP/1.1 200", 12), 0);
 	free(reply);
@@ -192,7 +216,7 @@ static void one_connection_serves_many_requests(void **state)
 static void the_port_is_real_and_taken_once(void **state)
 {
 	struct http *http = open_http(SERVE_METRICS), *again = NULL;
-	struct http_source source = { all, 3, 1, is_ready, &is_ready_now };
+	struct http_source source = source_now();
 	struct listen_options o = { .proto = LISTEN_HTTP };
 
 	http_address(http, &o.bind);
@@ -208,7 +232,7 @@ static void the_port_is_real_and_taken_once(void **state)
 static void an_address_that_is_not_ours(void **state)
 {
 	struct listen_options o = listener("192.0.2.1", AF_INET); /* RFC 5737: nobody's */
-	struct http_source source = { all, 3, 1, is_ready, &is_ready_now };
+	struct http_source source = source_now();
 	struct http *http = NULL;
 
 	assert_int_equal(http_open(&http, &o, &source), EADDRNOTAVAIL);
@@ -218,7 +242,7 @@ static void an_address_that_is_not_ours(void **state)
 static void ipv6(void **state)
 {
 	struct listen_options o = listener("::1", AF_INET6);
-	struct http_source source = { all, 3, 1, is_ready, &is_ready_now };
+	struct http_source source = source_now();
 	struct http *http = NULL;
 	int err = http_open(&http, &o, &source);
 	char *reply;
