@@ -37,11 +37,11 @@ def run_peer(description, program, matrix, run_one):
     sys.exit(1 if report.failed or not report.passed + report.skipped else 0)
 
 
-async def run_case(case, parameters, place, options, report):
+async def run_case(case, parameters, place, options, report, seconds=CASE_SECONDS):
     name, started = "%s (%s)" % (case.__name__, parameters), time.monotonic()
     place.witness.reset()
     try:
-        await asyncio.wait_for(case(place), CASE_SECONDS)
+        await asyncio.wait_for(case(place), seconds)
         check(not place.witness.violations, "; ".join(place.witness.violations[:4]))
         report.ok(name, time.monotonic() - started)
     except Exception as error:  # a case may fail in any way; the run goes on
