@@ -54,16 +54,19 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Until the socket can do it, or the time is over.  0, ETIMEDOUT, or what the system says. */
-static int wait_for(int fd, short events, uint64_t deadline)
+/* Until the socket can do it, or the time is over.  0, ETIMEDOUT, EPIPE (nobody reads any more what goes to
+ * `output`; -1: it is not looked at), or what the system says. */
+static int wait_for(int fd, short events, uint64_t deadline, int output)
 {
-	struct pollfd p = { fd, events, 0 };
+	struct pollfd p[] = { { fd, events, 0 }, { output, 0, 0 } };
 
 	for (;;) {
 		uint64_t now = now_ms();
 		if (now >= deadline)
 			return ETIMEDOUT;
-		int n = poll(&p, 1, deadline - now < INT_MAX ? (int)(deadline - now) : INT_MAX);
+		int n = poll(p, 2, deadline - now < INT_MAX ? (int)(deadline - now) : INT_MAX);
+		if (n > 0 && p[1].revents)
+			return EPIPE;
 		if (n > 0)
 			return 0; /* an error shows in what is tried next */
 		if (n < 0 && errno != EINTR)
@@ -79,7 +82,7 @@ static int dial_one(const struct addrinfo *at, uint64_t deadline, int *out)
 	if (fd < 0)
 		return errno;
 	if (connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
-		err = errno == EINPROGRESS ? wait_for(fd, POLLOUT, deadline) : errno;
+		err = errno == EINPROGRESS ? wait_for(fd, POLLOUT, deadline, -1) : errno;
 		if (!err && getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size) != 0)
 			err = errno;
 	}
@@ -147,7 +150,7 @@ static int send_request(int fd, const struct ctl_request *r, uint64_t deadline)
 		if (n < 0 && errno != EAGAIN)
 			err = errno;
 		else if (n < 0)
-			err = wait_for(fd, POLLOUT, deadline);
+			err = wait_for(fd, POLLOUT, deadline, -1);
 		else
 			at += (size_t)n;
 	}
@@ -161,6 +164,7 @@ static int send_request(int fd, const struct ctl_request *r, uint64_t deadline)
 
 struct incoming {
 	int fd;
+	int output; /* -1, or what is written to while more is waited for */
 	uint64_t deadline;
 	char *p; /* what came and is not used yet */
 	size_t n, size;
@@ -183,7 +187,7 @@ static int read_more(struct incoming *in)
 	while ((n = recv(in->fd, in->p + in->n, in->size - in->n, 0)) < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			return errno;
-		if ((err = wait_for(in->fd, POLLIN, in->deadline)))
+		if ((err = wait_for(in->fd, POLLIN, in->deadline, in->output)))
 			return err;
 	}
 	in->n += (size_t)n;
@@ -288,7 +292,7 @@ static int collect(struct incoming *in, struct framing *framing, const struct ct
 
 int ctl_http(const struct ctl_request *request, struct ctl_answer *answer)
 {
-	struct incoming in = { .fd = -1 };
+	struct incoming in = { .fd = -1, .output = -1 };
 	struct framing framing = { 0 };
 	struct endpoint endpoint;
 	int err;
@@ -306,10 +310,14 @@ int ctl_http(const struct ctl_request *request, struct ctl_answer *answer)
 		err = 0; /* it answered before it had read all, and closed: the answer says why */
 	if (!err)
 		err = read_head(&in, &answer->status, &framing);
-	if (!err && request->on_piece && answer->status == 200)
-		in.deadline = UINT64_MAX; /* a trace may be silent for hours */
+	if (!err && request->on_piece && answer->status == 200) {
+		in.deadline = UINT64_MAX; /* a trace may be silent for hours, but for somebody */
+		in.output = STDOUT_FILENO;
+	}
 	if (!err)
 		err = collect(&in, &framing, request, answer);
+	if (err == EPIPE && in.output >= 0)
+		err = 0; /* enough, as on_piece would have said */
 	if (err)
 		snprintf(answer->error, sizeof(answer->error), "%.80s: %.80s", request->api,
 			err == EPROTO ? "does not speak HTTP" : err == ENODATA ? "the answer broke off" :

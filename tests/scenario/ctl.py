@@ -4,11 +4,10 @@ import json
 import os
 import pty
 import re
-import socket
 import tempfile
 
 from admin import Trace
-from ua import Failure, check, same
+from ua import check, same
 from ua.server import LISTEN
 from world import DOMAIN, scenario
 
@@ -352,3 +351,14 @@ async def ctl_trace_as_json(world):
     check(refusal["reason"] and refusal["why"] and refusal["call_id"], str(refusal))
     asked = [m for m in seen if m.get("start", "").startswith("MESSAGE ")]
     same(asked[-1]["content_octets"], 4, "content of the MESSAGE")
+
+
+@scenario(modes=("standalone",), once=True)
+async def ctl_trace_that_nobody_reads(world):
+    """`imservctl trace alice | head -1` ends although nothing more happens."""
+    server = world.server
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", '"$@" | head -n 1', "sh", program(world), "--api", "http://%s:%d" % server.ready.http, "--token-file",
+        server.token_file, "trace", "alice", stdout=asyncio.subprocess.PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), 15)
+    same(out.decode(), "# trace of alice@%s\n" % DOMAIN, "first line")
