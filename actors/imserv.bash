@@ -76,7 +76,7 @@ _imflood()
 	case ${COMP_WORDS[COMP_CWORD - 1]} in
 	--mode) _imserv_offer "standalone ims relay forwarder" ;;
 	--answer) _imserv_offer "active passive" ;;
-	--record) _imserv_files ;;
+	--record | --output) _imserv_files ;;
 	--*)
 		# what takes a value has one behind it in the help
 		if "$1" --help 2>/dev/null | grep -qE -- "${COMP_WORDS[COMP_CWORD - 1]} [A-Z]" && [[ ${COMP_WORDS[COMP_CWORD]} != -* ]]; then
@@ -87,7 +87,7 @@ _imflood()
 		;;
 	*)
 		if [[ $COMP_CWORD == 1 && ${COMP_WORDS[1]} != -* ]]; then
-			_imserv_offer "$("$1" --help 2>/dev/null | sed -nE 's/^ *imflood ([a-z]+) .*/\1/p; s/^  ([a-z]+)   .*/\1/p')"
+			_imserv_offer "$("$1" --help 2>/dev/null | sed -nE 's/^  ([a-z]+)   .*/\1/p')"
 		elif [[ ${COMP_WORDS[1]} == report ]]; then
 			_imserv_files
 		else

@@ -82,6 +82,7 @@ const char imflood_help[] =
 	"  --json               the report as one JSON object\n"
 	"  --quiet              no progress lines\n"
 	"  --help               this text\n"
+	"  --version            the version of imflood\n"
 	"\n"
 	"JSON of a run: workload, sessions, sessions_up, setup_s, outstanding, size, chunk,\n"
 	"open_loop, measured_s, octets_per_s; of all that was done and, in `loads`, of each of\n"

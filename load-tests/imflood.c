@@ -43,6 +43,10 @@ int main(int argc, char **argv)
 		fputs(imflood_help, stdout);
 		return 0;
 	}
+	if (strcmp(name, "--version") == 0) {
+		puts("imflood " IMSERV_VERSION);
+		return 0;
+	}
 	if (strcmp(name, "report") == 0)
 		return report_page(argc - 1, argv + 1);
 	int workload = workload_of(name);

@@ -1,3 +1,4 @@
+#include "load-tests/flood_options.h"
 #include "load-tests/report_page.h"
 
 #include <errno.h>
@@ -274,12 +275,16 @@ static int write_to(struct page *p, const char *output)
 
 int report_page(int argc, char **argv)
 {
-	static const struct option options[] = { { "output", required_argument, NULL, 'o' }, { 0 } };
+	static const struct option options[] = { { "output", required_argument, NULL, 'o' }, { "help", no_argument, NULL, 'h' }, { 0 } };
 	static struct page p;
 	const char *output = NULL;
 	int status = 0;
 
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		if (option == 'h') {
+			fputs(imflood_help, stdout);
+			return 0;
+		}
 		if (option != 'o')
 			return 2; /* getopt has said why */
 		output = optarg;

@@ -15,8 +15,10 @@ from report import Skip, command
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # program -> folder below the build folder, page, where its options are declared
 PROGRAMS = {
-    "imservd": ("actors", "actors/imservd.8", "config/command_line.c"),
-    "imservctl": ("actors", "actors/imservctl.1", "actors/ctl.c"),
+    "imservd": ("actors", "actors/imservd.8", ("config/command_line.c",)),
+    "imservctl": ("actors", "actors/imservctl.1", ("actors/ctl.c",)),
+    "imflood": ("load-tests", "load-tests/imflood.1",
+                ("load-tests/imflood.c", "load-tests/flood_options.c", "load-tests/report_page.c")),
 }
 COMMANDS = ("status", "sessions", "conferences", "mailbox", "user", "doc", "drain", "reload", "trace", "history")
 build = None
@@ -47,7 +49,7 @@ def options_in(text):
 
 def declared(name):
     """What the parser of the command line takes."""
-    source = text_of(PROGRAMS[name][2])
+    source = "".join(map(text_of, PROGRAMS[name][2]))
     return {"--" + word for word in re.findall(r'\{ "([a-z-]+)", (?:no|required)_argument', source)} | set(
         re.findall(r'"(--[a-z-]+)"', source))
 
@@ -141,7 +143,7 @@ def completion_of_words():
             (("imservctl", "user", "--j"), {"--json"}), (("imservd", "--set", "limits.unb"), {"limits.unbound="}),
             (("imservd", "--set", "lis"), {"listen="}), (("imservd", "--set", "core.next"), {"core.next_hop="}),
             (("imservd", "--set", "tl"), {"tls="}), (("imservd", "--check"), {"--check-config"}),
-            (("imflood", "ch"), {"churn"}), (("imflood", "session", "--mode", "s"), {"standalone"}),
+            (("imflood", ""), {"session", "churn", "pager", "mixed", "report"}), (("imflood", "ch"), {"churn"}), (("imflood", "session", "--mode", "s"), {"standalone"}),
             (("imflood", "session", "--target", ""), set()), (("imflood", "session", "--answer", ""), {"active", "passive"})):
         same(offered(*words), expected, " ".join(words))
     with tempfile.TemporaryDirectory() as folder:
@@ -161,7 +163,8 @@ def installed_files():
         code, text = command("meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", folder, seconds=120)
         same(code, 0, "meson install: " + text[-300:])
         found = {os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder) for name in names}
-        for path in ("sbin/imservd", "bin/imservctl", "share/man/man8/imservd.8", "share/man/man1/imservctl.1", "share/bash-completion/completions/imservctl",
+        for path in ("sbin/imservd", "bin/imservctl", "bin/imflood", "share/man/man8/imservd.8", "share/man/man1/imservctl.1",
+                     "share/man/man1/imflood.1", "share/bash-completion/completions/imservctl",
                      "share/bash-completion/completions/imservd", "share/bash-completion/completions/imflood"):
             place = [name for name in found if name.endswith("/" + path) or name.endswith("/" + path + ".gz")]
             check(place, "%s is not installed: %s" % (path, sorted(found)))
