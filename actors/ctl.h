@@ -57,6 +57,8 @@ int ctl_do(const struct ctl *ctl, struct ctl_request *request, void (*tell)(json
 /* `error` 0: no answer of a server. */
 void ctl_tell_error(const struct ctl *ctl, unsigned error, const char *reason);
 void ctl_print_json(json_t *json);
+/* Without a line end; what there is no memory for shows in ctl_finish(), as does what cannot be written. */
+void ctl_print_part(json_t *json, size_t flags);
 /* Text of a server (and in the end of its peers) for a terminal: nothing in it moves the cursor. */
 void ctl_print_clean(FILE *out, const char *text);
 /* `name    value`, aligned. */

@@ -40,7 +40,7 @@ static void tell_page(const struct ctl *ctl, const struct list *list, json_t *pa
 			continue;
 		}
 		fputs(is_first && i == 0 ? "{\"items\": [\n  " : ",\n  ", stdout);
-		(void)json_dumpf(item, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12)); /* see ctl_finish() */
+		ctl_print_part(item, JSON_COMPACT);
 	}
 	if (is_first && ctl->is_json && i == 0)
 		fputs("{\"items\": [", stdout);
@@ -53,9 +53,9 @@ static void end_document(const struct ctl *ctl, int code)
 		fputs(code ? "\n], \"error\": 0, \"reason\": \"not all could be read\"}\n" : "\n], \"next\": null}\n", stdout);
 }
 
-static int broken(struct ctl *ctl)
+static int broken(const struct ctl *ctl, const char *why)
 {
-	ctl_tell_error(ctl, 0, "the server's list is none that this version can read");
+	ctl_tell_error(ctl, 0, why);
 	return CTL_UNREACHABLE;
 }
 
@@ -69,23 +69,25 @@ static int all_pages(const struct ctl *ctl, const struct list *list)
 	do {
 		json_t *page;
 		if (!next_path(path, list, place)) {
-			code = is_first ? ctl_usage(ctl, "that is too long") : broken(&quiet);
+			code = ctl_usage(&quiet, "that is too long");
 			break;
 		}
 		if ((code = ctl_ask(&quiet, &(struct ctl_request){ .method = "GET", .path = path }, &page, NULL)))
 			break;
 		const char *next = json_string_value(json_object_get(page, "next"));
-		if (!json_is_array(json_object_get(page, "items")) || (next && place && strcmp(next, place) == 0)) {
-			code = broken(&quiet);
-			json_decref(page);
-			break;
-		}
-		tell_page(ctl, list, page, is_first);
-		is_first = quiet.is_json = false;
+		char *following = next ? strdup(next) : NULL;
+		if (!json_is_array(json_object_get(page, "items")) || (next && place && strcmp(next, place) == 0))
+			code = broken(&quiet, "the server's list is none that this version can read");
+		else if (next && !following)
+			code = broken(&quiet, "no memory");
+		else
+			tell_page(ctl, list, page, is_first);
+		if (!code)
+			is_first = quiet.is_json = false;
 		free(place);
-		place = next ? strdup(next) : NULL;
+		place = following;
 		json_decref(page);
-	} while (place && !ferror(stdout));
+	} while (!code && place && !ferror(stdout));
 	if (!is_first)
 		end_document(ctl, code);
 	free(place);

@@ -76,10 +76,17 @@ void ctl_put_octets(struct buffer *out, long long octets)
 
 /* ---- JSON and errors ---- */
 
+static bool is_cut; /* there was no memory for a part of what is told */
+
+void ctl_print_part(json_t *json, size_t flags)
+{
+	if (json_dumpf(json, stdout, flags | JSON_REAL_PRECISION(12)) != 0)
+		is_cut = true;
+}
+
 void ctl_print_json(json_t *json)
 {
-	/* what cannot be written shows in ctl_finish() */
-	(void)json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+	ctl_print_part(json, JSON_INDENT(2));
 	putchar('\n');
 }
 
@@ -104,10 +111,12 @@ int ctl_finish(int code)
 
 	if (fflush(stdout) != 0)
 		is_lost = true;
-	if (!is_lost)
+	if (!is_lost && !is_cut)
 		return code;
 	/* nobody reads on: that is no news to who closed the pipe */
-	if (errno != EPIPE)
+	if (!is_lost)
+		fputs("imservctl: no memory for all of the output\n", stderr);
+	else if (errno != EPIPE)
 		fprintf(stderr, "imservctl: standard output: %s\n", errno ? strerror(errno) : "not all was written");
 	return code ? code : CTL_REFUSED;
 }

@@ -43,11 +43,18 @@ static void tell_uptime(json_t *answer)
 	ctl_print_field("uptime", text);
 }
 
+/* How busy they are, of many only the busiest. */
 static void tell_workers(json_t *answer)
 {
-	char text[64];
+	json_t *busy = json_object_get(answer, "busy"), *share;
+	double most = 0;
+	char text[96];
+	size_t i;
 
-	snprintf(text, sizeof(text), "%lld, %.30s", ctl_number(answer, "workers"), ctl_text(answer, "io"));
+	json_array_foreach(busy, i, share)
+		most = json_number_value(share) > most ? json_number_value(share) : most;
+	snprintf(text, sizeof(text), busy ? "%lld, %.30s, the busiest %.0f %% busy" : "%lld, %.30s",
+		ctl_number(answer, "workers"), ctl_text(answer, "io"), most * 100);
 	ctl_print_field("workers", text);
 }
 

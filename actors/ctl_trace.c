@@ -6,7 +6,7 @@
 #define ENTRY_MAX (256 * 1024) /* of one message; the server cuts at 32 KiB */
 
 struct trace {
-	bool is_json, is_cut;
+	bool is_json;
 	char *entry; /* lines of a message that is not whole yet */
 	size_t n, line; /* of these, where the last line begins */
 };
@@ -115,7 +115,7 @@ static bool print_entry(struct trace *t, size_t n)
 	json_t *json = n ? ctl_trace_json(slice_of(t->entry, n)) : NULL;
 
 	if (json) {
-		(void)json_dumpf(json, stdout, JSON_COMPACT); /* errors stay in stdout */
+		ctl_print_part(json, JSON_COMPACT);
 		putchar('\n');
 		json_decref(json);
 	}

@@ -182,7 +182,7 @@ class Trace:
         check(await self.until("trace of"), "no trace")
         return self
 
-    async def until(self, text, seconds=4):
+    async def until(self, text, seconds=12):
         """Lines up to one with the text."""
         async def read():
             while True:

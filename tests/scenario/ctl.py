@@ -67,7 +67,7 @@ def item(number, **more):
                  "age_s": 1.5, "octets": number}, **more)
 
 
-@scenario(modes=("standalone",), once=True)
+@scenario(modes=("standalone",), once=True, seconds=60)
 async def ctl_usage(world):
     """Words that make no command: exit code 2, and a line that says what is wrong and what is expected."""
     for words, why in (
@@ -111,7 +111,7 @@ async def ctl_help(world):
     check(code == 0 and re.fullmatch(r"imservctl \d+\.\d+\.\d+\n", out), "--version: " + out)
 
 
-@scenario(modes=("standalone",), once=True, own={})
+@scenario(modes=("standalone",), once=True, own={}, seconds=60)
 async def ctl_json_everywhere(world):
     """With --json standard output is one JSON document whatever the command and however it ends; options stand
     anywhere, also behind what they are for."""
@@ -156,6 +156,7 @@ async def ctl_status_tells_refusals(world):
     same((status, answer["refusals"], list(refused)[0], refused["offline"]), (200, sum(refused.values()), "offline", 2), "status")
     check(all(n["used"] <= n["limit"] and n["name"] for n in answer["limits"]) and len(answer["limits"]) >= 3, str(answer["limits"]))
     same((answer["pid"], answer["config"]), (world.server.pid, None), "who it is")
+    check(len(answer["busy"]) == world.workers and all(0 <= b <= 1 for b in answer["busy"]), "busy %s" % answer["busy"])
     check(answer["memory_bytes"] > 1 << 20, "memory %s" % answer["memory_bytes"])
     code, out, _ = await world.server.ctl("status")
     check(re.search(r"^refusals +%d\n +2 offline\n" % answer["refusals"], out, re.M) and "nearly" not in out, out)
@@ -191,7 +192,7 @@ async def ctl_output_that_is_lost(world):
     check(process.returncode == 1 and b"standard output" in err, "closed: %d %s" % (process.returncode, err))
 
 
-@scenario(modes=("standalone",), once=True)
+@scenario(modes=("standalone",), once=True, seconds=60)
 async def ctl_servers_that_are_none(world):
     """Silence, half answers, other protocols and nonsense: exit code 3 in bounded time, never a crash."""
     good = b'{"version":"x"}'
@@ -227,7 +228,7 @@ async def ctl_servers_that_are_none(world):
     check(code == 3 and "no-such-name.invalid" in err, "no such name: %d %s" % (code, err))
 
 
-@scenario(modes=("standalone",), once=True)
+@scenario(modes=("standalone",), once=True, seconds=40)
 async def ctl_pages(world):
     """All pages of a list, as one document or one table that fits 80 columns; what breaks off is no success, and the
     document is still one. Nothing that a peer calls himself moves the cursor."""
