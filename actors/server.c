@@ -14,6 +14,7 @@
 #include "actors/admin.h"
 #include "actors/http.h"
 #include "actors/listeners.h"
+#include "actors/records.h"
 #include "actors/store_actor.h"
 #include "actors/user.h"
 #include "config/tls_files.h"
@@ -22,7 +23,6 @@
 #include "core/names.h"
 #include "core/notify.h"
 #include "core/peer_count.h"
-#include "core/record_file.h"
 #include "core/stream.h"
 #include "core/watchdog.h"
 #include "sip/dialog.h"
@@ -62,7 +62,7 @@ struct server {
 	atomic_bool is_ready, is_asked_to_drain;
 	atomic_uint reloads;   /* done so far */
 	atomic_int reload_err; /* of the last */
-	struct counters *counters[WORKERS_MAX + 2]; /* of the workers, of the store, of the records */
+	struct counters *counters[WORKERS_MAX + 1 + RECORDS_COUNTERS]; /* of the workers, the store, the records */
 	unsigned counters_count;
 	struct tls_set *tls; /* what workers got last; NULL: no certificates */
 	struct watchdog watchdog;
@@ -154,22 +154,6 @@ static void *run_worker(void *arg)
 	return NULL;
 }
 
-/* ---- what is written down besides the log ---- */
-
-/* The file of log.cdr, opened beside the one in use.  0, or an errno after saying on the log what is wrong. */
-static int prepare_records(struct server *server, struct record_target **target)
-{
-	const char *file = server->config->log.cdr;
-	bool is_on = file && *file;
-	char *path = is_on ? config_path(server->config, file) : NULL;
-	int err = is_on && !path ? ENOMEM : record_file_prepare(server->im.cdr, path, target);
-
-	if (err)
-		LOG(ERROR, NULL, "cdr", 0, "cannot-open file=\"%s\" error=\"%s\"", is_on ? file : "", strerror(err));
-	free(path);
-	return err;
-}
-
 /* ---- certificates ---- */
 
 struct complaints {
@@ -231,15 +215,15 @@ static int reload(struct server *server)
 
 static int reload_all(struct server *server)
 {
-	struct record_target *records;
-	int err = prepare_records(server, &records);
+	struct records_turn records;
+	int err = records_prepare(&server->im, server->config, &records);
 
 	if (err)
 		return err;
 	if ((err = reload(server)))
-		record_file_forget(records);
+		records_forget(&records);
 	else
-		record_file_turn_to(server->im.cdr, records);
+		records_turn(&server->im, &records);
 	return err;
 }
 
@@ -474,18 +458,6 @@ static int open_store(struct server *server)
 	return err;
 }
 
-static int open_records(struct server *server)
-{
-	struct record_target *target;
-	int err = record_file_make(&server->im.cdr, RECORD_QUEUE_OCTETS);
-
-	if (!err && !(err = prepare_records(server, &target)))
-		record_file_turn_to(server->im.cdr, target);
-	if (!err)
-		server->counters[server->counters_count++] = record_file_counters(server->im.cdr);
-	return err;
-}
-
 static uint64_t clock_ms(void)
 {
 	struct timespec now;
@@ -526,7 +498,8 @@ int server_start(struct server **out, struct config *config)
 		LOG(ERROR, NULL, "server", 0, "no-digest error=\"OpenSSL offers no SHA-256\"");
 		return err;
 	}
-	if ((err = open_store(server)) || (err = open_records(server)) || (err = read_certificates(server, &server->tls)) ||
+	if ((err = open_store(server)) || (err = records_open(&server->im, server->counters, &server->counters_count)) ||
+	     (err = read_certificates(server, &server->tls)) ||
 	    (err = resolver_start(&server->resolver, &server->group, getenv("IMSERV_DNS"))) ||
 	    (err = listeners_open(&server->im, config, server->group.count)) ||
 	    (err = listeners_name_home(&server->im, config)) || (err = open_http(server)) ||
@@ -664,7 +637,7 @@ void server_stop(struct server *server)
 	pthread_barrier_wait(&server->begin);
 	for (unsigned i = 0; i < server->group.count; i++)
 		pthread_join(server->threads[i].thread, NULL);
-	record_file_free(server->im.cdr); /* nobody is left who writes one */
+	records_close(&server->im); /* nobody is left who writes one */
 	listeners_close(&server->im, server->group.count);
 	for (unsigned i = 0; i < server->group.count; i++)
 		free(server->threads[i].worker);

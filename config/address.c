@@ -211,3 +211,31 @@ bool next_hop_parse(struct slice text, struct next_hop *hop, struct slice *host)
 	*hop = h;
 	return true;
 }
+
+bool collector_parse(struct slice text, struct hep_collector *collector)
+{
+	struct hep_collector c = { .capture_id = 1 };
+	struct slice parameters, address = slice_cut(text, ';', &parameters);
+	uint64_t port, id = c.capture_id;
+
+	if (slice_case_starts(address, SLICE("udp:")))
+		address = slice_skip(address, 4);
+	size_t colon = address.n;
+	while (colon > 0 && address.p[colon - 1] != ':')
+		colon--;
+	if (colon == 0)
+		return false;
+	struct slice host = slice_of(address.p, colon - 1);
+	if (!slice_u64(slice_skip(address, host.n + 1), 65535, &port) || port == 0 || !host_is_valid(host))
+		return false;
+	if (parameters.p && (!slice_starts(parameters, SLICE("id=")) ||
+				    !slice_u64(slice_skip(parameters, 3), UINT32_MAX, &id)))
+		return false;
+	if (host.p[0] == '[')
+		host = slice_of(host.p + 1, host.n - 2);
+	memcpy(c.host, host.p, host.n); /* at most 253, host_is_valid() says */
+	c.port = (uint16_t)port;
+	c.capture_id = (uint32_t)id;
+	*collector = c;
+	return true;
+}

@@ -18,6 +18,9 @@ bool network_parse(struct slice text, struct network *network);
 /* sip:HOST[:PORT][;transport=udp|tcp|tls].  *host points into `text`; ->host is not set. */
 bool next_hop_parse(struct slice text, struct next_hop *hop, struct slice *host);
 
+/* [udp:]HOST:PORT[;id=NUMBER], an IPv6 address in brackets.  False leaves *collector alone. */
+bool collector_parse(struct slice text, struct hep_collector *collector);
+
 /* A host name (RFC 1123), an IPv4 address or an IPv6 address in brackets. */
 bool host_is_valid(struct slice text);
 

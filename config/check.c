@@ -334,6 +334,15 @@ static void check_order(struct check *c)
 		WARN(c, "timers", "min_se", "RFC 4028 asks for at least 90s");
 }
 
+static void check_log(struct check *c)
+{
+	const char *hep = c->config->log.hep;
+	struct hep_collector collector;
+
+	if (hep && *hep && !collector_parse(slice_str(hep), &collector))
+		FAIL(c, "log", "hep", "expected [udp:]HOST:PORT[;id=NUMBER]");
+}
+
 static void resolve_auto(struct config *config)
 {
 	struct policy_options *policy = &config->policy;
@@ -353,5 +362,6 @@ void config_check(struct config *config, const struct node *root, bool insecure,
 	check_tls_files(&c);
 	check_core(&c);
 	check_order(&c);
+	check_log(&c);
 	resolve_auto(config);
 }

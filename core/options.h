@@ -80,6 +80,13 @@ struct store_options {
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 
+/* Where copies of SIP messages go (log.hep). */
+struct hep_collector {
+	char host[256]; /* a name, or an address without brackets; empty: off */
+	uint16_t port;
+	uint32_t capture_id;
+};
+
 struct log_options {
 	enum log_level level;
 	enum log_format format;

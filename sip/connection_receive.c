@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "sip/trace.h"
 
 /* What a verdict that loses the stream is answered with; 0: with nothing. */
 static unsigned status_of(enum sip_verdict verdict, enum reason *why)
@@ -118,6 +119,8 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 		case SIP_PARSE_DROP: {
 			unsigned status = status_of(verdict, &why);
 			sip_connection_flow(c, &flow);
+			if (verdict != SIP_PARSE_DROP)
+				sip_trace_received(layer->worker, &flow, &m);
 			if (status)
 				sip_transport_answer_bad(layer, &m, &flow, status, why);
 			if (m.framed && verdict != SIP_PARSE_TOO_LARGE_413) { /* its body is not read */

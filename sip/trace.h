@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "sip/hep.h"
 #include "sip/transaction.h"
 
 #define SIP_TRACE_READERS_MAX  8
@@ -66,6 +67,8 @@ static inline void sip_trace_received(struct worker *worker, const struct sip_fl
 {
 	if (sip_trace_on())
 		sip_trace_message_now(worker, SIP_TRACE_IN, flow, m);
+	if (sip_hep_on())
+		sip_hep_message_now(worker, true, flow, m);
 }
 
 /* About to be sent. */
@@ -73,6 +76,8 @@ static inline void sip_trace_sent(struct worker *worker, const struct sip_flow *
 {
 	if (sip_trace_on())
 		sip_trace_wire_now(worker, flow, wire);
+	if (sip_hep_on())
+		sip_hep_wire_now(worker, flow, wire);
 }
 
 #endif

@@ -1,13 +1,15 @@
-"""What is written down besides the log: call detail records (design 13)."""
+"""What is written down besides the log: call detail records, copies for a collector (design 13)."""
 import asyncio
 import contextlib
 import datetime
 import json
 import os
 import shutil
+import socket
 import tempfile
+import time
 
-from ua import check, same, sip
+from ua import check, hep, same, sip
 from world import DOMAIN, scenario
 
 KEYS = ["time", "type", "id", "from", "to", "start", "end", "octets", "messages", "reason"]
@@ -225,3 +227,98 @@ async def records_at_the_end(world):
 async def records_are_for_their_owner(world):
     """The file says who talks to whom: others cannot read it."""
     same(os.stat(os.path.join(world.server.directory, "cdr.jsonl")).st_mode & 0o007, 0, "what others may")
+
+
+# --- copies of SIP messages for a collector ---
+
+HOLDERS = {}  # setting of log.hep: the socket that holds its port until the run ends
+
+
+def collected():
+    """A port that a collector takes over: the server is told of it before the scenario runs."""
+    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    holder.bind(("127.0.0.1", 0))
+    setting = '"udp:127.0.0.1:%d;id=4711"' % holder.getsockname()[1]
+    HOLDERS[setting] = holder
+    return {"log.hep": setting}
+
+
+async def open_collector(world):
+    own = HOLDERS[world.settings["log.hep"]].dup()
+    own.setblocking(False)
+    collector = hep.Collector()
+    await asyncio.get_running_loop().create_datagram_endpoint(lambda: collector, sock=own)
+    return collector
+
+
+@scenario(own=collected)
+async def hep_has_every_message(world):
+    """Each SIP message in and out is one packet with who sent it to whom, when, and its Call-ID; TLS in clear;
+    no content and no credentials."""
+    collector = await open_collector(world)
+    try:
+        alice, bob = await world.pair()
+        peer = (world.core or alice).endpoint
+        here = world.sip_address
+        sa, sb = await world.session(alice, bob)
+        await sa.hang_up()
+        await sb.wait_bye()
+        sending = asyncio.ensure_future(alice.pager(bob, "words that nobody else may read", headers=[
+            ("Proxy-Authorization", 'Digest username="alice", response="0123456789abcdef"')]))
+        (await bob.expect("MESSAGE")).respond(200)
+        same((await sending).status, 200, "MESSAGE")
+        first = await collector.until(lambda p: p.start.startswith("INVITE"), "INVITE")
+        call_id = first.value("Call-ID")
+        for what, wanted in (("its answer", "SIP/2.0 200"), ("ACK", "ACK "), ("BYE", "BYE ")):
+            await collector.until(lambda p: p.start.startswith(wanted) and p.value("Call-ID") == call_id, what)
+        message = await collector.until(lambda p: p.start.startswith("MESSAGE"), "MESSAGE")
+        await collector.until(lambda p: p.start.startswith("SIP/2.0 200") and p.value("Call-ID") == message.value("Call-ID"),
+                              "the answer to MESSAGE")
+        check("m=message" in first.text and "a=path:msrp" in first.text, "no description in %s" % first.text)
+        check(int(message.value("Content-Length")) == len(message.payload.partition(b"\r\n\r\n")[2]), "length of the body")
+        same(message.value("Proxy-Authorization").strip("x"), "", "credentials")
+        now = time.time()
+        for packet in collector.packets:
+            check("words" not in packet.text and "0123456789abcdef" not in packet.text, "a secret in %s" % packet.text)
+            same((packet.protocol, packet.family), (17 if world.transport == "udp" else 6, 2), "protocol of %s" % packet)
+            same(packet.capture_id, 4711, "capture id")
+            same(packet.correlation.decode(), packet.value("Call-ID"), "correlation id")
+            check(abs(packet.seconds - now) < 600, "time %d" % packet.seconds)
+        same((first.destination, first.port), here, "where the INVITE went")
+        if world.transport == "udp":
+            same((first.source, first.source_port), (peer.host, peer.port), "where the INVITE came from")
+        # by a connection that the server opened its own port is any
+        ways = {(p.start.split(" ")[0], (p.destination, p.port) == here or (p.source, p.source_port) == (peer.host, peer.port))
+                for p in collector.packets}
+        for way in (("INVITE", True), ("INVITE", False), ("SIP/2.0", True), ("SIP/2.0", False), ("BYE", True), ("BYE", False)):
+            check(way in ways, "no %s %s" % (way[0], "in" if way[1] else "out"))
+        metrics = await world.server.metrics()
+        check(metrics.sum("imserv_hep_packets_total") >= len(collector.packets), "packets counted")
+        same(metrics.sum("imserv_hep_lost_total"), 0.0, "packets lost")
+    finally:
+        collector.close()
+
+
+@scenario(modes=("standalone",), once=True, transports=("udp", "tcp", "no tls"), own=collected)
+async def hep_of_what_is_refused(world):
+    """Also what is answered 400 is copied: it is what an operator looks for."""
+    collector = await open_collector(world)
+    try:
+        raw = await world.raw()
+        bad = world.request("OPTIONS", raw, without=("CSeq",))
+        same(await raw.ask(bad), 400, "OPTIONS without CSeq")
+        await collector.until(lambda p: p.start.startswith("OPTIONS"), "the request")
+        await collector.until(lambda p: p.start.startswith("SIP/2.0 400"), "the answer")
+    finally:
+        collector.close()
+
+
+@scenario(modes=("standalone",), once=True, own={"log.hep": "127.0.0.1:1"})
+async def hep_without_collector(world):
+    """Nobody listens there: everything works, and what is lost is counted and said."""
+    await world.normal_session()
+    await world.server.logged("hep cannot-send collector=127.0.0.1 ", 15)
+    end = asyncio.get_running_loop().time() + 15
+    while not (await world.server.metrics()).sum("imserv_hep_lost_total"):
+        check(asyncio.get_running_loop().time() < end, "no packet is counted as lost")
+        await world.normal_session()

@@ -179,6 +179,36 @@ static void next_hops(void **state)
 	}
 }
 
+static void collectors(void **state)
+{
+	static const struct {
+		const char *text, *host;
+		unsigned port, capture_id;
+	} cases[] = {
+		{ "homer.example.org:9060", "homer.example.org", 9060, 1 },
+		{ "udp:192.0.2.1:9060", "192.0.2.1", 9060, 1 },
+		{ "UDP:[::1]:65535", "::1", 65535, 1 },
+		{ "udp:5060", "udp", 5060, 1 },
+		{ "a:1;id=4294967295", "a", 1, 4294967295 },
+		{ "a:1;id=0", "a", 1, 0 },
+		{ "", NULL, 0, 0 }, { "a", NULL, 0, 0 }, { "a:", NULL, 0, 0 }, { ":1", NULL, 0, 0 }, { "udp::1", NULL, 0, 0 },
+		{ "a:0", NULL, 0, 0 }, { "a:65536", NULL, 0, 0 }, { "tcp:a:1", NULL, 0, 0 }, { "::1:9060", NULL, 0, 0 },
+		{ "a:1;", NULL, 0, 0 }, { "a:1;id=", NULL, 0, 0 }, { "a:1;id=4294967296", NULL, 0, 0 },
+		{ "a:1;ID=1", NULL, 0, 0 }, { "a:1;id=1;x", NULL, 0, 0 }, { "a b:1", NULL, 0, 0 },
+	};
+
+	EACH(i, cases) {
+		struct hep_collector collector = { 0 };
+		struct slice text = exact(cases[i].text);
+
+		CHECK(collector_parse(text, &collector) == (cases[i].host != NULL), "\"%s\"\n", cases[i].text);
+		CHECK(!strcmp(collector.host, cases[i].host ? cases[i].host : "") && collector.port == cases[i].port &&
+			      collector.capture_id == cases[i].capture_id,
+		      "%s: %s %u %u\n", cases[i].text, collector.host, collector.port, collector.capture_id);
+		free((void *)text.p);
+	}
+}
+
 static void hosts(void **state)
 {
 	static const struct {
@@ -213,7 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses), cmocka_unit_test(networks),
 		cmocka_unit_test(no_network_has_anything), cmocka_unit_test(loopback),
-		cmocka_unit_test(next_hops), cmocka_unit_test(hosts),
+		cmocka_unit_test(next_hops), cmocka_unit_test(collectors), cmocka_unit_test(hosts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
