@@ -3,9 +3,11 @@ completions of bash that offer them; `meson install` that puts all of it where i
 
 usage: manual.py --server PATH"""
 import argparse
+import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -105,6 +107,61 @@ def page_is_clean(path):
     check(code == 0 and len(widest) <= 80, "too wide: " + widest)
 
 
+def keys_of(value):
+    """Names of all members of a JSON document, at any depth."""
+    if isinstance(value, list):
+        return {name for entry in value for name in keys_of(entry)}
+    if not isinstance(value, dict):
+        return set()
+    return set(value) | {name for entry in value.values() for name in keys_of(entry)}
+
+
+class Server:
+    """A server on ports of its own, in a folder of its own."""
+    SETTING = ('listen=[{proto: udp, address: "127.0.0.1:0"}, {proto: msrp, address: "127.0.0.1:0"}, '
+               '{proto: http, address: "127.0.0.1:0"}]')
+
+    def __enter__(self):
+        self.folder = tempfile.mkdtemp(prefix="imserv-manual-")
+        self.process = subprocess.Popen([program("imservd"), "--set", self.SETTING, "--set", "log.sink=log"], cwd=self.folder,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        line = ""
+        while not line.startswith("imservd ready"):
+            line = self.process.stderr.readline().decode()
+            check(line, "the server ended at its start")
+        self.sip, self.http = re.search(r"sip=udp:(\S+) .*http=(\S+) ", line).groups()
+        return self
+
+    def __exit__(self, *exception):
+        self.process.terminate()
+        self.process.communicate()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def named(page, keys):
+    with_quotes = set(re.findall(r'"([^" ]+)"', text_of(page).replace("\\(dq", '"')))
+    same(keys - with_quotes, set(), "what JSON has and %s does not name" % page)
+
+
+def pages_name_the_json():
+    """Every member of what imservctl and imflood print as JSON is in their page."""
+    with Server() as server:
+        api = ("--api", "http://" + server.http, "--token-file", os.path.join(server.folder, "imserv.db.token"), "--json")
+        for words in (("status",), ("sessions",), ("reload",), ("user", "add", "alice"), ("status", "now")):
+            code, text = command(program("imservctl"), *api, *words)
+            answer = json.loads(re.search(r"^\{.*^\}|^\{.*\}$", text, re.M | re.S).group(0))
+            answer.pop("refused", None)  # its members are reasons
+            named(PROGRAMS["imservctl"][1], keys_of(answer))
+        for workload in ("session", "mixed"):
+            code, text = command(program("imflood"), workload, "--target", "sip:" + server.sip, "--domain", "example.com",
+                                 "--sessions", "2", "--rate", "50", "--duration", "0.5", "--warmup", "0", "--pid",
+                                 str(server.process.pid), "--quiet", "--json")
+            check(code == 0, "imflood %s: %s" % (workload, text[-400:]))
+            answer = json.loads(text[text.index("{"):])
+            answer.pop("errors")  # its members are kinds of errors
+            named(PROGRAMS["imflood"][1], keys_of(answer))
+
+
 # --- completion ---
 
 ASK = r"""
@@ -184,6 +241,7 @@ def main():
     report.run(page_names_the_commands)
     for path in pages():
         report.run(page_is_clean, path)
+    report.run(pages_name_the_json)
     report.run(completion_of_words)
     report.run(installed_files)
     return report.end()
