@@ -40,6 +40,8 @@ const char imflood_help[] =
 	"  --flows N            SIP sockets (UDP) or connections (TCP), 1 to 4096, over the\n"
 	"                       local addresses in turn (default: one for each)\n"
 	"  --domain NAME        home domain of the users (default: the target's address)\n"
+	"  --password TEXT      of all users (a000000, b000000, a000001, ...): digest\n"
+	"                       authentication, SHA-256 or MD5, when the server asks for it\n"
 	"\n"
 	"Load\n"
 	"  --sessions N         1 to 100000, default 64: sessions, or pairs of users\n"

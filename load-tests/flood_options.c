@@ -32,6 +32,7 @@ enum {
 	PAIRS,
 	MIX,
 	FLOWS,
+	PASSWORD,
 	RECORD,
 	LABEL,
 	ANSWER,
@@ -63,6 +64,7 @@ static const struct option long_options[] = {
 	{ "pairs", required_argument, NULL, PAIRS },
 	{ "mix", required_argument, NULL, MIX },
 	{ "flows", required_argument, NULL, FLOWS },
+	{ "password", required_argument, NULL, PASSWORD },
 	{ "record", required_argument, NULL, RECORD },
 	{ "label", required_argument, NULL, LABEL },
 	{ "answer", required_argument, NULL, ANSWER },
@@ -244,6 +246,9 @@ static bool take(struct flood_options *o, int option, const char *value)
 		return mix(o, value);
 	case FLOWS:
 		return u32_number("flows", value, 1, FLOWS_MAX, &o->flows);
+	case PASSWORD:
+		o->password = value;
+		return true;
 	case RECORD:
 		o->record = value;
 		return true;

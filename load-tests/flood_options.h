@@ -38,6 +38,7 @@ struct flood_options {
 	const char *target_text;
 	bool tcp;           /* SIP transport */
 	const char *domain; /* of the users; NULL: the target's address */
+	const char *password; /* of every user; NULL: none */
 	struct sockaddr_storage locals[LOCAL_ADDRESSES_MAX];
 	unsigned locals_n;
 	uint32_t flows;     /* SIP sockets or connections, over the local addresses in turn */

@@ -37,7 +37,7 @@ static bool send_message(struct flood *f, const struct transaction *t)
 	static char text[PAGER_SIZE_MAX];
 
 	return sip_calls_send_message(&f->setup.calls, pair_of(f, t->subject)->index, t->sequence,
-				      body_of(f, t->sequence, text));
+				      t->attempt + 1u, body_of(f, t->sequence, text));
 }
 
 /* False: it cannot be sent; the pair is silent from then on. */
@@ -86,8 +86,13 @@ void pager_on_response(struct flood *f, uint32_t sequence, const struct sip_text
 {
 	struct transaction *t = transactions_find(&f->pager.transactions, sequence);
 
-	if (!t || t->status)
+	if (!t || t->status || sip_text_cseq(m) != t->attempt + 1u)
 		return; /* repeated */
+	if (sip_calls_challenged(&f->setup.calls, pair_of(f, t->subject)->index, 'a', m, t->attempt)) {
+		t->attempt++;
+		(void)send_message(f, t); /* without a connection it is given up in time */
+		return;
+	}
 	loop_clock(&f->run.loop);
 	if (m->status < 200) {
 		transactions_proceeding(&f->pager.transactions, t);

@@ -55,8 +55,14 @@ void refreshes_on_register_response(struct flood *f, uint32_t sequence, const st
 {
 	struct transaction *t = transactions_find(&f->refreshes.transactions, sequence);
 
-	if (!t)
+	if (!t || sip_text_cseq(m) != t->mark)
 		return; /* repeated */
+	if (sip_calls_challenged(&f->setup.calls, index_of(t), role_of(t), m, t->attempt)) {
+		t->attempt++;
+		t->mark = ++f->setup.calls.calls[index_of(t)].register_cseq[t->subject % 2];
+		(void)send_register(f, t); /* without a connection it is given up in time */
+		return;
+	}
 	if (m->status < 200) {
 		transactions_proceeding(&f->refreshes.transactions, t);
 		return;

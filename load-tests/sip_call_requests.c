@@ -68,6 +68,12 @@ static bool send_request(struct sip_calls *s, uint32_t index, struct buffer *b)
 	return sip_client_request(&s->client, sip_call_flow(s, index), buffer_slice(b));
 }
 
+static void put_credentials(struct sip_calls *s, struct buffer *b, const struct head *h, char role)
+{
+	if (s->credentials)
+		credentials_put(&s->credentials[h->index * 2 + (role == 'b')], b, h->from_user, h->method, h->uri);
+}
+
 /* In ims mode it is the third-party REGISTER of the core (3GPP TS 24.229 5.4.1.7): From and Contact
  * are the core's.  branch NULL: that of the first one. */
 static bool put_register(struct sip_calls *s, uint32_t index, char role, uint32_t cseq, const char *branch)
@@ -88,6 +94,7 @@ static bool put_register(struct sip_calls *s, uint32_t index, char role, uint32_
 	} else {
 		put_request(s, &b, &h);
 	}
+	put_credentials(s, &b, &h, role);
 	sip_call_put_contact(s, &b, index, role);
 	buffer_lit(&b, "Expires: 3600\r\n");
 	sip_call_put_body(&b, SLICE_EMPTY);
@@ -96,15 +103,14 @@ static bool put_register(struct sip_calls *s, uint32_t index, char role, uint32_
 
 void sip_call_send_register(struct sip_calls *s, uint32_t index, char role)
 {
-	s->calls[index].register_cseq[role == 'b'] = 1;
-	(void)put_register(s, index, role, 1, NULL); /* what could not be sent has no answer in time */
+	(void)put_register(s, index, role, s->calls[index].register_cseq[role == 'b'], NULL); /* what could not be sent has no answer in time */
 }
 
 bool sip_calls_send_register(struct sip_calls *s, uint32_t index, char role, uint32_t cseq, uint32_t number)
 {
-	char branch[16];
+	char branch[32];
 
-	snprintf(branch, sizeof(branch), "%c%08x", KIND_REFRESH, number);
+	snprintf(branch, sizeof(branch), "%c%08x.%u", KIND_REFRESH, number, cseq);
 	return put_register(s, index, role, cseq, branch);
 }
 
@@ -117,21 +123,22 @@ static void put_terminating(struct sip_calls *s, struct buffer *b, const char *u
 	buffer_lit(b, "Accept-Contact: *;" FEATURE_TAG ";require;explicit\r\nUser-Agent: IM-client/OMA1.0 imflood\r\n");
 }
 
-bool sip_calls_send_message(struct sip_calls *s, uint32_t index, uint32_t number, struct slice body)
+bool sip_calls_send_message(struct sip_calls *s, uint32_t index, uint32_t number, unsigned cseq, struct slice body)
 {
 	static char text[TEXT_MAX + SIP_TEXT_MAX];
-	char user[16], uri[300], to[320], branch[16];
+	char user[16], uri[300], to[320], branch[32];
 	struct buffer b = buffer_over(text, sizeof(text));
 	/* each MESSAGE has a Call-ID of its own: outside a dialog (RFC 3428 section 4) */
-	struct head h = { index, KIND_MESSAGE, number, "MESSAGE", uri, user, to, 1 };
+	struct head h = { index, KIND_MESSAGE, number, "MESSAGE", uri, user, to, cseq };
 
 	snprintf(user, sizeof(user), "a%06x", index);
 	snprintf(uri, sizeof(uri), "sip:b%06x@%s", index, s->domain);
 	snprintf(to, sizeof(to), "<%s>", uri);
-	snprintf(branch, sizeof(branch), "%c%08x", KIND_MESSAGE, number);
+	snprintf(branch, sizeof(branch), "%c%08x.%u", KIND_MESSAGE, number, cseq);
 	buffer_printf(&b, "MESSAGE %s SIP/2.0\r\n", uri);
 	put_via(s, &b, index, branch);
 	put_dialog(s, &b, &h);
+	put_credentials(s, &b, &h, 'a');
 	put_terminating(s, &b, user);
 	buffer_printf(&b, "Content-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", body.n);
 	buffer_put(&b, body);
@@ -143,12 +150,13 @@ void sip_call_send_invite(struct sip_calls *s, uint32_t index)
 	char text[TEXT_MAX], sdp_text[2048], user[16], uri[300], to[320];
 	struct buffer b = buffer_over(text, sizeof(text)),
 		      sdp = buffer_over(sdp_text, sizeof(sdp_text));
-	struct head h = { index, KIND_CALL, s->calls[index].cycle, "INVITE", uri, user, to, 1 };
+	struct head h = { index, KIND_CALL, s->calls[index].cycle, "INVITE", uri, user, to, s->calls[index].cseq };
 
 	snprintf(user, sizeof(user), "a%06x", index);
 	snprintf(uri, sizeof(uri), "sip:b%06x@%s", index, s->domain);
 	snprintf(to, sizeof(to), "<%s>", uri);
 	put_request(s, &b, &h);
+	put_credentials(s, &b, &h, 'a');
 	sip_call_put_contact(s, &b, index, 'a');
 	put_terminating(s, &b, user);
 	buffer_lit(&b, "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE\r\n");
@@ -200,7 +208,8 @@ void sip_call_ack_refusal(struct sip_calls *s, uint32_t index, const struct sip_
 	char text[TEXT_MAX], uri[300];
 	struct buffer b = buffer_over(text, sizeof(text));
 	const struct sip_call *call = &s->calls[index];
-	bool in_dialog = call->cseq > 1;
+	uint32_t cseq = sip_text_cseq(response);
+	bool in_dialog = cseq > call->invite_cseq && call->a_target;
 
 	snprintf(uri, sizeof(uri), "sip:b%06x@%s", index, s->domain);
 	buffer_printf(&b,
@@ -209,7 +218,7 @@ void sip_call_ack_refusal(struct sip_calls *s, uint32_t index, const struct sip_
 		      in_dialog ? call->a_target : uri, SLICE_ARG(sip_text_header(response, "Via", 'v', 0)),
 		      SLICE_ARG(sip_text_header(response, "From", 'f', 0)),
 		      SLICE_ARG(sip_text_header(response, "To", 't', 0)),
-		      SLICE_ARG(sip_text_header(response, "Call-ID", 'i', 0)), call->cseq);
+		      SLICE_ARG(sip_text_header(response, "Call-ID", 'i', 0)), cseq);
 	if (in_dialog)
 		buffer_str(&b, call->a_route);
 	else if (s->options->mode == MODE_IMS)

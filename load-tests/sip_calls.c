@@ -116,6 +116,8 @@ static void on_reinvite_response(struct sip_calls *s, struct sip_call *call, con
 {
 	uint32_t index = sip_call_index(s, call);
 
+	if (!call->a_target) /* it is over */
+		return;
 	if (m->status < 200) {
 		call->repeat_ns = UINT64_MAX;
 		return;
@@ -133,28 +135,44 @@ static void on_reinvite_response(struct sip_calls *s, struct sip_call *call, con
 
 static void on_invite_response(struct sip_calls *s, struct sip_call *call, const struct sip_text *m)
 {
-	uint64_t cseq;
+	uint32_t cseq = sip_text_cseq(m), index = sip_call_index(s, call);
 
-	if (!slice_u64(slice_cut(sip_text_header(m, "CSeq", 0, 0), ' ', NULL), UINT32_MAX, &cseq) || cseq != call->cseq)
-		return; /* of an INVITE before */
-	if (cseq > 1) {
+	if (cseq != call->cseq) { /* of an INVITE before: its ACK was lost */
+		if (m->status >= 300)
+			sip_call_ack_refusal(s, index, m);
+	} else if (cseq > call->invite_cseq) {
 		on_reinvite_response(s, call, m);
 	} else if (m->status < 200) {
 		call->repeat_ns = UINT64_MAX; /* the server has it (RFC 3261 17.1.1.2) */
 	} else if (m->status < 300) {
 		on_invite_accepted(s, call, m);
 	} else {
-		sip_call_ack_refusal(s, sip_call_index(s, call), m);
-		if (call->state == CALL_INVITING)
-			call_refused(s, call, "INVITE", m);
+		sip_call_ack_refusal(s, index, m);
+		if (call->state != CALL_INVITING)
+			return;
+		if (sip_calls_challenged(s, index, 'a', m, cseq - 1)) {
+			call->invite_cseq = ++call->cseq;
+			time_call(s, call);
+			sip_call_send_invite(s, index);
+			return;
+		}
+		call_refused(s, call, "INVITE", m);
 	}
 }
 
 static void on_register_response(struct sip_calls *s, struct sip_call *call, char kind, const struct sip_text *m)
 {
-	if (call->state != CALL_REGISTERING || m->status < 200)
+	char role = kind == KIND_REGISTER_A ? 'a' : 'b';
+	uint32_t *cseq = &call->register_cseq[role == 'b'], index = sip_call_index(s, call);
+
+	if (call->state != CALL_REGISTERING || m->status < 200 || sip_text_cseq(m) != *cseq)
 		return;
-	if (m->status >= 300) { /* 401 included: imflood has no passwords */
+	if (sip_calls_challenged(s, index, role, m, *cseq - 1)) {
+		(*cseq)++;
+		sip_call_send_register(s, index, role);
+		return;
+	}
+	if (m->status >= 300) {
 		call_refused(s, call, "REGISTER", m);
 		return;
 	}
@@ -167,9 +185,21 @@ static void on_register_response(struct sip_calls *s, struct sip_call *call, cha
 		return;
 	}
 	call->state = CALL_INVITING;
-	call->cseq = 1;
+	call->cseq = call->invite_cseq = 1;
 	time_call(s, call);
 	sip_call_send_invite(s, sip_call_index(s, call));
+}
+
+#define CHALLENGES_MAX 2 /* of one request: the second when the nonce was too old */
+
+bool sip_calls_challenged(struct sip_calls *s, uint32_t index, char role, const struct sip_text *m, unsigned attempt)
+{
+	char user[16];
+
+	if (!s->credentials || (m->status != 401 && m->status != 407) || attempt >= CHALLENGES_MAX)
+		return false;
+	snprintf(user, sizeof(user), "%c%06x", role, index);
+	return credentials_learn(&s->credentials[index * 2 + (role == 'b')], m, user, s->options->password);
 }
 
 static void on_bye_response(struct sip_calls *s, struct sip_call *call, const struct sip_text *m)
@@ -276,11 +306,13 @@ void sip_call_start(struct sip_calls *s, uint32_t index)
 		call->cycle++;
 		call->b_dialog = 0;
 		call->state = CALL_INVITING;
-		call->cseq = 1;
+		call->cseq = call->invite_cseq = 1;
 		sip_call_send_invite(s, index);
 		return;
 	}
 	call->state = CALL_REGISTERING;
+	call->register_cseq[0]++;
+	call->register_cseq[1]++;
 	sip_call_send_register(s, index, 'a');
 	sip_call_send_register(s, index, 'b');
 }
@@ -403,7 +435,8 @@ int sip_calls_open(struct sip_calls *s, struct prng *prng)
 	address_print(&o->target, host);
 	snprintf(s->target, sizeof(s->target), "%s%s", host, o->tcp ? ";transport=tcp" : "");
 	s->calls = calloc(options_pairs(o), sizeof(*s->calls));
-	if (!s->calls)
+	s->credentials = o->password ? calloc((size_t)options_pairs(o) * 2, sizeof(*s->credentials)) : NULL;
+	if (!s->calls || (o->password && !s->credentials))
 		return ENOMEM;
 	s->client = (struct sip_client){ .loop = s->loop,
 					 .options = o,
@@ -418,6 +451,8 @@ void sip_calls_close(struct sip_calls *s)
 	for (uint32_t i = 0; s->calls && i < options_pairs(s->options); i++)
 		sip_call_over(s, &s->calls[i]);
 	free(s->calls);
+	free(s->credentials);
+	s->credentials = NULL;
 	s->calls = NULL;
 	if (s->client.loop)
 		sip_client_close(&s->client);

@@ -6,6 +6,7 @@
 #ifndef LOAD_TESTS_SIP_CALLS_H
 #define LOAD_TESTS_SIP_CALLS_H
 
+#include "load-tests/credentials.h"
 #include "load-tests/flood_errors.h"
 #include "load-tests/random.h"
 #include "load-tests/sip_client.h"
@@ -25,6 +26,7 @@ struct sip_call {
 	bool is_timed;
 	bool is_refreshing;   /* a re-INVITE of A's is out                                     */
 	uint32_t cseq;        /* of A's last request in the dialog                             */
+	uint32_t invite_cseq; /* of the INVITE that began it: another one when it was challenged */
 	uint32_t register_cseq[2]; /* of A's and B's last REGISTER                            */
 	uint32_t cycle;       /* how many calls there were before between these two users       */
 	uint64_t b_dialog;    /* hash of the Call-ID of B's: requests of the call before may be late */
@@ -66,6 +68,7 @@ struct sip_calls {
 	struct sip_client client;
 	struct sip_call *calls;
 	struct sip_call *timed;
+	struct credentials *credentials; /* --password: of A and B of each pair */
 	char run[8]; /* random part of Call-IDs, tags and branches */
 	char domain[256];
 	char target[80]; /* "127.0.0.1:5060;transport=tcp"             */
@@ -89,8 +92,12 @@ bool sip_call_is_over(const struct sip_calls *s, uint32_t index);
  */
 #define KIND_MESSAGE 'm'
 #define KIND_REFRESH 'g'
-bool sip_calls_send_message(struct sip_calls *s, uint32_t index, uint32_t number, struct slice body);
+bool sip_calls_send_message(struct sip_calls *s, uint32_t index, uint32_t number, unsigned cseq, struct slice body);
 bool sip_calls_send_register(struct sip_calls *s, uint32_t index, char role, uint32_t cseq, uint32_t number);
+
+/* Takes the challenge of a 401 or 407; false: it is none, or there is no password.  `attempt`: how often this request was
+ * challenged before; a password that is wrong is not tried for ever. */
+bool sip_calls_challenged(struct sip_calls *s, uint32_t index, char role, const struct sip_text *m, unsigned attempt);
 
 /* Answers a request that has no body to be answered with. */
 void sip_calls_respond(struct sip_calls *s, struct sip_flow *flow, const struct sip_text *request, const char *status);

@@ -53,7 +53,7 @@ void sip_call_send_invite(struct sip_calls *s, uint32_t index);
 void sip_call_send_ack(struct sip_calls *s, uint32_t index);
 void sip_call_send_reinvite(struct sip_calls *s, uint32_t index);
 void sip_call_send_bye(struct sip_calls *s, uint32_t index);
-/* The ACK of a refused INVITE. */
+/* The ACK of a refused INVITE, with the number of the refusal. */
 void sip_call_ack_refusal(struct sip_calls *s, uint32_t index, const struct sip_text *response);
 
 /* ---- sip_callee.c ---- */

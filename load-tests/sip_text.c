@@ -104,6 +104,13 @@ struct slice sip_text_tag(struct slice value)
 	return SLICE_EMPTY;
 }
 
+uint32_t sip_text_cseq(const struct sip_text *m)
+{
+	uint64_t cseq;
+
+	return slice_u64(slice_cut(sip_text_header(m, "CSeq", 0, 0), ' ', NULL), UINT32_MAX, &cseq) ? (uint32_t)cseq : 0;
+}
+
 long sip_text_retry_after(const struct sip_text *m)
 {
 	struct slice value = sip_text_header(m, "Retry-After", 0, 0);

@@ -36,6 +36,9 @@ struct slice sip_text_uri(struct slice value);
 /* The value of ";tag=" of a From or To value; empty when there is none. */
 struct slice sip_text_tag(struct slice value);
 
+/* The number in CSeq; 0: none. */
+uint32_t sip_text_cseq(const struct sip_text *m);
+
 /* The seconds of Retry-After; -1 without one. */
 long sip_text_retry_after(const struct sip_text *m);
 

@@ -2,6 +2,7 @@
 report must name it; a SIP proxy loses datagrams, and the sessions must come up all the same.
 Usage: test_imflood.py IMFLOOD"""
 import asyncio
+import hashlib
 import html.parser
 import json
 import os
@@ -97,6 +98,7 @@ class Proxy(asyncio.DatagramProtocol):
     def __init__(self, fault=None, lost=0.1):
         self.random, self.contacts = random.Random(7), {}
         self.fault, self.lost, self.messages = fault, lost, 0
+        self.algorithms, self.password, self.authorized = (), "secret", set()
 
     def connection_made(self, transport):
         self.transport = transport
@@ -106,7 +108,12 @@ class Proxy(asyncio.DatagramProtocol):
             return
         lines = octets.decode().split("\r\n")
         vias = [i for i, line in enumerate(lines) if line.startswith("Via:")]
-        if lines[0].startswith("SIP/2.0"):
+        challenge = None if lines[0].startswith("SIP/2.0") else self.challenge(lines)
+        if challenge:
+            copied = ("Via:", "From:", "To:", "Call-ID:", "CSeq:")
+            kept = [line for line in lines if line.startswith(copied)]
+            lines, (host, port) = challenge + kept + ["Content-Length: 0", "", ""], source
+        elif lines[0].startswith("SIP/2.0"):
             host, port = re.search(r"UDP ([\d.]+):(\d+)", lines[vias[1]]).groups()
             del lines[vias[0]]
         elif lines[0].startswith("REGISTER"):
@@ -137,6 +144,29 @@ class Proxy(asyncio.DatagramProtocol):
         self.transport.sendto("\r\n".join(lines).encode(), (host, int(port)))
 
 
+    def challenge(self, lines):
+        """Start line and header fields of a 401 or 407; None when none is due."""
+        method, uri, _ = lines[0].split(" ")
+        if not self.algorithms or method not in ("REGISTER", "INVITE", "MESSAGE"):
+            return None
+        prefix = "" if method == "REGISTER" else "Proxy-"
+        given = [line for line in lines if line.startswith(prefix + "Authorization: Digest ")]
+        values = dict(re.findall(r'(\w+)="?([^",]*)"?', given[0].partition("Digest")[2])) if given else {}
+        if values.get("algorithm") in self.algorithms:
+            digest = lambda *parts: HASHES[values["algorithm"]](":".join(parts).encode()).hexdigest()
+            ha1, ha2 = digest(values["username"], "r,=m", self.password), digest(method, values["uri"])
+            more = (values["nc"], values["cnonce"], "auth") if "qop" in values else ()
+            user = re.search(r"From: <sip:(\w+)@", "\n".join(lines)).group(1)
+            wanted = digest(ha1, "no" + method[0], *more, ha2)
+            if values["response"] == wanted and values["uri"] == uri and values["username"] == user:
+                self.authorized.add((method, values["algorithm"], "qop" in values))
+                return None
+        status, name = ("401 Unauthorized", "WWW") if method == "REGISTER" else ("407 Authenticate", "Proxy")
+        # each method has a nonce of its own: what was learnt last is what counts
+        value = '%s-Authenticate: Digest realm="r,=m", nonce="no%s", algorithm=%%s%s' % (
+            name, method[0], ', qop="auth,auth-int"' if method != "REGISTER" else "")
+        return ["SIP/2.0 " + status] + [value % algorithm for algorithm in self.algorithms]
+
     def plant(self, lines, to):
         """One MESSAGE is changed, or sent once more."""
         if self.fault == "twice":
@@ -151,6 +181,8 @@ class Proxy(asyncio.DatagramProtocol):
         elif self.fault == "steal":
             lines[0] = lines[0].replace("MESSAGE", "OPTIONS")
 
+
+HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 # fault in one MESSAGE, errors that must be reported and no others
 PAGER_FAULTS = (
@@ -287,6 +319,25 @@ async def check_death(program):
     right = code == 1 and errors == {"lost"} and report["arrival_us"]["count"] == 0
     say(right, "pager to a target that dies: reported %s" % sorted(errors))
     return right
+
+
+async def check_password(program):
+    """The proxy asks for credentials, without qop and with it, and works them out by itself."""
+    results = []
+    for algorithms, password, wanted in ((("MD5",), "secret", set()), (("MD5", "SHA-256"), "secret", set()),
+                                         (("SHA-256",), "wrong", {"sip_status", "setup"}),
+                                         (("SHA-512-256",), "secret", {"sip_status", "setup"})):
+        proxy = Proxy(lost=0)
+        proxy.algorithms = algorithms
+        code, errors, report = await pager(program, proxy, "--rate", "100", "--password", password)
+        right = errors == wanted and code == (1 if wanted else 0)
+        best = algorithms[-1]
+        right = right and proxy.authorized == (set() if wanted else {("REGISTER", best, False), ("MESSAGE", best, True)})
+        right = right and all(refusal["status"] in (401, 407) for refusal in report["refused"])
+        say(right, "digest %s, password %s: %s, reported %s"
+            % (" ".join(algorithms), password, sorted(proxy.authorized), sorted(errors)))
+        results.append(right)
+    return all(results)
 
 
 async def check_mixed(program):
@@ -453,19 +504,16 @@ async def in_groups(checks, size=4):
 
 
 async def main():
-    results = [check_usage(sys.argv[1]), check_help(sys.argv[1])]
-    results += await in_groups([check_fault(sys.argv[1], *row) for row in FAULTS])
-    for options in ((), ("--answer", "passive"), ("--answer", "passive", "--connections-shared")):
-        results.append(await check_sessions(sys.argv[1], *options))
-    results.append(await check_churn(sys.argv[1]))
-    results.append(await check_deaf(sys.argv[1]))
-    results.append(await check_pager(sys.argv[1]))
-    results += await in_groups([check_pager_fault(sys.argv[1], *row) for row in PAGER_FAULTS])
-    results.append(await check_refused(sys.argv[1]))
-    results.append(await check_death(sys.argv[1]))
-    results.append(await check_mixed(sys.argv[1]))
-    results.append(await check_interrupt(sys.argv[1]))
-    results.append(await check_report(sys.argv[1]))
+    program = sys.argv[1]
+    results = [check_usage(program), check_help(program)]
+    checks = [check_fault(program, *row) for row in FAULTS]
+    checks += [check_sessions(program, *options) for options in
+               ((), ("--answer", "passive"), ("--answer", "passive", "--connections-shared"))]
+    checks += [check_churn(program), check_deaf(program), check_pager(program)]
+    checks += [check_pager_fault(program, *row) for row in PAGER_FAULTS]
+    checks += [check_refused(program), check_password(program), check_death(program), check_mixed(program),
+               check_interrupt(program), check_report(program)]
+    results += await in_groups(checks)
     print("%d passed, %d failed" % (results.count(True), results.count(False)))
     sys.exit(0 if all(results) else 1)
 

@@ -22,6 +22,7 @@ struct transaction {
 	uint32_t next, previous;
 	uint16_t status; /* of the final answer, 0: none yet */
 	uint8_t level;
+	uint8_t attempt; /* of the caller: how often it was challenged */
 	bool is_busy, has_arrived;
 };
 
