@@ -106,7 +106,8 @@ static int dial(const struct endpoint *e, uint64_t deadline, int *fd, char *erro
 		err = dial_one(at, deadline, fd);
 	freeaddrinfo(found);
 	if (err)
-		snprintf(error, size, "%.80s port %s: %.80s", e->host, e->port, strerror(err));
+		snprintf(error, size, "%.80s port %s: %.60s%s", e->host, e->port, strerror(err),
+			err == ECONNREFUSED ? ": is imservd running? is --api right?" : "");
 	return err;
 }
 
