@@ -9,6 +9,7 @@
 
 #include "actors/admin_internal.h"
 #include "actors/admin_worker.h"
+#include "actors/reload.h"
 #include "core/log.h"
 
 #define SESSIONS_DEFAULT 100
@@ -265,14 +266,15 @@ void admin_drain(struct admin *admin)
 
 static void on_reload(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
 {
-	char text[512] = "";
-	int err = admin->source.reload(admin->source.arg, text, sizeof(text));
+	json_t *said = NULL;
 
 	(void)request;
-	if (err)
-		admin_error(answer, err == EAGAIN ? 503 : 409, text);
-	else
-		admin_answer_json(answer, 200, json_pack("{s:b,s:s}", "reloaded", 1, "result", text));
+	if (!admin->source.is_ready(admin->source.arg)) {
+		admin_error(answer, 503, "starting or draining");
+		return;
+	}
+	unsigned code = reloader_ask(admin->source.reloader, &said);
+	admin_answer_json(answer, code, said);
 }
 
 static void on_trace(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)

@@ -6,7 +6,7 @@
  *	PUT, DELETE users/USER        {"password":"..."}; without one: no digest login.
  *	                              If-None-Match: *  only a new one, If-Match: *  only one that is there
  *	POST drain                    what SIGTERM does
- *	POST reload                   what SIGHUP does, and its result
+ *	POST reload                   what SIGHUP does, and its result: actors/reload.h
  *	GET trace/USER                the SIP messages of a user as they come, as lines
  *	GET conferences               none, in this version
  *	mailbox/, docs/, history      501, in this version
@@ -26,6 +26,7 @@
 #define ADMIN_BODY_MAX 4096
 
 struct admin;
+struct reloader;
 
 /* What the API shows and does; copied, what it points to must live until admin_close(). */
 struct admin_source {
@@ -36,8 +37,7 @@ struct admin_source {
 	const char *io;
 	bool (*is_ready)(void *arg);
 	void (*drain)(void *arg);
-	/* What SIGHUP does: 0, or an errno; `text` says what happened in either case. */
-	int (*reload)(void *arg, char *text, size_t size);
+	struct reloader *reloader;
 	void *arg;
 };
 

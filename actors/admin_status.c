@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "actors/admin_internal.h"
+#include "actors/reload.h"
+#include "actors/settings.h"
 
 /* Memory that is resident now, in octets; 0: the kernel does not say. */
 static json_int_t resident(void)
@@ -54,18 +56,21 @@ static void add_limit(json_t *limits, const char *name, uint64_t used, uint64_t 
 
 static json_t *limits_of(const struct admin_source *source, const struct counters *sum)
 {
-	const struct im_server *im = source->im;
+	struct im_server *im = source->im;
+	struct im_settings *settings = settings_take(im);
+	const struct limits_options *limit = &settings->config->limits;
 	json_t *limits = json_array();
 	struct rlimit files;
 
-	add_limit(limits, "limits.sessions", atomic_load(&im->session_count), im->config->limits.sessions);
+	add_limit(limits, "limits.sessions", atomic_load(&im->session_count), limit->sessions);
 	add_limit(limits, "limits.queued_bytes of a worker", (uint64_t)most_of_a_worker(source, GAUGE_msrp_queued_bytes),
-		im->config->limits.queued_bytes);
+		limit->queued_bytes);
 	/* a pool for those of servers, one for those of clients */
 	add_limit(limits, "SIP transactions of a worker", (uint64_t)most_of_a_worker(source, GAUGE_sip_transactions),
 		(uint64_t)im->sip.transactions_max * 2);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
 		add_limit(limits, "descriptors (ulimit -n)", (uint64_t)sum->gauges[GAUGE_connections], files.rlim_cur);
+	settings_drop(settings);
 	return limits;
 }
 
@@ -147,5 +152,10 @@ void admin_on_status(struct admin *admin, const struct admin_request *request, s
 		status = NULL;
 	}
 	json_decref(work);
+	json_t *last = reloader_last(admin->source.reloader);
+	if (status && last)
+		(void)json_object_set_new(status, "last_reload", last); /* no memory: shown by what is missing */
+	else
+		json_decref(last);
 	admin_answer_json(answer, 200, status);
 }

@@ -36,6 +36,22 @@ static void advise(const struct ctl *ctl, unsigned status)
 			ctl->token[0] ? "holds another server's token" : "does not exist");
 }
 
+/* `FILE:LINE: KEY: what is wrong`, as imservd says it at its start. */
+static void tell_place(json_t *error)
+{
+	long long line = ctl_number(error, "line");
+
+	fputs("  ", stderr);
+	ctl_print_clean(stderr, ctl_text(error, "file"));
+	if (line)
+		fprintf(stderr, ":%lld", line);
+	fputs(": ", stderr);
+	ctl_print_clean(stderr, ctl_text(error, "key"));
+	fputs(": ", stderr);
+	ctl_print_clean(stderr, ctl_text(error, "reason"));
+	fputc('\n', stderr);
+}
+
 /* All that is wrong, for instance with a configuration: a line each. */
 static void tell_list(json_t *errors)
 {
@@ -43,6 +59,10 @@ static void tell_list(json_t *errors)
 	size_t i;
 
 	json_array_foreach(errors, i, item) {
+		if (json_object_get(item, "file")) {
+			tell_place(item);
+			continue;
+		}
 		char *text = json_is_string(item) ? NULL : json_dumps(item, JSON_COMPACT | JSON_ENCODE_ANY);
 		fputs("  ", stderr);
 		ctl_print_clean(stderr, json_is_string(item) ? json_string_value(item) : text ? text : "");

@@ -1,5 +1,6 @@
 #include "actors/im.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -8,9 +9,11 @@
 #include "actors/credentials.h"
 #include "actors/flow_owner.h"
 #include "actors/forward.h"
+#include "actors/listeners.h"
 #include "actors/pager.h"
 #include "actors/session.h"
 #include "actors/session_contact.h"
+#include "actors/settings.h"
 #include "actors/store_actor.h"
 #include "actors/user.h"
 
@@ -19,11 +22,9 @@
 
 static const char *const supported_options[] = { "path", "outbound", "pref", "timer", "100rel", "replaces", NULL };
 
-static const struct config *trust_config;
-
-static bool is_trusted(const struct sockaddr *address)
+static bool is_trusted(const struct worker *worker, const struct sockaddr *address)
 {
-	return network_list_has(&trust_config->core.trusted, address);
+	return network_list_has(&im_of(worker)->config->core.trusted, address);
 }
 
 /* `sip:factory@example.com` -> `factory` */
@@ -34,20 +35,64 @@ static struct slice user_part(const char *uri)
 	return sip_uri_parse(slice_str(uri), &parsed) ? parsed.user : SLICE_EMPTY;
 }
 
-void im_server_init(struct im_server *server, const struct config *config)
+/* Requests under way and dialogs point to the name, so it stays: an operator has a few, not hundreds. */
+static const char *name_of_hop(const char *host, int *err)
 {
-	struct sip_options *sip = &server->sip;
-	struct msrp_options *msrp = &server->msrp;
+	static char *names[IM_HOPS_MAX];
+	unsigned i = 0;
 
-	trust_config = config;
-	server->config = config;
+	while (i < IM_HOPS_MAX && names[i] && strcmp(names[i], host) != 0)
+		i++;
+	if (i < IM_HOPS_MAX && !names[i])
+		names[i] = strdup(host);
+	*err = i == IM_HOPS_MAX ? E2BIG : names[i] ? 0 : ENOMEM;
+	return *err ? NULL : names[i];
+}
+
+/* An address is known from the start; a name is asked for by each worker, again and again. */
+int im_hop_read(struct im_hop *out, const struct config *config)
+{
+	const struct next_hop *hop = &config->core.hop;
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&out->address;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->address;
+	int err = 0;
+
+	*out = (struct im_hop){ 0 };
+	if (!hop->host)
+		return 0;
+	out->name = name_of_hop(hop->host, &err);
+	if (inet_pton(AF_INET, hop->host, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(hop->port);
+	} else if (inet_pton(AF_INET6, hop->host, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(hop->port);
+	}
+	return err;
+}
+
+void im_options_set(struct sip_options *sip, struct msrp_options *msrp, const struct config *config)
+{
 	sip->limits = config->limits;
 	sip->t1_ms = config->timers.t1_ms;
-	sip->transactions_max = TRANSACTIONS_MAX;
-	sip->connections_max = IM_CONNECTIONS_MAX;
 	/* twice the policy's limit: what is a little too large still gets the policy's 403, the rest 413 */
 	sip->body_bytes_max = config->limits.max_size_pager > 65536 ? 2 * config->limits.max_size_pager : 131072;
 	sip->retry_after_s = (unsigned)(config->overload.retry_after_ms / 1000);
+	msrp->limits = config->limits;
+	msrp->msrp_transaction_ms = config->timers.msrp_transaction_ms;
+	msrp->legs_max = config->limits.sessions * 2 + FORK_LEGS;
+	listeners_name_certificates(sip, msrp, config);
+}
+
+int im_server_init(struct im_server *server, const struct config *config)
+{
+	struct sip_options *sip = &server->sip;
+
+	server->config = config;
+	pthread_mutex_init(&server->settings_mutex, NULL);
+	im_options_set(sip, &server->msrp, config);
+	sip->transactions_max = TRANSACTIONS_MAX;
+	sip->connections_max = IM_CONNECTIONS_MAX;
 	sip->store_host = slice_str(config->domain.store_host);
 	sip->factory_user = user_part(config->domain.factory);
 	sip->history_user = slice_str(config->domain.history_user);
@@ -55,10 +100,19 @@ void im_server_init(struct im_server *server, const struct config *config)
 	sip->supported = supported_options;
 	sip->is_trusted = is_trusted;
 	sip->on_flow_lost = users_on_flow_lost;
-	msrp->limits = config->limits;
-	msrp->msrp_transaction_ms = config->timers.msrp_transaction_ms;
-	msrp->legs_max = config->limits.sessions * 2 + FORK_LEGS;
-	msrp->is_trusted = is_trusted;
+	server->msrp.is_trusted = is_trusted;
+	return im_hop_read(&server->hop, config);
+}
+
+void im_server_free(struct im_server *server)
+{
+	settings_drop(server->settings);
+	pthread_mutex_destroy(&server->settings_mutex);
+	for (unsigned i = 0; i < server->sip.home.literal_count; i++)
+		free((char *)server->sip.home.literals[i].host.p);
+	free((void *)server->sip.home.literals);
+	free((void *)server->sip.home.aliases);
+	free((void *)server->sip.group_patterns);
 }
 
 static void on_drain(struct worker *worker, struct msg *msg)
@@ -76,6 +130,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	im->worker = worker;
 	im->server = server;
 	im->config = server->config;
+	im->hop = &server->hop;
 	worker->im = im;
 	worker_random(worker, &im->connect_limit_key, sizeof(im->connect_limit_key));
 	if (store_worker_init(worker, server->store) != 0)
@@ -87,6 +142,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	user_register_handlers(worker);
 	worker->on_message[MSG_SESSIONS_DRAIN] = on_drain;
 	admin_register_handlers(worker);
+	settings_register_handlers(worker);
 	return 0;
 }
 
@@ -105,6 +161,7 @@ void im_worker_free(struct worker *worker)
 	credentials_free(im);
 	users_free(im);
 	store_worker_free(im->worker);
+	settings_drop(im->settings);
 	free(im);
 	worker->im = NULL;
 }

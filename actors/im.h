@@ -36,8 +36,10 @@ enum {
 	MSG_CONTACT_QUESTION,             /* to the worker that minted it: actors/forward.c */
 	MSG_CONTACT_ANSWERED,             /* home again           */
 	MSG_ADMIN_QUESTION,               /* from the admin API: actors/admin_worker.c */
+	MSG_SETTINGS_CHANGE,              /* main: a reload, see actors/settings.h */
 };
 
+struct im_settings;
 struct user_table;
 struct store_door;
 struct record_file;
@@ -45,12 +47,22 @@ struct credentials;
 struct session_fork;
 struct session_contacts;
 
-/* The whole server: made before the workers start, read-only afterwards except the atomics. */
+/* Where core.next_hop leads.  Both empty: there is none. */
+struct im_hop {
+	const char *name;                /* lives as long as the process */
+	struct sockaddr_storage address; /* ss_family 0: the name is one for the DNS */
+};
+
+/* The whole server: made before the workers start, read-only afterwards except the atomics and `settings`. */
 struct im_server {
+	/* As at the start.  A reload changes none of them: what it may change is in im->config and im->settings of a
+	 * worker, and in settings_take() for other threads (actors/settings.h). */
 	const struct config *config;
 	struct sip_options sip;
 	struct msrp_options msrp;
-	struct sockaddr_storage next_hop; /* ss_family 0: core.next_hop is a name, or there is none */
+	struct im_hop hop;
+	pthread_mutex_t settings_mutex; /* main and other threads that are no workers */
+	struct im_settings *settings;   /* those in force; NULL in the simulator until its first reload */
 	struct store_door *store;
 	struct record_file *cdr; /* NULL: nobody keeps call detail records */
 	atomic_bool is_draining;
@@ -60,7 +72,11 @@ struct im_server {
 struct im {
 	struct worker *worker;
 	struct im_server *server;
+	/* ---- another between any two handlers: keep no pointers into them ---- */
 	const struct config *config;
+	const struct im_hop *hop;
+	struct im_settings *settings; /* NULL: as at the start */
+
 	struct user_table *users;
 	struct credentials *credentials;
 	struct nonce_counts nonces;
@@ -77,9 +93,19 @@ static inline struct im *im_of(const struct worker *worker)
 	return worker->im;
 }
 
+#define IM_DIALOGS_PER_SESSION 3
+
 /* What the layers below want to know, from the configuration, which must outlive the server.  Before the
- * listeners are opened; once per process: the trust test has no argument. */
-void im_server_init(struct im_server *server, const struct config *config);
+ * listeners are opened.  0, or ENOMEM. */
+int im_server_init(struct im_server *server, const struct config *config);
+void im_server_free(struct im_server *server);
+
+/* What a reload may change of the options.  The listeners must be there, their certificates apart. */
+void im_options_set(struct sip_options *sip, struct msrp_options *msrp, const struct config *config);
+/* 0; ENOMEM; E2BIG: more than IM_HOPS_MAX different hosts since the start, and requests under way may still point to
+ * each of them.  Main. */
+#define IM_HOPS_MAX 256
+int im_hop_read(struct im_hop *out, const struct config *config);
 
 /* On the worker's thread, after the layers below are ready.  0 or ENOMEM. */
 int im_worker_init(struct worker *worker, struct im_server *server);

@@ -115,13 +115,12 @@ static unsigned tls_entry(const struct config *config, const struct listen_optio
 	return i;
 }
 
-static int open_sip(struct im_server *server, const struct listen_options *listen, unsigned tls, unsigned workers)
+static int open_sip(struct im_server *server, const struct listen_options *listen, unsigned workers)
 {
 	if (server->sip.listener_count == SIP_LISTENERS_MAX)
 		return E2BIG;
 	struct sip_listener *l = &server->sip.listeners[server->sip.listener_count];
 	l->proto = listen->proto;
-	l->tls = tls;
 	l->role = listen->role;
 	l->bound = listen->bind;
 	if (listen->advertise)
@@ -132,13 +131,12 @@ static int open_sip(struct im_server *server, const struct listen_options *liste
 	return err;
 }
 
-static int open_msrp(struct im_server *server, const struct listen_options *listen, unsigned tls, unsigned workers)
+static int open_msrp(struct im_server *server, const struct listen_options *listen, unsigned workers)
 {
 	if (server->msrp.listener_count == MSRP_LISTENERS_MAX)
 		return E2BIG;
 	struct msrp_listener *l = &server->msrp.listeners[server->msrp.listener_count];
 	l->proto = listen->proto;
-	l->tls = tls;
 	l->bound = listen->bind;
 	l->per_worker_ports = listen->per_worker_ports;
 	if (listen->advertise)
@@ -158,11 +156,11 @@ int listeners_open(struct im_server *server, const struct config *config, unsign
 		case LISTEN_UDP:
 		case LISTEN_TCP:
 		case LISTEN_TLS:
-			err = open_sip(server, listen, tls_entry(config, listen), workers);
+			err = open_sip(server, listen, workers);
 			break;
 		case LISTEN_MSRP:
 		case LISTEN_MSRPS:
-			err = open_msrp(server, listen, tls_entry(config, listen), workers);
+			err = open_msrp(server, listen, workers);
 			break;
 		case LISTEN_HTTP:
 			break;
@@ -172,8 +170,24 @@ int listeners_open(struct im_server *server, const struct config *config, unsign
 			return err;
 		}
 	}
+	listeners_name_certificates(&server->sip, &server->msrp, config);
 	session_sdp_serve(&server->msrp);
 	return 0;
+}
+
+/* config->listen is that of the start, in its order: it takes a restart. */
+void listeners_name_certificates(struct sip_options *sip, struct msrp_options *msrp, const struct config *config)
+{
+	unsigned at[2] = { 0, 0 };
+
+	for (unsigned i = 0; i < config->listen.count; i++) {
+		const struct listen_options *listen = &config->listen.list[i];
+		bool is_msrp = listen->proto == LISTEN_MSRP || listen->proto == LISTEN_MSRPS;
+		if (is_msrp && at[1] < msrp->listener_count)
+			msrp->listeners[at[1]++].tls = tls_entry(config, listen);
+		else if (!is_msrp && listen->proto != LISTEN_HTTP && at[0] < sip->listener_count)
+			sip->listeners[at[0]++].tls = tls_entry(config, listen);
+	}
 }
 
 void listeners_close(struct im_server *server, unsigned workers)

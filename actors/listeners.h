@@ -12,6 +12,8 @@
 /* Opens what `config->listen` names but http, for `workers` workers.  0, or an errno after saying on the
  * log which listener failed. */
 int listeners_open(struct im_server *server, const struct config *config, unsigned workers);
+/* The entry of `config->tls` that each listener shows, by the name it was given at the start. */
+void listeners_name_certificates(struct sip_options *sip, struct msrp_options *msrp, const struct config *config);
 void listeners_close(struct im_server *server, unsigned workers);
 
 /* Fills server->sip.home from the domain options and the bound addresses.  0 or ENOMEM; lives until the

@@ -43,33 +43,19 @@ static void wait_for_end(struct server *server, const sigset_t *handled)
 	}
 }
 
-/* A relative path starts from the directory of the configuration (design.md 13). */
-static int open_log(const struct config *config)
-{
-	struct log_options options = config->log;
-	bool is_file = log_sink_is_file(options.sink);
-
-	if (is_file && !(options.sink = config_path(config, options.sink)))
-		return ENOMEM;
-	int err = log_open(&options);
-	if (is_file)
-		free(options.sink);
-	return err;
-}
-
-static int serve(struct config *config)
+static int serve(struct config *config, const struct config_source *source)
 {
 	static struct server *server; /* a start that failed leaves it to the end of the process */
 	sigset_t handled;
 
 	block_signals(&handled);
-	int err = open_log(config);
+	int err = server_open_log(config);
 	if (err) {
 		fprintf(stderr, "imservd: log.sink %s: %s\n", config->log.sink, strerror(err));
 		return EXIT_RUNTIME;
 	}
 	notify_open();
-	if (server_start(&server, config) != 0)
+	if (server_start(&server, config, source) != 0)
 		return EXIT_RUNTIME;
 	server_print_ready(server, stderr);
 	(void)log_start(); /* without its thread, lines are written at once */
@@ -98,7 +84,7 @@ static int run(const struct command_line *line)
 	else if (line->command == COMMAND_CHECK_CONFIG)
 		printf("configuration is good\n");
 	else
-		code = serve(config);
+		code = serve(config, &line->source);
 	config_free(config);
 	return code;
 }

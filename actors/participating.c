@@ -35,10 +35,10 @@ struct asked {
 struct sip_target im_next_hop(const struct im *im)
 {
 	const struct next_hop *hop = &im->config->core.hop;
-	struct sip_target target = { .name = hop->host,
+	struct sip_target target = { .name = im->hop->name,
 		.port = hop->has_port ? hop->port : 0, .any_protocol = !hop->has_port && !hop->has_transport };
 
-	sip_flow_set_peer(&target.flow, &im->server->next_hop);
+	sip_flow_set_peer(&target.flow, &im->hop->address);
 	switch (hop->transport) {
 	case NEXT_HOP_UDP:
 		target.flow.protocol = SIP_UDP;
@@ -55,7 +55,7 @@ struct sip_target im_next_hop(const struct im *im)
 
 bool im_has_next_hop(const struct im *im)
 {
-	return im->config->core.hop.host != NULL;
+	return im->hop->name != NULL;
 }
 
 void im_look_up_next_hop(const struct im *im)

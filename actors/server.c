@@ -7,17 +7,19 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "actors/admin.h"
+#include "actors/certificates.h"
+#include "actors/descriptors.h"
 #include "actors/http.h"
 #include "actors/listeners.h"
 #include "actors/records.h"
+#include "actors/reload.h"
+#include "actors/settings.h"
 #include "actors/store_actor.h"
 #include "actors/user.h"
-#include "config/tls_files.h"
 #include "core/log.h"
 #include "core/minted.h"
 #include "core/names.h"
@@ -30,13 +32,11 @@
 #include "sip/owner.h"
 
 #define HTTP_MAX           16
-#define DESCRIPTORS_SPARE  256     /* listeners, rings, log, HTTP */
 #define BYE_MS             3000    /* after the drain: how long the BYEs may take... */
 #define LAST_BYE_MS        500     /* ...and then those that had no ACK to wait for */
 #define DRAIN_STEP_MS      50
 #define DRAIN_SAYS_MS      1000    /* how often the service manager hears of the drain... */
 #define DRAIN_EXTENDS_MS   15000   /* ...and for how long it has to wait from then on */
-#define RELOAD_WAITS       500     /* times 10 ms: how long the admin API waits for a reload */
 
 struct thread {
 	struct server *server;
@@ -47,7 +47,7 @@ struct thread {
 };
 
 struct server {
-	struct config *config;
+	struct config *config; /* of the start: what takes a restart is as it says */
 	struct im_server im;
 	struct worker_group group;
 	struct thread threads[WORKERS_MAX];
@@ -60,11 +60,11 @@ struct server {
 	unsigned http_count;
 	struct admin *admin; /* NULL: no listener serves it */
 	atomic_bool is_ready, is_asked_to_drain;
-	atomic_uint reloads;   /* done so far */
-	atomic_int reload_err; /* of the last */
-	struct counters *counters[WORKERS_MAX + 1 + RECORDS_COUNTERS]; /* of the workers, the store, the records */
+	struct reloader *reloader;
+	/* of the workers, the store, the records, main */
+	struct counters *counters[WORKERS_MAX + 1 + RECORDS_COUNTERS + 1];
 	unsigned counters_count;
-	struct tls_set *tls; /* what workers got last; NULL: no certificates */
+	struct tls_set *tls; /* of the start; NULL: no certificates */
 	struct watchdog watchdog;
 };
 
@@ -84,7 +84,7 @@ static int worker_begin(struct server *server, struct worker *worker)
 		worker->tls = tls_set_share(server->tls);
 	if ((err = names_worker_init(worker, server->resolver)) ||
 	    (err = stream_worker_init(worker, IM_CONNECTIONS_MAX)) ||
-	    (err = sip_dialogs_init(worker, server->config->limits.sessions * 3)) ||
+	    (err = sip_dialogs_init(worker, server->config->limits.sessions * IM_DIALOGS_PER_SESSION)) ||
 	    (err = im_worker_init(worker, &server->im)))
 		return err;
 	return 0;
@@ -154,85 +154,6 @@ static void *run_worker(void *arg)
 	return NULL;
 }
 
-/* ---- certificates ---- */
-
-struct complaints {
-	unsigned count;
-	char first[500];
-};
-
-static void on_complaint(void *arg, unsigned entry, const char *key, const char *text)
-{
-	struct complaints *c = arg;
-
-	if (c->count++ == 0)
-		snprintf(c->first, sizeof(c->first), "tls[%u].%s: %s", entry, key, text);
-	for (char *p = c->first; (p = strchr(p, '"')) != NULL;)
-		*p = '\''; /* it stands between quotes on the log */
-}
-
-/* 0, or an errno after saying on the log what is wrong. */
-static int read_certificates(struct server *server, struct tls_set **set)
-{
-	struct complaints complaints = { 0 };
-	int err = config_tls_open(set, server->config, on_complaint, &complaints);
-
-	if (err)
-		LOG(ERROR, NULL, "tls", 0, "certificates-refused error=\"%s\" more=%u",
-			complaints.count ? complaints.first : strerror(err), complaints.count ? complaints.count - 1 : 0);
-	return err;
-}
-
-/* 0, or an errno after saying on the log what is wrong: then what was in force stays. */
-static int reload(struct server *server)
-{
-	struct stream_tls_set *news[WORKERS_MAX];
-	struct tls_set *set;
-	unsigned i;
-
-	LOG(WARN, NULL, "config", 0, "reload only=certificates reason=\"other keys take a restart\"");
-	int err = read_certificates(server, &set);
-	if (err || !set)
-		return err;
-	for (i = 0; i < server->group.count && (news[i] = calloc(1, sizeof(*news[i]))); i++)
-		*news[i] = (struct stream_tls_set){ .msg.kind = MSG_TLS_SET, .set = tls_set_share(set) };
-	if (i < server->group.count) { /* all of the workers or none */
-		LOG(ERROR, NULL, "tls", 0, "certificates-refused error=\"%s\" more=0", strerror(ENOMEM));
-		while (i-- > 0) {
-			tls_set_drop(set);
-			free(news[i]);
-		}
-		tls_set_drop(set);
-		return ENOMEM;
-	}
-	for (i = 0; i < server->group.count; i++)
-		worker_post_from_outside(&server->group, i, &news[i]->msg);
-	tls_set_drop(server->tls);
-	server->tls = set;
-	LOG(INFO, NULL, "tls", 0, "certificates-read entries=%u", server->config->tls.count);
-	return 0;
-}
-
-static int reload_all(struct server *server)
-{
-	struct records_turn records;
-	int err = records_prepare(&server->im, server->config, &records);
-
-	if (err)
-		return err;
-	if ((err = reload(server)))
-		records_forget(&records);
-	else
-		records_turn(&server->im, &records);
-	return err;
-}
-
-void server_reload(struct server *server)
-{
-	atomic_store(&server->reload_err, reload_all(server));
-	atomic_fetch_add(&server->reloads, 1); /* who asked by the admin API looks at this */
-}
-
 /* ---- start ---- */
 
 static unsigned worker_count(const struct config *config)
@@ -261,41 +182,6 @@ static int choose_io(struct server *server)
 	server->use_uring = wanted != IO_EPOLL && !err;
 	server->io = server->use_uring ? "io_uring" : "epoll";
 	return 0;
-}
-
-static void raise_descriptors(struct config *config)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit); /* what is permitted is read back below */
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-		return;
-	uint64_t possible = limit.rlim_cur > DESCRIPTORS_SPARE ? (limit.rlim_cur - DESCRIPTORS_SPARE) / 2 : 1;
-	if (config->limits.sessions > possible) {
-		LOG(WARN, NULL, "runtime", 0, "sessions-lowered limits.sessions=%u to=%llu cause=\"descriptor limit %llu\""
-			" remedy=\"raise ulimit -n (systemd: LimitNOFILE)\"",
-			config->limits.sessions, (unsigned long long)possible, (unsigned long long)limit.rlim_cur);
-		config->limits.sessions = (unsigned)possible;
-	}
-}
-
-/* An address is known from the start; a name is asked for by each worker, again and again. */
-static void read_next_hop(struct server *server)
-{
-	const struct next_hop *hop = &server->config->core.hop;
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&server->im.next_hop;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&server->im.next_hop;
-
-	if (hop->host && inet_pton(AF_INET, hop->host, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons(hop->port);
-	} else if (hop->host && inet_pton(AF_INET6, hop->host, &v6->sin6_addr) == 1) {
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons(hop->port);
-	}
 }
 
 static bool is_ready(void *arg)
@@ -334,30 +220,6 @@ static void drain_by_api(void *arg)
 		(void)kill(getpid(), SIGTERM); /* the main thread waits for it; to oneself it cannot fail */
 }
 
-/* The main thread does it, as for a signal; this one waits for its word. */
-static int reload_by_api(void *arg, char *text, size_t size)
-{
-	struct server *server = arg;
-	struct timespec step = { 0, 10000000 };
-	unsigned before = atomic_load(&server->reloads);
-
-	if (!is_ready(server)) {
-		snprintf(text, size, "starting or draining");
-		return EAGAIN;
-	}
-	(void)kill(getpid(), SIGHUP);
-	for (unsigned i = 0; i < RELOAD_WAITS && atomic_load(&server->reloads) == before; i++)
-		nanosleep(&step, NULL);
-	if (atomic_load(&server->reloads) == before) {
-		snprintf(text, size, "not done yet");
-		return EAGAIN;
-	}
-	int err = atomic_load(&server->reload_err);
-	snprintf(text, size, err ? "refused, what was in force stays: see the log" :
-				   "certificates were read again; other keys take a restart");
-	return err;
-}
-
 static bool has_admin(const struct config *config)
 {
 	for (unsigned i = 0; i < config->listen.count; i++)
@@ -374,7 +236,7 @@ static int open_http(struct server *server)
 		.io = server->io, .started_ms = server->started_ms, .state = state_now, .worker_cpu_us = worker_cpu_us,
 		.arg = server } };
 	struct admin_source admin = { &server->im, &server->group, source.metrics.counters, server->counters_count, server->io, is_ready,
-		drain_by_api, reload_by_api, server };
+		drain_by_api, server->reloader, server };
 	int err;
 
 	if (has_admin(server->config) && (err = admin_open(&server->admin, &admin)))
@@ -471,7 +333,40 @@ uint64_t server_watch(struct server *server)
 	return watchdog_step(&server->watchdog, clock_ms());
 }
 
-int server_start(struct server **out, struct config *config)
+/* What is in force at the start, for whoever asks; the workers begin with the same. */
+static int open_reloader(struct server *server, const struct config_source *source)
+{
+	struct reload_source reload = { &server->im, &server->group, source };
+	struct tls_set *tls = server->tls ? tls_set_share(server->tls) : NULL;
+	int err = settings_make(&server->im.settings, &server->im, server->config, true, tls);
+
+	if (err)
+		tls_set_drop(tls);
+	else if (!(err = reloader_open(&server->reloader, &reload)))
+		server->counters[server->counters_count++] = reloader_counters(server->reloader);
+	return err;
+}
+
+/* A relative path starts from the directory of the configuration (design.md 13). */
+int server_open_log(const struct config *config)
+{
+	struct log_options options = config->log;
+	bool is_file = log_sink_is_file(options.sink);
+
+	if (is_file && !(options.sink = config_path(config, options.sink)))
+		return ENOMEM;
+	int err = log_open(&options);
+	if (is_file)
+		free(options.sink);
+	return err;
+}
+
+void server_reload(struct server *server)
+{
+	reloader_run(server->reloader);
+}
+
+int server_start(struct server **out, struct config *config, const struct config_source *source)
 {
 	struct server *server = calloc(1, sizeof(*server));
 	uint8_t keys[4][16];
@@ -486,10 +381,8 @@ int server_start(struct server **out, struct config *config)
 	server->config = config;
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
 		return errno;
-	raise_descriptors(config);
-	im_server_init(&server->im, server->config);
-	read_next_hop(server);
-	if ((err = choose_io(server)) || (err = make_workers(server)))
+	descriptors_fit(config);
+	if ((err = im_server_init(&server->im, config)) || (err = choose_io(server)) || (err = make_workers(server)))
 		return err;
 	minted_init(keys[0], server->group.count);
 	sip_owner_init(keys[1]);
@@ -499,10 +392,11 @@ int server_start(struct server **out, struct config *config)
 		return err;
 	}
 	if ((err = open_store(server)) || (err = records_open(&server->im, server->counters, &server->counters_count)) ||
-	     (err = read_certificates(server, &server->tls)) ||
+	    (err = certificates_read(&server->tls, config)) ||
 	    (err = resolver_start(&server->resolver, &server->group, getenv("IMSERV_DNS"))) ||
 	    (err = listeners_open(&server->im, config, server->group.count)) ||
-	    (err = listeners_name_home(&server->im, config)) || (err = open_http(server)) ||
+	    (err = listeners_name_home(&server->im, config)) || (err = open_reloader(server, source)) ||
+	    (err = open_http(server)) ||
 	    (err = start_threads(server)))
 		return err;
 	atomic_store(&server->is_ready, true);
@@ -610,7 +504,7 @@ void server_drain(struct server *server)
 	LOG(INFO, NULL, "server", 0, "draining sessions=%llu", (unsigned long long)work_left(server));
 	notify_say("STOPPING=1");
 	say_draining(server);
-	if (!wait_for_work(server, server->config->runtime.drain_ms))
+	if (!wait_for_work(server, server->im.settings->config->runtime.drain_ms)) /* only main replaces them */
 		return;
 	if (work_left(server) == 0 || tell_workers(server, MSG_SESSIONS_DRAIN) != 0 || !wait_for_work(server, BYE_MS))
 		return;
@@ -622,6 +516,7 @@ void server_stop(struct server *server)
 {
 	static struct msg stop[WORKERS_MAX];
 
+	reloader_stop(server->reloader);
 	admin_stop(server->admin);
 	for (unsigned i = 0; i < server->http_count; i++)
 		http_close(server->http[i]);
@@ -642,11 +537,8 @@ void server_stop(struct server *server)
 	for (unsigned i = 0; i < server->group.count; i++)
 		free(server->threads[i].worker);
 	tls_set_drop(server->tls);
-	for (unsigned i = 0; i < server->im.sip.home.literal_count; i++)
-		free((char *)server->im.sip.home.literals[i].host.p);
-	free((void *)server->im.sip.home.literals);
-	free((void *)server->im.sip.home.aliases);
-	free((void *)server->im.sip.group_patterns);
+	im_server_free(&server->im);
+	reloader_close(server->reloader);
 	pthread_barrier_destroy(&server->begin);
 	free(server);
 }

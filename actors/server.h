@@ -12,14 +12,17 @@
 struct server;
 
 /* Binds, starts the workers and HTTP.  0, or an errno after saying on the log what failed: then *out is
- * what had been made, which threads may still use, and the process must end. */
-int server_start(struct server **out, struct config *config);
+ * what had been made, which threads may still use, and the process must end.  `config` and `source`, what it
+ * was read from, must outlive the server. */
+int server_start(struct server **out, struct config *config, const struct config_source *source);
 
 /* The line that tools wait for (design.md 8), with the real ports. */
 void server_print_ready(const struct server *server, FILE *out);
 
-/* SIGHUP: certificates and keys are read again, for connections that begin from now on.  What is wrong with
- * them goes to the log, and all stay as they were. */
+/* The log's level, format and sink.  0 or an errno; nothing has changed then. */
+int server_open_log(const struct config *config);
+
+/* SIGHUP: the configuration is read again, see actors/reload.h. */
 void server_reload(struct server *server);
 
 /* Tells the service manager that all workers turn, if it asked for that and they do.  Returns in how many ms to

@@ -20,8 +20,8 @@ struct store_actor {
 	struct mailbox mailbox;
 	sem_t doorbell;
 	atomic_bool must_stop;
+	_Atomic uint64_t group_commit_us;
 	/* ---- the store thread ---- */
-	const struct store_options *options;
 	struct worker_group *group;
 	struct store *store;
 	struct counters counters;
@@ -125,7 +125,8 @@ static struct store_request *take(struct store_actor *actor)
 /* Requests that are there share one commit; nobody is waited for. */
 static void run_group(struct store_actor *actor, struct store_request *request)
 {
-	uint64_t began_us = now_us(), most_us = actor->options->group_commit_us;
+	uint64_t began_us = now_us();
+	uint64_t most_us = atomic_load_explicit(&actor->group_commit_us, memory_order_relaxed);
 	struct counters *counters = &actor->counters;
 
 	store_begin(actor->store);
@@ -192,7 +193,7 @@ int store_actor_start(struct store_door **out, const char *path, const struct st
 		return ENOMEM;
 	memset(actor, 0, sizeof(*actor));
 	actor->door.submit = submit;
-	actor->options = options;
+	atomic_store(&actor->group_commit_us, options->group_commit_us);
 	actor->group = group;
 	mailbox_init(&actor->mailbox);
 	int err = store_open(&actor->store, path, options);
@@ -208,6 +209,14 @@ int store_actor_start(struct store_door **out, const char *path, const struct st
 	}
 	*out = &actor->door;
 	return 0;
+}
+
+void store_actor_set_options(struct store_door *door, const struct store_options *options)
+{
+	struct store_actor *actor = (struct store_actor *)door;
+
+	atomic_store_explicit(&actor->group_commit_us, options->group_commit_us, memory_order_relaxed);
+	store_set_wal_limit(actor->store, options->wal_limit);
 }
 
 void store_actor_stop(struct store_door *door)

@@ -37,6 +37,9 @@ void store_send_home(struct worker_group *group, struct store_request *request);
 int store_actor_start(struct store_door **out, const char *path, const struct store_options *options,
 	struct worker_group *group);
 
+/* Any thread: group_commit and wal_limit of `options` count from here on. */
+void store_actor_set_options(struct store_door *door, const struct store_options *options);
+
 /* When no worker asks any more and all still exist: answers what is under way, closes the database. */
 void store_actor_stop(struct store_door *door);
 

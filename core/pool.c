@@ -42,6 +42,19 @@ int pool_init(struct pool *pool, const char *name, size_t octets, uint32_t max)
 	return pool->slabs ? 0 : ENOMEM;
 }
 
+int pool_raise(struct pool *pool, uint32_t max)
+{
+	max = max < POOL_SLOTS_MAX ? max : POOL_SLOTS_MAX;
+	if (max <= pool->max)
+		return 0;
+	char **slabs = realloc(pool->slabs, (((size_t)max >> pool->slab_shift) + 1) * sizeof(*slabs));
+	if (!slabs)
+		return ENOMEM;
+	pool->slabs = slabs;
+	pool->max = max;
+	return 0;
+}
+
 void pool_free(struct pool *pool)
 {
 	assert(pool->used == 0);

@@ -33,6 +33,9 @@ struct pool {
 /* `max` is clipped to POOL_SLOTS_MAX.  0 or ENOMEM. */
 int pool_init(struct pool *pool, const char *name, size_t octets, uint32_t max);
 
+/* More of them from here on; a lower `max` changes nothing.  0, or ENOMEM and nothing has changed. */
+int pool_raise(struct pool *pool, uint32_t max);
+
 /* Everything must have been given back. */
 void pool_free(struct pool *pool);
 

@@ -123,7 +123,7 @@ static int on_wal(void *arg, struct sqlite3 *db, const char *name, int frames)
 
 static int set_pragmas(struct store *store)
 {
-	const char *synchronous = store->options->synchronous == STORE_FULL ? "PRAGMA synchronous = FULL" :
+	const char *synchronous = store->synchronous == STORE_FULL ? "PRAGMA synchronous = FULL" :
 									       "PRAGMA synchronous = NORMAL";
 	int err;
 
@@ -283,7 +283,8 @@ int store_open(struct store **out, const char *path, const struct store_options 
 
 	if (!store)
 		return ENOMEM;
-	store->options = options;
+	store->synchronous = options->synchronous;
+	store_set_wal_limit(store, options->wal_limit);
 	store->lock = -1;
 	store->end = &store->first;
 	int err = path && !(store->path = strdup(path)) ? ENOMEM : open_all(store);
@@ -293,6 +294,11 @@ int store_open(struct store **out, const char *path, const struct store_options 
 	}
 	*out = store;
 	return 0;
+}
+
+void store_set_wal_limit(struct store *store, uint64_t octets)
+{
+	atomic_store_explicit(&store->wal_limit, octets, memory_order_relaxed);
 }
 
 void store_close(struct store *store)
@@ -405,7 +411,7 @@ static void restart_log(struct store *store)
 
 void store_relieve(struct store *store)
 {
-	uint64_t limit = store->options->wal_limit;
+	uint64_t limit = atomic_load_explicit(&store->wal_limit, memory_order_relaxed);
 
 	if (!store->db)
 		return;

@@ -164,9 +164,11 @@ struct store;
  * Opens or makes the file `path` (NULL: in memory, for tests), 0600, with its schema, under the lock of
  * PATH.lock.  0, or an errno after saying on the log what is wrong: EBUSY another server has it; EINVAL a
  * database of something else, or of a later version; EUCLEAN it is damaged; ENOMEM, EACCES, EIO ...
- * `path` is copied, `options` must outlive the store.
+ * `path` and `options` are copied.
  */
 int store_open(struct store **out, const char *path, const struct store_options *options);
+/* Any thread: counts from the next group on. */
+void store_set_wal_limit(struct store *store, uint64_t octets);
 void store_close(struct store *store);
 
 /* Opens a group.  When the database could not be opened again after a failure, the whole group fails. */

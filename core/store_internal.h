@@ -38,7 +38,8 @@ enum store_statement {
 };
 
 struct store {
-	const struct store_options *options;
+	enum store_synchronous synchronous;
+	_Atomic uint64_t wal_limit; /* any thread */
 	char *path; /* NULL: in memory */
 	int lock;
 	struct sqlite3 *db; /* NULL: a failure closed it, and it could not be opened since */

@@ -490,13 +490,6 @@ size_t stream_lingering(const struct worker *worker)
 	return streams_of(worker)->lingering;
 }
 
-static void on_tls_set(struct worker *worker, struct msg *msg)
-{
-	tls_set_drop(worker->tls);
-	worker->tls = ((struct stream_tls_set *)msg)->set;
-	free(msg);
-}
-
 int stream_worker_init(struct worker *worker, unsigned streams_max)
 {
 	struct streams *streams = calloc(1, sizeof(*streams));
@@ -511,7 +504,6 @@ int stream_worker_init(struct worker *worker, unsigned streams_max)
 	worker->on_completion[TOKEN_RECV] = on_recv;
 	worker->on_completion[TOKEN_SEND] = on_send;
 	worker->on_completion[TOKEN_CONNECT] = on_connect;
-	worker->on_message[MSG_TLS_SET] = on_tls_set;
 	return 0;
 }
 

@@ -119,10 +119,4 @@ unsigned stream_count(const struct worker *worker);
 /* About so many octets wait on streams that are closed already. */
 size_t stream_lingering(const struct worker *worker);
 
-/* The certificates that new connections of the worker use: worker->tls, replaced by this message. */
-struct stream_tls_set {
-	struct msg msg;      /* MSG_TLS_SET */
-	struct tls_set *set; /* a reference that the worker takes over */
-};
-
 #endif

@@ -35,8 +35,6 @@ void worker_free(struct worker *worker)
 
 	/* on their way when the others stopped; MSG_WORKER_STOP and MSG_WORKER_PING are not from the heap */
 	while ((msg = mailbox_take(&worker->mailbox))) {
-		if (msg->kind == MSG_TLS_SET)
-			tls_set_drop(((struct stream_tls_set *)msg)->set);
 		if (msg->kind != MSG_WORKER_STOP && msg->kind != MSG_WORKER_PING)
 			free(msg);
 	}

@@ -35,7 +35,6 @@ enum {
 enum {
 	MSG_WORKER_STOP = 1,
 	MSG_CREDIT = 2, /* a message whose only purpose was the credit it brings home */
-	MSG_TLS_SET = 3, /* main: struct stream_tls_set, the certificates were read again */
 	MSG_NAME_ANSWERED = 4, /* from the resolver: struct name_question */
 	MSG_WORKER_PING = 5, /* main: struct worker_ping, not from the heap */
 	MSG_SIP_FIRST = 16,

@@ -55,7 +55,7 @@ static bool count_address(struct msrp_connection *c, int fd)
 
 	if (ring->ops->peer_address(ring, fd, &peer) != 0)
 		return false; /* it closed already */
-	if (options->is_trusted && options->is_trusted((const struct sockaddr *)&peer))
+	if (options->is_trusted && options->is_trusted(c->endpoint->worker, (const struct sockaddr *)&peer))
 		max = 0;
 	c->is_counted = peer_count_enter(&peer, max, &c->address_bucket);
 	if (!c->is_counted)

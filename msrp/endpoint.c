@@ -241,6 +241,22 @@ int msrp_worker_init(struct worker *worker, const struct msrp_options *options)
 	return 0;
 }
 
+int msrp_worker_set_options(struct worker *worker, const struct msrp_options *options)
+{
+	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
+	unsigned legs_max = options->legs_max;
+
+	endpoint->options = options;
+	endpoint->parser_limits.head_bytes = options->limits.header_bytes;
+	if (pool_raise(&endpoint->legs, legs_max) != 0 ||
+		pool_raise(&endpoint->connections, legs_max * CONNECTIONS_PER_LEG + 64) != 0 ||
+		pool_raise(&endpoint->readings, legs_max * CONNECTIONS_PER_LEG + 64 + 1) != 0 ||
+		pool_raise(&endpoint->transactions,
+			legs_max * TRANSACTIONS_PER_LEG + 2 * MSRP_TRANSACTIONS_PER_LEG) != 0)
+		return ENOMEM;
+	return 0;
+}
+
 void msrp_worker_stop(struct worker *worker, bool all)
 {
 	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);

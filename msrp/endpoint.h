@@ -147,7 +147,7 @@ struct msrp_leg {
 	bool has_cema;          /* see struct msrp_peer                                    */
 	bool is_sharing;        /* a connection that was not made for it                   */
 	bool expects_peer;      /* an answer may bring another path than peer_path        */
-	const struct msrp_listener *listener;
+	unsigned listener;      /* index into msrp_options.listeners                       */
 	char *fingerprint;      /* heap: the peer's, secure legs; NULL: it said none       */
 	enum reason lost_why;
 	uint16_t port, uri_n;
@@ -191,7 +191,7 @@ struct msrp_transaction { /* two cache lines with the pool's header: thousands m
 struct msrp_endpoint {
 	struct worker *worker;
 	const struct msrp_options *options;
-	struct msrp_limits parser_limits;
+	struct msrp_limits parser_limits; /* of heads that begin now */
 	struct pool legs, connections, transactions, readings;
 	struct msrp_reading *spare_reading;
 	struct chains legs_by_id;

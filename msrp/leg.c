@@ -56,7 +56,7 @@ struct slice msrp_leg_fingerprint(const struct msrp_leg *leg)
 {
 	const struct tls_set *set = leg->endpoint->worker->tls;
 
-	return leg->is_secure && set ? slice_str(tls_set_fingerprint(set, leg->listener->tls)) : SLICE_EMPTY;
+	return leg->is_secure && set ? slice_str(tls_set_fingerprint(set, leg->endpoint->options->listeners[leg->listener].tls)) : SLICE_EMPTY;
 }
 
 uint64_t msrp_leg_octets(const struct msrp_leg *leg)

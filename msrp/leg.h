@@ -43,14 +43,18 @@ struct msrp_options {
 	struct limits_options limits;
 	uint64_t msrp_transaction_ms;   /* timers.msrp_transaction */
 	unsigned legs_max;
-	bool (*is_trusted)(const struct sockaddr *); /* exempt from conns_per_ip; NULL: nobody */
+	bool (*is_trusted)(const struct worker *, const struct sockaddr *); /* exempt from conns_per_ip; NULL: nobody */
 	unsigned listener_count;
 	struct msrp_listener listeners[MSRP_LISTENERS_MAX];
 };
 
 /* Per worker, on its thread, after worker_use_ring() and stream_worker_init(): registers handlers and
- * starts accepting.  `options` must outlive the worker.  0 or a positive errno. */
+ * starts accepting.  `options` must outlive the worker or the next msrp_worker_set_options().  0 or a positive errno. */
 int msrp_worker_init(struct worker *worker, const struct msrp_options *options);
+
+/* Other options from here on: limits, timers, the certificates of listeners, more legs; the listeners are as at the
+ * start.  0, or ENOMEM: there is no room for more legs than before, the rest is as asked. */
+int msrp_worker_set_options(struct worker *worker, const struct msrp_options *options);
 
 /* Stops accepting and closes connections that carry no session (drain).  With `all`: everything. */
 void msrp_worker_stop(struct worker *worker, bool all);

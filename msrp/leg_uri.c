@@ -109,7 +109,7 @@ int msrp_leg_make_uri(struct msrp_leg *leg, const struct sockaddr_storage *local
 
 	if (!listener)
 		return EADDRNOTAVAIL;
-	leg->listener = listener;
+	leg->listener = (unsigned)(listener - leg->endpoint->options->listeners);
 	write_host(&host, listener, local);
 	leg->port = port_of(&listener->bound);
 	if (listener->per_worker_ports)

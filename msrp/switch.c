@@ -76,7 +76,7 @@ static const struct msrp_head *head_of(struct msrp_connection *c, struct slice t
 
 	if (c->in->head_is_parsed)
 		return &c->parser->head;
-	msrp_parser_init(scratch, &c->endpoint->parser_limits);
+	msrp_parser_init(scratch, &(struct msrp_limits){ text.n + 1 }); /* limits.header_bytes may be lower by now */
 	if (msrp_parse(scratch, text, &used) != MSRP_HEAD)
 		assert(!"it was a head before");
 	return &scratch->head;

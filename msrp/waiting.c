@@ -29,7 +29,7 @@ static void refuse_early(struct msrp_connection *c, struct slice kept, enum reas
 	COUNT(&worker->counters, msrp_dropped);
 	LOG(WARN, worker, "leg", pool_slot(c->in->leg), "chunk given up status=408 reason=%s", reason_label(why));
 	if (kept.n) { /* its head came earlier, and content after it */
-		msrp_parser_init(&parser, &c->endpoint->parser_limits);
+		msrp_parser_init(&parser, &(struct msrp_limits){ kept.n + 1 }); /* limits.header_bytes may be lower by now */
 		if (msrp_parse(&parser, kept, &used) != MSRP_HEAD)
 			assert(!"it was a head before");
 		head = &parser.head;

@@ -39,7 +39,7 @@ static bool has_room(struct sip_layer *layer, const struct sockaddr_storage *pee
 {
 	unsigned max = layer->options->limits.conns_per_ip;
 
-	if (layer->options->is_trusted && layer->options->is_trusted((const struct sockaddr *)peer))
+	if (layer->options->is_trusted && layer->options->is_trusted(layer->worker, (const struct sockaddr *)peer))
 		max = 0;
 	return peer_count_enter(peer, max, bucket);
 }

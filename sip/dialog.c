@@ -54,6 +54,11 @@ int sip_dialogs_init(struct worker *worker, unsigned dialogs_max)
 	return 0;
 }
 
+int sip_dialogs_raise(struct worker *worker, unsigned dialogs_max)
+{
+	return pool_raise(&dialogs_of(worker)->pool, dialogs_max);
+}
+
 void sip_dialogs_free(struct worker *worker)
 {
 	struct dialogs *d = dialogs_of(worker);

@@ -80,6 +80,8 @@ static inline struct slice sip_dialog_routes(const struct sip_dialog *dialog)
 
 /* Per worker.  0 or ENOMEM. */
 int sip_dialogs_init(struct worker *worker, unsigned dialogs_max);
+/* Room for more.  0 or ENOMEM. */
+int sip_dialogs_raise(struct worker *worker, unsigned dialogs_max);
 void sip_dialogs_free(struct worker *worker);
 
 /* What a dialog starts from.  All slices are copied. */

@@ -28,6 +28,12 @@ void sip_transactions_gauge(struct sip_layer *layer)
 	pool_gauge_set(&layer->worker->counters, POOL_transactions, count);
 }
 
+/* Parts of a peer's head come back up to four times: Vias or Route, From and To, target, Call-ID. */
+size_t sip_scratch_octets(const struct sip_options *options)
+{
+	return SIP_SCRATCH_OCTETS + 4 * options->limits.header_bytes + options->body_bytes_max;
+}
+
 int sip_transactions_init(struct sip_layer *layer)
 {
 	size_t chains = CHAINS_MIN;
@@ -35,9 +41,7 @@ int sip_transactions_init(struct sip_layer *layer)
 	while (chains < layer->options->transactions_max && chains < CHAINS_MAX)
 		chains *= 2;
 	layer->flow_table = calloc(SIP_FLOW_CHAINS, sizeof(*layer->flow_table));
-	/* parts of a peer's head come back up to four times: Vias or Route, From and To, target, Call-ID */
-	layer->scratch_n = SIP_SCRATCH_OCTETS + 4 * layer->options->limits.header_bytes +
-		layer->options->body_bytes_max;
+	layer->scratch_n = sip_scratch_octets(layer->options);
 	layer->scratch = malloc(layer->scratch_n);
 	if (!layer->flow_table || !layer->scratch)
 		return ENOMEM;
@@ -53,6 +57,27 @@ void sip_transactions_free(struct sip_layer *layer)
 	free(layer->scratch);
 }
 
+static void set_limits(struct sip_layer *layer)
+{
+	layer->limits = (struct sip_limits){ layer->options->limits.header_bytes, layer->options->body_bytes_max, 0 };
+}
+
+void sip_worker_set_options(struct worker *worker, const struct sip_options *options, char *scratch)
+{
+	struct sip_layer *layer = sip_layer_of(worker);
+	size_t n = sip_scratch_octets(options);
+
+	layer->options = options;
+	set_limits(layer);
+	if (n < layer->scratch_n) { /* what was taken in under the limits of before may still be written */
+		free(scratch);
+		return;
+	}
+	free(layer->scratch);
+	layer->scratch = scratch;
+	layer->scratch_n = n;
+}
+
 int sip_worker_init(struct worker *worker, const struct sip_options *options, sip_request_handler on_request)
 {
 	struct sip_layer *layer = calloc(1, sizeof(*layer));
@@ -62,7 +87,7 @@ int sip_worker_init(struct worker *worker, const struct sip_options *options, si
 	layer->worker = worker;
 	layer->options = options;
 	layer->on_request = on_request;
-	layer->limits = (struct sip_limits){ options->limits.header_bytes, options->body_bytes_max, 0 };
+	set_limits(layer);
 	layer->loop_key = (struct siphash_key){ { 0x696d73657276ull, 0x6c6f6f70ull } }; /* no secret: see branch.c */
 	worker_random(worker, &layer->key, sizeof(layer->key));
 	worker->sip = layer;

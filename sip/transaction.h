@@ -23,8 +23,15 @@ struct sip_client; /* a client transaction: pool of the worker */
 typedef void (*sip_request_handler)(struct worker *, struct sip_server *, const struct sip_message *);
 
 /* Per worker, on its thread, after stream_worker_init(): registers handlers, starts receiving.
- * `options` must outlive the worker.  0 or a positive errno. */
+ * `options` must outlive the worker or the next sip_worker_set_options().  0 or a positive errno. */
 int sip_worker_init(struct worker *worker, const struct sip_options *options, sip_request_handler on_request);
+
+/*
+ * Other options from here on: limits, timers, the certificates of listeners; listeners, names and pools are as at the
+ * start.  `scratch`: sip_scratch_octets() of `options` from malloc(), taken over.
+ */
+size_t sip_scratch_octets(const struct sip_options *options);
+void sip_worker_set_options(struct worker *worker, const struct sip_options *options, char *scratch);
 
 /* Drain: no new connections; with `all` everything is dropped without a word. */
 void sip_worker_stop(struct worker *worker, bool all);

@@ -91,11 +91,12 @@ static void on_received(struct worker *worker, struct msg *msg)
 {
 	struct sip_received *r = (struct sip_received *)msg;
 	struct sip_layer *layer = sip_layer_of(worker);
+	struct sip_limits limits = { r->n + 1, r->n + 1, 0 };
 	struct sip_message m;
 	size_t used;
 
-	/* it was good where it arrived, so it is good here */
-	if (sip_message_parse(&m, slice_of(r->wire, r->n), &layer->limits, SIP_DATAGRAM, &used) == SIP_PARSE_OK)
+	/* it was good where it arrived, so it is good here, where the limits may be others by now */
+	if (sip_message_parse(&m, slice_of(r->wire, r->n), &limits, SIP_DATAGRAM, &used) == SIP_PARSE_OK)
 		receive_here(layer, &m, &r->flow);
 	worker_answer(worker, msg, MSG_SIP_HANDLED, 0);
 }

@@ -22,8 +22,8 @@
  * contact is reached only by the flow of its binding). */
 struct sip_target {
 	struct sip_flow flow;             /* has_flow false: protocol and peer of it, the rest is not looked at */
-	const char *name;                 /* TLS: whose certificate it must be, NULL: the address's; of
-	                                   * the configuration.  Without peer also what is to be located
+	const char *name;                 /* TLS: whose certificate it must be, NULL: the address's; it
+	                                   * lives as long as the server.  Without peer also what is to be located
 	                                   * (sip/locate.h) for each request */
 	uint16_t port;                    /* by name; 0: none was said, so the DNS is asked for servers */
 	bool has_flow, flow_only;
@@ -39,7 +39,7 @@ struct sip_listener {
 	int fds[WORKERS_MAX];             /* worker i's socket */
 };
 
-/* Read-only after start; shared by all workers. */
+/* Of one configuration: read-only, shared by all workers.  A reload makes another, with the same listeners and names. */
 struct sip_options {
 	struct limits_options limits;
 	uint64_t t1_ms;
@@ -52,7 +52,8 @@ struct sip_options {
 	unsigned group_pattern_count;
 	struct slice user_agent;          /* "IM-serv/OMA1.0 imserv/VERSION": User-Agent and Server */
 	const char *const *supported;     /* option tags we accept in Require, NULL-terminated */
-	bool (*is_trusted)(const struct sockaddr *); /* core.trusted: exempt from conns_per_ip */
+	/* core.trusted: exempt from conns_per_ip */
+	bool (*is_trusted)(const struct worker *, const struct sockaddr *);
 	/* A stream that was watched, or by which requests were sent, has ended; may be NULL. */
 	void (*on_flow_lost)(struct worker *, const struct sip_flow *);
 	unsigned listener_count;

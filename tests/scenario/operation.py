@@ -134,7 +134,7 @@ async def hangup_signal_keeps_running(world):
     """SIGHUP reloads; the server and its sessions stay."""
     sa, sb = await world.session()
     world.server.signal(signal.SIGHUP)
-    await asyncio.sleep(0.3)
+    await world.server.logged("config reloaded ")
     check(world.server.alive, "SIGHUP ended the server: %s" % world.server.tail(4))
     await sa.send("still here")
     await sb.receive()

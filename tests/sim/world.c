@@ -159,7 +159,7 @@ static void make_worker(struct world *w, unsigned index)
 	worker_init(worker, index, &w->group);
 	worker_use_ring(worker, sim_ring_new(w->sim, &options));
 	must(w, stream_worker_init(worker, CONNECTIONS_MAX), "streams");
-	must(w, sip_dialogs_init(worker, w->config->limits.sessions * 3), "dialogs");
+	must(w, sip_dialogs_init(worker, w->config->limits.sessions * IM_DIALOGS_PER_SESSION), "dialogs");
 	must(w, im_worker_init(worker, &w->im), "functions");
 }
 
@@ -177,7 +177,7 @@ static void start_server(struct world *w)
 
 	for (unsigned i = 0; i < sizeof(keys); i++)
 		keys[i / 16][i % 16] = (uint8_t)sim_random_u64(w->sim);
-	im_server_init(&w->im, w->config);
+	must(w, im_server_init(&w->im, w->config), "server");
 	w->im.sip.transactions_max = TRANSACTIONS_MAX;
 	w->im.sip.connections_max = CONNECTIONS_MAX;
 	minted_init(keys[0], w->group.count);
@@ -483,11 +483,7 @@ static void end_server(struct world *w)
 	close_listeners(w);
 	for (unsigned i = 0; i < w->group.count; i++)
 		free(w->group.workers[i]);
-	for (unsigned i = 0; i < w->im.sip.home.literal_count; i++)
-		free((char *)w->im.sip.home.literals[i].host.p);
-	free((void *)w->im.sip.home.literals);
-	free((void *)w->im.sip.home.aliases);
-	free((void *)w->im.sip.group_patterns);
+	im_server_free(&w->im);
 }
 
 /* ---- a run ---- */

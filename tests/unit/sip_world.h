@@ -90,7 +90,7 @@ static inline uint64_t world_clock(struct ring *ring)
 	return world_clock_us;
 }
 
-static inline bool world_is_trusted(const struct sockaddr *address)
+static inline bool world_is_trusted(const struct worker *worker, const struct sockaddr *address)
 {
 	return world_trusts;
 }

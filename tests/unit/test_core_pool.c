@@ -145,6 +145,31 @@ static void objects_larger_than_a_slab(void **state)
 	pool_free(&pool);
 }
 
+/* A limit that was raised while objects are out: they stay where they are. */
+static void the_limit_can_be_raised(void **state)
+{
+	enum { FEW = 3, MANY = 10000 };
+	static void *out[MANY];
+	struct pool pool;
+
+	assert_int_equal(pool_init(&pool, "raised", 100, FEW), 0);
+	for (unsigned i = 0; i < FEW; i++)
+		assert_non_null(out[i] = pool_take(&pool));
+	assert_null(pool_take(&pool));
+	assert_int_equal(pool_raise(&pool, MANY), 0);
+	assert_int_equal(pool_raise(&pool, FEW), 0);
+	for (unsigned i = FEW; i < MANY; i++)
+		assert_non_null(out[i] = pool_take(&pool));
+	assert_null(pool_take(&pool));
+	for (unsigned i = 0; i < MANY; i++) {
+		assert_ptr_equal(pool_find(&pool, pool_slot(out[i]), pool_generation(out[i])), out[i]);
+		pool_give(&pool, out[i]);
+	}
+	assert_int_equal(pool_raise(&pool, UINT32_MAX), 0);
+	assert_int_equal(pool.max, POOL_SLOTS_MAX);
+	pool_free(&pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +179,7 @@ int main(void)
 		cmocka_unit_test(generations_skip_zero),
 		cmocka_unit_test(any_order_of_taking_and_giving),
 		cmocka_unit_test(objects_larger_than_a_slab),
+		cmocka_unit_test(the_limit_can_be_raised),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
