@@ -219,17 +219,23 @@ static void begin_all(struct flood *f, void (*begin)(struct session_setup *, str
 	}
 }
 
-/* Users of pairs without a session of their own, and all users where memory is told of sessions alone. */
-static void register_users(struct flood *f)
+/* Users of pairs without a session of their own, and all users where memory is told of sessions alone.  False: there
+ * is nobody to load the server with. */
+static bool register_users(struct flood *f)
 {
 	const struct flood_options *o = f->run.options;
 
 	f->run.phase = RUN_REGISTER;
 	if (o->pairs || o->idle_s > 0)
 		begin_all(f, setup_register, options_pairs(o));
-	for (uint32_t i = 0; o->pairs && i < options_pairs(o); i++)
-		if (f->pairs[i].state != PAIR_IDLE)
-			report_error(f->run.report, FLOOD_SETUP, "a pair of users that did not register");
+	if (!o->pairs)
+		return true;
+	uint32_t failed = 0;
+	for (uint32_t i = 0; i < options_pairs(o); i++)
+		failed += f->pairs[i].state != PAIR_IDLE;
+	for (uint32_t i = 0; i < failed; i++)
+		report_error(f->run.report, FLOOD_SETUP, "a pair of users that did not register");
+	return failed < options_pairs(o);
 }
 
 static void set_up(struct flood *f)
@@ -407,12 +413,13 @@ static void run(struct flood *f)
 	struct flood_report *report = f->run.report;
 	struct server_figures before, after;
 
-	register_users(f);
+	bool any = register_users(f);
 	run_read_server(&f->run, &before);
-	set_up(f);
+	if (any)
+		set_up(f);
 	run_read_server(&f->run, &after);
 	report->memory_per_session = per_session(f, &before, &after);
-	if ((f->run.up || !o->sessions) && !run_interrupted())
+	if (any && (f->run.up || !o->sessions) && !run_interrupted())
 		traffic(f);
 	if (f->run.up && o->idle_s > 0) {
 		idle(f);

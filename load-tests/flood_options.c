@@ -118,7 +118,7 @@ static bool decimal(const char *option, const char *text, const char *unit, doub
 	return refuse(option, text, expected);
 }
 
-/* sip:HOST:PORT[;transport=udp|tcp] or msrp:HOST:PORT */
+/* sip:HOST:PORT[;transport=udp|tcp|tls] or msrp:HOST:PORT */
 static bool target(struct flood_options *o, const char *text)
 {
 	struct slice parameters, s = slice_str(text), scheme = slice_cut(s, ':', NULL);
@@ -126,12 +126,13 @@ static bool target(struct flood_options *o, const char *text)
 	struct slice host = slice_cut(slice_skip(s, scheme.n + 1), ';', &parameters);
 
 	o->target_text = text;
-	o->tcp = slice_eq(parameters, SLICE("transport=tcp"));
+	o->tls = slice_eq(parameters, SLICE("transport=tls"));
+	o->tcp = o->tls || slice_eq(parameters, SLICE("transport=tcp"));
 	if ((!is_sip && !is_msrp) ||
 	    (parameters.p && !o->tcp && !slice_eq(parameters, SLICE("transport=udp"))) ||
-	    !address_parse(host, is_sip ? 5060 : 2855, &o->target) || address_port(&o->target) == 0)
+	    !address_parse(host, !is_sip ? 2855 : o->tls ? 5061 : 5060, &o->target) || address_port(&o->target) == 0)
 		return refuse("target", text,
-			      "sip:ADDRESS:PORT[;transport=udp|tcp] or msrp:ADDRESS:PORT");
+			      "sip:ADDRESS:PORT[;transport=udp|tcp|tls] or msrp:ADDRESS:PORT");
 	return true;
 }
 

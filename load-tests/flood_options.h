@@ -36,7 +36,7 @@ struct flood_options {
 	enum flood_mode mode;
 	struct sockaddr_storage target;
 	const char *target_text;
-	bool tcp;           /* SIP transport */
+	bool tcp, tls;      /* SIP transport; over TLS both */
 	const char *domain; /* of the users; NULL: the target's address */
 	const char *password; /* of every user; NULL: none */
 	struct sockaddr_storage locals[LOCAL_ADDRESSES_MAX];

@@ -231,8 +231,11 @@ static uint64_t pager_turn(struct flood *f, uint64_t until_ns)
 	for (; f->run.phase < RUN_BACKLOG && pacer_due_ns(&p->pacer, p->pacer.due) <= now; p->pacer.due++)
 		run_due(&f->run, LOAD_PAGER, pacer_due_ns(&p->pacer, p->pacer.due));
 	while (p->begun < p->pacer.due && transactions_have_room(&p->transactions)) {
+		uint32_t subject = (uint32_t)(p->begun % p->pacer.sessions);
+		if (!sip_calls_have_room(&f->setup.calls, pair_of(f, subject)->index))
+			break; /* the server reads no faster; its time counts from when it was due */
 		uint64_t i = p->begun++;
-		(void)begin_message(f, pacer_due_ns(&p->pacer, i), (uint32_t)(i % p->pacer.sessions)); /* counted */
+		(void)begin_message(f, pacer_due_ns(&p->pacer, i), subject); /* counted */
 	}
 	return pacer_due_ns(&p->pacer, p->pacer.due);
 }

@@ -18,7 +18,7 @@ static void put_via(struct sip_calls *s, struct buffer *b, uint32_t index, const
 
 	address_print(&s->client.flows[sip_call_flow(s, index)]->local, host);
 	buffer_printf(b, "Via: SIP/2.0/%s %s;branch=z9hG4bK%.8s%s;rport\r\nMax-Forwards: 70\r\n",
-		      s->options->tcp ? "TCP" : "UDP", host, s->run, branch);
+		      s->options->tls ? "TLS" : s->options->tcp ? "TCP" : "UDP", host, s->run, branch);
 }
 
 static void put_dialog(struct sip_calls *s, struct buffer *b, const struct head *h)
@@ -48,7 +48,7 @@ void sip_call_put_contact(struct sip_calls *s, struct buffer *b, uint32_t index,
 
 	address_print(&s->client.flows[sip_call_flow(s, index)]->local, host);
 	buffer_printf(b, "Contact: <sip:%c%06x@%s;transport=%s>;" FEATURE_TAG "\r\n", role, index,
-		      host, s->options->tcp ? "tcp" : "udp");
+		      host, s->options->tls ? "tls" : s->options->tcp ? "tcp" : "udp");
 }
 
 void sip_call_put_body(struct buffer *b, struct slice sdp)

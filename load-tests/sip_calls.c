@@ -295,6 +295,11 @@ static void on_fault(void *user, bool is_syntax, const char *what)
 
 /* ---- what the workload calls ---- */
 
+bool sip_calls_have_room(const struct sip_calls *s, uint32_t index)
+{
+	return sip_client_has_room(&s->client, sip_call_flow(s, index));
+}
+
 void sip_call_start(struct sip_calls *s, uint32_t index)
 {
 	struct sip_call *call = &s->calls[index];
@@ -433,7 +438,7 @@ int sip_calls_open(struct sip_calls *s, struct prng *prng)
 	if (n < 0 || (size_t)n >= sizeof(s->domain))
 		return ENAMETOOLONG;
 	address_print(&o->target, host);
-	snprintf(s->target, sizeof(s->target), "%s%s", host, o->tcp ? ";transport=tcp" : "");
+	snprintf(s->target, sizeof(s->target), "%s%s", host, o->tls ? ";transport=tls" : o->tcp ? ";transport=tcp" : "");
 	s->calls = calloc(options_pairs(o), sizeof(*s->calls));
 	s->credentials = o->password ? calloc((size_t)options_pairs(o) * 2, sizeof(*s->credentials)) : NULL;
 	if (!s->calls || (o->password && !s->credentials))

@@ -99,6 +99,9 @@ bool sip_calls_send_register(struct sip_calls *s, uint32_t index, char role, uin
  * challenged before; a password that is wrong is not tried for ever. */
 bool sip_calls_challenged(struct sip_calls *s, uint32_t index, char role, const struct sip_text *m, unsigned attempt);
 
+/* False: its flow has so much to send that what is new had better wait. */
+bool sip_calls_have_room(const struct sip_calls *s, uint32_t index);
+
 /* Answers a request that has no body to be answered with. */
 void sip_calls_respond(struct sip_calls *s, struct sip_flow *flow, const struct sip_text *request, const char *status);
 

@@ -12,6 +12,7 @@
 #include "load-tests/address.h"
 
 #define OUT_MAX    (4u * 1024 * 1024)
+#define OUT_HIGH   (256u * 1024) /* beyond it nothing new is begun on this flow */
 #define UDP_BUFFER (8 * 1024 * 1024) /* a burst of retransmissions must not be lost on our side */
 
 static void flow_broken(struct sip_flow *f, const char *what)
@@ -19,6 +20,7 @@ static void flow_broken(struct sip_flow *f, const char *what)
 	if (f->source.fd < 0)
 		return;
 	loop_remove(f->client->loop, &f->source);
+	f->out_at = f->out_n = 0;
 	f->client->on_fault(f->client->user, false, what);
 }
 
@@ -49,35 +51,47 @@ static void on_datagram(struct loop_source *source, uint32_t events)
 	}
 }
 
-static void write_out(struct sip_flow *f)
+static void watch(struct sip_flow *f, bool waits)
 {
-	while (f->connected && f->out_n) {
-		ssize_t n = send(f->source.fd, f->out, f->out_n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && errno != EAGAIN) {
-			flow_broken(f, strerror(errno));
-			return;
-		}
-		if (n < 0)
-			break;
-		f->out_n -= (size_t)n;
-		memmove(f->out, f->out + n, f->out_n);
-	}
-	bool waits = f->out_n > 0 || !f->connected;
+	waits = waits || flow_tls_wants_room(f->tls);
 	if (waits != f->waits_for_room) {
 		f->waits_for_room = waits;
 		loop_change(f->client->loop, &f->source, EPOLLIN | (waits ? EPOLLOUT : 0));
 	}
 }
 
-static void read_stream(struct sip_flow *f)
+static void write_out(struct sip_flow *f)
 {
-	ssize_t n = recv(f->source.fd, f->in + f->in_n, SIP_TEXT_MAX - f->in_n, MSG_DONTWAIT);
+	while (f->connected && f->out_at < f->out_n) {
+		const char *p = f->out + f->out_at;
+		size_t left = f->out_n - f->out_at;
+		ssize_t n = f->tls ? flow_tls_write(f->tls, p, left) :
+				     send(f->source.fd, p, left, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n <= 0 && (n == 0 || errno != EAGAIN)) {
+			flow_broken(f, n ? strerror(errno) : "SIP connection closed by the server");
+			return;
+		}
+		if (n < 0)
+			break;
+		f->out_at += (size_t)n;
+	}
+	if (f->out_at == f->out_n)
+		f->out_at = f->out_n = 0;
+	watch(f, f->out_n > 0 || !f->connected);
+}
+
+/* False: nothing more is there, or the flow is gone. */
+static bool read_stream(struct sip_flow *f)
+{
+	char *at = f->in + f->in_n;
+	ssize_t n = f->tls ? flow_tls_read(f->tls, at, SIP_TEXT_MAX - f->in_n) :
+			     recv(f->source.fd, at, SIP_TEXT_MAX - f->in_n, MSG_DONTWAIT);
 
 	if (n < 0 && errno == EAGAIN)
-		return;
+		return false;
 	if (n <= 0) {
 		flow_broken(f, n ? strerror(errno) : "SIP connection closed by the server");
-		return;
+		return false;
 	}
 	struct slice in = slice_of(f->in, f->in_n + (size_t)n);
 	while (f->source.fd >= 0) {
@@ -90,20 +104,37 @@ static void read_stream(struct sip_flow *f)
 			f->client->on_fault(f->client->user, true,
 					    "stream without message boundary");
 			flow_broken(f, "unreadable SIP stream");
-			return;
+			return false;
 		}
 		handle(f, slice_of(in.p, whole));
 		in = slice_skip(in, whole);
 	}
 	f->in_n = in.n;
 	memmove(f->in, in.p, in.n);
+	return f->source.fd >= 0;
+}
+
+/* False: it goes on when the socket is ready, or failed. */
+static bool shake_hands(struct sip_flow *f)
+{
+	int done = flow_tls_handshake(f->tls);
+
+	if (done < 0)
+		flow_broken(f, "TLS handshake");
+	else if (!done)
+		watch(f, false);
+	f->connected = done > 0;
+	f->is_handshaking = done == 0;
+	if (f->connected)
+		write_out(f);
+	return f->connected && f->source.fd >= 0;
 }
 
 static void on_stream(struct loop_source *source, uint32_t events)
 {
 	struct sip_flow *f = (struct sip_flow *)source;
 
-	if (!f->connected) {
+	if (!f->connected && !f->is_handshaking) {
 		int error = 0;
 		socklen_t n = sizeof(error);
 		(void)getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error,
@@ -112,18 +143,29 @@ static void on_stream(struct loop_source *source, uint32_t events)
 			flow_broken(f, strerror(error));
 			return;
 		}
-		f->connected = true;
+		f->is_handshaking = f->tls != NULL;
+		f->connected = !f->tls;
 	}
-	if (events & EPOLLOUT)
+	if (f->is_handshaking && !shake_hands(f))
+		return;
+	if (events & EPOLLOUT || !f->waits_for_room)
 		write_out(f);
 	if (f->source.fd >= 0 && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		read_stream(f);
+		while (read_stream(f) && f->tls) /* what TLS has read ahead makes no event */
+			;
+	if (f->tls && f->source.fd >= 0)
+		watch(f, f->waits_for_room && f->out_n);
 }
 
 static void send_stream(struct sip_flow *f, struct slice text)
 {
 	if (f->source.fd < 0)
 		return; /* reported when it broke */
+	if (f->out_at > f->out_size / 2) {
+		f->out_n -= f->out_at;
+		memmove(f->out, f->out + f->out_at, f->out_n);
+		f->out_at = 0;
+	}
 	if (f->out_n + text.n > f->out_size) {
 		size_t size = f->out_size ? f->out_size * 2 : SIP_TEXT_MAX;
 		char *grown = size > OUT_MAX ? NULL : realloc(f->out, size);
@@ -136,7 +178,8 @@ static void send_stream(struct sip_flow *f, struct slice text)
 	}
 	memcpy(f->out + f->out_n, text.p, text.n);
 	f->out_n += text.n;
-	write_out(f);
+	if (f->connected && !f->waits_for_room)
+		write_out(f);
 }
 
 /* What is lost on the way is repeated by its timer, so a failing sendto() needs no other answer. */
@@ -157,6 +200,13 @@ bool sip_client_request(struct sip_client *c, unsigned index, struct slice text)
 	return f->source.fd >= 0;
 }
 
+bool sip_client_has_room(const struct sip_client *c, unsigned index)
+{
+	const struct sip_flow *f = c->flows[index];
+
+	return f->source.fd < 0 || f->out_n - f->out_at < OUT_HIGH; /* of one that is gone the next request tells */
+}
+
 void sip_client_respond(struct sip_flow *flow, struct slice text)
 {
 	if (flow->is_stream)
@@ -168,6 +218,7 @@ void sip_client_respond(struct sip_flow *flow, struct slice text)
 static void flow_free(struct sip_flow *f)
 {
 	loop_remove(f->client->loop, &f->source);
+	flow_tls_free(f->tls);
 	free(f->in);
 	free(f->out);
 	free(f);
@@ -252,11 +303,10 @@ static int open_datagrams(struct sip_client *c, unsigned i)
 	return loop_add(c->loop, &f->source, EPOLLIN);
 }
 
-static int open_stream(struct sip_client *c, unsigned i)
+/* *bound is where it listens. */
+static int open_listener(struct sip_client *c, const struct sockaddr_storage *local, struct sockaddr_storage *bound)
 {
-	struct sockaddr_storage bound, local = local_of(c, i), from = local, from_bound;
-	const struct sockaddr_storage *target = &c->options->target;
-	int on = 1, fd = bound_socket(&local, SOCK_STREAM, &bound);
+	int fd = bound_socket(local, SOCK_STREAM, bound);
 
 	if (fd < 0)
 		return -fd;
@@ -267,19 +317,30 @@ static int open_stream(struct sip_client *c, unsigned i)
 	c->accepted = listener;
 	if (listen(fd, 128) < 0)
 		return errno;
-	int err = loop_add(c->loop, &listener->source, EPOLLIN);
+	return loop_add(c->loop, &listener->source, EPOLLIN);
+}
+
+static int open_stream(struct sip_client *c, unsigned i)
+{
+	struct sockaddr_storage bound, local = local_of(c, i), from_bound;
+	const struct sockaddr_storage *target = &c->options->target;
+	int on = 1, err = c->options->tls ? 0 : open_listener(c, &local, &bound);
+
 	if (err)
 		return err;
-
-	address_set_port(&from, 0);
-	fd = bound_socket(&from, SOCK_STREAM, &from_bound);
+	address_set_port(&local, 0);
+	int fd = bound_socket(&local, SOCK_STREAM, &from_bound);
 	if (fd < 0)
 		return -fd;
+	if (c->options->tls)
+		bound = from_bound; /* the server comes by our connection (RFC 5923), for we have no certificate */
 	struct sip_flow *f = c->flows[i] = flow_new(c, fd, true, on_stream);
 	if (!f)
 		return ENOMEM;
 	f->local = bound; /* the server may connect there, too */
 	f->waits_for_room = true;
+	if (c->options->tls && !(f->tls = flow_tls_new(fd)))
+		return ENOMEM;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
 			 sizeof(on)); /* only slower without it */
 	if (connect(fd, (const struct sockaddr *)target, address_size(target)) < 0 &&

@@ -1,12 +1,13 @@
 /*
- * The SIP transport of imflood: one flow per local address, over UDP a socket, over TCP a
- * connection to the server and a listener for connections of the server.  No transactions:
+ * The SIP transport of imflood: flows over the local addresses in turn, over UDP a socket, over TCP a
+ * connection to the server and a listener for connections of the server, over TLS the connection alone.  No transactions:
  * who sends a request repeats it.
  */
 #ifndef LOAD_TESTS_SIP_CLIENT_H
 #define LOAD_TESTS_SIP_CLIENT_H
 
 #include "load-tests/event_loop.h"
+#include "load-tests/flow_tls.h"
 #include "load-tests/flood_options.h"
 #include "load-tests/sip_text.h"
 
@@ -17,9 +18,10 @@ struct sip_flow {
 	struct sip_client *client;
 	struct sockaddr_storage local; /* what our Via and Contact name                    */
 	struct sockaddr_storage from;  /* UDP: where the message being handled came from   */
-	bool is_stream, connected, waits_for_room;
-	char *in, *out; /* streams only                                     */
-	size_t in_n, out_n, out_size;
+	bool is_stream, connected, is_handshaking, waits_for_room;
+	struct flow_tls *tls; /* NULL: plain                                     */
+	char *in, *out;       /* streams only                                    */
+	size_t in_n, out_at, out_n, out_size; /* of `out` what stands from out_at to out_n is not sent yet */
 	struct sip_flow *next;
 };
 
@@ -37,6 +39,9 @@ struct sip_client {
 	struct sip_flow **flows; /* options->flows of them, over the local addresses in turn */
 	struct sip_flow *accepted; /* connections of the server, and the listeners */
 };
+
+/* False: the server does not read this flow fast enough; what is new has to wait. */
+bool sip_client_has_room(const struct sip_client *c, unsigned index);
 
 /* Datagrams that the kernel threw away because we did not read in time, so far. */
 uint64_t sip_client_drops(const struct sip_client *c);

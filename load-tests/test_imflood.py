@@ -10,6 +10,7 @@ import os
 import random
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -115,7 +116,7 @@ class Proxy(asyncio.DatagramProtocol):
             kept = [line for line in lines if line.startswith(copied)]
             lines, (host, port) = challenge + kept + ["Content-Length: 0", "", ""], source
         elif lines[0].startswith("SIP/2.0"):
-            host, port = re.search(r"UDP ([\d.]+):(\d+)", lines[vias[1]]).groups()
+            host, port = re.search(r"(?:UDP|TCP|TLS) ([\d.]+):(\d+)", lines[vias[1]]).groups()
             del lines[vias[0]]
         elif lines[0].startswith("REGISTER"):
             text = "\n".join(lines)
@@ -181,6 +182,27 @@ class Proxy(asyncio.DatagramProtocol):
             lines[0] = re.sub(r"b0*(\d+)@", lambda m: "b%06d@" % ((int(m[1]) + 1) % 10), lines[0])
         elif self.fault == "steal":
             lines[0] = lines[0].replace("MESSAGE", "OPTIONS")
+
+
+class Stream:
+    """The transport of a proxy whose clients are all on one connection: what it sends goes back there."""
+
+    def __init__(self, writer):
+        self.writer = writer
+        self.get_extra_info = writer.get_extra_info
+
+    def sendto(self, octets, to):
+        self.writer.write(octets)
+
+    async def read(self, reader, proxy):
+        proxy.connection_made(self)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(re.search(rb"Content-Length: (\d+)", head).group(1))
+                proxy.datagram_received(head + await reader.readexactly(length), self.get_extra_info("peername"))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.writer.close()
 
 
 HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -338,6 +360,37 @@ async def check_password(program):
         say(right, "digest %s, password %s: %s, reported %s"
             % (" ".join(algorithms), password, sorted(proxy.authorized), sorted(errors)))
         results.append(right)
+    return all(results)
+
+
+def certificate(directory):
+    """A context of a server with a certificate made now."""
+    key, cert = os.path.join(directory, "key.pem"), os.path.join(directory, "cert.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True, timeout=120)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context
+
+
+async def check_streams(program):
+    """The same proxy by one connection, plain and encrypted; then TLS towards who has none."""
+    results = []
+    with tempfile.TemporaryDirectory(prefix="imflood-") as scratch:
+        for transport, context, fails in (("tcp", None, False), ("tls", certificate(scratch), False), ("tls", None, True)):
+            on_connection = lambda reader, writer: Stream(writer).read(reader, Proxy(lost=0))
+            server = await asyncio.start_server(on_connection, "127.0.0.1", 0, ssl=context)
+            target = "sip:127.0.0.1:%d;transport=%s" % (server.sockets[0].getsockname()[1], transport)
+            code, errors, report = await imflood(
+                program, "--target", target, "--sessions", "4", "--rate", "100", "--setup-timeout",
+                "1" if fails else "30", "--drain", "1" if fails else "35", workload="pager")
+            server.close()
+            right = code == (1 if fails else 0) and ("setup" in errors if fails else not errors)
+            right = right and (report["arrival_us"]["count"] == 30) != fails
+            say(right, "pager over %s%s: %d arrived, reported %s"
+                % (transport, " to who has none" if fails else "", report["arrival_us"]["count"], sorted(errors)))
+            results.append(right)
     return all(results)
 
 
@@ -512,7 +565,7 @@ async def main():
                ((), ("--answer", "passive"), ("--answer", "passive", "--connections-shared"))]
     checks += [check_churn(program), check_deaf(program), check_pager(program)]
     checks += [check_pager_fault(program, *row) for row in PAGER_FAULTS]
-    checks += [check_refused(program), check_password(program), check_death(program), check_mixed(program),
+    checks += [check_streams(program), check_refused(program), check_password(program), check_death(program), check_mixed(program),
                check_interrupt(program), check_report(program)]
     results += await in_groups(checks)
     print("%d passed, %d failed" % (results.count(True), results.count(False)))
