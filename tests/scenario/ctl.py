@@ -4,7 +4,9 @@ import json
 import os
 import pty
 import re
+import signal
 import tempfile
+import termios
 
 from admin import Trace
 from ua import check, same
@@ -324,6 +326,22 @@ async def ctl_password_at_a_terminal(world):
         os.close(main)
         check(process.returncode == code and why in err.decode(), "passwords %s %s: %d %s" % (first, second, process.returncode, err))
         check(b"cret" not in shown, "the terminal showed %r" % shown)
+
+
+@scenario(modes=("standalone",), once=True)
+async def ctl_password_given_up(world):
+    """Who interrupts the question gets his terminal back as it was."""
+    main, side = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        program(world), "--token-file", world.server.token_file, "user", "passwd", "tina", stdin=side,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    await asyncio.wait_for(process.stderr.readuntil(b"new password: "), 10)
+    check(not termios.tcgetattr(side)[3] & termios.ECHO, "the terminal shows what is typed")
+    os.kill(process.pid, signal.SIGINT)
+    same(await asyncio.wait_for(process.wait(), 10), -signal.SIGINT, "end")
+    check(termios.tcgetattr(side)[3] & termios.ECHO, "the terminal stays blind")
+    os.close(main)
+    os.close(side)
 
 
 @scenario(modes=("standalone",), once=True)
