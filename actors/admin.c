@@ -256,7 +256,8 @@ static void on_drain(struct admin *admin, const struct admin_request *request, s
 	(void)request;
 	atomic_store(&admin->source.im->is_draining, true); /* what the answer says is so when it arrives */
 	answer->drains = true;
-	admin_answer_json(answer, 202, json_pack("{s:b}", "draining", 1));
+	admin_answer_json(answer, 202, json_pack("{s:b,s:i}", "draining", 1, "sessions",
+		(int)atomic_load(&admin->source.im->session_count)));
 }
 
 void admin_drain(struct admin *admin)

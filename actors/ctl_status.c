@@ -93,15 +93,16 @@ static void tell_limits(json_t *answer)
 static void tell_reload(json_t *answer)
 {
 	json_t *reload = json_object_get(answer, "last_reload"), *key;
-	char text[400];
+	char text[64];
 	size_t i;
 
 	if (!json_is_object(reload))
 		return;
 	bool is_good = json_is_true(json_object_get(reload, "reloaded"));
-	snprintf(text, sizeof(text), "%.30s %s%s%.300s", ctl_text(reload, "time"), is_good ? "done" : "refused",
-		is_good ? "" : ": ", is_good ? "" : ctl_text(reload, "reason"));
+	snprintf(text, sizeof(text), "%.30s, %s", ctl_text(reload, "time"), is_good ? "done" : "refused:");
 	ctl_print_field("last reload", text);
+	if (!is_good)
+		ctl_print_field("", ctl_text(reload, "reason"));
 	json_array_foreach(json_object_get(reload, "restart_required"), i, key)
 		ctl_print_field(i ? "" : "after a restart", json_is_string(key) ? json_string_value(key) : "");
 }
@@ -137,8 +138,11 @@ int ctl_status(struct ctl *ctl)
 
 static void tell_drain(json_t *answer)
 {
-	(void)answer;
-	puts("draining: no new work is taken; the server ends with its last session, or after runtime.drain");
+	json_t *left = json_object_get(answer, "sessions");
+
+	puts("draining: no new work is taken\nthe server ends with its last session, or after runtime.drain");
+	if (left)
+		printf("sessions left: %lld\n", (long long)json_integer_value(left));
 }
 
 int ctl_drain(struct ctl *ctl)

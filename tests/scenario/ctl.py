@@ -168,7 +168,7 @@ async def ctl_status_tells_refusals(world):
     async with Fake(HTTP_OK % (len(body), body)) as fake:
         code, out, _ = await run(world, "--api", fake.api, "status")
         check(re.search(r"^nearly full +limits.sessions: 801 of 1000 \(80 %\)$", out, re.M) and "other" not in out, out)
-        check(re.search(r"^last reload +2026-01-02T03:04:05Z refused: two errors$", out, re.M), out)
+        check(re.search(r"^last reload +2026-01-02T03:04:05Z, refused:\n +two errors$", out, re.M), out)
         check(re.search(r"^configuration +/etc/a.yaml$", out, re.M), out)
 
 
