@@ -168,7 +168,7 @@ void msrp_connection_join(struct msrp_connection *c, struct msrp_leg *leg)
 void msrp_connection_share(struct msrp_connection *c)
 {
 	if (!msrp_connection_is_single(c))
-		msrp_connection_resume(c, PAUSE_NOT_READY | PAUSE_FAR_FULL | PAUSE_OUTSTANDING);
+		msrp_connection_resume(c, PAUSE_FOR_LEG);
 }
 
 void msrp_connection_has_session(struct msrp_connection *c)
@@ -201,6 +201,8 @@ void msrp_connection_unbind(struct msrp_connection *c, struct msrp_leg *leg)
 	c->leg_count--;
 	leg->connection = NULL;
 	leg->is_bound = false;
+	/* it was for the sake of this leg that its connection was not read; sessions of others may go on with it */
+	msrp_connection_resume(c, PAUSE_FOR_LEG);
 	if (c->leg_count == 0 && c->proxy)
 		msrp_proxy_is_idle(c);
 }

@@ -67,6 +67,7 @@ enum {
 	PAUSE_CREDIT = 8,      /* the owner of a foreign session has too much to do        */
 	PAUSE_OUTSTANDING = 16, /* too many chunks wait for their answer                   */
 	PAUSE_NOT_READING = 32, /* it does not read what it asked us to answer              */
+	PAUSE_FOR_LEG = PAUSE_NOT_READY | PAUSE_FAR_FULL | PAUSE_OUTSTANDING, /* only with a single session   */
 };
 
 /* What is done with a connection at the end of the turn. */
