@@ -474,7 +474,8 @@ static void op_connect(struct input *in)
 	}
 }
 
-/* The beginning of a line that must not be in content: of an id that the server made. */
+/* The beginning of a line that must not be in content: of an id in what the server writes, but for that of the
+ * chunk which holds it. */
 static void op_quote(struct input *in)
 {
 	unsigned who = take(in);
@@ -484,10 +485,13 @@ static void op_quote(struct input *in)
 		return;
 	struct slice rest = slice_of(from->end->out + from->parsed, from->end->said.n - from->parsed);
 	struct seen got;
-	if (rest.n && seen_read(rest, &got) == SEEN_PARTIAL && got.has_head)
+	if (rest.n && seen_read(rest, &got) == SEEN_PARTIAL && got.has_head) {
+		if (slice_eq(got.id, slice_str(client->open_id))) /* refused before its end */
+			return;
 		say(client, "%s-------%.*s%s", who & 16 ? "\r\n" : "", SLICE_ARG(got.id), who & 32 ? "$\r\n" : "");
-	else if (from->asked_count)
+	} else if (from->asked_count) {
 		say(client, "\r\n-------%s$\r\n", from->asked[from->asked_count - 1]);
+	}
 }
 
 static void operate(struct input *in)
