@@ -250,8 +250,11 @@ static void set_up(struct flood *f)
 		report_error(f->run.report, FLOOD_SETUP, "no answer in time, or refused");
 }
 
+/* Messages in sessions need no SIP; everything else does. */
 static bool all_dead(const struct flood *f)
 {
+	if (setup_is_cut_off(&f->setup))
+		return session_traffic_part.is_dead(f);
 	for (size_t i = 0; i < PARTS_N; i++)
 		if (!parts[i]->is_dead(f))
 			return false;
@@ -264,6 +267,13 @@ static bool any_backlog(const struct flood *f)
 		if (parts[i]->has_backlog(f))
 			return true;
 	return false;
+}
+
+static bool may_still_come(const struct flood *f)
+{
+	uint64_t in_sessions = session_traffic_part.is_dead(f) ? 0 : f->messages.in_flight;
+
+	return in_sessions || (f->run.under_way > f->messages.in_flight && !setup_is_cut_off(&f->setup));
 }
 
 static void loads_turn(struct flood *f, uint64_t end_ns)
@@ -308,8 +318,7 @@ static void traffic(struct flood *f)
 		loads_turn(f, f->run.loop.now_ns + TURN_NS);
 	f->run.phase = RUN_DRAIN;
 	for (uint64_t end_ns = f->run.loop.now_ns + seconds_ns(o->drain_s);
-	     f->run.loop.now_ns < end_ns && !run_interrupted() && f->run.under_way &&
-	     !(o->sessions && f->run.under_way == f->messages.in_flight && f->messages.broken >= f->run.up);)
+	     f->run.loop.now_ns < end_ns && !run_interrupted() && may_still_come(f);)
 		turn(f, TURN_NS);
 	for (size_t i = 0; i < PARTS_N; i++)
 		parts[i]->count_missing(f);

@@ -81,7 +81,8 @@ struct flood_part {
 
 extern const struct flood_part session_traffic_part, churn_part, pager_part, refreshes_part;
 
-/* 0 when the run took place, whatever it found: that is in *report; else an errno of this machine. */
+/* 0 when the run took place, whatever it found: that is in *report; else an errno of this machine, ECANCELED when it is
+ * told already. */
 int flood(const struct flood_options *options, struct flood_report *report);
 
 static inline struct flood *flood_of(struct msrp_network *n)

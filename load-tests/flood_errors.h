@@ -7,7 +7,7 @@
 
 #define FLOOD_ERRORS(X)                                                                   \
 	X(LOST, lost, "messages that never arrived whole at B")                           \
-	X(UNCONFIRMED, unconfirmed, "messages that arrived but whose SEND got no answer") \
+	X(UNCONFIRMED, unconfirmed, "messages that arrived but got no answer")          \
 	X(UNSENT, unsent, "messages that were due but could not be sent before the end")  \
 	X(DUPLICATE, duplicate, "chunks or answers that came more than once")             \
 	X(ORDER, order, "chunks whose range does not continue the message")               \

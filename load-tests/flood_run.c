@@ -190,12 +190,16 @@ int run_open(struct flood_run *r, const struct flood_options *options, struct fl
 	int err = loop_open(&r->loop);
 	if (err)
 		return err;
-	if (options->server_pid && !server_process_find(&r->server, options->server_pid))
-		return ESRCH;
+	if (options->server_pid && !server_process_find(&r->server, options->server_pid)) {
+		fprintf(stderr, "imflood: --pid %d: there is no such process\n", (int)options->server_pid);
+		return ECANCELED;
+	}
 	if (options->record) {
 		r->record = fopen(options->record, "we");
-		if (!r->record)
-			return errno;
+		if (!r->record) {
+			fprintf(stderr, "imflood: --record %s: %s\n", options->record, strerror(errno));
+			return ECANCELED;
+		}
 		report_record_head(r->record, options);
 	}
 	(void)sigaction(SIGINT, &action, NULL); /* cannot fail for these */

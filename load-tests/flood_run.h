@@ -64,7 +64,7 @@ struct flood_run {
 	struct histogram times;
 };
 
-/* 0 or errno: ESRCH there is no such server process. */
+/* 0 or errno; ECANCELED: one line on stderr has said why. */
 int run_open(struct flood_run *r, const struct flood_options *options, struct flood_report *report);
 /* Ends the record with the report. */
 void run_close(struct flood_run *r);

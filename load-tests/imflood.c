@@ -1,4 +1,5 @@
 /* imflood: one workload, one report. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -60,7 +61,8 @@ int main(int argc, char **argv)
 		return 2;
 	int err = flood(&o, &report);
 	if (err) {
-		fprintf(stderr, "imflood: %s\n", strerror(err));
+		if (err != ECANCELED)
+			fprintf(stderr, "imflood: %s\n", strerror(err));
 		return 1;
 	}
 	if (o.json) {

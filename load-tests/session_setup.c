@@ -298,6 +298,11 @@ bool setup_is_over(const struct session_setup *s, const struct pair *p)
 	return !has_sip(s) || sip_call_is_over(&s->calls, p->index);
 }
 
+bool setup_is_cut_off(const struct session_setup *s)
+{
+	return has_sip(s) && sip_client_is_cut_off(&s->calls.client);
+}
+
 uint64_t setup_drops(const struct session_setup *s)
 {
 	return has_sip(s) ? sip_client_drops(&s->calls.client) : 0;

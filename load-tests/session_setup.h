@@ -46,6 +46,9 @@ void setup_release(struct session_setup *s, struct pair *p);
 /* Its call is over, or never was. */
 bool setup_is_over(const struct session_setup *s, const struct pair *p);
 
+/* The server has closed all SIP connections. */
+bool setup_is_cut_off(const struct session_setup *s);
+
 /* Datagrams that were lost at our own sockets. */
 uint64_t setup_drops(const struct session_setup *s);
 

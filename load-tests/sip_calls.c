@@ -305,6 +305,10 @@ void sip_call_start(struct sip_calls *s, uint32_t index)
 	struct sip_call *call = &s->calls[index];
 
 	assert(call->state == CALL_IDLE || call->state == CALL_OVER);
+	if (!sip_client_is_open(&s->client, sip_call_flow(s, index))) {
+		sip_call_failed(s, call, FLOOD_CLOSED, "a call without SIP connection");
+		return;
+	}
 	time_call(s, call);
 	call->until_ns = s->loop->now_ns + CALL_NS;
 	if (call->a_registered && call->b_registered) {
@@ -334,6 +338,10 @@ bool sip_call_release(struct sip_calls *s, uint32_t index)
 
 	if (call->state != CALL_ANSWERED)
 		return false;
+	if (!sip_client_is_open(&s->client, sip_call_flow(s, index))) {
+		sip_call_over(s, call); /* that the connection is gone was reported when it went */
+		return false;
+	}
 	call->state = CALL_RELEASING;
 	call->is_refreshing = false;
 	call->cseq++;

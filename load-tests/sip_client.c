@@ -200,6 +200,19 @@ bool sip_client_request(struct sip_client *c, unsigned index, struct slice text)
 	return f->source.fd >= 0;
 }
 
+bool sip_client_is_open(const struct sip_client *c, unsigned index)
+{
+	return c->flows[index]->source.fd >= 0;
+}
+
+bool sip_client_is_cut_off(const struct sip_client *c)
+{
+	for (unsigned i = 0; i < c->options->flows; i++)
+		if (sip_client_is_open(c, i))
+			return false;
+	return true;
+}
+
 bool sip_client_has_room(const struct sip_client *c, unsigned index)
 {
 	const struct sip_flow *f = c->flows[index];

@@ -40,6 +40,12 @@ struct sip_client {
 	struct sip_flow *accepted; /* connections of the server, and the listeners */
 };
 
+/* False: its connection is gone. */
+bool sip_client_is_open(const struct sip_client *c, unsigned index);
+
+/* All its connections are gone: no request can be sent, and no answer will come. */
+bool sip_client_is_cut_off(const struct sip_client *c);
+
 /* False: the server does not read this flow fast enough; what is new has to wait. */
 bool sip_client_has_room(const struct sip_client *c, unsigned index);
 

@@ -194,6 +194,9 @@ class Stream:
     def sendto(self, octets, to):
         self.writer.write(octets)
 
+    def close(self):
+        self.writer.close()
+
     async def read(self, reader, proxy):
         proxy.connection_made(self)
         try:
@@ -394,6 +397,22 @@ async def check_streams(program):
     return all(results)
 
 
+async def check_cut_off(program):
+    """The only connection is closed in the middle: the run ends long before its time."""
+    on_connection = lambda reader, writer: Stream(writer).read(reader, Proxy("die", 0))
+    results = []
+    for workload, rate in (("pager", "100"), ("churn", "20")):
+        server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
+        target = "sip:127.0.0.1:%d;transport=tcp" % server.sockets[0].getsockname()[1]
+        code, errors, report = await imflood(program, "--target", target, "--sessions", "4", "--rate", rate, "--duration",
+                                             "600", workload=workload)
+        server.close()
+        right = code == 1 and {"closed", "lost"} <= errors and report["measured_s"] < 500
+        say(right, "%s that is cut off: ends, reported %s" % (workload, sorted(errors)))
+        results.append(right)
+    return all(results)
+
+
 async def check_mixed(program):
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: Proxy(lost=0), ("127.0.0.1", 0))
@@ -565,7 +584,7 @@ async def main():
                ((), ("--answer", "passive"), ("--answer", "passive", "--connections-shared"))]
     checks += [check_churn(program), check_deaf(program), check_pager(program)]
     checks += [check_pager_fault(program, *row) for row in PAGER_FAULTS]
-    checks += [check_streams(program), check_refused(program), check_password(program), check_death(program), check_mixed(program),
+    checks += [check_streams(program), check_cut_off(program), check_refused(program), check_password(program), check_death(program), check_mixed(program),
                check_interrupt(program), check_report(program)]
     results += await in_groups(checks)
     print("%d passed, %d failed" % (results.count(True), results.count(False)))
