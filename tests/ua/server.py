@@ -124,7 +124,8 @@ class Metrics:
 
 
 class Server:
-    """`settings` maps keys of design 9 to YAML flow text."""
+    """`settings` maps keys of design 9 to YAML flow text for --set; None: that of the file. `file` among them is the
+    text of a configuration file, where NEXT_HOP stands for `next_hop`."""
 
     def __init__(self, path, mode="standalone", workers=1, io="auto", settings=None, next_hop="",
                  environment=None):
@@ -136,6 +137,7 @@ class Server:
         if next_hop:
             self.settings["core.next_hop"] = '"%s"' % next_hop
         self.settings.update(settings or {})
+        self.next_hop, self.file = next_hop, self.settings.pop("file", None)
         self.process = self.ready = None
         self.lines = []
         self.reader = None
@@ -144,7 +146,12 @@ class Server:
 
     async def start(self):
         arguments = []
+        if self.file is not None:
+            self.configure(self.file)
+            arguments += ["-c", self.file_name]
         for key, value in self.settings.items():
+            if value is None:
+                continue
             arguments += ["--set", "%s=%s" % (key, value)]
         environment = dict(os.environ, **self.environment)
         # with a small quarantine the memory bounds of the scenarios hold for sanitized builds too
@@ -198,6 +205,25 @@ class Server:
 
     def reload(self):
         self.signal(signal.SIGHUP)
+
+    @property
+    def file_name(self):
+        return os.path.join(self.directory, "imserv.yaml")
+
+    def configure(self, text):
+        """Writes the configuration file; at once, for the server may read it at any time."""
+        self.file = text
+        with open(self.file_name + ".new", "w") as file:
+            file.write(text.replace("NEXT_HOP", '"%s"' % self.next_hop))
+        os.replace(self.file_name + ".new", self.file_name)
+
+    async def reread(self, text, expected=200):
+        """The answer of the API to a reload with this file."""
+        self.configure(text)
+        status, answer = await self.api("POST", "reload")
+        if status != expected:
+            raise Failure("reload answers %d %s" % (status, answer))
+        return answer
 
     async def logged(self, text, seconds=5):
         """Waits for a line of the log with this text."""
