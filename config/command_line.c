@@ -136,6 +136,6 @@ void config_command_help(FILE *out)
 	      "\n"
 	      "Exit: 0 clean, 1 runtime (bind, store), 2 usage or configuration.\n"
 	      "SIGTERM drains and stops; a second SIGTERM stops at once. SIGHUP reads the\n"
-	      "certificates of `tls` again.\n",
+	      "configuration and its certificates again, all or nothing.\n",
 	      out);
 }
