@@ -3,11 +3,21 @@
 #include "sip/connection_internal.h"
 #include "sip/header.h"
 
+#define PARAMETER_NAME_MAX 24
+
 static void fill(char *from, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (from[i] != '\r' && from[i] != '\n')
 			from[i] = SIP_COPY_FILLER;
+}
+
+/* Of headers: a line that is a fold stays one. */
+static void fill_header(char *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (from[i] != ' ' && from[i] != '\t')
+			fill(from + i, 1);
 }
 
 /* By the text and not by the index: of a message that is refused for its headers the index lacks some. */
@@ -23,23 +33,67 @@ static bool is_folded(struct slice line)
 	return line.n && (line.p[0] == ' ' || line.p[0] == '\t');
 }
 
+/* One parameter of digest credentials, up to its comma: its name stays, or who reads the copy takes it for malformed.
+ * How far it goes. */
+static size_t fill_parameter(char *p, size_t n)
+{
+	struct slice text = slice_of(p, n), value, name = slice_cut(text, '=', &value);
+	size_t at = name.n + 1;
+
+	if (!value.p || !sip_is_token(slice_trim(name)) || name.n > PARAMETER_NAME_MAX) {
+		at = slice_cut(text, ',', NULL).n;
+		fill_header(p, at);
+		return at;
+	}
+	while (at < n && (p[at] == ' ' || p[at] == '\t' || p[at] == '\r' || p[at] == '\n'))
+		at++;
+	bool is_quoted = at < n && p[at] == '"';
+	size_t from = is_quoted ? ++at : at;
+	while (at < n && p[at] != (is_quoted ? '"' : ','))
+		at += is_quoted && p[at] == '\\' && at + 1 < n ? 2 : 1;
+	fill_header(p + from, at - from);
+	return at + is_quoted < n ? at + is_quoted : n;
+}
+
+/* The value of one header, folds included. */
+static void fill_value(char *p, size_t n)
+{
+	struct slice value = slice_trim(slice_of(p, n));
+
+	if (!slice_case_starts(value, SLICE("Digest "))) {
+		fill_header(p, n);
+		return;
+	}
+	size_t at = (size_t)(value.p - p) + sizeof("Digest ") - 1;
+	while (at < n) {
+		at += fill_parameter(p + at, n - at);
+		size_t rest = slice_cut(slice_of(p + at, n - at), ',', NULL).n; /* behind a quoted value: blanks */
+		fill_header(p + at, rest);
+		at += rest + 1;
+	}
+}
+
 /* Where the head ends; all of it if it does not. */
 static size_t fill_credentials(char *p, size_t n)
 {
 	struct slice rest = slice_of(p, n);
-	bool is_secret = false;
+	size_t from = 0; /* of a value that is secret and goes on, perhaps; 0: none */
 
 	while (rest.p && rest.n) {
 		struct slice line = slice_cut(rest, '\n', &rest);
 		size_t at = (size_t)(line.p - p);
-		if (line.n == 0 || (line.n == 1 && line.p[0] == '\r'))
-			return at + line.n;
-		is_secret = is_folded(line) ? is_secret : holds_credentials(line);
-		if (is_secret) {
-			size_t colon = is_folded(line) ? 0 : (size_t)((const char *)memchr(line.p, ':', line.n) - line.p) + 1;
-			fill(p + at + colon, line.n - colon);
+		bool is_end = line.n == 0 || (line.n == 1 && line.p[0] == '\r');
+		if (from && !is_folded(line)) {
+			fill_value(p + from, at - from);
+			from = 0;
 		}
+		if (is_end)
+			return at + line.n;
+		if (!is_folded(line) && holds_credentials(line))
+			from = at + slice_cut(line, ':', NULL).n + 1;
 	}
+	if (from)
+		fill_value(p + from, n - from);
 	return n;
 }
 

@@ -1,7 +1,8 @@
 /*
  * Copies of SIP messages for whoever watches (HEP, pcap), octet for octet as long as the original, so that every
- * length in it stays right.  As in a trace (sip/trace.h) nothing of it is content, and no credentials: the values of
- * Authorization and Proxy-Authorization are overwritten, and bodies other than application/sdp.
+ * length in it stays right.  As in a trace (sip/trace.h) nothing of it is content, and no credentials: what
+ * Authorization and Proxy-Authorization say is overwritten but for the names of digest parameters, and bodies other
+ * than application/sdp.
  *
  * Thread: owning worker only.
  */

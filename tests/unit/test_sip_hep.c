@@ -17,13 +17,20 @@ static const struct {
 	  "Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n" },
 	{ "the compact form", "c: Application/SDP;x=y\r\nl: 5\r\n\r\nv=0\r\n", "c: Application/SDP;x=y\r\nl: 5\r\n\r\nv=0\r\n" },
 	{ "no type", "Content-Length: 3\r\n\r\nabc", "Content-Length: 3\r\n\r\nxxx" },
-	{ "credentials", "Authorization: Digest response=\"5e\"\r\nContent-Length: 0\r\n\r\n",
-	  "Authorization:xxxxxxxxxxxxxxxxxxxxx\r\nContent-Length: 0\r\n\r\n" },
-	{ "credentials in small letters with a fold", "proxy-authorization : Digest\r\n response=\"5e\"\r\n\t;\r\nSubject: x y\r\n"
-	  "Content-Length: 0\r\n\r\n",
-	  "proxy-authorization :xxxxxxx\r\nxxxxxxxxxxxxxx\r\nxx\r\nSubject: x y\r\nContent-Length: 0\r\n\r\n" },
+	{ "credentials", "Authorization: Digest username=\"al\", response=\"5e\" ,nc=00000001, opaque=\"\"\r\n\r\n",
+	  "Authorization: Digest username=\"xx\", response=\"xx\" ,nc=xxxxxxxx, opaque=\"\"\r\n\r\n" },
+	{ "of another kind", "Authorization: Basic dXNlcjpwdw==\r\nContent-Length: 0\r\n\r\n",
+	  "Authorization: xxxxx xxxxxxxxxxxx\r\nContent-Length: 0\r\n\r\n" },
+	{ "quotes in quotes", "Authorization: Digest a=\"x\\\"y\", b=\"s,t\"\r\n\r\n",
+	  "Authorization: Digest a=\"xxxx\", b=\"xxx\"\r\n\r\n" },
+	{ "a quote that does not end", "Authorization: Digest a=\"s, b=t\r\nSubject: y\r\n\r\n",
+	  "Authorization: Digest a=\"xx xxx\r\nSubject: y\r\n\r\n" },
+	{ "what is no parameter", "Authorization: Digest secret, a b=c, =d, a=\"b\"secret, e=f\r\n\r\n",
+	  "Authorization: Digest xxxxxx, x xxx, xx, a=\"x\"xxxxxx, e=x\r\n\r\n" },
+	{ "in small letters with a fold", "proxy-authorization : digest a=1\r\n ,response=\r\n\t\"5e\"\r\nSubject: x y\r\n\r\n",
+	  "proxy-authorization : digest a=x\r\n ,response=\r\n\t\"xx\"\r\nSubject: x y\r\n\r\n" },
 	{ "a fold without anything does not end them", "Authorization: a\r\n \r\n b\r\nContent-Length: 0\r\n\r\n",
-	  "Authorization:xx\r\nx\r\nxx\r\nContent-Length: 0\r\n\r\n" },
+	  "Authorization: x\r\n \r\n x\r\nContent-Length: 0\r\n\r\n" },
 	{ "what is no credentials", "WWW-Authenticate: Digest nonce=\"1\"\r\nX-Authorization: 1\r\nContent-Length: 0\r\n\r\n",
 	  "WWW-Authenticate: Digest nonce=\"1\"\r\nX-Authorization: 1\r\nContent-Length: 0\r\n\r\n" },
 };
@@ -52,10 +59,11 @@ static void copies_have_no_secrets(void **state)
 		CHECK(slice_eq(slice_skip(slice_of(copy, out.n), sizeof(HEAD("")) - 1), slice_str(copies[i].want)),
 			"%s: %.*s\n", copies[i].what, (int)out.n, copy);
 		assert_memory_equal(copy, HEAD(""), sizeof(HEAD("")) - 1);
-		for (size_t n = 0; n < out.n; n++) { /* cut anywhere, it is the beginning of the same */
+		for (size_t n = 0; n < out.n; n++) { /* cut anywhere, it tells no more */
 			char *less = malloc(n ? n : 1);
 			assert_int_equal(sip_copy(less, n, &m), n);
-			assert_memory_equal(less, copy, n);
+			for (size_t at = 0; at < n; at++)
+				assert_true(less[at] == copy[at] || less[at] == SIP_COPY_FILLER);
 			free(less);
 		}
 		free(copy);
