@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "actors/admin_internal.h"
 #include "actors/admin_worker.h"
 #include "actors/reload.h"
+#include "actors/trace_file.h"
 #include "core/log.h"
 
 #define SESSIONS_DEFAULT 100
@@ -280,13 +282,27 @@ static void on_reload(struct admin *admin, const struct admin_request *request, 
 
 static void on_trace(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
 {
+	struct sip_trace_options options = { .file_max = TRACE_FILE_OCTETS_MAX };
 	struct admin_user_name name;
 
+	options.is_pcap = request->format && strcmp(request->format, "pcap") == 0;
+	if (request->format && !options.is_pcap && strcmp(request->format, "text") != 0) {
+		admin_error(answer, 400, "format is text or pcap");
+		return;
+	}
 	if (!admin_read_user(admin, request->path, &name)) {
 		admin_error(answer, 400, "no name of the home domain");
 		return;
 	}
-	int err = sip_trace_open(&answer->trace, slice_of(name.canonical, name.canonical_n), &admin->source.im->sip.home);
+	struct slice canonical = slice_of(name.canonical, name.canonical_n);
+	int err = trace_file_open(canonical, &options.file);
+	if (err) /* what was asked for goes on without */
+		LOG(WARN, NULL, "trace", 0, "no-file user=%.*s error=\"%s\"", SLICE_ARG(canonical),
+			err == EMFILE ? "as many as may be are in log.trace_dir" : strerror(err));
+	err = sip_trace_open(&answer->trace, canonical, &admin->source.im->sip.home, &options);
+	if (err && options.file >= 0)
+		close(options.file);
+	answer->is_pcap = options.is_pcap;
 	if (err)
 		admin_error(answer, 503, err == EBUSY ? "too many readers" : strerror(err));
 	else

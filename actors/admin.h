@@ -7,7 +7,7 @@
  *	                              If-None-Match: *  only a new one, If-Match: *  only one that is there
  *	POST drain                    what SIGTERM does
  *	POST reload                   what SIGHUP does, and its result: actors/reload.h
- *	GET trace/USER                the SIP messages of a user as they come, as lines
+ *	GET trace/USER[?format=]      the SIP messages of a user as they come: text (lines), or pcap, a capture file
  *	GET conferences               none, in this version
  *	mailbox/, docs/, history      501, in this version
  *
@@ -51,7 +51,7 @@ void admin_close(struct admin *admin);
 struct admin_request {
 	const char *method;
 	const char *path;            /* behind /api/v1/, escapes decoded */
-	const char *from, *limit;    /* of the query, or NULL */
+	const char *from, *limit, *format; /* of the query, or NULL */
 	struct slice body;
 	bool if_absent, if_present;  /* If-None-Match: *, If-Match: * */
 };
@@ -62,6 +62,7 @@ struct admin_answer {
 	size_t n;
 	const char *allow;           /* with 405 */
 	struct sip_trace_reader *trace; /* then the answer goes on as long as somebody reads */
+	bool is_pcap;                /* the trace is a capture file, not lines */
 	bool drains;                 /* admin_drain() once it was sent: the end would cut it off */
 };
 

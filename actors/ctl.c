@@ -49,10 +49,12 @@ static const struct ctl_command commands[] = {
 	{ "reload", "", 1, 1, ctl_reload, "read the configuration again, as by SIGHUP",
 	  "All or nothing: what is wrong is listed, and what was in force stays.\n"
 	  "Keys that take effect only after a restart are named.\n" },
-	{ "trace", "USER", 2, 2, ctl_trace, "SIP messages of a user as they come",
+	{ "trace", "USER [--pcap FILE]", 2, 2, ctl_trace, "SIP messages of a user as they come",
 	  "Until interrupted: each with its time, way, transport and peer, then its headers\n"
 	  "and descriptions; and the reason of every refusal. Never content or credentials.\n"
-	  "With --json each is an object on a line of its own.\n" },
+	  "With --json each is an object on a line of its own.\n"
+	  "  --pcap FILE  a capture file instead, for Wireshark and its like; - is standard\n"
+	  "               output. Each message is a datagram there, whatever carried it.\n" },
 	{ "history", "search [WORD...]", 2, WORDS_MAX, ctl_history, "search conversation history",
 	  "  --user USER  of this user only\n"
 	  "  --from TIME  not before, as 2026-01-31T08:00:00Z\n"
@@ -104,6 +106,7 @@ static void print_help(void)
 	       "  --json              the result as one JSON document, also when it is an error\n"
 	       "  --timeout SECONDS   for a server that says nothing (default " WAIT_S ")\n"
 	       "  --user USER, --from TIME, --to TIME    history search: whose, and when\n"
+	       "  --pcap FILE         trace: a capture file instead of text\n"
 	       "  -h, --help          this; behind a command, what it does\n"
 	       "  --version           the version of this program\n"
 	       "Options may stand anywhere; -- ends them.\n"
@@ -150,7 +153,7 @@ static int load_token(struct ctl *ctl)
 
 /* ---- the command line ---- */
 
-enum { OPTION_API = 256, OPTION_JSON, OPTION_TOKEN_FILE, OPTION_TIMEOUT, OPTION_USER, OPTION_FROM, OPTION_TO, OPTION_VERSION };
+enum { OPTION_API = 256, OPTION_JSON, OPTION_TOKEN_FILE, OPTION_TIMEOUT, OPTION_USER, OPTION_FROM, OPTION_TO, OPTION_PCAP, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{ "api", required_argument, NULL, OPTION_API },
@@ -160,6 +163,7 @@ static const struct option long_options[] = {
 	{ "user", required_argument, NULL, OPTION_USER },
 	{ "from", required_argument, NULL, OPTION_FROM },
 	{ "to", required_argument, NULL, OPTION_TO },
+	{ "pcap", required_argument, NULL, OPTION_PCAP },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -209,6 +213,9 @@ static void take(struct line *line, int option, char **argv)
 	case OPTION_TO:
 		ctl->to = optarg;
 		break;
+	case OPTION_PCAP:
+		ctl->pcap = optarg;
+		break;
 	case 'h':
 		line->is_help = true;
 		break;
@@ -252,6 +259,8 @@ static int check(struct line *line)
 		return ctl_usage(ctl, "%s: something is missing", ctl->command->name);
 	if ((ctl->user || ctl->from || ctl->to) && ctl->command->run != ctl_history)
 		return ctl_usage(ctl, "--user, --from and --to are for history");
+	if (ctl->pcap && (ctl->command->run != ctl_trace || ctl->is_json))
+		return ctl_usage(ctl, ctl->is_json ? "--pcap and --json do not go together" : "--pcap is for trace");
 	if (!slice_u64(slice_str(line->timeout), WAIT_S_MAX, &seconds) || seconds == 0)
 		return ctl_usage(ctl, "--timeout %.60s: expected seconds, 1 to %u", line->timeout, WAIT_S_MAX);
 	ctl->wait_ms = (unsigned)seconds * 1000;

@@ -31,6 +31,7 @@ struct ctl {
 	unsigned wait_ms;         /* for a server that says nothing */
 	bool is_json;
 	const char *user, *from, *to; /* options of `history search`; NULL: not given */
+	const char *pcap;         /* of `trace`; NULL: not given */
 	char token[ADMIN_TOKEN_MAX];
 };
 

@@ -1,11 +1,15 @@
 /* imservctl: the messages of one user as they come; with --json one object a line. */
 #include "actors/ctl.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define ENTRY_MAX (256 * 1024) /* of one message; the server cuts at 32 KiB */
 
 struct trace {
+	FILE *out; /* stdout, or the capture file */
 	bool is_json;
 	char *entry; /* lines of a message that is not whole yet */
 	size_t n, line; /* of these, where the last line begins */
@@ -163,17 +167,56 @@ static bool print_piece(struct slice piece, void *arg)
 
 	if (t->is_json)
 		return print_json_piece(piece, t);
-	return fwrite(piece.p, 1, piece.n, stdout) == piece.n && fflush(stdout) == 0;
+	return fwrite(piece.p, 1, piece.n, t->out) == piece.n && fflush(t->out) == 0;
+}
+
+/* Who talks to whom is nobody else's business. */
+static FILE *open_capture(const char *name)
+{
+	int fd = strcmp(name, "-") == 0 ? dup(STDOUT_FILENO) : open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+
+	if (!file && fd >= 0)
+		close(fd); /* nothing was written */
+	return file;
+}
+
+static int trace_to_file(struct ctl *ctl, struct trace *trace, struct ctl_request *request)
+{
+	char why[200];
+	int code, err;
+
+	errno = 0;
+	trace->out = open_capture(ctl->pcap);
+	if (!trace->out) {
+		err = errno;
+	} else {
+		code = ctl_ask(ctl, request, NULL, NULL);
+		err = ferror(trace->out) ? EIO : 0;
+		if (fclose(trace->out) != 0)
+			err = errno;
+		if (!err || code != CTL_DONE)
+			return code;
+	}
+	snprintf(why, sizeof(why), "%.100s: %s", ctl->pcap, strerror(err));
+	ctl_tell_error(ctl, 0, why);
+	return CTL_REFUSED;
 }
 
 int ctl_trace(struct ctl *ctl)
 {
 	char path[CTL_PATH_MAX];
-	struct trace trace = { .is_json = ctl->is_json };
+	struct trace trace = { .out = stdout, .is_json = ctl->is_json };
 	struct ctl_request request = { .method = "GET", .path = path, .on_piece = print_piece, .arg = &trace };
 
 	if (!ctl->words[1][0] || !ctl_path(path, (const char *[]){ "trace", ctl->words[1], NULL }))
 		return ctl_usage(ctl, "that is no name of a user");
+	if (ctl->pcap) {
+		if (strlen(path) + sizeof("?format=pcap") > sizeof(path))
+			return ctl_usage(ctl, "that is no name of a user");
+		snprintf(path + strlen(path), sizeof(path) - strlen(path), "?format=pcap");
+		return trace_to_file(ctl, &trace, &request);
+	}
 	if (trace.is_json && !(trace.entry = malloc(ENTRY_MAX))) {
 		ctl_tell_error(ctl, 0, "no memory");
 		return CTL_REFUSED;

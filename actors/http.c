@@ -20,6 +20,7 @@
 
 #define JSON	    "application/json"
 #define PLAIN	    "text/plain; charset=utf-8"
+#define PCAP	     "application/vnd.tcpdump.pcap"
 #define STREAM_BLOCK 16384
 
 static const char seen; /* the state of a request for a page, once it was asked for */
@@ -155,7 +156,7 @@ static void on_stream_end(void *arg)
 	free(stream);
 }
 
-static enum MHD_Result answer_stream(struct MHD_Connection *connection, struct sip_trace_reader *trace)
+static enum MHD_Result answer_stream(struct MHD_Connection *connection, struct sip_trace_reader *trace, const char *type)
 {
 	struct stream *stream = malloc(sizeof(*stream));
 	struct MHD_Response *response = NULL;
@@ -171,7 +172,7 @@ static enum MHD_Result answer_stream(struct MHD_Connection *connection, struct s
 		free(stream);
 		return MHD_NO;
 	}
-	result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, PLAIN);
+	result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	/* a user may be silent for hours: that is no lack of progress */
 	if (result == MHD_YES)
 		result = MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
@@ -194,6 +195,7 @@ static enum MHD_Result answer_api(struct http *http, struct MHD_Connection *conn
 		.method = method,
 		.path = path + sizeof(API) - 1 + (path[sizeof(API) - 1] == '/'),
 		.from = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "from"),
+		.format = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "format"),
 		.limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit"),
 		.body = { upload->body, upload->n },
 		.if_absent = is_star(header(connection, MHD_HTTP_HEADER_IF_NONE_MATCH)),
@@ -203,7 +205,7 @@ static enum MHD_Result answer_api(struct http *http, struct MHD_Connection *conn
 	admin_answer(http->source.admin, &request, &answer);
 	upload->drains = answer.drains;
 	if (answer.trace)
-		return answer_stream(connection, answer.trace);
+		return answer_stream(connection, answer.trace, answer.is_pcap ? PCAP : PLAIN);
 	return answer_send(connection, &(struct http_answer){ answer.code, JSON, answer.body, answer.n, answer.allow });
 }
 

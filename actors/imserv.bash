@@ -44,13 +44,13 @@ _imservctl()
 
 	case ${COMP_WORDS[COMP_CWORD - 1]} in
 	--api) _imserv_offer http://127.0.0.1:9090; return ;;
-	--token-file) _imserv_files; return ;;
+	--token-file | --pcap) _imserv_files; return ;;
 	--timeout | --user | --from | --to) COMPREPLY=(); return ;;
 	esac
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
 		case $word in
-		--api | --token-file | --timeout | --user | --from | --to) ((i++)) ;;
+		--api | --token-file | --timeout | --user | --from | --to | --pcap) ((i++)) ;;
 		-*) ;;
 		*) words+=("$word") ;;
 		esac

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "actors/trace_file.h"
 #include "config/address.h"
 #include "core/log.h"
 #include "core/record_file.h"
@@ -33,12 +35,26 @@ static int prepare_hep(const struct config *config, struct sip_hep_target **targ
 	return err;
 }
 
+static int prepare_trace_dir(const struct config *config, int *directory)
+{
+	const char *name = config->log.trace_dir;
+	bool is_on = name && *name;
+	char *path = is_on ? config_path(config, name) : NULL;
+	int err = is_on && !path ? ENOMEM : trace_files_prepare(path, directory);
+
+	if (err)
+		LOG(ERROR, NULL, "trace", 0, "cannot-open directory=\"%s\" error=\"%s\"", is_on ? name : "", strerror(err));
+	free(path);
+	return err;
+}
+
 int records_prepare(struct im_server *server, const struct config *config, struct records_turn *turn)
 {
 	int err;
 
-	*turn = (struct records_turn){ 0 };
-	if ((err = prepare_cdr(server, config, &turn->cdr)) || (err = prepare_hep(config, &turn->hep)))
+	*turn = (struct records_turn){ .trace_dir = -1 };
+	if ((err = prepare_cdr(server, config, &turn->cdr)) || (err = prepare_hep(config, &turn->hep)) ||
+	    (err = prepare_trace_dir(config, &turn->trace_dir)))
 		records_forget(turn);
 	return err;
 }
@@ -47,12 +63,15 @@ void records_turn(struct im_server *server, struct records_turn *turn)
 {
 	record_file_turn_to(server->cdr, turn->cdr);
 	sip_hep_turn_to(turn->hep);
+	trace_files_turn_to(turn->trace_dir);
 }
 
 void records_forget(struct records_turn *turn)
 {
 	record_file_forget(turn->cdr);
 	sip_hep_forget(turn->hep);
+	if (turn->trace_dir >= 0)
+		close(turn->trace_dir);
 }
 
 int records_open(struct im_server *server, struct counters **counters, unsigned *counters_count)
@@ -74,4 +93,5 @@ void records_close(struct im_server *server)
 	record_file_free(server->cdr);
 	server->cdr = NULL;
 	sip_hep_close();
+	trace_files_turn_to(-1);
 }

@@ -1,6 +1,6 @@
 /*
  * What is written down besides the log, by threads of its own: call detail records (log.cdr), copies of SIP messages
- * (log.hep).  Turned in two steps, so that a reload does all of them or none.
+ * (log.hep), capture files of traces (log.trace_dir).  Turned in two steps, so that a reload does all of them or none.
  *
  * Thread: main.
  */
@@ -15,6 +15,7 @@ struct sip_hep_target;
 struct records_turn {
 	struct record_target *cdr;
 	struct sip_hep_target *hep;
+	int trace_dir; /* -1: off */
 };
 
 #define RECORDS_COUNTERS 2 /* structs of counters that records_open() appends */

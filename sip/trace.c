@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "sip/header.h"
+#include "core/log.h"
 #include "sip/layer.h"
+#include "sip/pcap.h"
 #include "sip/write.h"
 
 #define TEXT_MAX     (32 * 1024) /* of one message; a longer one is cut */
@@ -18,10 +20,11 @@
 atomic_bool sip_trace_is_on;
 static atomic_bool is_stopped;
 
+/* One message, as lines and as a record of a capture file; what its reader does not want of them is empty. */
 struct line {
 	struct msg msg;
-	size_t n;
-	char text[];
+	size_t text_n, capture_n;
+	char octets[]; /* the lines, then the record */
 };
 
 /*
@@ -38,10 +41,14 @@ struct sip_trace_reader {
 	char name[SIP_TRACE_NAME_MAX];
 	size_t name_n;
 	const struct sip_home *home;
+	bool is_pcap, has_file;
 	/* ---- the reader's own ---- */
 	struct line *line; /* partly read */
 	size_t line_at;
 	bool has_begun;
+	int file;               /* -1: none, or no more */
+	uint64_t file_n, file_max;
+	char note[128];         /* to be told; empty: nothing */
 };
 
 static struct sip_trace_reader readers[SIP_TRACE_READERS_MAX];
@@ -59,6 +66,51 @@ static bool enter(struct sip_trace_reader *r)
 static void leave(struct sip_trace_reader *r)
 {
 	atomic_fetch_sub(&r->inside, 1);
+}
+
+/* ---- the file beside what is read ---- */
+
+static void end_file(struct sip_trace_reader *r, const char *why)
+{
+	/* a record that is not whole would be the end for whoever opens it */
+	if (ftruncate(r->file, (off_t)r->file_n) != 0)
+		why = strerror(errno);
+	close(r->file);
+	r->file = -1;
+	snprintf(r->note, sizeof(r->note), "# the file ends here: %s\n", why);
+	LOG(WARN, NULL, "trace", 0, "file-ended user=%.*s error=\"%s\"", (int)r->name_n, r->name, why);
+}
+
+static void write_file(struct sip_trace_reader *r, struct slice octets)
+{
+	size_t done = 0;
+
+	if (r->file < 0)
+		return;
+	if (octets.n > r->file_max - r->file_n) {
+		end_file(r, "it is full");
+		return;
+	}
+	while (done < octets.n) {
+		ssize_t n = write(r->file, octets.p + done, octets.n - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			end_file(r, n < 0 ? strerror(errno) : "nothing was written");
+			return;
+		}
+		done += (size_t)n;
+	}
+	r->file_n += octets.n;
+}
+
+static void begin_file(struct sip_trace_reader *r)
+{
+	char head[64];
+	struct buffer out = buffer_over(head, sizeof(head));
+
+	sip_pcap_write_head(&out);
+	write_file(r, buffer_slice(&out));
 }
 
 /* ---- the reader ---- */
@@ -80,7 +132,8 @@ static void update_flag(void)
 	atomic_store(&sip_trace_is_on, is_on);
 }
 
-int sip_trace_open(struct sip_trace_reader **out, struct slice canonical, const struct sip_home *home)
+int sip_trace_open(struct sip_trace_reader **out, struct slice canonical, const struct sip_home *home,
+	const struct sip_trace_options *options)
 {
 	struct sip_trace_reader *r;
 
@@ -101,6 +154,13 @@ int sip_trace_open(struct sip_trace_reader **out, struct slice canonical, const 
 	r->home = home;
 	r->line = NULL;
 	r->has_begun = false;
+	r->is_pcap = options->is_pcap;
+	r->has_file = options->file >= 0;
+	r->file = options->file;
+	r->file_n = 0;
+	r->file_max = options->file_max;
+	r->note[0] = 0;
+	begin_file(r);
 	atomic_store(&r->queued, 0);
 	atomic_store(&r->left_out, 0);
 	atomic_store(&r->is_open, true);
@@ -123,7 +183,7 @@ void sip_trace_stop(void)
 /* Each message has its octets in the count until it is freed. */
 static void free_line(struct sip_trace_reader *r, struct line *line)
 {
-	atomic_fetch_sub(&r->queued, line->n);
+	atomic_fetch_sub(&r->queued, line->text_n + line->capture_n);
 	free(line);
 }
 
@@ -141,19 +201,41 @@ void sip_trace_close(struct sip_trace_reader *r)
 	r->line = NULL;
 	while ((msg = mailbox_take(&r->mailbox)))
 		free_line(r, (struct line *)msg);
+	if (r->file >= 0)
+		close(r->file); /* its errors were told when it was written */
 	close(r->news);
 	atomic_store(&r->is_taken, false);
 }
 
+/* Remarks between the messages; a capture file has no place for them. */
 static size_t say_left_out(struct sip_trace_reader *r, char *to, size_t size)
 {
 	struct buffer out = buffer_over(to, size);
 	unsigned long long count;
 
-	if (size < 128 || (count = atomic_exchange(&r->left_out, 0)) == 0)
+	if (size < 256 || r->is_pcap)
 		return 0;
-	buffer_printf(&out, "# %llu left out: the reader is too slow\n", count);
+	buffer_str(&out, r->note);
+	r->note[0] = 0;
+	count = atomic_exchange(&r->left_out, 0);
+	if (count)
+		buffer_printf(&out, "# %llu left out: the reader is too slow\n", count);
 	return out.n;
+}
+
+/* The next one, which is in the file from here on. */
+static void take_line(struct sip_trace_reader *r)
+{
+	r->line = (struct line *)mailbox_take(&r->mailbox);
+	r->line_at = 0;
+	if (r->line)
+		write_file(r, slice_of(r->line->octets + r->line->text_n, r->line->capture_n));
+}
+
+static struct slice shown(const struct sip_trace_reader *r)
+{
+	return r->is_pcap ? slice_of(r->line->octets + r->line->text_n, r->line->capture_n) :
+			    slice_of(r->line->octets, r->line->text_n);
 }
 
 static size_t take_lines(struct sip_trace_reader *r, char *to, size_t size)
@@ -163,16 +245,16 @@ static size_t take_lines(struct sip_trace_reader *r, char *to, size_t size)
 	while (n < size) {
 		if (!r->line) {
 			n += say_left_out(r, to + n, size - n);
-			r->line = (struct line *)mailbox_take(&r->mailbox);
-			r->line_at = 0;
+			take_line(r);
 		}
 		if (!r->line)
 			break;
-		size_t part = r->line->n - r->line_at < size - n ? r->line->n - r->line_at : size - n;
-		memcpy(to + n, r->line->text + r->line_at, part);
+		struct slice rest = slice_skip(shown(r), r->line_at);
+		size_t part = rest.n < size - n ? rest.n : size - n;
+		memcpy(to + n, rest.p, part);
 		n += part;
 		r->line_at += part;
-		if (r->line_at < r->line->n)
+		if (part < rest.n)
 			break;
 		free_line(r, r->line);
 		r->line = NULL;
@@ -199,6 +281,10 @@ size_t sip_trace_read(struct sip_trace_reader *r, char *to, size_t size, int pee
 
 	if (!r->has_begun) { /* whoever waits for it knows that from here on nothing is missed */
 		r->has_begun = true;
+		if (r->is_pcap) {
+			sip_pcap_write_head(&out);
+			return out.n;
+		}
 		buffer_printf(&out, "# trace of %.*s\n", (int)r->name_n, r->name);
 		return out.n;
 	}
@@ -354,19 +440,25 @@ static void write_message(struct buffer *out, struct worker *worker, enum sip_tr
 
 /* ---- to the readers ---- */
 
-static void post(struct sip_trace_reader *r, struct slice text)
+static void post(struct worker *worker, struct sip_trace_reader *r, struct slice text, struct slice capture)
 {
+	size_t n = text.n + capture.n;
 	struct line *line = NULL;
 
-	if (atomic_fetch_add(&r->queued, text.n) + text.n <= SIP_TRACE_QUEUE_OCTETS)
-		line = malloc(sizeof(*line) + text.n);
+	if (atomic_fetch_add(&r->queued, n) + n <= SIP_TRACE_QUEUE_OCTETS)
+		line = malloc(sizeof(*line) + n);
 	if (!line) {
-		atomic_fetch_sub(&r->queued, text.n);
+		atomic_fetch_sub(&r->queued, n);
 		atomic_fetch_add(&r->left_out, 1);
+		COUNT(&worker->counters, trace_left_out);
 		return;
 	}
-	line->n = text.n;
-	memcpy(line->text, text.p, text.n);
+	line->text_n = text.n;
+	line->capture_n = capture.n;
+	if (text.n)
+		memcpy(line->octets, text.p, text.n);
+	if (capture.n)
+		memcpy(line->octets + text.n, capture.p, capture.n);
 	if (mailbox_post(&r->mailbox, &line->msg))
 		(void)eventfd_write(r->news, NEWS_PENDING); /* full: it is awake anyway */
 }
@@ -382,29 +474,65 @@ static struct slice cut_text(struct buffer *out)
 	return buffer_slice(out);
 }
 
+/* A message in the forms that readers want, each made when the first one does. */
+struct forms {
+	struct worker *worker;
+	enum sip_trace_way way;
+	const struct sip_flow *flow;
+	const struct sip_message *message;
+	char *text, *capture;
+	struct slice lines, record;
+};
+
+/* False: no memory. */
+static bool make_lines(struct forms *f)
+{
+	struct buffer out;
+
+	if (f->text || !(f->text = malloc(TEXT_MAX)))
+		return f->text;
+	out = buffer_over(f->text, TEXT_MAX);
+	write_message(&out, f->worker, f->way, f->flow, f->message);
+	f->lines = cut_text(&out);
+	return true;
+}
+
+static bool make_record(struct forms *f)
+{
+	struct sip_copy_ends ends;
+	struct buffer out;
+
+	if (f->capture || !(f->capture = malloc(SIP_PCAP_RECORD_MAX)))
+		return f->capture;
+	out = buffer_over(f->capture, SIP_PCAP_RECORD_MAX);
+	sip_copy_find_ends(f->worker, f->flow, f->way == SIP_TRACE_IN, &ends);
+	sip_pcap_write(&out, f->worker->ring->ops->wall_us(f->worker->ring), &ends, f->message);
+	f->record = buffer_slice(&out);
+	return true;
+}
+
 void sip_trace_message_now(struct worker *worker, enum sip_trace_way way, const struct sip_flow *flow,
 	const struct sip_message *m)
 {
-	char *text = NULL;
-	struct buffer out = { 0 };
+	struct forms forms = { .worker = worker, .way = way, .flow = flow, .message = m };
 
 	for (unsigned i = 0; i < SIP_TRACE_READERS_MAX; i++) {
 		struct sip_trace_reader *r = &readers[i];
 		if (!enter(r))
 			continue;
 		if (message_names(r, m)) {
-			if (!text && (text = malloc(TEXT_MAX))) {
-				out = buffer_over(text, TEXT_MAX);
-				write_message(&out, worker, way, flow, m);
-			}
-			if (text)
-				post(r, cut_text(&out));
-			else
+			bool wants_record = r->is_pcap || r->has_file;
+			if ((r->is_pcap || make_lines(&forms)) && (!wants_record || make_record(&forms))) {
+				post(worker, r, r->is_pcap ? SLICE_EMPTY : forms.lines, wants_record ? forms.record : SLICE_EMPTY);
+			} else {
 				atomic_fetch_add(&r->left_out, 1);
+				COUNT(&worker->counters, trace_left_out);
+			}
 		}
 		leave(r);
 	}
-	free(text);
+	free(forms.text);
+	free(forms.capture);
 }
 
 void sip_trace_wire_now(struct worker *worker, const struct sip_flow *flow, struct slice wire)
@@ -431,8 +559,8 @@ void sip_trace_refusal_now(struct worker *worker, const struct sip_trace_refusal
 		struct sip_trace_reader *r = &readers[i];
 		if (!enter(r))
 			continue;
-		if (value_names(r, refusal->from) || value_names(r, refusal->to))
-			post(r, cut_text(&out));
+		if (!r->is_pcap && (value_names(r, refusal->from) || value_names(r, refusal->to)))
+			post(worker, r, cut_text(&out), SLICE_EMPTY);
 		leave(r);
 	}
 }

@@ -3,7 +3,7 @@
  * every refusal with its reason, as lines of text for a reader that may be slow.
  *
  * Costs one look at a flag while nobody traces.  A reader has a queue of its own of
- * at most SIP_TRACE_QUEUE_OCTETS; what does not fit is left out, and a line says how much.
+ * at most SIP_TRACE_QUEUE_OCTETS; what does not fit is left out, counted (trace_left_out), and a line says how much.
  * Bodies are left out except descriptions (application/sdp), credentials always.
  *
  * Thread: sip_trace_open, _read, _stop, _close: any thread that is no worker.  The rest: workers, which
@@ -24,9 +24,16 @@
 
 struct sip_trace_reader;
 
-/* `canonical` as sip_uri_canonical() writes it; `home` must live until sip_trace_close().  0, EBUSY (too many
- * readers), EINVAL (no such name can be), or the system's errno. */
-int sip_trace_open(struct sip_trace_reader **out, struct slice canonical, const struct sip_home *home);
+struct sip_trace_options {
+	bool is_pcap;       /* what is read is a capture file (sip/pcap.h) instead of lines; refusals are not in it */
+	int file;           /* gets the same as a capture file, whatever is read; -1: none */
+	uint64_t file_max;  /* octets: then it ends, and the trace goes on without */
+};
+
+/* `canonical` as sip_uri_canonical() writes it; `home` must live until sip_trace_close().  Takes the file over on
+ * success.  0, EBUSY (too many readers), EINVAL (no such name can be), or the system's errno. */
+int sip_trace_open(struct sip_trace_reader **out, struct slice canonical, const struct sip_home *home,
+	const struct sip_trace_options *options);
 
 /*
  * Waits for lines and gives as many octets of them as there are and fit.  0: it is over, because the socket

@@ -1,4 +1,4 @@
-"""What is written down besides the log: call detail records, copies for a collector (design 13)."""
+"""What is written down besides the log: call detail records, copies for a collector, captures of one user (design 13)."""
 import asyncio
 import contextlib
 import datetime
@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import socket
+import stat
 import tempfile
 import time
 
-from ua import check, hep, same, sip
+from admin import Trace
+from ua import check, hep, pcap, same, sip
 from world import DOMAIN, scenario
 
 KEYS = ["time", "type", "id", "from", "to", "start", "end", "octets", "messages", "reason"]
@@ -276,7 +278,7 @@ async def hep_has_every_message(world):
                               "the answer to MESSAGE")
         check("m=message" in first.text and "a=path:msrp" in first.text, "no description in %s" % first.text)
         check(int(message.value("Content-Length")) == len(message.payload.partition(b"\r\n\r\n")[2]), "length of the body")
-        same(message.value("Proxy-Authorization").strip("x"), "", "credentials")
+        same(message.value("Proxy-Authorization"), 'Digest username="xxxxx", response="xxxxxxxxxxxxxxxx"', "credentials")
         now = time.time()
         for packet in collector.packets:
             check("words" not in packet.text and "0123456789abcdef" not in packet.text, "a secret in %s" % packet.text)
@@ -322,3 +324,143 @@ async def hep_without_collector(world):
     while not (await world.server.metrics()).sum("imserv_hep_lost_total"):
         check(asyncio.get_running_loop().time() < end, "no packet is counted as lost")
         await world.normal_session()
+
+
+# --- captures of one user ---
+
+class Capture:
+    """A running `imservctl trace USER --pcap FILE`."""
+
+    def __init__(self, world, user, path):
+        self.world, self.user, self.path = world, user, path
+
+    async def start(self):
+        server = self.world.server
+        self.process = await asyncio.create_subprocess_exec(
+            os.path.join(os.path.dirname(server.path), "imservctl"), "--api", "http://%s:%d" % server.ready.http,
+            "--token-file", server.token_file, "trace", self.user, "--pcap", self.path, stdin=asyncio.subprocess.DEVNULL)
+        await self.until(lambda records: True, "head")
+        return self
+
+    def records(self):
+        with contextlib.suppress(FileNotFoundError):
+            with open(self.path, "rb") as file:
+                data = file.read()
+            return pcap.read(data, may_end_inside=True) if len(data) >= 24 else None
+        return None
+
+    async def until(self, wanted, what, seconds=15):
+        end = asyncio.get_running_loop().time() + seconds
+        while True:
+            records = self.records()
+            if records is not None and wanted(records):
+                return records
+            check(asyncio.get_running_loop().time() < end, "no %s in %s" % (what, records and [r.start for r in records]))
+            await asyncio.sleep(0.02)
+
+    async def stop(self):
+        if self.process.returncode is None:
+            self.process.terminate()
+        await self.process.wait()
+
+
+async def talk(world, alice, bob):
+    sa, sb = await world.session(alice, bob)
+    await sa.send("hidden words")
+    await sb.receive()
+    await sa.hang_up()
+    await sb.wait_bye()
+    sending = asyncio.ensure_future(alice.pager(bob, "more hidden words", headers=[
+        ("Proxy-Authorization", 'Digest username="alice", response="0123456789abcdef"')]))
+    (await bob.expect("MESSAGE")).respond(200)
+    same((await sending).status, 200, "MESSAGE")
+
+
+def is_complete(records):
+    return [r for r in records if r.start.startswith("MESSAGE")] and records[-1].start.startswith("SIP/2.0 200") and \
+        "MESSAGE" in records[-1].text
+
+
+async def decoded_by_tshark(path):
+    """What another dissector makes of it: (method or status, Call-ID) of each packet."""
+    process = await asyncio.create_subprocess_exec(
+        "tshark", "-n", "-r", path, "-Y", "sip", "-T", "fields", "-e", "sip.Method", "-e", "sip.Status-Code", "-e", "sip.Call-ID",
+        "-e", "_ws.malformed", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
+    out, _ = await process.communicate()
+    same(process.returncode, 0, "tshark")
+    found = [line.split("\t") for line in out.decode().split("\n") if line]
+    check(not any(malformed for _, _, _, malformed in found), "malformed: %s" % found)
+    return [(method or status, call_id) for method, status, call_id, _ in found]
+
+
+def beside(name):
+    return {"log.trace_dir": name}
+
+
+@scenario(own=beside("traces"), seconds=60)
+async def captures_of_a_user(world):
+    """imservctl trace --pcap: a capture file of the user's messages that others can read too, without content and
+    credentials; the same stands in log.trace_dir."""
+    alice, bob = await world.pair()
+    carol = await world.client("carol")
+    path = os.path.join(world.server.directory, "capture.pcap")
+    capture = await Capture(world, alice.name, path).start()
+    try:
+        sending = asyncio.ensure_future(carol.pager(bob, "between others"))
+        (await bob.expect("MESSAGE")).respond(200)
+        await sending
+        await talk(world, alice, bob)
+        records = await capture.until(is_complete, "end of the last transaction")
+    finally:
+        await capture.stop()
+    starts = [r.start for r in records]
+    for start in ("INVITE ", "SIP/2.0 180", "SIP/2.0 200", "ACK ", "BYE ", "MESSAGE "):
+        check(sum(s.startswith(start) for s in starts) >= 2, "%s in and out: %s" % (start, starts))
+    text = "\n".join(r.text for r in records)
+    check("hidden" not in text and "0123456789abcdef" not in text, "a secret in the capture")
+    check(carol.name not in text and "between" not in text, "a stranger in the capture")
+    check("m=message" in text, "no description")
+    first = next(r for r in records if r.start.startswith("INVITE"))
+    same((first.destination, first.port), world.sip_address, "where the INVITE went")
+    check(all(r.time >= first.time - 600 for r in records), "times")
+    same(stat.S_IMODE(os.stat(path).st_mode), 0o600, "mode of the file")
+    folder = os.path.join(world.server.directory, "traces")
+    names = os.listdir(folder)
+    check(len(names) == 1 and names[0].startswith(alice.name + "@"), "files %s" % names)
+    same(stat.S_IMODE(os.stat(os.path.join(folder, names[0])).st_mode), 0o600, "mode of the server's file")
+    same(stat.S_IMODE(os.stat(folder).st_mode), 0o700, "mode of log.trace_dir")
+    with open(os.path.join(folder, names[0]), "rb") as file:
+        kept = pcap.read(file.read())
+    same([r.payload for r in kept][:len(records)], [r.payload for r in records], "the server's file")
+    if shutil.which("tshark"):
+        seen = await decoded_by_tshark(os.path.join(folder, names[0]))
+        same(seen, [(r.start.split(" ")[r.start.startswith("SIP/2.0")], value_of(r.text, "Call-ID")) for r in kept],
+             "what tshark sees")
+
+
+def value_of(text, name):
+    return next(line.partition(":")[2].strip() for line in text.split("\r\n") if line.lower().startswith(name.lower() + ":"))
+
+
+@scenario(once=True, modes=("standalone",), own=beside("traces"))
+async def captures_are_asked_for_rightly(world):
+    """Formats that are none are refused; a file that cannot be written is said; a text trace is kept as a capture too."""
+    for query, status in (("format=pcapng", 400), ("format=", 400)):
+        same((await world.server.api("GET", "trace/alice?" + query))[0], status, query)
+    code, _, error = await world.server.ctl("trace", "alice", "--pcap", "/no/such/directory/x")
+    same(code, 1, "exit code")
+    check("No such file" in error, "error %r" % error)
+    same((await world.server.ctl("trace", "alice", "--pcap", "x", "--json"))[0], 2, "--pcap with --json")
+    same((await world.server.ctl("status", "--pcap", "x"))[0], 2, "--pcap with status")
+    alice, bob = await world.pair()
+    trace = await Trace(world, alice.name).start()
+    try:
+        await talk(world, alice, bob)
+        check(await trace.until("MESSAGE ", 15), "no MESSAGE in the trace")
+    finally:
+        await trace.stop()
+    folder = os.path.join(world.server.directory, "traces")
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), "rb") as file:
+            check(any(r.start.startswith("MESSAGE") for r in pcap.read(file.read())), "no MESSAGE in %s" % name)
+    same(len(os.listdir(folder)), 1, "files")

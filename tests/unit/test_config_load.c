@@ -333,7 +333,10 @@ static const struct {
 	  "--set listen=[{proto: udp, address: \"127.0.0.1:0\"}]: listen: warning: no MSRP listener: "
 	  "sessions need one\n" },
 	{ "a key that is not in the default", { "log.trace_dir=traces" },
-	  "--set log.trace_dir=traces: log.trace_dir: warning: not yet in effect\n" },
+	  "" },
+	{ "a collector", { "log.hep=\"[::1]:9060;id=7\"" }, "" },
+	{ "no collector", { "log.hep=tcp:a:1" },
+	  "--set log.hep=tcp:a:1: log.hep: expected [udp:]HOST:PORT[;id=NUMBER]\n" },
 	{ "an equals sign in VALUE", { "domain.factory=sip:a=b@c.org" }, "" },
 	{ "no VALUE", { "limits.unbound" },
 	  "--set limits.unbound: expected KEY=VALUE with a KEY such as limits.unbound or "

@@ -1,10 +1,12 @@
 #include "sip/trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 #include <sys/socket.h>
 
+#include "sip/layer.h"
 #include "tests/unit/test.h"
 
 #define WIRE                                                                                             \
@@ -15,6 +17,9 @@
 
 static struct worker worker;
 static struct sip_home home;
+static struct sip_options options_of_layer;
+static struct sip_layer layer;
+static const struct sip_trace_options lines = { .file = -1 };
 
 static int set_up(void **state)
 {
@@ -27,6 +32,11 @@ static int set_up(void **state)
 	if (ring_open_epoll(&ring, &options) != 0)
 		return -1;
 	worker_use_ring(&worker, ring);
+	options_of_layer.listener_count = 1;
+	*(struct sockaddr_in *)&options_of_layer.listeners[0].bound = (struct sockaddr_in){ .sin_family = AF_INET,
+		.sin_port = htons(5060), .sin_addr.s_addr = htonl(0xc0000202) };
+	layer = (struct sip_layer){ .worker = &worker, .options = &options_of_layer };
+	worker.sip = &layer;
 	return 0;
 }
 
@@ -50,7 +60,7 @@ static struct sip_trace_reader *open_reader(const char *name)
 	struct sip_trace_reader *reader = NULL;
 	char text[256];
 
-	assert_int_equal(sip_trace_open(&reader, slice_str(name), &home), 0);
+	assert_int_equal(sip_trace_open(&reader, slice_str(name), &home, &lines), 0);
 	text[sip_trace_read(reader, text, sizeof(text) - 1, -1)] = 0;
 	assert_non_null(strstr(text, "# trace of "));
 	return reader;
@@ -146,18 +156,62 @@ static void a_slow_reader_is_told_what_it_missed(void **state)
 	sip_trace_close(reader);
 }
 
+static void a_reader_of_captures(void **state)
+{
+	static const struct sip_trace_options capture = { .is_pcap = true, .file = -1 };
+	static char data[65536];
+	struct sip_flow f = flow();
+	struct sip_trace_reader *reader;
+
+	assert_int_equal(sip_trace_open(&reader, SLICE("bob@example.com"), &home, &capture), 0);
+	assert_int_equal(sip_trace_read(reader, data, sizeof(data), -1), 24);
+	sip_trace_refusal_now(&worker, &(struct sip_trace_refusal){ "MESSAGE", 403, REASON_IDENTITY, SLICE_EMPTY,
+		SLICE("<sip:bob@example.com>"), SLICE("c1") }); /* has no place there */
+	sip_trace_sent(&worker, &f, SLICE(WIRE));
+	size_t n = sip_trace_read(reader, data, 1000, -1);
+	assert_int_equal(n, 16 + 28 + sizeof(WIRE) - 1);
+	assert_memory_equal(data + n - 6, "xxxxxx", 6);
+	assert_non_null(memmem(data, n, "MESSAGE sip:bob@example.com SIP/2.0\r\n", 37));
+	assert_null(memmem(data, n, "5e", 2));
+	sip_trace_close(reader);
+}
+
+/* Beside the lines; it ends with a whole record when it is full. */
+static void a_file_gets_the_same(void **state)
+{
+	char name[] = "/tmp/test_sip_trace.XXXXXX", text[4096];
+	size_t record = 16 + 28 + sizeof(WIRE) - 1;
+	struct sip_trace_options options = { .file = mkstemp(name), .file_max = 24 + 2 * record + 5 };
+	struct sip_flow f = flow();
+	struct sip_trace_reader *reader;
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+
+	unlink(name);
+	assert_int_equal(sip_trace_open(&reader, SLICE("bob@example.com"), &home, &options), 0);
+	assert_true(sip_trace_read(reader, text, sizeof(text), -1) > 0);
+	for (unsigned i = 1; i <= 3; i++) {
+		sip_trace_sent(&worker, &f, SLICE(WIRE));
+		text[sip_trace_read(reader, text, sizeof(text) - 1, -1)] = 0;
+		assert_non_null(strstr(text, "MESSAGE sip:bob"));
+		assert_int_equal(lseek(fd, 0, SEEK_END), 24 + (i < 3 ? i : 2) * record);
+	}
+	assert_non_null(strstr(text, "# the file ends here: it is full\n"));
+	sip_trace_close(reader);
+	close(fd);
+}
+
 static void readers_are_bounded(void **state)
 {
 	struct sip_trace_reader *all[SIP_TRACE_READERS_MAX], *more = NULL;
 
 	for (int i = 0; i < SIP_TRACE_READERS_MAX; i++)
 		all[i] = open_reader("alice@example.com");
-	assert_int_equal(sip_trace_open(&more, SLICE("alice@example.com"), &home), EBUSY);
+	assert_int_equal(sip_trace_open(&more, SLICE("alice@example.com"), &home, &lines), EBUSY);
 	sip_trace_close(all[3]);
 	all[3] = open_reader("alice@example.com");
 	for (int i = 0; i < SIP_TRACE_READERS_MAX; i++)
 		sip_trace_close(all[i]);
-	assert_int_equal(sip_trace_open(&more, SLICE_EMPTY, &home), EINVAL);
+	assert_int_equal(sip_trace_open(&more, SLICE_EMPTY, &home, &lines), EINVAL);
 }
 
 static void it_ends_when_the_peer_is_gone(void **state)
@@ -208,7 +262,7 @@ static void stopping_ends_all(void **state)
 	sip_trace_stop();
 	assert_int_equal(sip_trace_read(reader, text, sizeof(text), -1), 0);
 	sip_trace_close(reader);
-	assert_int_equal(sip_trace_open(&more, SLICE("alice@example.com"), &home), EBUSY);
+	assert_int_equal(sip_trace_open(&more, SLICE("alice@example.com"), &home, &lines), EBUSY);
 }
 
 int main(void)
@@ -218,6 +272,8 @@ int main(void)
 		cmocka_unit_test(no_control_sequence_comes_through),
 		cmocka_unit_test(strangers_are_not_shown),
 		cmocka_unit_test(a_slow_reader_is_told_what_it_missed),
+		cmocka_unit_test(a_reader_of_captures),
+		cmocka_unit_test(a_file_gets_the_same),
 		cmocka_unit_test(readers_are_bounded),
 		cmocka_unit_test(it_ends_when_the_peer_is_gone),
 		cmocka_unit_test(readers_come_and_go),
