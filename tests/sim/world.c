@@ -184,6 +184,7 @@ static void start_server(struct world *w)
 	assert(digest_init(keys[0]) == 0);
 	sip_owner_init(keys[1]);
 	peer_count_init(keys[2]);
+	w->im.cdr = &w->records;
 	w->im.store = store_sim_new(w->sim, &w->group, &w->config->store, w->scenario->store_fails);
 	for (unsigned i = 0; i < w->group.count; i++)
 		make_worker(w, i);
@@ -395,6 +396,12 @@ static void check_counters(struct world *w)
 	must_be(w, 0, (uint64_t)all.gauges[GAUGE_sip_transactions], 0, "transactions shown");
 	must_be(w, 0, (uint64_t)all.pools[POOL_dialogs], 0, "dialogs shown");
 	must_be(w, 0, all.refused[REASON_NO_MEMORY] && !w->is_memory_short, 0, "lacks of memory that was there");
+	/* one for each, whatever its end */
+	if (all.values[COUNTER_cdr_lost] == 0) {
+		must_be(w, 0, w->records.sessions, all.values[COUNTER_sessions_ended], "records of sessions");
+		must_be(w, 0, w->records.delivered, all.values[COUNTER_pager_messages], "records of messages that arrived");
+	}
+	must_be(w, 0, all.values[COUNTER_cdr_lost] && !w->is_memory_short, 0, "records lost");
 	if (all.values[COUNTER_sessions_started] > all.values[COUNTER_sessions_ended])
 		world_fail(w, "more sessions began than ended");
 }

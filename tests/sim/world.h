@@ -8,6 +8,7 @@
 #define TESTS_SIM_WORLD_H
 
 #include "actors/im.h"
+#include "tests/sim/records_sim.h"
 #include "tests/sim/ring_sim.h"
 
 #define WORLD_WORKERS_MAX 4
@@ -27,6 +28,7 @@ struct world {
 	bool is_draining;            /* the server may end what it likes                */
 	uint64_t fail_allocation;    /* the how manieth of the server's fails; 0: none  */
 	unsigned failures_in_a_row;
+	struct record_file records;  /* call detail records that the server has put     */
 	struct ua_host *clients;
 	struct ring *client_ring;
 };
