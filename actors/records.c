@@ -48,15 +48,26 @@ static int prepare_trace_dir(const struct config *config, int *directory)
 	return err;
 }
 
+static int fail(struct records_turn *turn, const char *key, const char *name, int err)
+{
+	records_forget(turn);
+	turn->failed_key = key;
+	turn->failed_name = name;
+	return err;
+}
+
 int records_prepare(struct im_server *server, const struct config *config, struct records_turn *turn)
 {
 	int err;
 
 	*turn = (struct records_turn){ .trace_dir = -1 };
-	if ((err = prepare_cdr(server, config, &turn->cdr)) || (err = prepare_hep(config, &turn->hep)) ||
-	    (err = prepare_trace_dir(config, &turn->trace_dir)))
-		records_forget(turn);
-	return err;
+	if ((err = prepare_cdr(server, config, &turn->cdr)))
+		return fail(turn, "log.cdr", config->log.cdr, err);
+	if ((err = prepare_hep(config, &turn->hep)))
+		return fail(turn, "log.hep", config->log.hep, err);
+	if ((err = prepare_trace_dir(config, &turn->trace_dir)))
+		return fail(turn, "log.trace_dir", config->log.trace_dir, err);
+	return 0;
 }
 
 void records_turn(struct im_server *server, struct records_turn *turn)

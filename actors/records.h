@@ -16,6 +16,7 @@ struct records_turn {
 	struct record_target *cdr;
 	struct sip_hep_target *hep;
 	int trace_dir; /* -1: off */
+	const char *failed_key, *failed_name; /* where preparing it failed, and the file there; the configuration's */
 };
 
 #define RECORDS_COUNTERS 2 /* structs of counters that records_open() appends */

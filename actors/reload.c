@@ -190,8 +190,8 @@ static bool change_files(struct reloader *r, struct attempt *a)
 	struct records_turn records;
 	int err = records_prepare(im, a->config, &records);
 
-	if (err) /* the log says which */
-		return refuse_file(a, "log.cdr, log.hep", a->config->log.cdr, err);
+	if (err)
+		return refuse_file(a, records.failed_key, records.failed_name, err);
 	if ((err = server_open_log(a->config))) {
 		records_forget(&records);
 		return refuse_file(a, "log.sink", a->config->log.sink, err);
