@@ -102,6 +102,9 @@ def page_is_clean(path):
     if shutil.which("mandoc"):
         code, text = command("mandoc", "-Tlint", "-Wwarning", path)
         same((code, text), (0, ""), "mandoc")
+    if shutil.which("lexgrog"):
+        code, text = command("lexgrog", path)
+        same(code, 0, "what apropos(1) would know of it: " + text)
     code, text = command("groff", "-man", "-Tascii", "-P-cbou", "-rLL=78n", path)
     widest = max(text.split("\n"), key=len)
     check(code == 0 and len(widest) <= 80, "too wide: " + widest)
