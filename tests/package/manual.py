@@ -224,7 +224,7 @@ def installed_files():
         same(code, 0, "meson install: " + text[-300:])
         found = {os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder) for name in names}
         for path in ("sbin/imservd", "bin/imservctl", "bin/imflood", "share/man/man8/imservd.8", "share/man/man1/imservctl.1",
-                     "share/man/man1/imflood.1", "share/bash-completion/completions/imservctl",
+                     "share/man/man1/imflood.1", "share/man/man5/imserv.yaml.5", "share/bash-completion/completions/imservctl",
                      "share/bash-completion/completions/imservd", "share/bash-completion/completions/imflood"):
             place = [name for name in found if name.endswith("/" + path) or name.endswith("/" + path + ".gz")]
             check(place, "%s is not installed: %s" % (path, sorted(found)))
