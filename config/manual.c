@@ -37,7 +37,7 @@ static const char beginning[] =
 	"A relative path starts from the directory of the file, without a file from the working directory.\n"
 	".SS Changing it while the server runs\n"
 	"SIGHUP,\n"
-	".B systemctl reload imservd\n"
+	".B systemctl reload imserv\n"
 	"or\n"
 	".B imservctl reload\n"
 	"read all of it again, file and\n"
