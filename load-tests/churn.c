@@ -185,8 +185,8 @@ static uint64_t churn_turn(struct flood *f, uint64_t until_ns)
 
 	if (!is_used(f) || f->run.options->is_closed || f->run.phase > RUN_BACKLOG)
 		return UINT64_MAX;
-	for (; f->run.phase < RUN_BACKLOG && pacer_due_ns(pacer, pacer->due) <= now; pacer->due++)
-		run_due(&f->run, LOAD_SESSION, pacer_due_ns(pacer, pacer->due));
+	for (unsigned n = 0; n < BEGIN_MAX && f->run.phase < RUN_BACKLOG && pacer_due_ns(pacer, pacer->due) <= now; n++)
+		run_due(&f->run, LOAD_SESSION, pacer_due_ns(pacer, pacer->due++));
 	while (c->begun < pacer->due && c->free_n) {
 		uint32_t index = c->free[c->free_first];
 		c->free_first = (c->free_first + 1) % f->run.options->pairs;

@@ -5,10 +5,10 @@ import subprocess
 
 
 def text(row, cells):
-    lines = ["", row.text, "  %-11s" % "" + "".join("%17s" % head for head in row.heads())]
+    lines = ["", row.text, "  %-11s" % "" + "".join("%22s" % head for head in row.heads())]
     for server, cell in cells.items():
         columns = row.columns(cell) if cell else ["fails"]
-        lines.append("  %-11s" % server + "".join("%17s" % column for column in columns))
+        lines.append("  %-11s" % server + "".join("%22s" % column for column in columns))
         if cell and cell.get("bottleneck"):
             lines[-1] += "  (imflood was the bottleneck)"
     lines += ["  %-34s %s" % (verdict.text, verdict) for verdict in row.verdicts(cells)]

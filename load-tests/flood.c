@@ -308,8 +308,9 @@ static void traffic(struct flood *f)
 
 	run_measure_begin(&f->run);
 	loads_until(f, f->run.measure_end_ns);
-	for (size_t i = 0; i < PARTS_N && !run_interrupted(); i++)
-		(void)parts[i]->turn(f, f->run.measure_end_ns); /* the last of what was due */
+	for (size_t i = 0; i < PARTS_N; i++) /* the last of what was due, BEGIN_MAX at a time */
+		while (!run_interrupted() && parts[i]->turn(f, f->run.measure_end_ns) < f->run.measure_end_ns)
+			;
 	run_measure_end(&f->run);
 	deaf_turn(&f->messages.deaf, f->run.measure_end_ns);
 

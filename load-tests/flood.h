@@ -16,6 +16,10 @@
 #include "load-tests/session_setup.h"
 #include "load-tests/transactions.h"
 
+/* So many requests of a kind are begun in a turn: what has come is read between, or the kernel would drop it.  What is
+ * due beyond waits for the next turn, and that it is late is told. */
+#define BEGIN_MAX 64
+
 /* session_traffic.c: messages in the sessions of pairs [0, options->sessions). */
 struct session_traffic {
 	struct slot *slots;

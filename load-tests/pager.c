@@ -228,9 +228,10 @@ static uint64_t pager_turn(struct flood *f, uint64_t until_ns)
 
 	if (!is_used(f) || f->run.options->is_closed || f->run.phase > RUN_BACKLOG)
 		return UINT64_MAX;
-	for (; f->run.phase < RUN_BACKLOG && pacer_due_ns(&p->pacer, p->pacer.due) <= now; p->pacer.due++)
-		run_due(&f->run, LOAD_PAGER, pacer_due_ns(&p->pacer, p->pacer.due));
-	while (p->begun < p->pacer.due && transactions_have_room(&p->transactions)) {
+	for (unsigned n = 0;
+	     n < BEGIN_MAX && f->run.phase < RUN_BACKLOG && pacer_due_ns(&p->pacer, p->pacer.due) <= now; n++)
+		run_due(&f->run, LOAD_PAGER, pacer_due_ns(&p->pacer, p->pacer.due++));
+	for (unsigned n = 0; n < BEGIN_MAX && p->begun < p->pacer.due && transactions_have_room(&p->transactions); n++) {
 		uint32_t subject = (uint32_t)(p->begun % p->pacer.sessions);
 		if (!sip_calls_have_room(&f->setup.calls, pair_of(f, subject)->index))
 			break; /* the server reads no faster; its time counts from when it was due */

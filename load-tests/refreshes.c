@@ -164,8 +164,8 @@ static void refreshes_begin(struct flood *f)
 
 static void make_due(struct flood *f, struct pacer *pacer, enum flood_load load, uint64_t now)
 {
-	for (; f->run.phase < RUN_BACKLOG && pacer_due_ns(pacer, pacer->due) <= now; pacer->due++)
-		run_due(&f->run, load, pacer_due_ns(pacer, pacer->due));
+	for (unsigned n = 0; n < BEGIN_MAX && f->run.phase < RUN_BACKLOG && pacer_due_ns(pacer, pacer->due) <= now; n++)
+		run_due(&f->run, load, pacer_due_ns(pacer, pacer->due++));
 }
 
 static uint64_t refreshes_turn(struct flood *f, uint64_t until_ns)

@@ -6,6 +6,7 @@
 
 #define NONE           UINT32_MAX
 #define MILLISECOND_NS 1000000ull
+#define REPEATS_MAX    256 /* in a tick; a server that is silent is not buried */
 #define TIMER_F_NS     (32000 * MILLISECOND_NS)
 
 /* T1, doubled up to T2; then what is left until timer F; then the wait without repeating. */
@@ -124,8 +125,12 @@ static void repeat(struct transactions *t, struct transaction *x)
 
 void transactions_tick(struct transactions *t)
 {
+	unsigned n = 0;
+
 	for (unsigned level = 0; t->ring && level < TRANSACTION_LEVELS; level++) {
-		for (uint32_t place; (place = t->first[level]) != NONE && t->ring[place].repeat_ns <= t->loop->now_ns;)
+		for (uint32_t place; n < REPEATS_MAX && (place = t->first[level]) != NONE &&
+				     t->ring[place].repeat_ns <= t->loop->now_ns;
+		     n++)
 			repeat(t, &t->ring[place]);
 	}
 }

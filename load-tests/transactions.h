@@ -52,7 +52,7 @@ void transactions_answered(struct transactions *t, struct transaction *x);
 void transactions_proceeding(struct transactions *t, struct transaction *x);
 void transactions_end(struct transactions *t, struct transaction *x);
 
-/* Repeats and gives up what it is time for; some times a second. */
+/* Repeats and gives up what it is time for, but not too much at once; some times a second. */
 void transactions_tick(struct transactions *t);
 
 #endif
