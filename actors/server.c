@@ -61,8 +61,8 @@ struct server {
 	struct admin *admin; /* NULL: no listener serves it */
 	atomic_bool is_ready, is_asked_to_drain;
 	struct reloader *reloader;
-	/* of the workers, the store, the records, main */
-	struct counters *counters[WORKERS_MAX + 1 + RECORDS_COUNTERS + 1];
+	/* of the workers, the log, the store, the records, main */
+	struct counters *counters[WORKERS_MAX + 2 + RECORDS_COUNTERS + 1];
 	unsigned counters_count;
 	struct tls_set *tls; /* of the start; NULL: no certificates */
 	struct watchdog watchdog;
@@ -271,6 +271,7 @@ static int make_workers(struct server *server)
 		server->threads[i] = (struct thread){ .server = server, .worker = worker };
 		server->counters[server->counters_count++] = &worker->counters;
 	}
+	server->counters[server->counters_count++] = log_counters();
 	return 0;
 }
 

@@ -14,14 +14,15 @@
 
 #include <stdatomic.h>
 
-#include "core/options.h"
+#include "core/log_line.h"
+#include "core/log_sink.h"
 #include "core/slice.h"
 
-#define LOG_LINE_MAX    1024
 #define LOG_SITE_BURST  20
 #define LOG_QUEUE_LINES 16384
 
 struct worker;
+struct counters;
 
 struct log_site {
 	_Atomic uint64_t second;
@@ -30,14 +31,12 @@ struct log_site {
 
 extern _Atomic int log_level_now;
 
-/* Is log.sink a path, and no word with a meaning of its own? */
-bool log_sink_is_file(const char *sink);
-
 /* Level, format and sink, from here on; a file is opened again also under the same name.  Main, also while the
  * log runs: what was said before still goes where it went.  0, or errno and nothing has changed. */
 int log_open(const struct log_options *options);
 int log_start(void); /* 0 or errno of pthread_create */
-void log_stop(void); /* writes what is queued */
+void log_stop(void); /* writes what is queued, unless nobody takes it */
+struct counters *log_counters(void); /* of lines that were lost; any thread may read it */
 void log_reopen_level(enum log_level level);
 
 __attribute__((format(printf, 6, 7))) void log_write(struct log_site *site, enum log_level level,

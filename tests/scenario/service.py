@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 import ctypes
+import json
 import os
 import re
 import signal
@@ -188,3 +189,81 @@ async def watchdog_bites(world):
         server.signal(signal.SIGTERM)
         await manager.drain(server.process)
         same(await server.wait(), 0, "exit code")
+
+
+JUNK = (b"INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a\"b\\;branch=z9hG4bK1\x1b[2J\r\nFrom: <sip:a\xff\xfe@x>;tag=1\r\n"
+        b"To: <sip:b@x>\r\nCall-ID: a\xc2\x9b\x01\"},{\"level\":\"forged\r\nCSeq: 1 INVITE\r\n\r\n",
+        b"MESSAGE sip:b@example.com\nPRIORITY=0\nMESSAGE=forged SIP/2.0\r\n\r\n", b"\x00\x01\x02" * 20, b"FOO sip:\xf4\x90 SIP/2.0\r\n\r\n")
+
+
+async def send_junk(server, count=20):
+    """Returns when the server has read all of it."""
+    before = (await server.metrics()).sum("imserv_refused_total") or 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        for i in range(count):
+            udp.sendto(JUNK[i % len(JUNK)], server.ready.sip["udp"])
+    for _ in range(1000):
+        if (await server.metrics()).sum("imserv_refused_total") > before:
+            return
+        await asyncio.sleep(0.02)
+    raise Failure("no junk was refused")
+
+
+@scenario(modes=("standalone",), once=True, seconds=60)
+async def log_lines_are_json(world):
+    """log.format json in a file: each line is one JSON object, whatever a peer has sent."""
+    server = Server(world.server_path, settings=dict(BASE, **{"log.format": "json", "log.level": "debug",
+                                                              "log.sink": "server.log"}))
+    try:
+        await server.start()
+        name = os.path.join(server.directory, "server.log")
+        await send_junk(server)
+        server.terminate()
+        await asyncio.wait_for(server.process.wait(), 30)
+        with open(name, "rb") as log:
+            lines = [json.loads(line) for line in log.read().decode().splitlines()]
+        check(all(set(line) <= {"time", "level", "worker", "subject", "id", "event"} for line in lines),
+              "a key that we do not write")
+        same({line["level"] for line in lines} - {"error", "warn", "info", "debug"}, set(), "levels")
+        for word in ("started", "stopped"):
+            check(any(line["subject"] == "server" and line["event"].startswith(word) for line in lines),
+                  "no %r" % word)
+    finally:
+        await server.kill()
+
+
+@scenario(modes=("standalone",), once=True, seconds=60)
+async def log_goes_to_the_journal(world):
+    """log.sink journald: entries of the native protocol, one message each, also with octets of a peer in them."""
+    journal = Manager()
+    server = Server(world.server_path, settings=dict(BASE, **{"log.sink": "journald"}),
+                    environment={"IMSERV_JOURNAL": journal.name})
+    entries, stop = [], asyncio.Event()
+
+    async def read():
+        while not stop.is_set():
+            entries.append(await asyncio.get_running_loop().sock_recv(journal.socket, 65536))
+
+    try:
+        await server.start()
+        reading = asyncio.ensure_future(read())
+        await send_junk(server)
+        for _ in range(1000):
+            if any(b"MESSAGE=sip " in entry for entry in entries):
+                break
+            await asyncio.sleep(0.02)
+        server.terminate()
+        await asyncio.wait_for(server.process.wait(), 30)
+        await asyncio.sleep(0)
+        reading.cancel()
+        check(any(b"MESSAGE=server started" in entry for entry in entries), "no entry of the start")
+        check(any(b"MESSAGE=sip " in entry for entry in entries), "no entry about the junk")
+        for entry in entries:
+            names = [line.partition(b"=")[0].decode() for line in entry.split(b"\n")[:-1]]
+            check(names.count("MESSAGE") == 1 and names.count("PRIORITY") == 1, "fields of %r" % entry)
+            check(all(n in ("MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER") or n.startswith("IMSERV_") for n in names),
+                  "fields of %r" % entry)
+        same(len([line for line in server.lines if " info " in line]), 0, "lines on stderr")
+    finally:
+        await server.kill()
+        journal.close()
