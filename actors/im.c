@@ -113,6 +113,7 @@ void im_server_free(struct im_server *server)
 	free((void *)server->sip.home.literals);
 	free((void *)server->sip.home.aliases);
 	free((void *)server->sip.group_patterns);
+	free(server->rates);
 }
 
 static void on_drain(struct worker *worker, struct msg *msg)

@@ -40,6 +40,7 @@ enum {
 };
 
 struct im_settings;
+struct rate_table;
 struct user_table;
 struct store_door;
 struct record_file;
@@ -65,6 +66,7 @@ struct im_server {
 	struct im_settings *settings;   /* those in force; NULL in the simulator until its first reload */
 	struct store_door *store;
 	struct record_file *cdr; /* NULL: nobody keeps call detail records */
+	struct rate_table *rates; /* any thread takes from it; owner: who made the server */
 	atomic_bool is_draining;
 	atomic_uint session_count; /* of all workers: limits.sessions is the server's, not a worker's */
 };

@@ -11,6 +11,7 @@
 #include "actors/forward.h"
 #include "actors/identity.h"
 #include "actors/pager.h"
+#include "actors/rate_limit.h"
 #include "actors/session.h"
 #include "actors/user.h"
 #include "core/log.h"
@@ -320,7 +321,7 @@ static void on_authenticated(struct asked *a)
 	if (a->m->method == SIP_REGISTER) {
 		if (a->found && a->found->sender_is_unknown)
 			sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
-		else
+		else if (rate_limit_permits_registration(a->im, a->server, a->m))
 			user_on_register(a->im, a->server, a->m);
 		return;
 	}
@@ -344,7 +345,9 @@ static void on_authenticated(struct asked *a)
 		answer_options(a);
 		return;
 	}
-	start_function(a);
+	if (rate_limit_permits_user(a->im, a->server, slice_of(a->who.canonical, a->who.canonical_n),
+		    is_in_ims(a->im) && is_originating(a)))
+		start_function(a);
 }
 
 /* Does it only make sense inside a dialog? */
@@ -404,6 +407,8 @@ void im_on_request(struct worker *worker, struct sip_server *server, const struc
 	asked.target_is_home = sip_uri_is_home(&asked.target, &asked.im->server->sip.home);
 	if (is_in_ims(asked.im) && !identity_peer_is_trusted(asked.im, sip_server_flow(server)))
 		sip_server_refuse(server, 403, REASON_PEER_UNTRUSTED);
+	else if (!rate_limit_permits_address(asked.im, server))
+		return;
 	/* a REGISTER with a To tag too: anybody can take one from a 401 */
 	else if (authentication_is_needed(asked.im))
 		authentication_start(asked.im, server, m);

@@ -25,6 +25,7 @@
 #include "core/names.h"
 #include "core/notify.h"
 #include "core/peer_count.h"
+#include "core/rate_table.h"
 #include "core/stream.h"
 #include "core/watchdog.h"
 #include "sip/dialog.h"
@@ -370,7 +371,7 @@ void server_reload(struct server *server)
 int server_start(struct server **out, struct config *config, const struct config_source *source)
 {
 	struct server *server = calloc(1, sizeof(*server));
-	uint8_t keys[4][16];
+	uint8_t keys[5][16];
 	int err;
 
 	if (!server)
@@ -388,6 +389,8 @@ int server_start(struct server **out, struct config *config, const struct config
 	minted_init(keys[0], server->group.count);
 	sip_owner_init(keys[1]);
 	peer_count_init(keys[2]);
+	if (!(server->im.rates = rate_table_make(keys[4])))
+		return ENOMEM;
 	if ((err = digest_init(keys[3]))) {
 		LOG(ERROR, NULL, "server", 0, "no-digest error=\"OpenSSL offers no SHA-256\"");
 		return err;

@@ -27,20 +27,39 @@ static void write_line(struct worker *worker, const struct sip_trace_refusal *r,
 		text ? text : "", text ? "\"" : "");
 }
 
-static void tell(struct worker *worker, const struct sip_trace_refusal *r, const char *text)
+static void count(struct worker *worker, const struct sip_trace_refusal *r)
 {
 	REFUSED(&worker->counters, r->why);
-	write_line(worker, r, text);
 	if (sip_trace_on())
 		sip_trace_refusal_now(worker, r);
+}
+
+static void tell(struct worker *worker, const struct sip_trace_refusal *r, const char *text)
+{
+	write_line(worker, r, text);
+	count(worker, r);
+}
+
+static struct sip_trace_refusal refusal_of(const struct sip_server *server, unsigned status, enum reason why)
+{
+	return (struct sip_trace_refusal){ .method = sip_method_name(sip_server_method(server)), .status = status,
+		.why = why, .from = sip_server_header(server, "From"), .to = sip_server_header(server, "To"),
+		.call_id = sip_server_header(server, "Call-ID") };
 }
 
 void sip_server_tell_refusal(struct worker *worker, const struct sip_server *server, unsigned status, enum reason why,
 	const char *text)
 {
-	tell(worker, &(struct sip_trace_refusal){ .method = sip_method_name(sip_server_method(server)),
-		.status = status, .why = why, .from = sip_server_header(server, "From"),
-		.to = sip_server_header(server, "To"), .call_id = sip_server_header(server, "Call-ID") }, text);
+	struct sip_trace_refusal r = refusal_of(server, status, why);
+
+	tell(worker, &r, text);
+}
+
+void sip_server_count_refusal(struct worker *worker, const struct sip_server *server, unsigned status, enum reason why)
+{
+	struct sip_trace_refusal r = refusal_of(server, status, why);
+
+	count(worker, &r);
 }
 
 void sip_message_tell_refusal(struct worker *worker, const struct sip_message *m, unsigned status, enum reason why)

@@ -58,6 +58,8 @@ struct slice sip_server_header(const struct sip_server *server, const char *name
  * Before the answer; `text` may be NULL.  sip_server_refuse() does it itself. */
 void sip_server_tell_refusal(struct worker *worker, const struct sip_server *server, unsigned status, enum reason why,
 	const char *text);
+/* Without the line on the log, where whoever refuses writes one for many. */
+void sip_server_count_refusal(struct worker *worker, const struct sip_server *server, unsigned status, enum reason why);
 /* The same for what never became a transaction. */
 void sip_message_tell_refusal(struct worker *worker, const struct sip_message *m, unsigned status, enum reason why);
 

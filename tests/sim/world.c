@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/minted.h"
 #include "core/peer_count.h"
+#include "core/rate_table.h"
 #include "core/stream.h"
 #include "msrp/endpoint.h"
 #include "sip/dialog.h"
@@ -185,6 +186,7 @@ static void start_server(struct world *w)
 	sip_owner_init(keys[1]);
 	peer_count_init(keys[2]);
 	w->im.cdr = &w->records;
+	must(w, (w->im.rates = rate_table_make(keys[2])) ? 0 : ENOMEM, "rates");
 	w->im.store = store_sim_new(w->sim, &w->group, &w->config->store, w->scenario->store_fails);
 	for (unsigned i = 0; i < w->group.count; i++)
 		make_worker(w, i);
