@@ -78,6 +78,7 @@ void im_options_set(struct sip_options *sip, struct msrp_options *msrp, const st
 	/* twice the policy's limit: what is a little too large still gets the policy's 403, the rest 413 */
 	sip->body_bytes_max = config->limits.max_size_pager > 65536 ? 2 * config->limits.max_size_pager : 131072;
 	sip->retry_after_s = (unsigned)(config->overload.retry_after_ms / 1000);
+	sip->overload_high_water = config->overload.high_water;
 	msrp->limits = config->limits;
 	msrp->msrp_transaction_ms = config->timers.msrp_transaction_ms;
 	msrp->legs_max = config->limits.sessions * 2 + FORK_LEGS;

@@ -24,5 +24,5 @@ bool load_turn(struct load *load, uint64_t began_us, uint64_t waited_us, uint64_
 
 uint64_t load_wait_us(const struct load *load, uint64_t wait_us)
 {
-	return load->thousandths > LOAD_NOTHING && wait_us > LOAD_INTERVAL_US ? LOAD_INTERVAL_US : wait_us;
+	return (load->thousandths > LOAD_NOTHING || load->must_go_on) && wait_us > LOAD_INTERVAL_US ? LOAD_INTERVAL_US : wait_us;
 }

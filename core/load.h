@@ -26,6 +26,7 @@ struct load {
 	uint64_t busy_us;       /* of it so far */
 	unsigned thousandths;   /* busy, of the last whole interval */
 	uint64_t interval_us;   /* its length */
+	bool must_go_on;        /* somebody looks at each interval, also of an idle worker */
 };
 
 void load_init(struct load *load, uint64_t now_us);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -173,6 +174,17 @@ int net_peer_address(struct ring *ring, int fd, struct sockaddr_storage *address
 	return getpeername(fd, (struct sockaddr *)address, &size) ? -errno : 0;
 }
 
+int net_backlog(struct ring *ring, int fd, struct ring_backlog *backlog)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = { 0 };
+	socklen_t size = sizeof(memory);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size))
+		return -errno;
+	*backlog = (struct ring_backlog){ memory[SK_MEMINFO_RMEM_ALLOC], memory[SK_MEMINFO_RCVBUF], memory[SK_MEMINFO_DROPS] };
+	return 0;
+}
+
 static uint64_t clock_us(clockid_t clock)
 {
 	struct timespec t;
@@ -184,6 +196,11 @@ static uint64_t clock_us(clockid_t clock)
 uint64_t net_now_us(struct ring *ring)
 {
 	return clock_us(CLOCK_MONOTONIC);
+}
+
+uint64_t net_cpu_us(struct ring *ring)
+{
+	return clock_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
 uint64_t net_wall_us(struct ring *ring)

@@ -24,6 +24,8 @@ int net_open_stream(struct ring *ring, int family);
 int net_spread_udp(struct ring *ring, int fd, unsigned sockets);
 int net_local_address(struct ring *ring, int fd, struct sockaddr_storage *address);
 int net_peer_address(struct ring *ring, int fd, struct sockaddr_storage *address);
+int net_backlog(struct ring *ring, int fd, struct ring_backlog *backlog);
+uint64_t net_cpu_us(struct ring *ring);
 uint64_t net_now_us(struct ring *ring);
 uint64_t net_wall_us(struct ring *ring);
 

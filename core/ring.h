@@ -76,6 +76,12 @@ struct ring_completion {
 	struct sockaddr_storage *from; /* recvmsg: the sender; lives as long as block */
 };
 
+/* What a socket holds that nobody has read yet. */
+struct ring_backlog {
+	uint64_t octets, room;      /* of the kernel's memory: more than the payload */
+	uint32_t drops;             /* datagrams dropped for want of room so far, comes round */
+};
+
 struct ring_options {
 	unsigned entries;           /* submission queue; the completion queue is 8 times that */
 	unsigned buffers;           /* receive blocks                                         */
@@ -86,6 +92,7 @@ struct ring_ops {
 	const char *name;           /* "io_uring", "epoll", "simulator"                       */
 	void (*destroy)(struct ring *);
 	uint64_t (*now_us)(struct ring *);       /* monotonic clock                           */
+	uint64_t (*cpu_us)(struct ring *);       /* CPU time of the calling thread; 0: unknown    */
 	uint64_t (*wall_us)(struct ring *);      /* microseconds since 1970, for Date         */
 	void (*random)(struct ring *, void *p, size_t n);
 
@@ -97,6 +104,7 @@ struct ring_ops {
 	int (*spread_udp)(struct ring *, int fd, unsigned sockets); /* CBPF: random member of the group */
 	int (*local_address)(struct ring *, int fd, struct sockaddr_storage *);
 	int (*peer_address)(struct ring *, int fd, struct sockaddr_storage *);
+	int (*backlog)(struct ring *, int fd, struct ring_backlog *);
 	void (*close)(struct ring *, int fd);    /* nothing may be in flight                  */
 	void (*leave)(struct ring *, int fd);    /* likewise: it goes to another ring; this one
 	                                          * does not touch it any more                */

@@ -207,6 +207,7 @@ void sip_connection_on_data(struct stream *stream, struct slice data)
 	struct sip_connection *c = stream->owner;
 
 	c->used_ms = worker_now_ms(c->layer->worker);
+	sip_overload_read(c->layer, c, data.n);
 	if (c->is_lost)
 		return;
 	if (c->held_n == 0) {

@@ -13,6 +13,7 @@
 #include "core/siphash.h"
 #include "core/stream.h"
 #include "sip/header.h"
+#include "sip/overload.h"
 #include "sip/transaction.h"
 
 /* Messages between workers. */
@@ -102,6 +103,8 @@ struct sip_layer {
 
 	struct sip_peers *peers;
 	struct sip_route routes[SIP_ROUTES];
+
+	struct sip_overload overload;
 
 	/* ---- transactions ---- */
 	struct pool servers, clients;

@@ -62,10 +62,23 @@ void sip_server_count_refusal(struct worker *worker, const struct sip_server *se
 	count(worker, &r);
 }
 
+static struct sip_trace_refusal refusal_of_message(const struct sip_message *m, unsigned status, enum reason why)
+{
+	return (struct sip_trace_refusal){ .method = m->is_request ? sip_method_name(m->method) : "", .status = status,
+		.why = why, .from = sip_header_value(m, SIP_HDR_FROM), .to = sip_header_value(m, SIP_HDR_TO),
+		.call_id = sip_header_value(m, SIP_HDR_CALL_ID) };
+}
+
 void sip_message_tell_refusal(struct worker *worker, const struct sip_message *m, unsigned status, enum reason why)
 {
-	tell(worker, &(struct sip_trace_refusal){ .method = m->is_request ? sip_method_name(m->method) : "",
-		.status = status, .why = why, .from = sip_header_value(m, SIP_HDR_FROM),
-		.to = sip_header_value(m, SIP_HDR_TO), .call_id = sip_header_value(m, SIP_HDR_CALL_ID) },
-		m->error ? m->error : "");
+	struct sip_trace_refusal r = refusal_of_message(m, status, why);
+
+	tell(worker, &r, m->error ? m->error : "");
+}
+
+void sip_message_count_refusal(struct worker *worker, const struct sip_message *m, unsigned status, enum reason why)
+{
+	struct sip_trace_refusal r = refusal_of_message(m, status, why);
+
+	count(worker, &r);
 }

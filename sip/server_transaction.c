@@ -453,7 +453,8 @@ static void receive_ack(struct sip_layer *layer, const struct sip_message *m, st
 	    sip_cseq_decode(sip_header_value(m, SIP_HDR_CSEQ), &cseq, &method))
 		s = server_find_by_tag(layer, to.tag, cseq);
 	if (!s) {
-		REFUSED(&layer->worker->counters, REASON_DIALOG_UNKNOWN); /* an ACK is never answered */
+		if (!sip_overload_is_acked(layer, m))
+			REFUSED(&layer->worker->counters, REASON_DIALOG_UNKNOWN); /* an ACK is never answered */
 		return;
 	}
 	if (s->state == SERVER_ACCEPTED)
@@ -551,6 +552,8 @@ void sip_server_receive(struct sip_layer *layer, const struct sip_message *m, co
 		repeat_of(s);
 		return;
 	}
+	if (sip_overload_refuses_datagram(layer, m, flow, key.hash))
+		return;
 	if (m->method == SIP_CANCEL && write_key(layer, m, SIP_INVITE, &invite_out, &invite_key))
 		invite = find(layer, &invite_key);
 	s = server_make(layer, m, flow, &key, invite);

@@ -93,10 +93,16 @@ int sip_worker_init(struct worker *worker, const struct sip_options *options, si
 	worker->sip = layer;
 	int err = sip_transactions_init(layer);
 	if (!err)
+		err = sip_overload_init(layer);
+	if (!err)
 		err = sip_connections_init(layer);
 	if (!err && !(layer->peers = sip_peers_make(worker)))
 		err = ENOMEM;
-	return err ? err : sip_transport_init(layer);
+	if (!err)
+		err = sip_transport_init(layer);
+	if (!err)
+		sip_overload_start(layer);
+	return err;
 }
 
 void sip_worker_stop(struct worker *worker, bool all)
@@ -122,6 +128,8 @@ void sip_worker_free(struct worker *worker)
 		return;
 	sip_connections_free(layer, true);
 	sip_transactions_free(layer);
+	worker->on_load = NULL;
+	sip_overload_free(layer);
 	sip_transport_free(layer);
 	sip_peers_free(layer->peers);
 	free(layer);

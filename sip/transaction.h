@@ -62,6 +62,7 @@ void sip_server_tell_refusal(struct worker *worker, const struct sip_server *ser
 void sip_server_count_refusal(struct worker *worker, const struct sip_server *server, unsigned status, enum reason why);
 /* The same for what never became a transaction. */
 void sip_message_tell_refusal(struct worker *worker, const struct sip_message *m, unsigned status, enum reason why);
+void sip_message_count_refusal(struct worker *worker, const struct sip_message *m, unsigned status, enum reason why);
 
 /* Where the request came from. */
 const struct sip_flow *sip_server_flow(const struct sip_server *server);

@@ -70,6 +70,11 @@ bool sip_transport_dispatch(struct sip_layer *layer, const struct sip_message *m
 		REFUSED(counters, REASON_RESPONSE_UNKNOWN);
 		return true;
 	}
+	if (may_wait) {
+		enum sip_overload_verdict verdict = sip_overload_look(layer, m, flow, (unsigned)owner);
+		if (verdict != OVERLOAD_TAKE)
+			return verdict == OVERLOAD_REFUSED;
+	}
 	if ((unsigned)owner != layer->worker->index && !has_credit(layer, (unsigned)owner, m)) {
 		if (!may_wait)
 			REFUSED(counters, REASON_CREDIT); /* the sender repeats it */
@@ -95,6 +100,7 @@ static void on_received(struct worker *worker, struct msg *msg)
 	struct sip_message m;
 	size_t used;
 
+	sip_overload_posted(layer);
 	/* it was good where it arrived, so it is good here, where the limits may be others by now */
 	if (sip_message_parse(&m, slice_of(r->wire, r->n), &limits, SIP_DATAGRAM, &used) == SIP_PARSE_OK)
 		receive_here(layer, &m, &r->flow);

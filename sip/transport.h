@@ -46,6 +46,7 @@ struct sip_options {
 	unsigned transactions_max, connections_max;
 	uint64_t body_bytes_max;          /* 413 beyond */
 	unsigned retry_after_s;           /* of our own 503 */
+	unsigned overload_high_water;     /* percent of busy time; 0 or 100: never too busy */
 	struct sip_home home;
 	struct slice store_host, factory_user, history_user; /* for the owner rules */
 	const struct slice *group_patterns; /* domain.groups */

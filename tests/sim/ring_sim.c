@@ -569,6 +569,13 @@ static int peer_address(struct ring *ring, int fd, struct sockaddr_storage *addr
 	return 0;
 }
 
+static int backlog(struct ring *ring, int fd, struct ring_backlog *out)
+{
+	socket_of(ring_of(ring), fd);
+	*out = (struct ring_backlog){ 0 };
+	return 0;
+}
+
 static void close_socket(struct ring *ring, int fd)
 {
 	struct sim *sim = ring_of(ring)->sim;
@@ -588,6 +595,12 @@ static void leave(struct ring *ring, int fd)
 static uint64_t now_us_of(struct ring *ring)
 {
 	return sim_now_us(ring_of(ring)->sim);
+}
+
+/* Turns take no time. */
+static uint64_t cpu_us_of(struct ring *ring)
+{
+	return 0;
 }
 
 static uint64_t wall_us_of(struct ring *ring)
@@ -632,6 +645,7 @@ static const struct ring_ops sim_ops = {
 	.name = "simulator",
 	.destroy = destroy,
 	.now_us = now_us_of,
+	.cpu_us = cpu_us_of,
 	.wall_us = wall_us_of,
 	.random = random_of,
 	.open_udp = open_udp,
@@ -640,6 +654,7 @@ static const struct ring_ops sim_ops = {
 	.spread_udp = spread_udp,
 	.local_address = local_address,
 	.peer_address = peer_address,
+	.backlog = backlog,
 	.close = close_socket,
 	.leave = leave,
 	.accept = sim_accept,

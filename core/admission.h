@@ -1,0 +1,56 @@
+/*
+ * How much of the new work a worker takes when there is more than it can do (overload.high_water, D2-55): a share,
+ * changed once each interval of core/load.h so that the worker's busy time comes to the high-water mark (the
+ * "occupancy" law of Cyr, Kaufman and Lee, RFC 6357 5.3), not all or nothing.
+ *
+ * Being busy is no overload: a worker that switches large messages, or whose clients each wait for an answer before
+ * they ask again, never sleeps and still keeps up.  So it begins only when for ADMISSION_PATIENCE intervals the worker
+ * was busier than the mark and work waited all the same (the caller knows queues); a mark below
+ * ADMISSION_KEEPS_UP percent is an operator's wish for idle time, and holds without a queue.  Once begun, busy time
+ * alone counts: it is held at the mark, or, for a high one, at two thirds of the way from it to 100 %, as refusing
+ * takes time as well and what is idle serves nobody.  The share does not swing: it falls by the ratio of that and the
+ * busy time, or by 15 % when that is all of it; it grows by at most 4 % an interval, or 20 % with little to do or when
+ * it fell far, to work off what had queued up.
+ *
+ * Who is taken is a matter of chance: neither the order nor the kind of what comes makes a difference.  Some are
+ * always taken, so that a worker that is busy with its sessions alone can be reached.  Newest or oldest first is
+ * not asked here: what is not taken is refused at once, so that nothing new waits at all.
+ *
+ * No I/O, no clock.  Thread: owning worker only.
+ */
+#ifndef CORE_ADMISSION_H
+#define CORE_ADMISSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ADMISSION_PATIENCE 5  /* intervals */
+#define ADMISSION_KEEPS_UP 80 /* percent */
+#define ADMISSION_ALWAYS   4  /* requests of an interval that are taken in any case */
+#define ADMISSION_LEAST    0.01
+
+struct admission {
+	double share;     /* of new work that is taken; 1 unless it is shedding */
+	unsigned over;    /* intervals, less those that were not */
+	unsigned taken;   /* in this interval */
+	double known;     /* half of what it was before it fell: so far it comes back quickly */
+	bool is_shedding, is_falling;
+};
+
+struct admission_interval {
+	uint64_t us;          /* its length */
+	unsigned busy;        /* thousandths */
+	unsigned high_water;  /* percent; 100: nobody can be busier */
+	bool is_waiting;      /* work stood in a queue */
+};
+
+enum admission_change { ADMISSION_SAME, ADMISSION_BEGINS, ADMISSION_ENDS };
+
+void admission_init(struct admission *a);
+
+enum admission_change admission_step(struct admission *a, const struct admission_interval *interval);
+
+/* True: take it.  `share` is ->share, or less where somebody else has a say; `random` 64 random bits. */
+bool admission_take(struct admission *a, double share, uint64_t random);
+
+#endif

@@ -1,0 +1,360 @@
+#include "sip/overload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "sip/connection_internal.h"
+#include "sip/record_route.h"
+#include "sip/trace.h"
+#include "sip/write.h"
+
+/* When work counts as waiting: what stands in a stream's socket is more than half of its room (measured: under
+ * overload all of it, 3 MB, while 256 requests under way of clients that wait for their answers were a twentieth), or
+ * takes longer than this to be read, ... */
+#define WAITING_US     100000
+#define WAITING_OCTETS (128 * 1024)
+/* ... or other workers posted so much at once. */
+#define WAITING_POSTED (SIP_CREDIT / 2)
+
+#define ANSWER_US     3     /* of CPU time, for one refusal: measured 2 to 4 */
+#define ANSWERS_LEAST 1e-3  /* a microsecond: where the CPU time is not known */
+#define ANSWERS_US    5000  /* what may be saved up */
+#define RESUME_MS     1
+
+#define TAG_PREFIX "refused"
+
+int sip_overload_init(struct sip_layer *layer)
+{
+	struct sip_overload *o = &layer->overload;
+
+	admission_init(&o->admission);
+	o->remembered = calloc(OVERLOAD_REMEMBERED, sizeof(*o->remembered));
+	return o->remembered ? 0 : ENOMEM;
+}
+
+void sip_overload_free(struct sip_layer *layer)
+{
+	worker_disarm(layer->worker, &layer->overload.resume);
+	free(layer->overload.remembered);
+	layer->overload.remembered = NULL;
+}
+
+/* ---- does work wait? ---- */
+
+void sip_overload_read(struct sip_layer *layer, const struct sip_connection *c, size_t octets)
+{
+	struct sip_overload *o = &layer->overload;
+	uint32_t slot = pool_slot(c);
+	unsigned i = 0;
+
+	while (i < o->watched_n && o->watched[i].slot != slot)
+		i++;
+	if (i == OVERLOAD_WATCHED)
+		return; /* those that came first in this interval will do */
+	if (i == o->watched_n)
+		o->watched[o->watched_n++] = (struct sip_watched){ slot, pool_generation(c), 0 };
+	o->watched[i].octets += octets;
+}
+
+void sip_overload_posted(struct sip_layer *layer)
+{
+	struct sip_overload *o = &layer->overload;
+
+	if (o->turn_us != layer->worker->now_us)
+		o->posted = 0;
+	o->turn_us = layer->worker->now_us;
+	if (++o->posted > o->posted_most)
+		o->posted_most = o->posted;
+}
+
+static bool stream_waits(struct sip_layer *layer, const struct sip_watched *w, uint64_t interval_us)
+{
+	struct sip_connection *c = sip_connection_find(layer, w->slot, w->generation);
+	struct ring_backlog backlog;
+
+	if (!c || layer->worker->ring->ops->backlog(layer->worker->ring, c->stream->fd, &backlog) != 0)
+		return false;
+	return backlog.octets > WAITING_OCTETS &&
+	       (backlog.octets > backlog.room / 2 || backlog.octets * interval_us > w->octets * WAITING_US);
+}
+
+/* More than half of the room is taken, or the kernel dropped something. */
+static bool datagrams_wait(struct sip_layer *layer, unsigned listener)
+{
+	struct sip_overload *o = &layer->overload;
+	struct ring *ring = layer->worker->ring;
+	struct ring_backlog backlog;
+
+	if (ring->ops->backlog(ring, layer->options->listeners[listener].fds[layer->worker->index], &backlog) != 0)
+		return false;
+	uint32_t drops = backlog.drops - o->kernel_drops[listener];
+	o->kernel_drops[listener] = backlog.drops;
+	COUNT_N(&layer->worker->counters, sip_kernel_drops, drops);
+	return drops > 0 || backlog.octets > backlog.room / 2;
+}
+
+static bool work_waits(struct sip_layer *layer, uint64_t interval_us)
+{
+	struct sip_overload *o = &layer->overload;
+	bool waits = o->posted_most >= WAITING_POSTED;
+
+	for (unsigned i = 0; i < layer->options->listener_count; i++)
+		if (layer->options->listeners[i].proto == LISTEN_UDP)
+			waits |= datagrams_wait(layer, i); /* all of them: they are counted */
+	for (unsigned i = 0; i < o->watched_n && !waits; i++)
+		waits = stream_waits(layer, &o->watched[i], interval_us);
+	o->watched_n = o->posted_most = 0;
+	return waits;
+}
+
+/* ---- once an interval ---- */
+
+static void tell(struct sip_layer *layer, enum admission_change change)
+{
+	struct sip_overload *o = &layer->overload;
+	uint64_t now_ms = worker_now_ms(layer->worker);
+
+	switch (change) {
+	case ADMISSION_SAME:
+		return;
+	case ADMISSION_BEGINS:
+		o->began_ms = now_ms;
+		o->refused = o->dropped = 0;
+		LOG(WARN, layer->worker, "overload", 0, "begins busy=%u%% high_water=%u%% reason=%s",
+			layer->worker->load.thousandths / 10, layer->options->overload_high_water, reason_label(REASON_OVERLOAD));
+		return;
+	case ADMISSION_ENDS:
+		LOG(WARN, layer->worker, "overload", 0, "ends after_s=%llu refused=%llu dropped=%llu",
+			(unsigned long long)(now_ms - o->began_ms) / 1000, (unsigned long long)o->refused,
+			(unsigned long long)o->dropped);
+		return;
+	}
+}
+
+static void allow_answers(struct sip_layer *layer)
+{
+	struct sip_overload *o = &layer->overload;
+	uint64_t cpu_us = layer->worker->ring->ops->cpu_us(layer->worker->ring);
+	double part = (double)(cpu_us - o->cpu_us) / (double)layer->worker->load.interval_us / OVERLOAD_PART;
+
+	o->cpu_us = cpu_us;
+	o->answers_per_us = part / ANSWER_US > ANSWERS_LEAST ? part / ANSWER_US : ANSWERS_LEAST;
+}
+
+/* False: there has been enough of that for now. */
+static bool may_answer(struct sip_layer *layer)
+{
+	struct sip_overload *o = &layer->overload;
+	uint64_t now_us = layer->worker->now_us, past_us = now_us - o->answers_at_us;
+
+	o->answers_at_us = now_us;
+	o->answers += (double)(past_us < ANSWERS_US ? past_us : ANSWERS_US) * o->answers_per_us;
+	if (o->answers > 1 + ANSWERS_US * o->answers_per_us)
+		o->answers = 1 + ANSWERS_US * o->answers_per_us;
+	if (o->answers < 1)
+		return false;
+	o->answers--;
+	return true;
+}
+
+static void on_resume(struct timer *timer)
+{
+	sip_connections_credit_came((struct sip_layer *)((char *)timer - offsetof(struct sip_layer, overload.resume)));
+}
+
+/* Again and again, for a reload may change it. */
+static void write_retry_after(struct sip_layer *layer)
+{
+	snprintf(layer->overload.retry_after, sizeof(layer->overload.retry_after), "Retry-After: %u\r\n",
+		layer->options->retry_after_s);
+}
+
+static void on_load(struct worker *worker)
+{
+	struct sip_layer *layer = sip_layer_of(worker);
+	struct sip_overload *o = &layer->overload;
+	unsigned high_water = layer->options->overload_high_water;
+	struct admission_interval interval = { .us = worker->load.interval_us, .busy = worker->load.thousandths,
+		.high_water = high_water ? high_water : 100, .is_waiting = work_waits(layer, worker->load.interval_us) };
+
+	tell(layer, admission_step(&o->admission, &interval));
+	worker->load.must_go_on = o->admission.is_shedding; /* others look at what it shows */
+	ratio_set(&worker->counters, RATIO_worker_shed_ratio, (uint32_t)((1 - o->admission.share) * 1000));
+	allow_answers(layer);
+	write_retry_after(layer);
+}
+
+void sip_overload_start(struct sip_layer *layer)
+{
+	layer->worker->on_load = on_load;
+	write_retry_after(layer);
+}
+
+/* ---- refusing ---- */
+
+static bool is_new(const struct sip_message *m)
+{
+	struct sip_address to;
+
+	switch (m->method) {
+	case SIP_ACK:
+	case SIP_BYE:
+	case SIP_CANCEL:
+	case SIP_PRACK:
+	case SIP_UPDATE:
+		return false;
+	case SIP_REGISTER:
+		return true;
+	case SIP_INVITE:
+	case SIP_OPTIONS:
+	case SIP_MESSAGE:
+	case SIP_SUBSCRIBE:
+	case SIP_NOTIFY:
+	case SIP_PUBLISH:
+	case SIP_REFER:
+	case SIP_INFO:
+	case SIP_METHOD_OTHER:
+		break;
+	}
+	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) || !to.tag.n)
+		return true;
+	/* a tag that anybody can make up opens no door */
+	return minted_worker(to.tag) < 0 && sip_record_of(m, NULL).n == 0;
+}
+
+/* The same for an INVITE, its retransmissions and its ACK, which have the topmost Via in common (RFC 3261 17.1.1.3),
+ * whichever worker sees them.  TAG_CHARS of them. */
+#define TAG_CHARS (sizeof(TAG_PREFIX) - 1 + 16)
+static void write_tag(const struct sip_layer *layer, const struct sip_message *m, char *out)
+{
+	struct slice via = slice_trim(slice_cut(sip_header_value(m, SIP_HDR_VIA), ',', NULL));
+	uint64_t hash = siphash(&layer->loop_key, via);
+
+	memcpy(out, TAG_PREFIX, sizeof(TAG_PREFIX) - 1);
+	for (unsigned i = 0; i < 16; i++)
+		out[sizeof(TAG_PREFIX) - 1 + i] = "0123456789abcdef"[hash >> 4 * i & 15];
+}
+
+bool sip_overload_is_acked(struct sip_layer *layer, const struct sip_message *ack)
+{
+	struct sip_address to;
+	char tag[TAG_CHARS];
+
+	if (!sip_address_decode(sip_header_value(ack, SIP_HDR_TO), &to) || !slice_starts(to.tag, SLICE(TAG_PREFIX)))
+		return false;
+	write_tag(layer, ack, tag);
+	if (!slice_eq(to.tag, slice_of(tag, TAG_CHARS)))
+		return false;
+	COUNT(&layer->worker->counters, sip_refusals_acked);
+	return true;
+}
+
+static void answer(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow)
+{
+	char host[INET6_ADDRSTRLEN], tag[TAG_CHARS];
+	struct buffer out = buffer_over(layer->scratch, layer->scratch_n);
+	struct sip_response response = { .status = 503, .to_tag = slice_of(tag, TAG_CHARS) };
+	struct sip_transmission t = { .flow = *flow, .is_response = true };
+
+	if (!sip_header_first(m, SIP_HDR_VIA))
+		return; /* nobody to answer: counted all the same */
+	write_tag(layer, m, tag);
+	sip_flow_source(flow, host, sizeof(host), &response.source.host, &response.source.port);
+	sip_write_response(&out, m, &response);
+	buffer_str(&out, layer->overload.retry_after);
+	sip_write_header(&out, "Server", layer->options->user_agent);
+	sip_write_end(&out, SLICE_EMPTY, SLICE_EMPTY);
+	if (out.overflow)
+		return;
+	t.wire = buffer_slice(&out);
+	if (!sip_flow_is_stream(flow)) /* the stream is there: it is being read */
+		sip_port_set(&t.flow.peer.any, sip_answer_port(m, flow));
+	sip_transport_send(layer, &t);
+}
+
+/* The log has a line when it begins and one when it ends. */
+static void refuse(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow)
+{
+	layer->overload.refused++;
+	sip_message_count_refusal(layer->worker, m, 503, REASON_OVERLOAD);
+	answer(layer, m, flow);
+}
+
+static double share_of(const struct worker *worker)
+{
+	return 1 - __atomic_load_n(&worker->counters.ratios[RATIO_worker_shed_ratio], __ATOMIC_RELAXED) / 1000.0;
+}
+
+enum sip_overload_verdict sip_overload_look(struct sip_layer *layer, const struct sip_message *m,
+	const struct sip_flow *flow, unsigned owner)
+{
+	struct sip_overload *o = &layer->overload;
+	struct worker *worker = layer->worker;
+	double share = owner == worker->index ? 1 : share_of(worker->group->workers[owner]);
+
+	if ((!o->admission.is_shedding && share >= 1) || !m->is_request || !is_new(m))
+		return OVERLOAD_TAKE;
+	if (admission_take(&o->admission, o->admission.share < share ? o->admission.share : share, worker_random_fast(worker)))
+		return OVERLOAD_TAKE;
+	if (!may_answer(layer)) {
+		COUNT(&worker->counters, sip_overload_waits);
+		if (!timer_is_armed(&o->resume))
+			worker_arm(worker, &o->resume, RESUME_MS, on_resume);
+		return OVERLOAD_WAIT;
+	}
+	COUNT(&worker->counters, sip_rx_messages);
+	COUNT(&worker->counters, sip_rx_requests);
+	sip_trace_received(worker, flow, m);
+	refuse(layer, m, flow);
+	return OVERLOAD_REFUSED;
+}
+
+/* ---- datagrams ---- */
+
+static struct sip_remembered *place_of(struct sip_layer *layer, uint64_t hash)
+{
+	return &layer->overload.remembered[hash % OVERLOAD_REMEMBERED];
+}
+
+static bool is_remembered(struct sip_layer *layer, uint64_t hash)
+{
+	const struct sip_remembered *r = place_of(layer, hash);
+	uint64_t now_ms = worker_now_ms(layer->worker);
+
+	return now_ms < layer->overload.remembered_until_ms && r->tag == (uint32_t)(hash >> 32) &&
+	       (uint32_t)now_ms - r->at_ms < OVERLOAD_REMEMBERED_MS;
+}
+
+static void remember(struct sip_layer *layer, uint64_t hash)
+{
+	uint64_t now_ms = worker_now_ms(layer->worker);
+
+	*place_of(layer, hash) = (struct sip_remembered){ (uint32_t)(hash >> 32), (uint32_t)now_ms };
+	layer->overload.remembered_until_ms = now_ms + OVERLOAD_REMEMBERED_MS;
+}
+
+bool sip_overload_refuses_datagram(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
+	uint64_t hash)
+{
+	struct sip_overload *o = &layer->overload;
+	struct worker *worker = layer->worker;
+
+	if ((!o->admission.is_shedding && worker_now_ms(worker) >= o->remembered_until_ms) ||
+	    sip_flow_is_stream(flow) || !is_new(m))
+		return false;
+	bool is_again = is_remembered(layer, hash);
+	if (!is_again && (!o->admission.is_shedding ||
+				 admission_take(&o->admission, o->admission.share, worker_random_fast(worker))))
+		return false;
+	if (!may_answer(layer)) {
+		o->dropped++;
+		REFUSED(&worker->counters, REASON_OVERLOAD_DROPPED); /* the sender repeats it, later */
+		return true;
+	}
+	remember(layer, hash);
+	if (is_again)
+		COUNT(&worker->counters, sip_rx_retransmissions);
+	refuse(layer, m, flow);
+	return true;
+}

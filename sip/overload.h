@@ -1,0 +1,88 @@
+/*
+ * New work that is refused because there is more of it than this worker can do (overload.high_water, D2-55): 503
+ * with Retry-After, written without a transaction and before anything else is looked at, which takes a tenth of the
+ * time of serving a request or less.  core/admission.h says how much of it is taken.
+ *
+ * New is what begins something: requests outside dialogs, except those that end or confirm (ACK, BYE, CANCEL, PRACK,
+ * UPDATE).  What belongs to a dialog of ours is never refused here, nor are responses and MSRP.
+ *
+ * Refusing may take a part of the worker's CPU time, no more (OVERLOAD_PART): otherwise many cheap requests would
+ * leave no time to serve any.
+ *
+ * - By stream each request is answered, on the worker that reads it, which asks for its own load and the owner's.
+ *   When the part is used up it reads less, for a millisecond or so, and TCP holds the senders.
+ * - By UDP the owner decides, because a retransmission of a request that was taken must not be refused: it alone
+ *   knows.  What it refused is remembered for OVERLOAD_REMEMBERED_MS, so that retransmissions are refused too
+ *   (RFC 3261 17.2: a client that has its 503 would not hear that the other one was taken).  When the part is used up
+ *   the rest is dropped and counted (RFC 3261 21.5.4 permits either).
+ *
+ * Private to sip/.  Thread: owning worker only.
+ */
+#ifndef SIP_OVERLOAD_H
+#define SIP_OVERLOAD_H
+
+#include "core/admission.h"
+#include "sip/transaction.h"
+
+#define OVERLOAD_REMEMBERED    65536 /* refused requests by UDP; a newer one takes the place of an older */
+#define OVERLOAD_REMEMBERED_MS 32000
+#define OVERLOAD_PART          8     /* one in so many microseconds of CPU time */
+#define OVERLOAD_WATCHED       8     /* streams that are looked at for octets that wait */
+
+struct sip_layer;
+struct sip_connection;
+
+struct sip_remembered {
+	uint32_t tag;   /* of the transaction's hash */
+	uint32_t at_ms;
+};
+
+struct sip_overload {
+	struct admission admission;
+	/* ---- what waits ---- */
+	struct sip_watched {
+		uint32_t slot, generation; /* generation 0: none */
+		uint64_t octets;           /* read in this interval */
+	} watched[OVERLOAD_WATCHED];
+	unsigned watched_n;
+	uint32_t kernel_drops[SIP_LISTENERS_MAX];
+	uint64_t turn_us;                  /* the turn in which ... */
+	unsigned posted, posted_most;      /* ... so many messages came from other workers; the most of any turn */
+	/* ---- what is refused ---- */
+	struct sip_remembered *remembered; /* OVERLOAD_REMEMBERED; touched only in overload */
+	uint64_t remembered_until_ms;      /* when the last of them is forgotten */
+	double answers, answers_per_us;    /* refusals that may be written now, and how quickly they come back */
+	uint64_t answers_at_us;
+	uint64_t cpu_us;                   /* of this thread, when the interval began */
+	struct timer resume;               /* streams that wait for such an answer */
+	char retry_after[32];              /* the line */
+	/* ---- for the log ---- */
+	uint64_t began_ms, refused, dropped;
+};
+
+int sip_overload_init(struct sip_layer *layer); /* 0 or ENOMEM */
+/* From here on it looks at each interval of the worker's load. */
+void sip_overload_start(struct sip_layer *layer);
+void sip_overload_free(struct sip_layer *layer);
+
+/* A request came by a stream; `owner` is the worker that would have it. */
+enum sip_overload_verdict {
+	OVERLOAD_TAKE,
+	OVERLOAD_REFUSED, /* it has its answer */
+	OVERLOAD_WAIT,    /* not looked at: ask again when sip_connections_credit_came() comes, which has been seen to */
+};
+enum sip_overload_verdict sip_overload_look(struct sip_layer *layer, const struct sip_message *m,
+	const struct sip_flow *flow, unsigned owner);
+/* A request that no transaction absorbs, on its owner; `hash` names its transaction.  Streams were asked before.
+ * True: it has been refused or dropped. */
+bool sip_overload_refuses_datagram(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
+	uint64_t hash);
+/* Is it the ACK of such a refusal?  Then it is counted, and done with. */
+bool sip_overload_is_acked(struct sip_layer *layer, const struct sip_message *ack);
+
+/* So much was read from a stream. */
+void sip_overload_read(struct sip_layer *layer, const struct sip_connection *c, size_t octets);
+/* A message came from another worker. */
+void sip_overload_posted(struct sip_layer *layer);
+
+#endif
