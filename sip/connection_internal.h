@@ -27,8 +27,8 @@ struct sip_connection {
 	struct sip_connection *next_waiting;
 	struct sip_connection *opened_next; /* that we opened: of one chain of layer->opened */
 	struct sip_framer framer;
-	char *held;                /* octets of a message that is not whole yet */
-	size_t held_n, held_size;
+	char *held;                /* octets of a message that is not whole yet, or of more that wait */
+	size_t held_from, held_n, held_size;
 	struct timer stall;        /* first message, then any that does not get whole */
 	struct timer write_stall;
 	struct timer idle;         /* that we opened */

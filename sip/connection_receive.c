@@ -138,44 +138,56 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 	}
 }
 
-/* Keeps what is not whole yet. */
+/* Keeps what is not whole yet, or waits.  What is held already stays where it is: it may be a megabyte, of which one
+ * message at a time goes. */
 int sip_connection_hold(struct sip_connection *c, struct slice rest)
 {
 	if (rest.n == 0) {
 		free(c->held);
 		c->held = NULL;
-		c->held_n = c->held_size = 0;
+		c->held_from = c->held_n = c->held_size = 0;
 		return 0;
 	}
-	if (rest.n > c->held_size || !c->held) {
-		size_t size = rest.n < 2048 ? 2048 : rest.n * 2;
-		char *held = malloc(size);
-		if (!held)
-			return ENOMEM;
-		memcpy(held, rest.p, rest.n);
-		free(c->held);
-		c->held = held;
-		c->held_size = size;
-	} else {
-		memmove(c->held, rest.p, rest.n);
+	if (c->held_n) { /* then it is the end of that */
+		c->held_from += c->held_n - rest.n;
+		c->held_n = rest.n;
+		return 0;
 	}
+	size_t size = rest.n < 2048 ? 2048 : rest.n * 2;
+	char *held = malloc(size);
+	if (!held)
+		return ENOMEM;
+	memcpy(held, rest.p, rest.n);
+	c->held = held;
+	c->held_from = 0;
 	c->held_n = rest.n;
+	c->held_size = size;
 	return 0;
 }
 
 static int append(struct sip_connection *c, struct slice data)
 {
-	if (c->held_n + data.n > c->held_size) {
-		size_t size = (c->held_n + data.n) * 2;
-		char *held = realloc(c->held, size);
+	size_t n = c->held_n + data.n;
+
+	if (c->held_from + n > c->held_size) { /* half of it is free afterwards, so each octet is copied once or twice */
+		size_t size = n * 2;
+		char *held = malloc(size);
 		if (!held)
 			return ENOMEM;
+		memcpy(held, c->held + c->held_from, c->held_n);
+		free(c->held);
 		c->held = held;
+		c->held_from = 0;
 		c->held_size = size;
 	}
-	memcpy(c->held + c->held_n, data.p, data.n);
-	c->held_n += data.n;
+	memcpy(c->held + c->held_from + c->held_n, data.p, data.n);
+	c->held_n = n;
 	return 0;
+}
+
+static struct slice held_of(const struct sip_connection *c)
+{
+	return slice_of(c->held + c->held_from, c->held_n);
 }
 
 static void eat_all(struct sip_connection *c, struct slice in)
@@ -219,7 +231,7 @@ void sip_connection_on_data(struct stream *stream, struct slice data)
 		return;
 	}
 	if (!c->is_waiting)
-		eat_all(c, slice_of(c->held, c->held_n));
+		eat_all(c, held_of(c));
 }
 
 void sip_connections_credit_came(struct sip_layer *layer)
@@ -234,7 +246,7 @@ void sip_connections_credit_came(struct sip_layer *layer)
 			stream_set_receive(c->stream, STREAM_MULTISHOT);
 		uint32_t slot = pool_slot(c), generation = pool_generation(c);
 		if (c->held_n)
-			eat_all(c, slice_of(c->held, c->held_n));
+			eat_all(c, held_of(c));
 		if (sip_connection_find(layer, slot, generation))
 			sip_connection_finish(c);
 	}
