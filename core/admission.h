@@ -27,7 +27,7 @@
 #define ADMISSION_PATIENCE 5  /* intervals */
 #define ADMISSION_KEEPS_UP 80 /* percent */
 #define ADMISSION_ALWAYS   4  /* requests of an interval that are taken in any case */
-#define ADMISSION_LEAST    0.01
+#define ADMISSION_LEAST    0.15 /* less would be spent on refusing: the rest waits in streams, or is dropped */
 
 struct admission {
 	double share;     /* of new work that is taken; 1 unless it is shedding */

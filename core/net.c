@@ -185,6 +185,15 @@ int net_backlog(struct ring *ring, int fd, struct ring_backlog *backlog)
 	return 0;
 }
 
+int net_filter(struct ring *ring, int fd, const struct sock_filter *program, unsigned n)
+{
+	struct sock_fprog filter = { (unsigned short)n, (struct sock_filter *)program };
+
+	if (program)
+		return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) ? -errno : 0;
+	return setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){ 0 }, sizeof(int)) ? -errno : 0;
+}
+
 static uint64_t clock_us(clockid_t clock)
 {
 	struct timespec t;

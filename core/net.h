@@ -25,6 +25,7 @@ int net_spread_udp(struct ring *ring, int fd, unsigned sockets);
 int net_local_address(struct ring *ring, int fd, struct sockaddr_storage *address);
 int net_peer_address(struct ring *ring, int fd, struct sockaddr_storage *address);
 int net_backlog(struct ring *ring, int fd, struct ring_backlog *backlog);
+int net_filter(struct ring *ring, int fd, const struct sock_filter *program, unsigned n);
 uint64_t net_cpu_us(struct ring *ring);
 uint64_t net_now_us(struct ring *ring);
 uint64_t net_wall_us(struct ring *ring);

@@ -76,6 +76,8 @@ struct ring_completion {
 	struct sockaddr_storage *from; /* recvmsg: the sender; lives as long as block */
 };
 
+struct sock_filter;
+
 /* What a socket holds that nobody has read yet. */
 struct ring_backlog {
 	uint64_t octets, room;      /* of the kernel's memory: more than the payload */
@@ -105,6 +107,8 @@ struct ring_ops {
 	int (*local_address)(struct ring *, int fd, struct sockaddr_storage *);
 	int (*peer_address)(struct ring *, int fd, struct sockaddr_storage *);
 	int (*backlog)(struct ring *, int fd, struct ring_backlog *);
+	/* Which datagrams the socket takes: a classic BPF program; NULL: all. */
+	int (*filter)(struct ring *, int fd, const struct sock_filter *program, unsigned n);
 	void (*close)(struct ring *, int fd);    /* nothing may be in flight                  */
 	void (*leave)(struct ring *, int fd);    /* likewise: it goes to another ring; this one
 	                                          * does not touch it any more                */

@@ -636,6 +636,7 @@ static const struct ring_ops epoll_ops = {
 	.local_address = net_local_address,
 	.peer_address = net_peer_address,
 	.backlog = net_backlog,
+	.filter = net_filter,
 	.close = epoll_close,
 	.leave = epoll_leave,
 	.accept = epoll_accept,

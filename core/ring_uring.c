@@ -489,6 +489,7 @@ static const struct ring_ops uring_ops = {
 	.local_address = net_local_address,
 	.peer_address = net_peer_address,
 	.backlog = net_backlog,
+	.filter = net_filter,
 	.close = uring_close,
 	.leave = uring_leave,
 	.accept = uring_accept,

@@ -20,7 +20,10 @@
 #define ANSWER_US     3     /* of CPU time, for one refusal: measured 2 to 4 */
 #define ANSWERS_LEAST 1e-3  /* a microsecond: where the CPU time is not known */
 #define ANSWERS_US    5000  /* what may be saved up */
-#define RESUME_MS     1
+
+#define PASSING_FALL   0.7
+#define PASSING_GROWTH 1.05 /* an interval, while it sheds; 1.15 when it does not */
+#define PASSING_LEAST  0.01
 
 #define TAG_PREFIX "refused"
 
@@ -29,13 +32,13 @@ int sip_overload_init(struct sip_layer *layer)
 	struct sip_overload *o = &layer->overload;
 
 	admission_init(&o->admission);
+	o->passing = 1;
 	o->remembered = calloc(OVERLOAD_REMEMBERED, sizeof(*o->remembered));
 	return o->remembered ? 0 : ENOMEM;
 }
 
 void sip_overload_free(struct sip_layer *layer)
 {
-	worker_disarm(layer->worker, &layer->overload.resume);
 	free(layer->overload.remembered);
 	layer->overload.remembered = NULL;
 }
@@ -91,7 +94,7 @@ static bool datagrams_wait(struct sip_layer *layer, unsigned listener)
 	uint32_t drops = backlog.drops - o->kernel_drops[listener];
 	o->kernel_drops[listener] = backlog.drops;
 	COUNT_N(&layer->worker->counters, sip_kernel_drops, drops);
-	return drops > 0 || backlog.octets > backlog.room / 2;
+	return (drops > 0 && o->passing >= 1) || backlog.octets > backlog.room / 2;
 }
 
 static bool work_waits(struct sip_layer *layer, uint64_t interval_us)
@@ -158,9 +161,23 @@ static bool may_answer(struct sip_layer *layer)
 	return true;
 }
 
-static void on_resume(struct timer *timer)
+/* So much passes the kernel that each new datagram is served or answered: less at once, more slowly. */
+static void filter_datagrams(struct sip_layer *layer)
 {
-	sip_connections_credit_came((struct sip_layer *)((char *)timer - offsetof(struct sip_layer, overload.resume)));
+	struct sip_overload *o = &layer->overload;
+	struct ring *ring = layer->worker->ring;
+	double before = o->passing, answered = o->seen ? 1 - (double)o->given_up / o->seen : 1;
+
+	if (o->given_up)
+		o->passing *= answered > PASSING_FALL ? answered : PASSING_FALL;
+	else
+		o->passing *= o->admission.is_shedding ? PASSING_GROWTH : 1.15;
+	o->passing = o->passing > 1 ? 1 : o->passing < PASSING_LEAST ? PASSING_LEAST : o->passing;
+	o->seen = o->given_up = 0;
+	for (unsigned i = 0; i < layer->options->listener_count && o->passing != before; i++)
+		if (layer->options->listeners[i].proto == LISTEN_UDP)
+			(void)sip_datagram_filter(ring, layer->options->listeners[i].fds[layer->worker->index],
+				o->passing); /* without it the rest is dropped here, which takes longer */
 }
 
 /* Again and again, for a reload may change it. */
@@ -179,9 +196,10 @@ static void on_load(struct worker *worker)
 		.high_water = high_water ? high_water : 100, .is_waiting = work_waits(layer, worker->load.interval_us) };
 
 	tell(layer, admission_step(&o->admission, &interval));
-	worker->load.must_go_on = o->admission.is_shedding; /* others look at what it shows */
+	worker->load.must_go_on = o->admission.is_shedding || o->passing < 1; /* others look at what it shows */
 	ratio_set(&worker->counters, RATIO_worker_shed_ratio, (uint32_t)((1 - o->admission.share) * 1000));
 	allow_answers(layer);
+	filter_datagrams(layer);
 	write_retry_after(layer);
 }
 
@@ -286,7 +304,7 @@ static double share_of(const struct worker *worker)
 	return 1 - __atomic_load_n(&worker->counters.ratios[RATIO_worker_shed_ratio], __ATOMIC_RELAXED) / 1000.0;
 }
 
-enum sip_overload_verdict sip_overload_look(struct sip_layer *layer, const struct sip_message *m,
+bool sip_overload_refuses(struct sip_layer *layer, const struct sip_message *m,
 	const struct sip_flow *flow, unsigned owner)
 {
 	struct sip_overload *o = &layer->overload;
@@ -294,20 +312,14 @@ enum sip_overload_verdict sip_overload_look(struct sip_layer *layer, const struc
 	double share = owner == worker->index ? 1 : share_of(worker->group->workers[owner]);
 
 	if ((!o->admission.is_shedding && share >= 1) || !m->is_request || !is_new(m))
-		return OVERLOAD_TAKE;
+		return false;
 	if (admission_take(&o->admission, o->admission.share < share ? o->admission.share : share, worker_random_fast(worker)))
-		return OVERLOAD_TAKE;
-	if (!may_answer(layer)) {
-		COUNT(&worker->counters, sip_overload_waits);
-		if (!timer_is_armed(&o->resume))
-			worker_arm(worker, &o->resume, RESUME_MS, on_resume);
-		return OVERLOAD_WAIT;
-	}
+		return false;
 	COUNT(&worker->counters, sip_rx_messages);
 	COUNT(&worker->counters, sip_rx_requests);
 	sip_trace_received(worker, flow, m);
 	refuse(layer, m, flow);
-	return OVERLOAD_REFUSED;
+	return true;
 }
 
 /* ---- datagrams ---- */
@@ -344,11 +356,13 @@ bool sip_overload_refuses_datagram(struct sip_layer *layer, const struct sip_mes
 	    sip_flow_is_stream(flow) || !is_new(m))
 		return false;
 	bool is_again = is_remembered(layer, hash);
+	o->seen++;
 	if (!is_again && (!o->admission.is_shedding ||
 				 admission_take(&o->admission, o->admission.share, worker_random_fast(worker))))
 		return false;
 	if (!may_answer(layer)) {
 		o->dropped++;
+		o->given_up++;
 		REFUSED(&worker->counters, REASON_OVERLOAD_DROPPED); /* the sender repeats it, later */
 		return true;
 	}

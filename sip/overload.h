@@ -6,15 +6,15 @@
  * New is what begins something: requests outside dialogs, except those that end or confirm (ACK, BYE, CANCEL, PRACK,
  * UPDATE).  What belongs to a dialog of ours is never refused here, nor are responses and MSRP.
  *
- * Refusing may take a part of the worker's CPU time, no more (OVERLOAD_PART): otherwise many cheap requests would
- * leave no time to serve any.
- *
  * - By stream each request is answered, on the worker that reads it, which asks for its own load and the owner's.
- *   When the part is used up it reads less, for a millisecond or so, and TCP holds the senders.
+ *   Reading less instead would keep the answers to our own requests back, which stand behind them in the same stream
+ *   (measured: a third of what is served was left).
  * - By UDP the owner decides, because a retransmission of a request that was taken must not be refused: it alone
  *   knows.  What it refused is remembered for OVERLOAD_REMEMBERED_MS, so that retransmissions are refused too
- *   (RFC 3261 17.2: a client that has its 503 would not hear that the other one was taken).  When the part is used up
- *   the rest is dropped and counted (RFC 3261 21.5.4 permits either).
+ *   (RFC 3261 17.2: a client that has its 503 would not hear that the other one was taken).  Answers may take a
+ *   part of the worker's CPU time, no more; the rest is dropped and counted (RFC 3261 21.5.4 permits either).
+ *
+ *   What cannot even be dropped here without taking time from the rest is dropped by the kernel: datagram_filter.c.
  *
  * Private to sip/.  Thread: owning worker only.
  */
@@ -54,25 +54,24 @@ struct sip_overload {
 	double answers, answers_per_us;    /* refusals that may be written now, and how quickly they come back */
 	uint64_t answers_at_us;
 	uint64_t cpu_us;                   /* of this thread, when the interval began */
-	struct timer resume;               /* streams that wait for such an answer */
 	char retry_after[32];              /* the line */
+	double passing;                    /* share of new datagrams that the kernel lets pass */
+	unsigned seen, given_up;           /* new datagrams of this interval, and those of them that got no answer */
 	/* ---- for the log ---- */
 	uint64_t began_ms, refused, dropped;
 };
+
+/* datagram_filter.c: the socket drops new work beyond that share.  0 or a negative errno. */
+int sip_datagram_filter(struct ring *ring, int fd, double share);
 
 int sip_overload_init(struct sip_layer *layer); /* 0 or ENOMEM */
 /* From here on it looks at each interval of the worker's load. */
 void sip_overload_start(struct sip_layer *layer);
 void sip_overload_free(struct sip_layer *layer);
 
-/* A request came by a stream; `owner` is the worker that would have it. */
-enum sip_overload_verdict {
-	OVERLOAD_TAKE,
-	OVERLOAD_REFUSED, /* it has its answer */
-	OVERLOAD_WAIT,    /* not looked at: ask again when sip_connections_credit_came() comes, which has been seen to */
-};
-enum sip_overload_verdict sip_overload_look(struct sip_layer *layer, const struct sip_message *m,
-	const struct sip_flow *flow, unsigned owner);
+/* A request came by a stream; `owner` is the worker that would have it.  True: it has been refused. */
+bool sip_overload_refuses(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,
+	unsigned owner);
 /* A request that no transaction absorbs, on its owner; `hash` names its transaction.  Streams were asked before.
  * True: it has been refused or dropped. */
 bool sip_overload_refuses_datagram(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow,

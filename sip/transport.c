@@ -70,11 +70,8 @@ bool sip_transport_dispatch(struct sip_layer *layer, const struct sip_message *m
 		REFUSED(counters, REASON_RESPONSE_UNKNOWN);
 		return true;
 	}
-	if (may_wait) {
-		enum sip_overload_verdict verdict = sip_overload_look(layer, m, flow, (unsigned)owner);
-		if (verdict != OVERLOAD_TAKE)
-			return verdict == OVERLOAD_REFUSED;
-	}
+	if (may_wait && sip_overload_refuses(layer, m, flow, (unsigned)owner))
+		return true;
 	if ((unsigned)owner != layer->worker->index && !has_credit(layer, (unsigned)owner, m)) {
 		if (!may_wait)
 			REFUSED(counters, REASON_CREDIT); /* the sender repeats it */

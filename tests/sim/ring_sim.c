@@ -576,6 +576,11 @@ static int backlog(struct ring *ring, int fd, struct ring_backlog *out)
 	return 0;
 }
 
+static int filter(struct ring *ring, int fd, const struct sock_filter *program, unsigned n)
+{
+	return -EOPNOTSUPP;
+}
+
 static void close_socket(struct ring *ring, int fd)
 {
 	struct sim *sim = ring_of(ring)->sim;
@@ -655,6 +660,7 @@ static const struct ring_ops sim_ops = {
 	.local_address = local_address,
 	.peer_address = peer_address,
 	.backlog = backlog,
+	.filter = filter,
 	.close = close_socket,
 	.leave = leave,
 	.accept = sim_accept,
