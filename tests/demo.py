@@ -7,10 +7,12 @@ usage: demo.py --server PATH            start that imservd for the demo, on free
        demo.py --sip HOST:PORT          use the server that listens there
 options: --transport udp|tcp (default: tcp)   --domain NAME (default: example.com)
          --secure PATH   afterwards start that imservd with TLS and passwords: an operator adds the users with
-                         imservctl, Bob has a phone and a laptop, and the session is held and goes on"""
+                         imservctl, Bob has a phone and a laptop, and the session is held and goes on; then once
+                         more with a file, which the operator changes while two users talk"""
 import argparse
 import asyncio
 import hashlib
+import json
 import os
 import secrets
 import sys
@@ -179,6 +181,84 @@ async def second_act(path):
         check(code == 0, "imservd ended with %s" % code)
 
 
+# --- third act: an operator looks and changes things while two users talk ---
+
+async def operate(server, *words, code=0):
+    """What imservctl prints; the line that it fails with if it has to."""
+    got, out, err = await server.ctl(*words)
+    same(got, code, "imservctl %s: %s" % (" ".join(words), err))
+    return err if code else out
+
+
+async def tell_status(server):
+    status = json.loads(await operate(server, "--json", "status"))
+    same(status["sessions"], 1, "sessions in the status")
+    say("operator", "imservctl status: %s, %d session, %d registrations" % ("ready" if status["ready"] else "not ready",
+                                                                          status["sessions"], status["registrations"]))
+    metrics = await server.metrics()
+    say("operator", "/metrics: %d messages switched, dashboard at http://%s:%d/" % (
+        (metrics.sum("imserv_msrp_messages_total"),) + server.ready.http))
+
+
+async def change_a_limit(server, alice, bob):
+    server.configure("limits: {max_size_pager: 1kB}\n")
+    err = await operate(server, "reload", code=1)
+    check("max_size_pager" in err, "what is wrong is not told: %s" % err)
+    say("operator", "imservctl reload: refused, %s" % " ".join(err.splitlines()[-1].split()))
+    server.configure("limits: {max_size_pager: 1KiB}\nlog: {cdr: cdr.json}\n")
+    await operate(server, "reload")
+    say("operator", "imservctl reload: messages may have 1 KiB from now on")
+    same((await alice.pager(bob, "x" * 2000)).status, 403, "a message that is too large now")
+    say("Alice", "-> Bob, pager message of 2000 octets: refused")
+
+
+async def tell_records(server):
+    """One line a session and message, by a thread that writes when it likes."""
+    path = os.path.join(server.directory, "cdr.json")
+    while True:
+        with open(path) as file:
+            records = [json.loads(line) for line in file]
+        if any(record["type"] == "session" for record in records):
+            break
+        await asyncio.sleep(0.05)
+    for record in records:
+        say("cdr", "%s %s -> %s, %d messages, %s" % tuple(record[key] for key in
+                                                       ("type", "from", "to", "messages", "reason")))
+
+
+async def third_act(path):
+    server = Server(path, settings={"file": "log: {cdr: cdr.json}\n"})
+    witness, users = Witness(), []
+    await server.start()
+    try:
+        for name in ("alice", "bob"):
+            user = agent.Agent(witness, name, server.ready.sip["tcp"], "tcp", unique=False)
+            user.title = name.capitalize()
+            await user.open()
+            users.append(user)
+            same((await user.register()).status, 200, "REGISTER")
+        alice, bob = users
+        outgoing = alice.invite(bob)
+        invitation = await bob.expect_invite()
+        accepting = asyncio.ensure_future(invitation.accept())
+        await outgoing.established()
+        await accepting
+        say("Alice", "and Bob talk")
+        await talk(outgoing, invitation, "Who looks after this server?")
+        await tell_status(server)
+        await change_a_limit(server, alice, bob)
+        await talk(invitation, outgoing, "Somebody who need not restart it.")
+        await outgoing.hang_up()
+        await invitation.wait_bye()
+        await asyncio.wait_for(tell_records(server), SECONDS)
+        check(not witness.violations, "protocol violations: %s" % "; ".join(witness.violations))
+    finally:
+        for user in users:
+            user.close()
+        code = await server.stop()
+        check(code == 0, "imservd ended with %s" % code)
+
+
 async def demo(options):
     server = None
     if options.server:
@@ -204,6 +284,7 @@ async def demo(options):
             check(code == 0, "imservd ended with %s" % code)
     if options.secure:
         await asyncio.wait_for(second_act(options.secure), SECONDS)
+        await asyncio.wait_for(third_act(options.secure), SECONDS)
     print("Everything arrived.")
 
 
@@ -222,7 +303,7 @@ def main():
     try:
         asyncio.run(demo(options))
     except (Failure, OSError, asyncio.TimeoutError) as error:
-        print("demo failed: %s" % (error or type(error).__name__), file=sys.stderr)
+        print("demo failed: %s" % (str(error) or type(error).__name__), file=sys.stderr)
         return 1
     return 0
 
