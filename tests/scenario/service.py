@@ -267,3 +267,28 @@ async def log_goes_to_the_journal(world):
     finally:
         await server.kill()
         journal.close()
+
+
+@scenario(modes=("standalone",), once=True, seconds=60)
+async def log_file_is_moved_away(world):
+    """Rotation without a helper: the file is moved away, SIGHUP opens a new one, and no line is lost between them."""
+    server = Server(world.server_path, settings=dict(BASE, **{"log.sink": "server.log"}))
+    try:
+        await server.start()
+        name = os.path.join(server.directory, "server.log")
+        await send_junk(server)
+        os.rename(name, name + ".1")
+        server.reload()
+        for _ in range(1000):
+            if os.path.exists(name):
+                break
+            await asyncio.sleep(0.02)
+        server.terminate()
+        await asyncio.wait_for(server.process.wait(), 30)
+        with open(name + ".1") as old, open(name) as new:
+            old, new = old.read(), new.read()
+        check(" server started " in old and " server stopped" not in old, "the file that was moved away")
+        check(" server stopped" in new and " server started " not in new, "the new file")
+        check(old.endswith("\n") and new.startswith("20"), "a line is in both files")
+    finally:
+        await server.kill()
