@@ -6,6 +6,7 @@
 
 #define SETUP_WINDOW 64u /* sessions being set up or released at a time        */
 #define RELEASE_NS   (10ull * SECOND_NS)
+#define INTERRUPTED_NS (2ull * SECOND_NS)
 #define TICK_NS      (10u * 1000000)
 
 static const struct flood_part *const parts[] = { &session_traffic_part, &churn_part, &pager_part, &refreshes_part };
@@ -295,6 +296,26 @@ static void loads_until(struct flood *f, uint64_t end_ns)
 		loads_turn(f, end_ns);
 }
 
+/* Begins the last of what was due, BEGIN_MAX at a time; a run may have ended before its time. */
+static void last_turns(struct flood *f)
+{
+	uint64_t end_ns = f->run.loop.now_ns < f->run.measure_end_ns ? f->run.loop.now_ns : f->run.measure_end_ns;
+
+	for (size_t i = 0; i < PARTS_N; i++)
+		while (parts[i]->turn(f, end_ns) < end_ns)
+			;
+}
+
+/* An interrupt leaves what is under way a moment to come: it is not lost for that somebody is impatient. */
+static bool is_time_up(const struct flood *f, uint64_t *end_ns)
+{
+	uint64_t now = f->run.loop.now_ns;
+
+	if (run_interrupted() && *end_ns > now + INTERRUPTED_NS)
+		*end_ns = now + INTERRUPTED_NS;
+	return now >= *end_ns;
+}
+
 static void traffic(struct flood *f)
 {
 	const struct flood_options *o = f->run.options;
@@ -308,18 +329,16 @@ static void traffic(struct flood *f)
 
 	run_measure_begin(&f->run);
 	loads_until(f, f->run.measure_end_ns);
-	for (size_t i = 0; i < PARTS_N; i++) /* the last of what was due, BEGIN_MAX at a time */
-		while (!run_interrupted() && parts[i]->turn(f, f->run.measure_end_ns) < f->run.measure_end_ns)
-			;
+	last_turns(f);
 	run_measure_end(&f->run);
 	deaf_turn(&f->messages.deaf, f->run.measure_end_ns);
 
 	for (uint64_t end_ns = f->run.loop.now_ns + seconds_ns(o->drain_s);
-	     f->run.loop.now_ns < end_ns && !run_interrupted() && any_backlog(f) && !all_dead(f);)
+	     !is_time_up(f, &end_ns) && any_backlog(f) && !all_dead(f);)
 		loads_turn(f, f->run.loop.now_ns + TURN_NS);
 	f->run.phase = RUN_DRAIN;
 	for (uint64_t end_ns = f->run.loop.now_ns + seconds_ns(o->drain_s);
-	     f->run.loop.now_ns < end_ns && !run_interrupted() && may_still_come(f);)
+	     !is_time_up(f, &end_ns) && may_still_come(f);)
 		turn(f, TURN_NS);
 	for (size_t i = 0; i < PARTS_N; i++)
 		parts[i]->count_missing(f);

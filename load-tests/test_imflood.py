@@ -572,7 +572,10 @@ async def in_groups(checks, size=4):
     results = []
     while checks:
         group, checks = checks[:size], checks[size:]
-        results += await asyncio.gather(*group)
+        for result in await asyncio.gather(*group, return_exceptions=True):
+            if isinstance(result, BaseException):
+                say(False, "a check did not come to its end: %r" % result)
+            results.append(result is True)
     return results
 
 
