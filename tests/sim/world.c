@@ -18,6 +18,7 @@
 #include "sip/digest.h"
 #include "sip/layer.h"
 #include "sip/owner.h"
+#include "actors/settings.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/store_sim.h"
@@ -78,29 +79,41 @@ struct known_config {
 	struct config *config;
 };
 
-static const struct config *configuration(const struct scenario *scenario)
+/* `more`: besides those of the scenario. */
+static struct config *load(const struct scenario *scenario, const char *const *more, unsigned count)
 {
-	static struct known_config *known;
 	static const char *const common[] = { "limits.sessions=64", "limits.unbound=20s", "log.level=error" };
-	const char *set[3 + 8];
+	const char *set[3 + 8 + 8];
 	struct config_source source = { NULL, set, 0, false };
 	struct config_errors errors = { 0 };
+	struct config *config;
 
-	for (struct known_config *k = known; k; k = k->next)
-		if (k->set == scenario->set)
-			return k->config;
+	assert(count <= 8);
 	for (unsigned i = 0; i < 3; i++)
 		set[source.set_count++] = common[i];
 	for (unsigned i = 0; i < 8 && scenario->set[i]; i++)
 		set[source.set_count++] = scenario->set[i];
-	struct known_config *k = calloc(1, sizeof(*k));
-	assert(k);
-	if (config_load(&k->config, &source, &errors) != 0) {
+	for (unsigned i = 0; i < count; i++)
+		set[source.set_count++] = more[i];
+	if (config_load(&config, &source, &errors) != 0) {
 		config_errors_print(&errors, stderr);
 		abort();
 	}
-	log_reopen_level(k->config->log.level);
 	config_errors_free(&errors);
+	return config;
+}
+
+static const struct config *configuration(const struct scenario *scenario)
+{
+	static struct known_config *known;
+
+	for (struct known_config *k = known; k; k = k->next)
+		if (k->set == scenario->set)
+			return k->config;
+	struct known_config *k = calloc(1, sizeof(*k));
+	assert(k);
+	k->config = load(scenario, NULL, 0);
+	log_reopen_level(k->config->log.level);
 	k->set = scenario->set;
 	k->next = known;
 	return (known = k)->config;
@@ -321,6 +334,17 @@ void world_drain(struct world *w)
 		msg->kind = MSG_SESSIONS_DRAIN;
 		worker_post_from_outside(&w->group, i, msg);
 	}
+}
+
+void world_reload(struct world *w, const char *const *set, unsigned count)
+{
+	struct settings_news *news[WORLD_WORKERS_MAX];
+	struct im_settings *settings;
+
+	must(w, settings_make(&settings, &w->im, load(w->scenario, set, count), false, NULL), "settings");
+	must(w, settings_news_make(news, w->group.count, settings), "settings");
+	settings_news_post(news, &w->group);
+	settings_replace(&w->im, settings);
 }
 
 /* ---- what must hold in the end ---- */

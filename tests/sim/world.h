@@ -70,6 +70,10 @@ bool world_is_strict(const struct world *w);
 /* As SIGTERM does after runtime.drain: no new sessions, BYE to those that are. */
 void world_drain(struct world *w);
 
+/* As a reload with these KEY=VALUE besides those of the scenario; returns when the workers have their messages, which
+ * they take when their turn comes. */
+void world_reload(struct world *w, const char *const *set, unsigned count);
+
 void world_sip_address(const struct world *w, bool is_tcp, struct sockaddr_storage *address);
 
 #endif
