@@ -78,6 +78,12 @@ static bool write_batch(struct outlet *o)
 	return done == count;
 }
 
+/* Another target is there, and what is not written yet is for that. */
+static bool must_turn(const struct outlet *o)
+{
+	return atomic_load(&o->target) && atomic_load(&o->is_on);
+}
+
 /* True: all that was there is written. */
 static bool write_all(struct outlet *o)
 {
@@ -85,6 +91,8 @@ static bool write_all(struct outlet *o)
 		gather(o);
 		if (o->count == 0)
 			return true;
+		if (must_turn(o)) /* after taking it: what was put since the turn is not written before it */
+			return false;
 		if (!write_batch(o))
 			return false;
 	}
@@ -152,12 +160,16 @@ static void *run(void *arg)
 
 	for (;;) {
 		bool must_stop = atomic_load(&o->must_stop);
-		bool is_done = write_all(o);
 		void *target = atomic_exchange(&o->target, NULL);
 		if (target) {
+			/* who was told of the new target finds there what was put since; off: this is the last chance */
+			if (!atomic_load(&o->is_on))
+				(void)write_all(o); /* what is left is tried again below */
 			o->ops->turn_to(o->arg, target);
-			is_done = write_all(o);
 		}
+		bool is_done = write_all(o);
+		if (must_turn(o))
+			continue;
 		if (!is_done && (must_stop || !atomic_load(&o->is_on)))
 			give_up(o);
 		say_lost(o, must_stop);

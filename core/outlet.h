@@ -34,8 +34,8 @@ struct outlet_ops {
 int outlet_make(struct outlet **out, const struct outlet_ops *ops, void *arg, size_t queue_octets);
 
 /* Makes sure that the thread runs: 0 or its errno.  The turn itself then cannot fail; `target` is never NULL, also
- * one that is nowhere has a struct.  With `is_on` false nothing more is taken, and what is queued still goes to the
- * target of before. */
+ * one that is nowhere has a struct.  What is not written yet goes to the new one; with `is_on` false nothing
+ * more is taken, and what is queued still goes to the target of before. */
 int outlet_start(struct outlet *outlet);
 void outlet_turn_to(struct outlet *outlet, void *target, bool is_on);
 

@@ -273,6 +273,32 @@ static void turning_loses_nothing(void **state)
 	assert_int_equal(a.st_size + b.st_size, THREADS * LINES * 16);
 }
 
+/* Whoever was told that the new file is in use will look for it there. */
+static void what_is_put_after_a_turn_is_in_no_older_file(void **state)
+{
+	struct record_file *f = open_at(path_of("a"), RECORD_QUEUE_OCTETS);
+	char name[16], line[16];
+
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "t%02u", i);
+		turn(f, path_of(name));
+		snprintf(line, sizeof(line), "%u\n", i);
+		assert_true(record_file_put(f, slice_str(line)));
+	}
+	record_file_free(f);
+	for (unsigned i = 0, next = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "t%02u", i);
+		char *text = content_of(path_of(name));
+		for (char *at = text; *at; at = strchr(at, '\n') + 1) {
+			assert_int_equal(atoi(at), next);
+			assert_true(next++ <= i);
+		}
+		free(text);
+		unlink(path_of(name));
+		assert_true(i < 19 || next == 20);
+	}
+}
+
 int main(void)
 {
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -287,6 +313,7 @@ int main(void)
 		EACH(what_cannot_be_opened_changes_nothing),
 		EACH(off_needs_no_thread),
 		EACH(turning_loses_nothing),
+		EACH(what_is_put_after_a_turn_is_in_no_older_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
