@@ -21,16 +21,16 @@ static json_int_t resident(void)
 	return (json_int_t)(pages * (unsigned long long)sysconf(_SC_PAGESIZE));
 }
 
-/* The share of its time that each worker has something to do. */
-static json_t *busy_of(const struct admin_source *source)
+/* A ratio of each worker. */
+static json_t *ratios_of(const struct admin_source *source, enum ratio which)
 {
-	json_t *busy = json_array();
+	json_t *ratios = json_array();
 
 	for (unsigned i = 0; i < source->group->count; i++) {
-		uint32_t thousandths = __atomic_load_n(&source->counters[i]->ratios[RATIO_worker_busy_ratio], __ATOMIC_RELAXED);
-		(void)json_array_append_new(busy, json_real((double)thousandths / 1000)); /* no memory: it is missing */
+		uint32_t thousandths = __atomic_load_n(&source->counters[i]->ratios[which], __ATOMIC_RELAXED);
+		(void)json_array_append_new(ratios, json_real((double)thousandths / 1000)); /* no memory: it is missing */
 	}
-	return busy;
+	return ratios;
 }
 
 /* ---- limits ---- */
@@ -114,10 +114,11 @@ static json_t *facts_of(const struct admin *admin)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return json_pack("{s:s,s:s,s:s,s:o,s:i,s:o,s:s,s:b,s:b,s:i,s:I,s:I}",
+	return json_pack("{s:s,s:s,s:s,s:o,s:i,s:o,s:o,s:s,s:b,s:b,s:i,s:I,s:I}",
 		"version", IMSERV_VERSION, "mode", config->core.mode == MODE_IMS ? "ims" : "standalone",
 		"domain", config->domain.home, "config", config->file[0] ? json_string(config->file) : json_null(),
-		"workers", (int)source->group->count, "busy", busy_of(source), "io", source->io,
+		"workers", (int)source->group->count, "busy", ratios_of(source, RATIO_worker_busy_ratio),
+		"shed", ratios_of(source, RATIO_worker_shed_ratio), "io", source->io,
 		"ready", (int)source->is_ready(source->arg), "draining", (int)atomic_load(&source->im->is_draining),
 		"pid", (int)getpid(), "uptime_s", (json_int_t)(now.tv_sec - admin->started.tv_sec),
 		"memory_bytes", resident());

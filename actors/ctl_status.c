@@ -43,19 +43,31 @@ static void tell_uptime(json_t *answer)
 	ctl_print_field("uptime", text);
 }
 
-/* How busy they are, of many only the busiest. */
-static void tell_workers(json_t *answer)
+static double most_of(json_t *shares)
 {
-	json_t *busy = json_object_get(answer, "busy"), *share;
+	json_t *share;
 	double most = 0;
-	char text[96];
 	size_t i;
 
-	json_array_foreach(busy, i, share)
+	json_array_foreach(shares, i, share)
 		most = json_number_value(share) > most ? json_number_value(share) : most;
+	return most;
+}
+
+/* How busy they are, of many only the busiest; overload when there is any. */
+static void tell_workers(json_t *answer)
+{
+	json_t *busy = json_object_get(answer, "busy");
+	double shed = most_of(json_object_get(answer, "shed"));
+	char text[96];
+
 	snprintf(text, sizeof(text), busy ? "%lld, %.30s, the busiest %.0f %% busy" : "%lld, %.30s",
-		ctl_number(answer, "workers"), ctl_text(answer, "io"), most * 100);
+		ctl_number(answer, "workers"), ctl_text(answer, "io"), most_of(busy) * 100);
 	ctl_print_field("workers", text);
+	if (shed <= 0)
+		return;
+	snprintf(text, sizeof(text), "a worker refuses %.0f %% of its new work", shed * 100);
+	ctl_print_field("overload", text);
 }
 
 /* All of them; the reasons one by one, the most frequent first, are the server's order. */

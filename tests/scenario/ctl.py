@@ -158,18 +158,20 @@ async def ctl_status_tells_refusals(world):
     same((status, answer["refusals"], list(refused)[0], refused["offline"]), (200, sum(refused.values()), "offline", 2), "status")
     check(all(n["used"] <= n["limit"] and n["name"] for n in answer["limits"]) and len(answer["limits"]) >= 3, str(answer["limits"]))
     same((answer["pid"], answer["config"]), (world.server.pid, None), "who it is")
-    check(len(answer["busy"]) == world.workers and all(0 <= b <= 1 for b in answer["busy"]), "busy %s" % answer["busy"])
+    for shares in (answer["busy"], answer["shed"]):
+        check(len(shares) == world.workers and all(0 <= b <= 1 for b in shares), "shares %s" % shares)
     check(answer["memory_bytes"] > 1 << 20, "memory %s" % answer["memory_bytes"])
     code, out, _ = await world.server.ctl("status")
     check(re.search(r"^refusals +%d\n +2 offline\n" % answer["refusals"], out, re.M) and "nearly" not in out, out)
     answer.update(limits=[{"name": "limits.sessions", "used": 801, "limit": 1000}, {"name": "other", "used": 79, "limit": 100}],
-                  last_reload={"time": "2026-01-02T03:04:05Z", "reloaded": False, "reason": "two errors"}, config="/etc/a.yaml")
+                  busy=[0.25, 0.995], shed=[0, 0.4], last_reload={"time": "2026-01-02T03:04:05Z", "reloaded": False, "reason": "two errors"}, config="/etc/a.yaml")
     body = json.dumps(answer).encode()
     async with Fake(HTTP_OK % (len(body), body)) as fake:
         code, out, _ = await run(world, "--api", fake.api, "status")
         check(re.search(r"^nearly full +limits.sessions: 801 of 1000 \(80 %\)$", out, re.M) and "other" not in out, out)
         check(re.search(r"^last reload +2026-01-02T03:04:05Z, refused:\n +two errors$", out, re.M), out)
         check(re.search(r"^configuration +/etc/a.yaml$", out, re.M), out)
+        check(re.search(r"^workers +.*, the busiest 100 % busy\noverload +a worker refuses 40 % of its new work$", out, re.M), out)
 
 
 @scenario(modes=("standalone",), once=True)
