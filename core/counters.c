@@ -154,6 +154,18 @@ static void write_seconds(uint64_t us, FILE *out)
 		(unsigned long long)(us % 1000000));
 }
 
+/* As OpenMetrics 1.0 wants the bounds of buckets: the shortest digits, in the form of %g.  Of powers of two all
+ * from 128 us on need each of their six places. */
+static void write_bound(uint64_t us, FILE *out)
+{
+	if (us < 10)
+		fprintf(out, "%ue-06", (unsigned)us);
+	else if (us < 100)
+		fprintf(out, "%u.%ue-05", (unsigned)us / 10, (unsigned)us % 10);
+	else
+		write_seconds(us, out);
+}
+
 /* A scrape may fall between a bucket and the sum of a running worker; the count is taken from the
  * buckets, so that at least those two always agree. */
 static void write_histogram(const struct histogram_counts *h, const char *name, FILE *out)
@@ -164,7 +176,7 @@ static void write_histogram(const struct histogram_counts *h, const char *name, 
 		count += h->buckets[b];
 		fprintf(out, "imserv_%s_seconds_bucket{le=\"", name);
 		if (b < HISTOGRAM_BUCKETS - 1)
-			write_seconds(UINT64_C(1) << b, out);
+			write_bound(UINT64_C(1) << b, out);
 		else
 			fputs("+Inf", out);
 		fprintf(out, "\"} %llu\n", (unsigned long long)count);
