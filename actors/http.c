@@ -2,7 +2,10 @@
 
 #include "actors/admin.h"
 #include "actors/http_pages.h"
+#include "actors/http_patience.h"
+#include "actors/http_request.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -11,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX		64u
+#include "core/log.h"
+
 #define CONNECTIONS_PER_IP_MAX	16u
 #define IDLE_S			10u
 #define THREAD_STACK_BYTES	(512u * 1024u)
@@ -30,6 +34,7 @@ struct http {
 	struct http_source source;
 	unsigned serve; /* SERVE_* */
 	struct sockaddr_storage address;
+	struct http_patience patience;
 };
 
 /* ---- answers ---- */
@@ -118,10 +123,27 @@ static int socket_of(struct MHD_Connection *connection)
 	return info ? info->connect_fd : -1;
 }
 
-/* Before any body is read.  0 or the code. */
-static unsigned api_refuses(const struct http *http, struct MHD_Connection *connection, const char **why)
+static enum MHD_Result refuse(struct http *http, struct MHD_Connection *connection, unsigned code, enum reason reason,
+	const char *why)
 {
-	struct admin_credentials c = { .host = header(connection, MHD_HTTP_HEADER_HOST),
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	char peer[INET6_ADDRSTRLEN] = "?";
+
+	if (info && info->client_addr->sa_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)info->client_addr)->sin_addr, peer, sizeof(peer));
+	else if (info && info->client_addr->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr, peer, sizeof(peer));
+	http_tally_refused(http->source.tally, reason, 1);
+	LOG(WARN, NULL, "http", 0, "refused status=%u reason=%s peer=%s", code, reason_label(reason), peer);
+	return api_error(connection, code, why);
+}
+
+/* Before any body is read.  0 or the code. */
+static unsigned api_refuses(const struct http *http, struct MHD_Connection *connection, const char *target,
+	const char **why)
+{
+	char room[HTTP_HOST_MAX];
+	struct admin_credentials c = { .host = http_request_host(connection, target, room),
 		.origin = header(connection, MHD_HTTP_HEADER_ORIGIN),
 		.authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION) };
 	socklen_t size = sizeof(c.local);
@@ -209,7 +231,7 @@ static enum MHD_Result answer_api(struct http *http, struct MHD_Connection *conn
 	return answer_send(connection, &(struct http_answer){ answer.code, JSON, answer.body, answer.n, answer.allow });
 }
 
-static enum MHD_Result on_api(struct http *http, struct MHD_Connection *connection, const char *path,
+static enum MHD_Result on_api(struct http *http, struct MHD_Connection *connection, const char *target,
 	const char *method, struct slice octets, struct upload **state)
 {
 	struct upload *upload = *state;
@@ -218,15 +240,20 @@ static enum MHD_Result on_api(struct http *http, struct MHD_Connection *connecti
 
 	if (!upload) {
 		*state = calloc(1, sizeof(*upload));
-		code = *state ? api_refuses(http, connection, &why) : MHD_HTTP_SERVICE_UNAVAILABLE;
+		code = *state ? api_refuses(http, connection, target, &why) : MHD_HTTP_SERVICE_UNAVAILABLE;
 		if (code == 0)
 			return MHD_YES;
+		if (code == MHD_HTTP_UNAUTHORIZED)
+			return refuse(http, connection, code, REASON_HTTP_TOKEN, why);
+		if (code == MHD_HTTP_FORBIDDEN)
+			return refuse(http, connection, code, header(connection, MHD_HTTP_HEADER_ORIGIN) ? REASON_HTTP_ORIGIN :
+				REASON_HTTP_HOST, why);
 		return api_error(connection, code, *state ? why : "no memory");
 	}
 	if (octets.n == 0 && upload->is_too_large)
 		return api_error(connection, MHD_HTTP_CONTENT_TOO_LARGE, "at most 4096 octets");
 	if (octets.n == 0)
-		return answer_api(http, connection, path, method, upload);
+		return answer_api(http, connection, http_request_path(target), method, upload);
 	if (octets.n > sizeof(upload->body) - upload->n) {
 		upload->is_too_large = true;
 		return MHD_YES;
@@ -236,17 +263,33 @@ static enum MHD_Result on_api(struct http *http, struct MHD_Connection *connecti
 	return MHD_YES;
 }
 
+static struct http_waiting *waiting_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
 /* Pages answer at the first call, before any body: what a POST carries is never read. */
-static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *target,
 				  const char *method, const char *version, const char *upload_data,
 				  size_t *upload_bytes, void **state)
 {
-	const struct http *http = arg;
+	struct http *http = arg;
+	const char *path = http_request_path(target), *why;
 	struct http_answer a;
 
+	if (!*state)
+		http_tally_request(http->source.tally);
+	if (!*state && http_request_refuses(connection, version, &why)) {
+		*state = (void *)&seen;
+		return refuse(http, connection, MHD_HTTP_BAD_REQUEST, REASON_HTTP_HEAD, why);
+	}
+	if (*state && *upload_bytes == 0)
+		http_patience_heard(&http->patience, waiting_of(connection));
 	if (is_api(path)) {
 		struct upload *upload = *state;
-		enum MHD_Result result = on_api(arg, connection, path, method, slice_of(upload_data, *upload_bytes), &upload);
+		enum MHD_Result result = on_api(arg, connection, target, method, slice_of(upload_data, *upload_bytes), &upload);
 		*state = upload;
 		*upload_bytes = 0;
 		return result;
@@ -295,12 +338,36 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **st
 	struct http *http = arg;
 	struct upload *upload = *state == (void *)&seen ? NULL : *state;
 
-	(void)connection;
 	(void)how;
+	http_patience_next(&http->patience, waiting_of(connection));
 	if (upload && upload->drains)
 		admin_drain(http->source.admin);
 	free(upload);
 	*state = NULL;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct http *http = arg;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+		*context = http_patience_begin(&http->patience, socket_of(connection));
+	else
+		http_patience_end(&http->patience, *context);
+}
+
+/* Somebody knocks: everybody may come in, and who is late has to go. */
+static enum MHD_Result on_knock(void *arg, const struct sockaddr *address, socklen_t size)
+{
+	struct http *http = arg;
+	unsigned late = http_patience_look(&http->patience);
+
+	if (late) {
+		http_tally_refused(http->source.tally, REASON_HTTP_LATE, late);
+		LOG(WARN, NULL, "http", 0, "closed reason=%s connections=%u", reason_label(REASON_HTTP_LATE), late);
+	}
+	return MHD_YES;
 }
 
 static int start(struct http *http, int fd)
@@ -310,11 +377,13 @@ static int start(struct http *http, int fd)
 	if (getsockname(fd, (struct sockaddr *)&http->address, &size) < 0)
 		return errno;
 	http->daemon = MHD_start_daemon(
-		MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC, 0, NULL, NULL, on_request, http,
+		MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC, 0, on_knock, http, on_request, http,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
+		MHD_OPTION_UNESCAPE_CALLBACK, http_request_unescape, http,
 		MHD_OPTION_LISTEN_SOCKET, fd,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
 		MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK_BYTES,
-		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
 		MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_PER_IP_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
@@ -332,12 +401,14 @@ int http_open(struct http **out, const struct listen_options *listen,
 		return ENOMEM;
 	http->source = *source;
 	http->serve = listen->serve;
+	http_patience_init(&http->patience, source->patience_ms ? source->patience_ms : IDLE_S * 1000);
 	err = listen_on(&listen->bind, &fd);
 	if (!err)
 		err = start(http, fd);
 	if (err) {
 		if (fd >= 0)
 			close(fd); /* only a running daemon owns it */
+		http_patience_free(&http->patience);
 		free(http);
 		return err;
 	}
@@ -355,5 +426,6 @@ void http_close(struct http *http)
 	if (!http)
 		return;
 	MHD_stop_daemon(http->daemon);
+	http_patience_free(&http->patience);
 	free(http);
 }

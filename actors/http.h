@@ -2,7 +2,7 @@
  * The HTTP listener (design.md 10): the pages of actors/http_pages.h, and /api/v1 by actors/admin.h.  It runs
  * beside the workers, each connection in a thread of libmicrohttpd's own, which may wait: a slow or
  * hostile reader costs no worker anything.  At most 64 connections, 16 of one address, 10 s without
- * progress each.
+ * progress each, and 10 s for a request to be whole if others want to come.  A wrong head (http_request.h): 400.
  *
  * Pages: GET and HEAD; other methods 405, other paths 404, both with {"error":CODE,"reason":"..."}.
  * /, /metrics and /api/v1 answer only if the listener's `serve` has them; /livez and /readyz always do.
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#include "actors/http_tally.h"
 #include "actors/metrics.h"
 #include "core/options.h"
 
@@ -27,6 +28,8 @@ struct http;
 struct http_source {
 	struct metrics_source metrics;
 	struct admin *admin; /* NULL: no /api/v1 */
+	struct http_tally *tally; /* counts requests and refusals; NULL: nobody does */
+	unsigned patience_ms; /* for a request to be whole; 0: 10 s */
 };
 
 /* Binds and serves one `proto: http` listener; port 0 takes a free one.  0 or errno: EADDRINUSE,

@@ -58,12 +58,13 @@ struct server {
 	bool use_uring;
 	uint64_t started_ms; /* CLOCK_MONOTONIC */
 	struct http *http[HTTP_MAX];
+	struct http_tally *http_tally;
 	unsigned http_count;
 	struct admin *admin; /* NULL: no listener serves it */
 	atomic_bool is_ready, is_asked_to_drain;
 	struct reloader *reloader;
-	/* of the workers, the log, the store, the records, main */
-	struct counters *counters[WORKERS_MAX + 2 + RECORDS_COUNTERS + 1];
+	/* of the workers, the log, the store, the records, main, HTTP */
+	struct counters *counters[WORKERS_MAX + 2 + RECORDS_COUNTERS + 2];
 	unsigned counters_count;
 	struct tls_set *tls; /* of the start; NULL: no certificates */
 	struct watchdog watchdog;
@@ -231,6 +232,9 @@ static bool has_admin(const struct config *config)
 
 static int open_http(struct server *server)
 {
+	if (!(server->http_tally = http_tally_make()))
+		return ENOMEM;
+	server->counters[server->counters_count++] = http_tally_counters(server->http_tally);
 	struct http_source source = { .metrics = {
 		.counters = (struct counters *const *)server->counters, .counters_count = server->counters_count,
 		.workers = server->group.count, .mode = server->config->core.mode == MODE_IMS ? "ims" : "standalone",
@@ -243,6 +247,7 @@ static int open_http(struct server *server)
 	if (has_admin(server->config) && (err = admin_open(&server->admin, &admin)))
 		return err;
 	source.admin = server->admin;
+	source.tally = server->http_tally;
 	for (unsigned i = 0; i < server->config->listen.count; i++) {
 		const struct listen_options *listen = &server->config->listen.list[i];
 		if (listen->proto != LISTEN_HTTP || server->http_count == HTTP_MAX)
@@ -544,5 +549,6 @@ void server_stop(struct server *server)
 	im_server_free(&server->im);
 	reloader_close(server->reloader);
 	pthread_barrier_destroy(&server->begin);
+	http_tally_free(server->http_tally);
 	free(server);
 }

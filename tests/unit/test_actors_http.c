@@ -94,6 +94,7 @@ static char *converse(const struct http *http, const char *request)
 
 #define GET(path)      "GET " path " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 #define METHOD(m, path) m " " path " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+#define JSON	       "Content-Type: application/json\r\n"
 #define ALL	       (SERVE_METRICS | SERVE_ADMIN | SERVE_XCAP)
 
 static const struct {
@@ -133,6 +134,21 @@ static const struct {
 	  "{\"error\":405,\"reason\":\"only GET and HEAD\"}\n" },
 	{ "DELETE", ALL, SERVER_READY, METHOD("DELETE", "/livez"), "405", "Allow: GET, HEAD\r\n", NULL },
 	{ "HEAD", ALL, SERVER_READY, METHOD("HEAD", "/metrics"), "200", "Content-Type: " OPENMETRICS, "" },
+	{ "without Host", ALL, SERVER_READY, "GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n", "400", JSON,
+	  "{\"error\":400,\"reason\":\"HTTP/1.1 without Host\"}\n" },
+	{ "HTTP/1.0 needs no Host", ALL, SERVER_READY, "GET /livez HTTP/1.0\r\n\r\n", "200", "", "ok\n" },
+	{ "two Hosts", ALL, SERVER_READY, "GET /livez HTTP/1.1\r\nHost: x\r\nhost: x\r\n\r\n", "400", JSON, NULL },
+	{ "two lengths", ALL, SERVER_READY,
+	  "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", "400", JSON, NULL },
+	{ "a length and chunks", ALL, SERVER_READY,
+	  "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", "400", JSON, NULL },
+	{ "a name with a space", ALL, SERVER_READY, "GET /livez HTTP/1.1\r\nHost: x\r\nOrigin : x\r\n\r\n", "400", JSON, NULL },
+	{ "absolute target", ALL, SERVER_READY, GET("http://elsewhere/livez"), "200", "", "ok\n" },
+	{ "absolute target, scheme in capitals", ALL, SERVER_READY, GET("HTTP://x:1/livez?y"), "200", "", "ok\n" },
+	{ "absolute target without path", ALL, SERVER_READY, GET("http://x"), "200", "text/html", NULL },
+	{ "another scheme", ALL, SERVER_READY, GET("ftp://x/livez"), "404", "", NULL },
+	{ "an escaped NUL ends nothing", ALL, SERVER_READY, GET("/livez%00x"), "404", "", NULL },
+	{ "an escaped letter", ALL, SERVER_READY, GET("/live%7a"), "200", "", "ok\n" },
 	{ "POST whose body never comes", ALL, SERVER_READY,
 	  "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\nabc", "405", "", NULL },
 };
@@ -291,6 +307,56 @@ static void connections_are_bounded(void **state)
 	http_close(http);
 }
 
+/* Who sends an octet now and then, and is not done in time, goes when others come; who waits for an answer stays. */
+static void requests_have_to_come_whole(void **state)
+{
+	struct listen_options o = listener("127.0.0.1", AF_INET);
+	struct http_source source = source_now();
+	struct http *http = NULL;
+	char octet, *reply;
+	struct timeval none = { .tv_usec = 1000 };
+	bool is_closed = false;
+
+	source.patience_ms = 50;
+	source.tally = http_tally_make();
+	assert_non_null(source.tally);
+	assert_int_equal(http_open(&http, &o, &source), 0);
+	int slow = dial(http);
+	assert_int_equal(setsockopt(slow, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none)), 0);
+	for (int i = 0; i < 2000 && !is_closed; i++) {
+		(void)send(slow, "G", 1, MSG_NOSIGNAL); /* it fails when the server has closed */
+		reply = converse(http, GET("/livez"));
+		assert_true(!reply[0] || strncmp(reply, "HTTP/1.1 200", 12) == 0); /* nothing: others are still leaving */
+		free(reply);
+		ssize_t got = recv(slow, &octet, 1, 0);
+		is_closed = got == 0 || (got < 0 && errno != EAGAIN);
+	}
+	assert_true(is_closed);
+	close(slow);
+	http_close(http);
+	const struct counters *counted = http_tally_counters(source.tally);
+	assert_int_equal(counted->refused[REASON_HTTP_LATE], 1);
+	assert_true(counted->values[COUNTER_http_requests] >= 1);
+	http_tally_free(source.tally);
+}
+
+static void wrong_heads_are_counted(void **state)
+{
+	struct listen_options o = listener("127.0.0.1", AF_INET);
+	struct http_source source = source_now();
+	struct http *http = NULL;
+
+	source.tally = http_tally_make();
+	assert_non_null(source.tally);
+	assert_int_equal(http_open(&http, &o, &source), 0);
+	free(converse(http, "GET /livez HTTP/1.1\r\n\r\n"));
+	free(converse(http, GET("/livez")));
+	http_close(http);
+	assert_int_equal(http_tally_counters(source.tally)->refused[REASON_HTTP_HEAD], 1);
+	assert_int_equal(http_tally_counters(source.tally)->values[COUNTER_http_requests], 2);
+	http_tally_free(source.tally);
+}
+
 static void heads_are_bounded(void **state)
 {
 	struct http *http = open_http(SERVE_METRICS);
@@ -322,6 +388,8 @@ int main(void)
 		cmocka_unit_test(an_address_that_is_not_ours),
 		cmocka_unit_test(ipv6),
 		cmocka_unit_test(connections_are_bounded),
+		cmocka_unit_test(requests_have_to_come_whole),
+		cmocka_unit_test(wrong_heads_are_counted),
 		cmocka_unit_test(heads_are_bounded),
 	};
 
