@@ -108,6 +108,8 @@ struct sip_layer {
 
 	/* ---- transactions ---- */
 	struct pool servers, clients;
+	struct worker_task clock_task; /* reads the clock for those that were answered in the turn that brought them */
+	unsigned answered_at_once;
 	struct chains servers_by_key, servers_by_tag, servers_by_merged, clients_by_branch;
 	struct sip_client **flow_table; /* SIP_FLOW_CHAINS of them */
 	char *scratch;                 /* one message of ours, while it is put together */

@@ -276,12 +276,37 @@ static void accept_invite(struct sip_server *s)
 	worker_arm(layer->worker, &s->life, 64 * t1(s), on_life_over);
 }
 
+/* Of a turn there is only one time: what began and ended in it took as long as it did so far. */
+static void read_clock(struct worker *worker, struct worker_task *task)
+{
+	struct sip_layer *layer = (struct sip_layer *)((char *)task - offsetof(struct sip_layer, clock_task));
+	uint64_t now_us = worker->ring->ops->now_us(worker->ring);
+
+	histogram_add_n(&worker->counters, HISTOGRAM_sip_transaction,
+		now_us > worker->now_us ? now_us - worker->now_us : 0, layer->answered_at_once);
+	layer->answered_at_once = 0;
+}
+
+static void measure(struct sip_server *s)
+{
+	struct sip_layer *layer = s->layer;
+	struct worker *worker = layer->worker;
+
+	if (s->started_us != worker->now_us) {
+		histogram_add(&worker->counters, HISTOGRAM_sip_transaction, worker->now_us - s->started_us);
+		return;
+	}
+	layer->answered_at_once++;
+	layer->clock_task.run = read_clock;
+	worker_at_turn_end(worker, &layer->clock_task);
+}
+
 static void complete(struct sip_server *s, unsigned status)
 {
 	struct sip_layer *layer = s->layer;
 	bool is_stream = sip_flow_is_stream(&s->flow);
 
-	histogram_add(&layer->worker->counters, HISTOGRAM_sip_transaction, layer->worker->now_us - s->started_us);
+	measure(s);
 	if (s->method == SIP_INVITE && status < 300) {
 		accept_invite(s);
 		return;
