@@ -1,6 +1,7 @@
 """Debian's Chromium without a screen, told what to do by the DevTools protocol over a pipe."""
 import asyncio
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -24,6 +25,15 @@ class CannotStart(Exception):
     """The browser does not run on this machine."""
 
 
+def high_pipe():
+    """A pipe whose ends are neither 3 nor 4, which it is to become. (Only bash knows descriptors of two digits.)"""
+    ends = os.pipe()
+    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends)
+    for end in ends:
+        os.close(end)
+    return high
+
+
 class Browser:
     """One browser; its pages by page()."""
 
@@ -34,12 +44,12 @@ class Browser:
 
     async def start(self):
         """It reads its orders from descriptor 3 and writes to 4."""
-        orders, ours = os.pipe()
-        theirs, said = os.pipe()
+        orders, ours = high_pipe()
+        theirs, said = high_pipe()
         try:
             with open(os.path.join(self.directory, "log"), "wb") as log:
                 self.process = await asyncio.create_subprocess_exec(
-                    "sh", "-c", 'exec "$@" 3<&%d 4>&%d' % (orders, said), "sh", PROGRAM, *OPTIONS,
+                    "bash", "-c", 'exec "$@" 3<&%d 4>&%d' % (orders, said), "bash", PROGRAM, *OPTIONS,
                     "--user-data-dir=" + os.path.join(self.directory, "profile"), "about:blank",
                     stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(orders, said),
                     env=dict(os.environ, HOME=self.directory))
