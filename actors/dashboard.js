@@ -9,7 +9,7 @@ const RATE_S = 10;                  // "per second" is the mean of so many
 
 // Of all that can go wrong, what says that this server, not its peers, is short of something.
 const CONCERNS = [
-	...['overload', 'session_limit', 'connection_limit', 'pool_exhausted', 'no_memory', 'dialog_limit', 'credit', 'queue_full',
+	...['overload', 'overload_dropped', 'session_limit', 'connection_limit', 'pool_exhausted', 'no_memory', 'dialog_limit', 'credit', 'queue_full',
 		'queued_bytes', 'store', 'store_busy'].map(r => [`imserv_refused_total{reason="${r}"}`, r, REASONS[r]]),
 	['imserv_ring_no_buffers_total', 'receive buffers', 'a receive found no buffer free: raise runtime.recv_buffers'],
 	['imserv_store_failures_total', 'store', 'requests that the store failed: see the log for the cause'],
@@ -227,7 +227,7 @@ class Tile {
 				parts[parts.length - 1].push(point(place));
 			else if (parts[parts.length - 1].length)
 				parts.push([]);
-		const drawn = parts.filter(part => part.length > 1);
+		const drawn = parts.filter(part => part.length).map(part => part.length > 1 ? part : [part[0], part[0]]); // alone: a dot
 		this.curve.setAttribute('d', drawn.map(part => 'M' + part.join('L')).join(''));
 		this.area.setAttribute('d', drawn.map(part => `M${part[0].split(' ')[0]} 30L${part.join('L')}L${part[part.length - 1].split(' ')[0]} 30Z`).join(''));
 		this.drawing.setAttribute('aria-label', seen.length ? `${this.title}, last ${windowWords(seconds)}: ` +
