@@ -13,7 +13,7 @@ class Traffic:
 
     def __init__(self):
         self.acknowledged, self.arrived = set(), []
-        self.refused = 0
+        self.others = []   # answers that neither take the message nor refuse new work
         self.moved = asyncio.Event()
 
     def acknowledge(self, text):
@@ -62,9 +62,8 @@ async def page(sender, receiver, traffic, stop):
         status = (await sender.pager(receiver, text)).status
         if status == 200:
             traffic.acknowledge(text)
-        else:
-            check(status == 503, "MESSAGE got %d" % status)
-            traffic.refused += 1
+        elif status != 503 and not stop.is_set():
+            traffic.others.append(status)
 
 
 async def take_pages(receiver, traffic):
@@ -92,11 +91,10 @@ async def drain_under_load(world):
     try:
         await asyncio.wait_for(asyncio.gather(messages.reached(BEFORE), pages.reached(5)), 60)
         world.server.terminate()
-        before = len(messages.acknowledged)
         await asyncio.gather(*(side.dialog.ended.wait() for side in sides))
         stop.set()
         check(all(side.dialog.bye for side in sides), "a session that ended without BYE")
-        check(len(messages.acknowledged) > before, "no message went through while draining")
+        same(pages.others, [], "answers to MESSAGE while draining")
         await asyncio.gather(*tasks)
         same(await world.server.wait(30), 0, "exit code")
         same(world.server.trouble(), [], "what sanitizers printed")
