@@ -36,7 +36,7 @@ def build(directory):
         raise CannotRun("the release flavour in %s does not build" % directory)
 
 
-def ready_line(process, log, pattern, seconds=10):
+def ready_line(process, log, pattern, seconds=60):
     """Waits until the log of a server has a line that matches; the match."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
