@@ -185,6 +185,22 @@ async def status_of(response):
     return (await response).status
 
 
+@scenario(own=with_file(), once=True)
+async def reload_rates(world):
+    """limits.message_rate and overload.retry_after count from the next request on, and so does that there is no rate any more."""
+    alice, bob = await world.pair()
+
+    async def many():
+        return await asyncio.gather(*[alice.pager("sip:nobody@" + DOMAIN, "x") for _ in range(12)])
+    check(503 not in [r.status for r in await many()], "refused without a rate")
+    await world.server.reread("limits: {message_rate: 1/s}\noverload: {retry_after: 17s}\n")
+    refused = [r for r in await many() if r.status == 503]
+    check(refused, "nothing was refused")
+    same({r.get("Retry-After") for r in refused}, {"17"}, "Retry-After")
+    await world.server.reread("")
+    check(503 not in [r.status for r in await many()], "refused when the rate was gone")
+
+
 @scenario(modes=("standalone",), own=with_file("core: {users: open}\n"), once=True)
 async def reload_users(world):
     """core.users: names that nobody provisioned are no longer served, and then again."""
