@@ -34,7 +34,7 @@ def report_of(row, server, options, arguments, setup_s=15, settings=(), part="")
     """A fresh server, one load, its report, or None when it did not hold."""
     record = None
     if arguments.report:
-        name = "-".join(filter(None, (row.name, part, server)))
+        name = re.sub("[^A-Za-z0-9]+", "-", " ".join(filter(None, (row.name, part, server))))  # a part may have any text
         record = os.path.join(arguments.report, name + ".jsonl"), " ".join(filter(None, (server, part)))
         row.records[record[0]] = None
     with tempfile.TemporaryDirectory(prefix="compare-") as scratch:
