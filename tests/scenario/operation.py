@@ -62,6 +62,10 @@ async def drain(world):
         await asyncio.sleep(0.01)
     same(status, 503, "/readyz while draining")
     same((await world.server.get("/livez"))[0], 200, "/livez while draining")
+    raw = await world.raw()    # new work is for another server
+    for method in ("MESSAGE", "INVITE", "SUBSCRIBE", "OPTIONS"):
+        same(await raw.ask(world.request(method, raw)), 503, method + " while draining")
+        check(raw.last.get("Retry-After"), "no Retry-After in the answer to " + method)
     await sa.send("last words")
     await sb.receive()
     await asyncio.gather(sa.wait_bye(4), sb.wait_bye(4))
