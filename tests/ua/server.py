@@ -142,7 +142,8 @@ class Server:
         self.lines = []
         self.reader = None
         with open(self.path, "rb") as program:
-            self.is_thread_sanitized = b"__tsan_init" in program.read()
+            text = program.read()
+        self.is_thread_sanitized, self.is_address_sanitized = b"__tsan_init" in text, b"__asan_init" in text
 
     async def start(self):
         arguments = []
