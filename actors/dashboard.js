@@ -95,6 +95,15 @@ class History {
 		return from && from.t < this.last.t ? (this.now(key) - (this.at(from, key) || 0)) / (this.last.t - from.t) : NaN;
 	}
 
+	// Of the last so many seconds, those without a hole before the oldest answer that is within them.
+	watched(seconds) {
+		return this.last ? this.last.t - this.rowAfter(this.last.t - seconds).t : 0;
+	}
+
+	isWatched(seconds) {
+		return this.watched(seconds) >= seconds - 2 * EVERY_MS / 1000;
+	}
+
 	keys(start) {
 		return this.last ? [...this.last.values.keys()].filter(key => key.startsWith(start)) : [];
 	}
@@ -176,7 +185,19 @@ function age(seconds) {
 
 const load = n => isNumber(n) ? `${few(n * 100)} %` : '–';   // of one CPU; several can be busy
 const share = n => isNumber(n) ? `${few(Math.min(1, n) * 100)} %` : '–';
-const windowWords = seconds => seconds === 60 ? '1 min' : `${seconds / 60} min`;
+
+// Nothing is said of minutes that this page has not watched: "in 5 min" only once it has.
+function inWindow(history, seconds) {
+	if (history.isWatched(seconds))
+		return `in ${seconds / 60} min`;
+	return history.watched(seconds) >= 1 ? `in the ${age(history.watched(seconds))} watched` : 'watched yet';
+}
+
+// How often in the window; before that has been watched, in all: what was before the page was opened is no less true.
+function countWords(history, key, seconds) {
+	const gained = `${whole(history.gained(key, seconds))} ${inWindow(history, seconds)}`, total = `${whole(history.now(key))} since start`;
+	return history.isWatched(seconds) ? gained : history.watched(seconds) >= 1 ? `${total}, ${gained}` : total;
+}
 
 // ---- building ----
 
@@ -230,7 +251,7 @@ class Tile {
 		const drawn = parts.filter(part => part.length).map(part => part.length > 1 ? part : [part[0], part[0]]); // alone: a dot
 		this.curve.setAttribute('d', drawn.map(part => 'M' + part.join('L')).join(''));
 		this.area.setAttribute('d', drawn.map(part => `M${part[0].split(' ')[0]} 30L${part.join('L')}L${part[part.length - 1].split(' ')[0]} 30Z`).join(''));
-		this.drawing.setAttribute('aria-label', seen.length ? `${this.title}, last ${windowWords(seconds)}: ` +
+		this.drawing.setAttribute('aria-label', seen.length ? `${this.title}, ${inWindow(history, seconds)}: ` +
 			`least ${words(Math.min(...seen))}, most ${words(most)}` : `${this.title}: nothing to draw`);
 	}
 }
@@ -326,12 +347,14 @@ const latencyTile = name => (history, seconds) => {
 	const p99 = quantile(history, buckets, from, to, 0.99);
 	return {
 		value: isNumber(p99) ? span(p99) : '–', unit: isNumber(p99) ? ' p99' : '',
-		note: isNumber(p99) ? `p50 ${span(quantile(history, buckets, from, to, 0.5))} · of ${whole(count)} in ${windowWords(seconds)}` :
-			`none in ${windowWords(seconds)}`,
+		note: isNumber(p99) ? `p50 ${span(quantile(history, buckets, from, to, 0.5))} · of ${whole(count)} ${inWindow(history, seconds)}` :
+			history.isWatched(seconds) ? `none ${inWindow(history, seconds)}` :
+				`none ${inWindow(history, seconds)}; ${whole(history.now(name + '_count'))} since start`,
 		line: steps.slice(1).map((row, i) => [row.t, quantile(history, buckets, steps[i], row, 0.99)]), words: span,
 	};
 };
 
+const sum = (keys, of) => keys.reduce((all, key) => all + of(key), 0);
 const total = (key, words) => history => `${whole(history.now(key))} ${words}`;
 const refusedKeys = history => history.keys('imserv_refused_total{');
 
@@ -340,7 +363,8 @@ const TILES = [
 	['load', 'pager', 'Pager messages', rateTile(['imserv_pager_messages_total'], '/s', total('imserv_pager_messages_total', 'in all'))],
 	['load', 'msrp', 'MSRP messages', rateTile(['imserv_msrp_messages_total'], '/s', h => `${few(h.rate('imserv_msrp_chunks_total'))} chunks/s`)],
 	['load', 'refused', 'Refused', (h, seconds) => rateTile(refusedKeys(h), '/s',
-		() => `${whole(refusedKeys(h).reduce((sum, key) => sum + h.gained(key, seconds), 0))} in ${windowWords(seconds)}`)(h, seconds)],
+		() => h.isWatched(seconds) ? `${whole(sum(refusedKeys(h), key => h.gained(key, seconds)))} ${inWindow(h, seconds)}` :
+			`${whole(sum(refusedKeys(h), key => h.now(key)))} since start`)(h, seconds)],
 	['load', 'registrations', 'Registrations', gaugeTile('imserv_pool_used{pool="registrations"}', h => `${few(h.rate('imserv_sip_registrations_total'))} REGISTER/s`)],
 	['load', 'sip', 'SIP requests', rateTile(['imserv_sip_rx_requests_total'], '/s', h => `${whole(h.now('imserv_sip_transactions'))} transactions`)],
 	['load', 'connections', 'Connections', gaugeTile('imserv_connections', h => `${whole(h.now('imserv_msrp_legs'))} MSRP legs`)],
@@ -368,9 +392,10 @@ const figures = new Table(by('figures'), 'Every figure', [
 figures.isFalling = false;
 
 function showConcerns(history, seconds) {
-	const found = CONCERNS.map(([key, name, text]) => [name, text, history.gained(key, seconds)]).filter(([, , n]) => n > 0);
-	const lines = found.map(([name, text, n]) => `${name}: ${text} — ${whole(n)} in ${windowWords(seconds)}`);
-	const list = by('concerns'), text = lines.join('\n') || `Of nothing in the last ${windowWords(seconds)}.`;
+	const isWatched = history.isWatched(seconds), often = key => isWatched ? history.gained(key, seconds) : history.now(key);
+	const lines = CONCERNS.filter(([key]) => often(key) > 0)
+		.map(([key, name, text]) => `${name}: ${text} — ${countWords(history, key, seconds)}`);
+	const list = by('concerns'), text = lines.join('\n') || `Of nothing ${isWatched ? `in the last ${seconds / 60} min` : 'since the start'}.`;
 	if (list.dataset.text === text)
 		return;
 	list.dataset.text = text;
@@ -419,13 +444,13 @@ function windowSeconds() {
 function show() {
 	if (!history.last)
 		return;
-	const seconds = windowSeconds(), seen = history.last.t - history.rows[0].t;
+	const seconds = windowSeconds();
 	TILES.forEach(tile => tile.draw(history, seconds));
 	showConcerns(history, seconds);
 	showRefusals(history, seconds);
 	showWorkers(history);
 	showFigures(history);
-	say(by('window-words'), seen < seconds - EVERY_MS / 1000 ? `Watching for ${age(seen)}; last` : 'Last');
+	say(by('window-words'), history.isWatched(seconds) ? 'Last' : `Watched for ${age(history.watched(seconds))} of the last`);
 	const build = history.keys('imserv_build_info{')[0] || '', count = history.keys('imserv_worker_sessions{').length;
 	say(by('facts'), [labelOf(build, 'version'), labelOf(build, 'mode'), labelOf(build, 'io'),
 		`${count} worker${count === 1 ? '' : 's'}`, `up ${age(history.last.t)}`].filter(Boolean).join(' · '));

@@ -144,7 +144,7 @@ async def figures_follow_traffic(place):
     await page.until(figure("sessions") + " === 0", "no session")
     same(await page.value(ROWS % "workers"), ["0", "1"], "workers")
     check("0.1.0" in await page.value("document.getElementById('facts').textContent"), "no version")
-    same(await page.value("document.getElementById('concerns').textContent"), "Of nothing in the last 5 min.", "concerns")
+    same(await page.value("document.getElementById('concerns').textContent"), "Of nothing since the start.", "concerns")
     alice, bob = await place.client("alice"), await place.client("bob")
     sa, sb = await agent.establish(alice, bob)
     for text in ("one", "two", "three"):
@@ -201,9 +201,6 @@ async def clicks(place):
     await page.click("#refusals-all")
     found = await page.value(ROWS % "refusals")
     check(len(found) > 5 and all("msrp_" in name for name in found), "with what never happened: %s" % found)
-    check("5 min" in await page.value("document.querySelector('#refused .note').textContent"), "window of five minutes")
-    await page.click("input[name=window][value='60']")
-    check("1 min" in await page.value("document.querySelector('#refused .note').textContent"), "window of one minute")
     await page.click("summary")
     await page.until("document.querySelectorAll('#figures tbody tr').length > 100", "all figures")
     await page.click("#figures-filter")
@@ -290,16 +287,52 @@ async def figures_that_are_known(place):
     # 90 within 1 ms, 10 more within 2 ms: half within 0.556 ms, 99 of 100 within 1.9 ms
     double.metrics = some_metrics(102, fast=90, fair=100, all=100, more='imserv_refused_total{reason="store"} 0\n')
     await page.until("document.querySelector('#sip-latency .value span').textContent === '1.9 ms'", "p99")
-    check("p50 556 µs · of 100 in 5 min" in await page.value("document.querySelector('#sip-latency .note').textContent"), "p50")
+    check("p50 556 µs · of 100 in the 2 s watched" in await page.value("document.querySelector('#sip-latency .note').textContent"), "p50")
     double.metrics = some_metrics(104, fast=90, fair=100, all=100, more='imserv_refused_total{reason="store"} 5\n'
                                   'imserv_refused_total{reason="<img src=x onerror=document.title=1>"} 6\n')
     await page.until("document.getElementById('concerns').textContent.startsWith('store: ')", "short of the store")
-    check("5 in 5 min" in await page.value("document.getElementById('concerns').textContent"), "how often")
+    check("5 since start, 5 in the 4 s watched" in await page.value("document.getElementById('concerns').textContent"), "how often")
     check("<img src=x onerror=document.title=1>" in await page.value(ROWS % "refusals"), "a label as text")
     same(await page.value("document.querySelectorAll('img').length"), 0, "a label as HTML")
     double.metrics = some_metrics(3, sessions=1)
     await page.until("document.getElementById('facts').textContent.includes('up 3 s')", "started again")
     same(await page.value("document.querySelector('#sip-latency .value span').textContent"), "–", "latency after the restart")
+    same(page.errors, [], "console")
+
+
+async def minutes_not_watched(place):
+    """Of what was before the page was opened, or while it had no answer, it says totals, never that there was nothing."""
+    double = await place.double()
+    note, latency = ("document.querySelector('#%s .note').textContent" % tile for tile in ("refused", "sip-latency"))
+    concerns = "document.getElementById('concerns').textContent"
+
+    def answer(uptime, refused):
+        double.metrics = some_metrics(uptime, all=40, more='imserv_refused_total{reason="session_limit"} %d\n' % refused)
+
+    answer(100, 13)
+    page = await place.open(double.url)
+    await page.until(concerns + ".endsWith('13 since start')", "what was before")
+    same(await page.value(note), "13 since start", "refused, freshly opened")
+    same(await page.value(latency), "none watched yet; 40 since start", "latency, freshly opened")
+    for uptime in range(110, 170, 10):
+        answer(uptime, 13)
+        await page.value("watch()")
+    answer(170, 15)
+    await page.value("watch()")
+    await page.click("input[name=window][value='60']")
+    same(await page.value(note), "2 in 1 min", "refused in a minute that was watched")
+    same(await page.value(latency), "none in 1 min", "latency of a minute that was watched")
+    await page.click("input[name=window][value='300']")
+    same(await page.value(note), "15 since start", "refused: the longer window is not watched")
+    check("15 since start, 2 in the 1 min 10 s watched" in await page.value(concerns), "since start and watched")
+    await page.click("input[name=window][value='60']")
+    answer(900, 21)   # twelve minutes without an answer
+    await page.value("watch()")
+    check((await page.value(concerns)).endsWith("21 since start"), "after a hole")
+    for uptime in range(910, 970, 10):
+        answer(uptime, 21)
+        await page.value("watch()")
+    same(await page.value(concerns), "Of nothing in the last 1 min.", "a minute without refusals")
     same(page.errors, [], "console")
 
 
@@ -345,8 +378,8 @@ async def other_pages_cannot(place):
     same((await http_get(place.server.ready.http, "/livez"))[0], 200, "the server")
 
 
-CASES = (figures_follow_traffic, clicks, sizes, draining_and_gone, figures_that_are_known, answers_that_are_none,
-         other_pages_cannot)
+CASES = (figures_follow_traffic, clicks, sizes, draining_and_gone, figures_that_are_known, minutes_not_watched,
+         answers_that_are_none, other_pages_cannot)
 
 
 async def run_all(options, report, pictures):
