@@ -7,6 +7,7 @@
 #define SETUP_WINDOW 64u /* sessions being set up or released at a time        */
 #define RELEASE_NS   (10ull * SECOND_NS)
 #define INTERRUPTED_NS (2ull * SECOND_NS)
+#define UNREGISTER_SILENCE_NS (5ull * SECOND_NS) /* no answer for so long: none will come */
 #define TICK_NS      (10u * 1000000)
 
 static const struct flood_part *const parts[] = { &session_traffic_part, &churn_part, &pager_part, &refreshes_part };
@@ -98,7 +99,7 @@ static void on_empty(struct msrp_endpoint *e)
 /* After its BYE a server closes connections as it likes. */
 static bool may_close(const struct flood *f, const struct pair *p)
 {
-	return f->run.phase == RUN_RELEASE || (p && (p->state == PAIR_RELEASE || p->state == PAIR_OVER));
+	return f->run.phase >= RUN_RELEASE || (p && (p->state == PAIR_RELEASE || p->state == PAIR_OVER));
 }
 
 static void on_error(struct msrp_network *n, struct msrp_endpoint *e, enum flood_error error, const char *what)
@@ -381,6 +382,26 @@ static void release(struct flood *f)
 		report_error(f->run.report, FLOOD_SIP_TIMEOUT, "BYE");
 }
 
+/* Who is impatient gets what can be done in UNREGISTER_SILENCE_NS. */
+static void unregister_users(struct flood *f)
+{
+	uint32_t next = 0, n = options_pairs(f->run.options), waiting = 0;
+	uint64_t end_ns = loop_clock(&f->run.loop) + UNREGISTER_SILENCE_NS;
+
+	if (f->run.server_is_gone)
+		return; /* and its registrations with it */
+	f->run.phase = RUN_UNREGISTER;
+	while ((next < n || waiting) && f->run.loop.now_ns < end_ns) {
+		for (; next < n && setup_unregistering(&f->setup) < SETUP_WINDOW; next++)
+			setup_unregister(&f->setup, &f->pairs[next]);
+		waiting = setup_unregistering(&f->setup);
+		turn(f, waiting ? TURN_NS : 0);
+		if (setup_unregistering(&f->setup) < waiting && !run_interrupted())
+			end_ns = f->run.loop.now_ns + UNREGISTER_SILENCE_NS;
+	}
+	f->run.report->registrations_left = setup_registrations_left(&f->setup) + (n - next) * 2;
+}
+
 /* ---- the run ---- */
 
 static double per_session(const struct flood *f, const struct server_figures *before, const struct server_figures *after)
@@ -456,6 +477,7 @@ static void run(struct flood *f)
 		report->idle_memory_per_session = per_session(f, &before, &after);
 	}
 	release(f);
+	unregister_users(f);
 	report->own_drops = setup_drops(&f->setup);
 }
 

@@ -7,6 +7,7 @@ const char imflood_help[] =
 	"  it must arrive and its answer once where it was sent, and tells rates and times.\n"
 	"  Exit status: 0 nothing was lost or refused, 1 something was or went wrong, 2 usage.\n"
 	"  SIGINT ends a run early and tells what it found so far.\n"
+	"  At its end its users take their registrations back.\n"
 	"\n"
 	"  session   --sessions one-to-one IM sessions, in each of which A sends messages to B\n"
 	"  churn     sessions come and go: --sessions pairs of users set one up, send one\n"
@@ -97,6 +98,6 @@ const char imflood_help[] =
 	"cpu_us_per_message, cpu_share, wait_share (ready to run, but without a CPU), late_p99_us,\n"
 	"late_max_us (how late imflood turned to what was due), dropped (datagrams at its sockets),\n"
 	"bottleneck (true: the figures are limits of imflood, not of the server).\n"
-	"repeated: sent, received. refused: a list of method, status, count, with_retry_after,\n"
-	"retry_after_max_s. errors: of each kind a number; failed: their sum.\n"
+	"repeated: sent, received. registrations_left: that the server did not take back.\n"
+	"refused: a list of method, status, count, with_retry_after, retry_after_max_s. errors: of each kind a number; failed: their sum.\n"
 	"With --deaf: deaf, deaf_ratio, deaf_octets, without_deaf_us, with_deaf_us.\n";

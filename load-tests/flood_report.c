@@ -197,6 +197,9 @@ static void text_costs(const struct flood_report *r, const struct flood_options 
 	if (r->own_drops)
 		printf("WARNING         the kernel dropped %llu datagrams at imflood's own sockets\n",
 		       (unsigned long long)r->own_drops);
+	if (r->registrations_left)
+		printf("WARNING         %u registrations could not be taken back: for up to an hour calls of another run fork "
+		       "to them\n", r->registrations_left);
 	if (report_is_own_limit(r, o))
 		printf("WARNING         imflood itself was the bottleneck: what was reached and the times are its own, not the "
 		       "server's\n");

@@ -41,6 +41,7 @@ struct flood_report {
 	uint64_t repeated; /* requests that imflood sent again, and that came again */
 	uint64_t repeated_in;
 	uint64_t own_drops; /* datagrams that this machine's kernel had no room for, at imflood's sockets */
+	uint32_t registrations_left; /* that the server may have for an hour: the next run would meet them */
 	uint64_t errors[FLOOD_ERRORS_N];
 	char error_example[FLOOD_ERRORS_N][80]; /* what the first of each kind was */
 	uint32_t sessions_up;

@@ -27,7 +27,8 @@
 	X(BACKLOG, "backlog")   \
 	X(DRAIN, "drain")       \
 	X(IDLE, "idle")         \
-	X(RELEASE, "release")
+	X(RELEASE, "release")   \
+	X(UNREGISTER, "unregister")
 
 enum run_phase {
 #define X(NAME, text) RUN_##NAME,

@@ -69,7 +69,7 @@ class Proxy(asyncio.DatagramProtocol):
 
     def __init__(self, fault=None, lost=0.1):
         self.random, self.contacts = random.Random(7), {}
-        self.fault, self.lost, self.messages = fault, lost, 0
+        self.fault, self.lost, self.messages, self.registered = fault, lost, 0, 0
         self.algorithms, self.password, self.authorized = (), "secret", set()
 
     def connection_made(self, transport):
@@ -91,7 +91,12 @@ class Proxy(asyncio.DatagramProtocol):
         elif lines[0].startswith("REGISTER"):
             text = "\n".join(lines)
             user = re.search(r"To: <sip:(\w+)@", text).group(1)
-            self.contacts[user] = re.search(r"Contact: <sip:\w+@([\d.]+):(\d+)", text).groups()
+            contact = re.search(r"Contact: <sip:\w+@([\d.]+):(\d+)", text).groups()
+            if "\nExpires: 0\n" in text:
+                self.contacts.pop(user, None)  # it may come again
+            else:
+                self.contacts[user] = contact
+                self.registered += 1
             copied = ("Via:", "From:", "To:", "Call-ID:", "CSeq:")
             kept = [line for line in lines if line.startswith(copied)]
             lines, (host, port) = ["SIP/2.0 200 OK"] + kept + ["Content-Length: 0", "", ""], source

@@ -104,6 +104,7 @@ void report_json(FILE *f, const struct flood_report *r, const struct flood_optio
 		(double)r->lateness.max / 1e3, (unsigned long long)r->own_drops, report_is_own_limit(r, o) ? "true" : "false");
 	fprintf(f, ",\"repeated\":{\"sent\":%llu,\"received\":%llu}", (unsigned long long)r->repeated,
 		(unsigned long long)r->repeated_in);
+	fprintf(f, ",\"registrations_left\":%u", r->registrations_left);
 	json_refusals(f, r);
 	json_errors(f, r);
 	fprintf(f, "}");

@@ -293,6 +293,24 @@ void setup_release(struct session_setup *s, struct pair *p)
 	p->state = has_sip(s) && sip_call_release(&s->calls, p->index) ? PAIR_RELEASE : PAIR_OVER;
 }
 
+void setup_unregister(struct session_setup *s, struct pair *p)
+{
+	if (has_sip(s))
+		(void)sip_call_unregister(&s->calls, p->index); /* what is left is counted there */
+}
+
+uint32_t setup_unregistering(const struct session_setup *s)
+{
+	return s->calls.unregistering;
+}
+
+uint32_t setup_registrations_left(struct session_setup *s)
+{
+	for (uint32_t i = 0; s->calls.unregistering && i < options_pairs(s->options); i++)
+		sip_call_give_up_unregistering(&s->calls, i);
+	return s->calls.registrations_left;
+}
+
 bool setup_is_over(const struct session_setup *s, const struct pair *p)
 {
 	return !has_sip(s) || sip_call_is_over(&s->calls, p->index);

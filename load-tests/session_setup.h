@@ -43,6 +43,13 @@ void setup_start(struct session_setup *s, struct pair *p);
 /* The pair goes to PAIR_RELEASE, or where nothing is to be taken down, to PAIR_OVER. */
 void setup_release(struct session_setup *s, struct pair *p);
 
+/* Its users take their registrations back; no more calls. */
+void setup_unregister(struct session_setup *s, struct pair *p);
+/* Pairs of users whose answer to that has not come. */
+uint32_t setup_unregistering(const struct session_setup *s);
+/* It is not waited for any longer.  How many registrations the server may still have. */
+uint32_t setup_registrations_left(struct session_setup *s);
+
 /* Its call is over, or never was. */
 bool setup_is_over(const struct session_setup *s, const struct pair *p);
 

@@ -96,7 +96,7 @@ static bool put_register(struct sip_calls *s, uint32_t index, char role, uint32_
 	}
 	put_credentials(s, &b, &h, role);
 	sip_call_put_contact(s, &b, index, role);
-	buffer_lit(&b, "Expires: 3600\r\n");
+	buffer_printf(&b, "Expires: %u\r\n", s->calls[index].state == CALL_UNREGISTERING ? 0u : 3600u);
 	sip_call_put_body(&b, SLICE_EMPTY);
 	return send_request(s, index, &b);
 }

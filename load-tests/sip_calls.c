@@ -25,7 +25,7 @@ void sip_call_untime(struct sip_call *call)
 		call->timed_next->timed_at = call->timed_at;
 }
 
-static void time_call(struct sip_calls *s, struct sip_call *call)
+void sip_call_time(struct sip_calls *s, struct sip_call *call)
 {
 	if (!call->is_timed) {
 		call->is_timed = true;
@@ -152,7 +152,7 @@ static void on_invite_response(struct sip_calls *s, struct sip_call *call, const
 			return;
 		if (sip_calls_challenged(s, index, 'a', m, cseq - 1)) {
 			call->invite_cseq = ++call->cseq;
-			time_call(s, call);
+			sip_call_time(s, call);
 			sip_call_send_invite(s, index);
 			return;
 		}
@@ -165,7 +165,11 @@ static void on_register_response(struct sip_calls *s, struct sip_call *call, cha
 	char role = kind == KIND_REGISTER_A ? 'a' : 'b';
 	uint32_t *cseq = &call->register_cseq[role == 'b'], index = sip_call_index(s, call);
 
-	if (call->state != CALL_REGISTERING || m->status < 200 || sip_text_cseq(m) != *cseq)
+	if (m->status < 200 || sip_text_cseq(m) != *cseq)
+		return;
+	if (call->state == CALL_UNREGISTERING)
+		sip_call_on_unregistered(s, call, role, m);
+	if (call->state != CALL_REGISTERING)
 		return;
 	if (sip_calls_challenged(s, index, role, m, *cseq - 1)) {
 		(*cseq)++;
@@ -186,7 +190,7 @@ static void on_register_response(struct sip_calls *s, struct sip_call *call, cha
 	}
 	call->state = CALL_INVITING;
 	call->cseq = call->invite_cseq = 1;
-	time_call(s, call);
+	sip_call_time(s, call);
 	sip_call_send_invite(s, sip_call_index(s, call));
 }
 
@@ -280,6 +284,7 @@ static void on_response(struct sip_calls *s, const struct sip_text *m)
 
 static void on_message(void *user, struct sip_flow *flow, const struct sip_text *m)
 {
+	((struct sip_calls *)user)->is_heard = true;
 	if (m->status)
 		on_response(user, m);
 	else
@@ -309,7 +314,7 @@ void sip_call_start(struct sip_calls *s, uint32_t index)
 		sip_call_failed(s, call, FLOOD_CLOSED, "a call without SIP connection");
 		return;
 	}
-	time_call(s, call);
+	sip_call_time(s, call);
 	call->until_ns = s->loop->now_ns + CALL_NS;
 	if (call->a_registered && call->b_registered) {
 		call->cycle++;
@@ -345,7 +350,7 @@ bool sip_call_release(struct sip_calls *s, uint32_t index)
 	call->state = CALL_RELEASING;
 	call->is_refreshing = false;
 	call->cseq++;
-	time_call(s, call);
+	sip_call_time(s, call);
 	call->until_ns = s->loop->now_ns + CALL_NS;
 	sip_call_send_bye(s, index);
 	return true;
@@ -359,7 +364,7 @@ bool sip_call_refresh(struct sip_calls *s, uint32_t index)
 		return false;
 	call->is_refreshing = true;
 	call->cseq++;
-	time_call(s, call);
+	sip_call_time(s, call);
 	call->until_ns = s->loop->now_ns + CALL_NS;
 	sip_call_send_reinvite(s, index);
 	return true;
@@ -389,6 +394,8 @@ static void repeat(struct sip_calls *s, struct sip_call *call)
 		sip_call_send_reinvite(s, index);
 	} else if (call->state == CALL_RELEASING && lossy) {
 		sip_call_send_bye(s, index);
+	} else if (call->state == CALL_UNREGISTERING && lossy) {
+		sip_call_send_unregister(s, index);
 	}
 	if (call->b_answer)
 		sip_client_request(&s->client, sip_call_flow(s, index),
@@ -416,6 +423,9 @@ static void give_up(struct sip_calls *s, struct sip_call *call)
 		s->handlers->on_error(s->user, FLOOD_SIP_TIMEOUT, "BYE");
 		sip_call_over(s, call);
 		s->handlers->on_released(s->user, sip_call_index(s, call));
+		break;
+	case CALL_UNREGISTERING:
+		sip_call_give_up_unregistering(s, sip_call_index(s, call));
 		break;
 	case CALL_IDLE:
 	case CALL_OVER: /* neither is in the list */

@@ -18,6 +18,7 @@ enum sip_call_state {
 	CALL_ANSWERED,    /* 200 came, ACK sent                             */
 	CALL_RELEASING,   /* BYE out                                        */
 	CALL_OVER,
+	CALL_UNREGISTERING, /* after the last call: one or two REGISTER with Expires 0 out */
 };
 
 struct sip_call {
@@ -28,6 +29,7 @@ struct sip_call {
 	uint32_t cseq;        /* of A's last request in the dialog                             */
 	uint32_t invite_cseq; /* of the INVITE that began it: another one when it was challenged */
 	uint32_t register_cseq[2]; /* of A's and B's last REGISTER                            */
+	uint32_t unregister_cseq[2]; /* of the first with Expires 0                           */
 	uint32_t cycle;       /* how many calls there were before between these two users       */
 	uint64_t b_dialog;    /* hash of the Call-ID of B's: requests of the call before may be late */
 	struct sip_call *timed_next,
@@ -68,6 +70,9 @@ struct sip_calls {
 	struct sip_client client;
 	struct sip_call *calls;
 	struct sip_call *timed;
+	bool is_heard;               /* anything came from the target            */
+	uint32_t unregistering;      /* pairs of users that take theirs back     */
+	uint32_t registrations_left; /* that the server did not take back        */
 	struct credentials *credentials; /* --password: of A and B of each pair */
 	char run[8]; /* random part of Call-IDs, tags and branches */
 	char domain[256];
@@ -107,6 +112,12 @@ void sip_calls_respond(struct sip_calls *s, struct sip_flow *flow, const struct 
 
 /* False: there is no answered call to be released. */
 bool sip_call_release(struct sip_calls *s, uint32_t index);
+
+/* After the last call: both users take their registrations back; sip_calls.unregistering tells when all have.  False:
+ * there is nothing to be taken back, or nobody to ask. */
+bool sip_call_unregister(struct sip_calls *s, uint32_t index);
+/* No answer is waited for any longer; nothing happens when it came. */
+void sip_call_give_up_unregistering(struct sip_calls *s, uint32_t index);
 
 /* To be called some times a second. */
 void sip_calls_tick(struct sip_calls *s);

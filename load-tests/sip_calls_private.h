@@ -1,6 +1,6 @@
 /*
- * What sip_calls.c (states, timers, responses), sip_call_requests.c (what A and the registering users send) and
- * sip_callee.c (requests of the server) share.
+ * What sip_calls.c (states, timers, responses), sip_call_requests.c (what A and the registering users send),
+ * sip_unregister.c (the end of it) and sip_callee.c (requests of the server) share.
  */
 #ifndef LOAD_TESTS_SIP_CALLS_PRIVATE_H
 #define LOAD_TESTS_SIP_CALLS_PRIVATE_H
@@ -37,6 +37,7 @@ static inline char *slice_copy(struct slice s)
 void sip_call_settle(struct sip_call *call);
 /* It has nothing to repeat and cannot be late any more. */
 void sip_call_untime(struct sip_call *call);
+void sip_call_time(struct sip_calls *s, struct sip_call *call); /* to be repeated from now on */
 void sip_call_over(struct sip_calls *s, struct sip_call *call);
 /* Reports the error; on_failed() follows. */
 void sip_call_failed(struct sip_calls *s, struct sip_call *call, enum flood_error error, const char *what);
@@ -55,6 +56,12 @@ void sip_call_send_reinvite(struct sip_calls *s, uint32_t index);
 void sip_call_send_bye(struct sip_calls *s, uint32_t index);
 /* The ACK of a refused INVITE, with the number of the refusal. */
 void sip_call_ack_refusal(struct sip_calls *s, uint32_t index, const struct sip_text *response);
+
+/* ---- sip_unregister.c ---- */
+
+/* Those not answered yet. */
+void sip_call_send_unregister(struct sip_calls *s, uint32_t index);
+void sip_call_on_unregistered(struct sip_calls *s, struct sip_call *call, char role, const struct sip_text *m);
 
 /* ---- sip_callee.c ---- */
 

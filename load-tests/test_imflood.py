@@ -79,15 +79,20 @@ async def check_fault(program, fault, where, wanted):
     return right
 
 
+def nobody_left(proxy, report):
+    """All users were registered, and took that back: the next run does not call dead ports."""
+    return proxy.registered >= 20 and not proxy.contacts and report["registrations_left"] == 0
+
+
 async def check_sessions(program, *options):
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(Proxy, ("127.0.0.1", 0))
+    transport, proxy = await loop.create_datagram_endpoint(Proxy, ("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
     code, errors, report = await imflood(program, "--target", "sip:127.0.0.1:%d" % port,
                                          "--sessions", "10", "--window", *options)
     transport.close()
     right = code == 0 and not errors and report["sessions_up"] == 10
-    right = right and report["arrival_us"]["count"] > 0
+    right = right and report["arrival_us"]["count"] > 0 and nobody_left(proxy, report)
     say(right, "sessions over a lossy proxy %s: %d of 10 up, reported %s"
         % (" ".join(options), report["sessions_up"], sorted(errors)))
     return right
@@ -137,8 +142,10 @@ async def check_pager(program):
     """MESSAGE with datagrams lost, in an open and in a closed loop: all arrive, once."""
     results = []
     for options in (("--rate", "200"), ("--window", "--outstanding", "2")):
-        code, errors, report = await pager(program, Proxy(), *options, "--duration", "1")
+        proxy = Proxy()
+        code, errors, report = await pager(program, proxy, *options, "--duration", "1")
         right = code == 0 and not errors and report["repeated"]["sent"] > 0 and report["arrival_us"]["count"] > 20
+        right = right and nobody_left(proxy, report)
         say(right, "pager over a lossy proxy %s: %d arrived, %d repeated, reported %s"
             % (options[0], report["arrival_us"]["count"], report["repeated"]["sent"], sorted(errors)))
         results.append(right)
@@ -170,6 +177,7 @@ async def check_death(program):
     """A target that falls silent: the run ends, and says what is missing."""
     code, errors, report = await pager(program, Proxy("die", 0), "--rate", "100", "--drain", "0.2")
     right = code == 1 and errors == {"lost"} and report["arrival_us"]["count"] == 0
+    right = right and report["registrations_left"] == 20
     say(right, "pager to a target that dies: reported %s" % sorted(errors))
     return right
 
@@ -185,6 +193,7 @@ async def check_password(program):
         code, errors, report = await pager(program, proxy, "--rate", "100", "--password", password)
         right = errors == wanted and code == (1 if wanted else 0)
         best = algorithms[-1]
+        right = right and (wanted or nobody_left(proxy, report))
         right = right and proxy.authorized == (set() if wanted else {("REGISTER", best, False), ("MESSAGE", best, True)})
         right = right and all(refusal["status"] in (401, 407) for refusal in report["refused"])
         say(right, "digest %s, password %s: %s, reported %s"
@@ -335,6 +344,25 @@ async def check_interrupt(program):
     return right
 
 
+async def check_interrupt_unregisters(program):
+    """SIGINT while users call each other: they take their registrations back all the same."""
+    loop = asyncio.get_running_loop()
+    transport, proxy = await loop.create_datagram_endpoint(lambda: Proxy(lost=0), ("127.0.0.1", 0))
+    process = await asyncio.create_subprocess_exec(
+        program, "churn", "--target", "sip:127.0.0.1:%d" % transport.get_extra_info("sockname")[1], "--sessions", "10",
+        "--rate", "20", "--duration", "600", "--warmup", "0", "--json", stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE)
+    line = b""
+    while not line.startswith(b"measure"):
+        line = await asyncio.wait_for(process.stderr.readline(), 60)
+    process.send_signal(signal.SIGINT)
+    out, _ = await asyncio.wait_for(process.communicate(), 120)
+    transport.close()
+    right = nobody_left(proxy, json.loads(out))
+    say(right, "interrupted churn: %d were registered, left %s" % (proxy.registered, sorted(proxy.contacts)))
+    return right
+
+
 class Page(html.parser.HTMLParser):
     """Counts tags, and sees whether they nest."""
 
@@ -415,7 +443,7 @@ async def main():
     checks += [check_churn(program), check_deaf(program), check_pager(program)]
     checks += [check_pager_fault(program, *row) for row in PAGER_FAULTS]
     checks += [check_streams(program), check_cut_off(program), check_refused(program), check_password(program), check_death(program), check_mixed(program),
-               check_interrupt(program), check_report(program)]
+               check_interrupt(program), check_interrupt_unregisters(program), check_report(program)]
     results += await in_groups(checks)
     print("%d passed, %d failed" % (results.count(True), results.count(False)))
     sys.exit(0 if all(results) else 1)
