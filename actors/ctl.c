@@ -34,14 +34,14 @@ static const struct ctl_command commands[] = {
 	  "State, age, octets carried so far, and who invited whom; (anonymous) asked for\n"
 	  "privacy. There is one line a session, however many there are.\n" },
 	{ "conferences", "", 1, 1, ctl_conferences, "the conferences that exist now", "" },
-	{ "mailbox", "USER [delete ID]", 2, 4, ctl_mailbox, "deferred messages of a user",
+	{ "mailbox", "USER [delete ID]", 2, 4, ctl_mailbox, "not in this version: deferred messages",
 	  "Not in this version of the server, which says so: exit code 1.\n" },
 	{ "user", "add|del|passwd USER", 3, 3, ctl_user, "make a user, or remove, or give a password",
 	  "add     a new user; without a password nobody can log in as him\n"
 	  "del     he and his password go; sessions that he has go on\n"
 	  "passwd  for one who exists; a terminal is asked, unseen and twice, else it is\n"
 	  "        the first line of standard input\n" },
-	{ "doc", "put|get|del AUID XUI NAME", 5, 5, ctl_doc, "write, read, delete a document (XCAP)",
+	{ "doc", "put|get|del AUID XUI NAME", 5, 5, ctl_doc, "not in this version: XCAP documents",
 	  "put reads the document from standard input, get writes it to standard output.\n"
 	  "Not in this version of the server, which says so: exit code 1.\n" },
 	{ "drain", "", 1, 1, ctl_drain, "no new work, then the end, as by SIGTERM",
@@ -55,7 +55,7 @@ static const struct ctl_command commands[] = {
 	  "With --json each is an object on a line of its own.\n"
 	  "  --pcap FILE  a capture file instead, for Wireshark and its like; - is standard\n"
 	  "               output. Each message is a datagram there, whatever carried it.\n" },
-	{ "history", "search [WORD...]", 2, WORDS_MAX, ctl_history, "search conversation history",
+	{ "history", "search [WORD...]", 2, WORDS_MAX, ctl_history, "not in this version: history",
 	  "  --user USER  of this user only\n"
 	  "  --from TIME  not before, as 2026-01-31T08:00:00Z\n"
 	  "  --to TIME    not after\n"

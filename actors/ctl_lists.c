@@ -105,7 +105,7 @@ static const char *who(json_t *item, const char *key)
 
 static void session_head(void)
 {
-	printf("%-12s %-9s %7s %8s  %s\n", "ID", "STATE", "AGE", "OCTETS", "FROM -> TO");
+	printf("%-16s %-9s %7s %8s  %s\n", "ID", "STATE", "AGE", "OCTETS", "FROM -> TO");
 }
 
 static void session_row(json_t *item)
@@ -117,7 +117,7 @@ static void session_row(json_t *item)
 	buffer_char(&age_out, 0);
 	ctl_put_octets(&octets_out, ctl_number(item, "octets"));
 	buffer_char(&octets_out, 0);
-	printf("%-12.24s %-9.16s %7s %8s  ", ctl_text(item, "id"), ctl_text(item, "state"), age, octets);
+	printf("%-16.24s %-9.16s %7s %8s  ", ctl_text(item, "id"), ctl_text(item, "state"), age, octets);
 	ctl_print_clean(stdout, who(item, "from"));
 	fputs(" -> ", stdout);
 	ctl_print_clean(stdout, who(item, "to"));

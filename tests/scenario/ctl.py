@@ -105,6 +105,8 @@ async def ctl_help(world):
                  "--api", "--json", "--token-file", "--timeout", "--help", "--version"):
         check(word in out, "--help does not name " + word)
     check(max(map(len, out.splitlines())) <= 80, "--help is too wide")
+    for word in ("mailbox", "doc", "history"):
+        check(re.search(r"(?m)^  %s .*not in this version" % word, out), "--help promises " + word)
     for command in ("status", "sessions", "conferences", "mailbox", "user", "doc", "drain", "reload", "trace", "history"):
         code, out, _ = await run(world, command, "--help")
         check(code == 0 and out.startswith("usage: imservctl [OPTION]... " + command), "%s --help: %s" % (command, out))
