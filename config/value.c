@@ -230,6 +230,19 @@ void value_expectation(const struct schema_key *key, FILE *out)
 	write_entry_expectation(key, out);
 }
 
+/* What people forget is the unit: the default shows how it is written. */
+static void write_example(const struct schema_key *key, FILE *out)
+{
+	uint64_t number;
+
+	if (key->type != TYPE_SIZE && !number_is_time(key->type))
+		return;
+	if (!key->fallback || !number_read(key->type, slice_str(key->fallback), &number) || number < key->min)
+		number = key->max; /* off by default: the unit is what counts */
+	fputs(", such as ", out);
+	number_write(key->type, number, out);
+}
+
 static void refuse(const struct schema_key *key, const struct node *node, const char *path,
 		   bool is_entry, struct config_errors *errors)
 {
@@ -243,6 +256,7 @@ static void refuse(const struct schema_key *key, const struct node *node, const 
 			write_entry_expectation(key, out);
 		else
 			value_expectation(key, out);
+		write_example(key, out);
 		is_whole = fclose(out) == 0;
 	}
 	if (!is_whole || !expected)

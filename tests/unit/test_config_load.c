@@ -96,23 +96,23 @@ static const struct {
 	  "test.yaml:1: runtime.recv_buffers: \"1000\": expected a number from 16 to 32768, a power of "
 	  "two\n" },
 	{ "size", "limits: {header_bytes: 16kb}\n",
-	  "test.yaml:1: limits.header_bytes: \"16kb\": expected a size from 512 to 1MiB\n" },
+	  "test.yaml:1: limits.header_bytes: \"16kb\": expected a size from 512 to 1MiB, such as 16KiB\n" },
 	{ "size that wraps", "limits: {header_bytes: 18014398509481985KiB}\n",
 	  "test.yaml:1: limits.header_bytes: \"18014398509481985KiB\": expected a size from 512 to "
-	  "1MiB\n" },
+	  "1MiB, such as 16KiB\n" },
 	{ "time without unit", "limits: {unbound: 5}\n",
-	  "test.yaml:1: limits.unbound: \"5\": expected a time from 100ms to 3600s\n" },
+	  "test.yaml:1: limits.unbound: \"5\": expected a time from 100ms to 3600s, such as 5s\n" },
 	{ "time with another unit", "limits: {unbound: 5000us}\n",
-	  "test.yaml:1: limits.unbound: \"5000us\": expected a time from 100ms to 3600s\n" },
+	  "test.yaml:1: limits.unbound: \"5000us\": expected a time from 100ms to 3600s, such as 5s\n" },
 	{ "time with a blank", "limits: {unbound: 5 s}\n",
-	  "test.yaml:1: limits.unbound: \"5 s\": expected a time from 100ms to 3600s\n" },
+	  "test.yaml:1: limits.unbound: \"5 s\": expected a time from 100ms to 3600s, such as 5s\n" },
 	{ "off where it is not allowed", "limits: {unbound: 0s}\n",
-	  "test.yaml:1: limits.unbound: \"0s\": expected a time from 100ms to 3600s\n" },
+	  "test.yaml:1: limits.unbound: \"0s\": expected a time from 100ms to 3600s, such as 5s\n" },
 	{ "rate", "limits: {invite_rate: 5}\n",
 	  "test.yaml:1: limits.invite_rate: \"5\": expected a rate from 1/s to 1000000/s, or 0/s for "
 	  "off\n" },
 	{ "microseconds", "store: {group_commit: 5}\n",
-	  "test.yaml:1: store.group_commit: \"5\": expected a time from 1us to 1s, or 0s for off\n" },
+	  "test.yaml:1: store.group_commit: \"5\": expected a time from 1us to 1s, or 0s for off, such as 500us\n" },
 	{ "a word", "log: {level: loud}\n",
 	  "test.yaml:1: log.level: \"loud\": expected one of error, warn, info, debug\n" },
 	{ "a word in another case", "log: {level: INFO}\n",
@@ -277,7 +277,7 @@ static const struct {
 	  "test.yaml:1: runtime.io: \"fast\": expected one of auto, io_uring, epoll\n"
 	  "test.yaml:5: listen: expected a list of mappings\n"
 	  "test.yaml:4: limits.nonsense_here: unknown key\n"
-	  "test.yaml:3: limits.unbound: \"soon\": expected a time from 100ms to 3600s\n"
+	  "test.yaml:3: limits.unbound: \"soon\": expected a time from 100ms to 3600s, such as 5s\n"
 	  "test.yaml:6: log.level: \"loud\": expected one of error, warn, info, debug\n" },
 };
 
@@ -342,7 +342,7 @@ static const struct {
 	  "--set limits.unbound: expected KEY=VALUE with a KEY such as limits.unbound or "
 	  "listen[0].address\n" },
 	{ "an empty VALUE", { "limits.unbound=" },
-	  "--set limits.unbound=: limits.unbound: no value: expected a time from 100ms to 3600s\n" },
+	  "--set limits.unbound=: limits.unbound: no value: expected a time from 100ms to 3600s, such as 5s\n" },
 	{ "an empty KEY", { "=5s" },
 	  "--set =5s: expected KEY=VALUE with a KEY such as limits.unbound or listen[0].address\n" },
 	{ "a dot too many", { "limits..unbound=5s" },
@@ -364,7 +364,7 @@ static const struct {
 	{ "an unknown section", { "limitz.unbound=5s" },
 	  "--set limitz.unbound=5s: limitz: unknown key: did you mean limits?\n" },
 	{ "a value out of range", { "limits.unbound=99ms" },
-	  "--set limits.unbound=99ms: limits.unbound: \"99ms\": expected a time from 100ms to 3600s\n" },
+	  "--set limits.unbound=99ms: limits.unbound: \"99ms\": expected a time from 100ms to 3600s, such as 5s\n" },
 	{ "block syntax", { "domain=home: a.org" },
 	  "--set domain=home: a.org: block syntax: expected flow syntax such as 5, [a, b] or {key: "
 	  "value}\n" },
@@ -377,8 +377,8 @@ static const struct {
 	  "sip:HOST[:PORT][;transport=udp|tcp|tls]\n" },
 	{ "all at once", { "limits.unbound=x", "limits.reattach=y", "=" },
 	  "--set =: expected KEY=VALUE with a KEY such as limits.unbound or listen[0].address\n"
-	  "--set limits.unbound=x: limits.unbound: \"x\": expected a time from 100ms to 3600s\n"
-	  "--set limits.reattach=y: limits.reattach: \"y\": expected a time from 100ms to 3600s\n" },
+	  "--set limits.unbound=x: limits.unbound: \"x\": expected a time from 100ms to 3600s, such as 5s\n"
+	  "--set limits.reattach=y: limits.reattach: \"y\": expected a time from 100ms to 3600s, such as 10s\n" },
 };
 
 static void set_options_name_themselves(void **state)

@@ -46,7 +46,7 @@ static const struct {
 	  "restart listen[1].address\nrestart listen[1].advertise\n" },
 	{ "an entry more", "listen: [" UDP "]\n", TWO, "restart listen\n" },
 	{ "refused as at the start", "", "limits: {unbound: 1}\ncore: {mode: ims}\n",
-	  "test.yaml:1: limits.unbound: \"1\": expected a time from 100ms to 3600s\n"
+	  "test.yaml:1: limits.unbound: \"1\": expected a time from 100ms to 3600s, such as 5s\n"
 	  "embedded default:9: core.next_hop: empty: ims mode needs sip:HOST[:PORT][;transport=udp|tcp|tls]\n" },
 	{ "not YAML", "", "limits: [", "test.yaml:2: not YAML: did not find expected node content while parsing a flow node\n" },
 	/* good by itself and good after a restart, but not with the listeners that are there */
