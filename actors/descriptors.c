@@ -6,10 +6,16 @@
 
 #define DESCRIPTORS_SPARE 256 /* listeners, rings, log, HTTP */
 
-void descriptors_fit(struct config *config)
+static bool is_told(const struct config *config, const struct config *running, uint64_t possible)
+{
+	return running && running->sessions_asked == config->sessions_asked && running->limits.sessions == possible;
+}
+
+void descriptors_fit(struct config *config, const struct config *running)
 {
 	struct rlimit limit;
 
+	config->sessions_asked = config->limits.sessions;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;
@@ -17,10 +23,11 @@ void descriptors_fit(struct config *config)
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
 		return;
 	uint64_t possible = limit.rlim_cur > DESCRIPTORS_SPARE ? (limit.rlim_cur - DESCRIPTORS_SPARE) / 2 : 1;
-	if (config->limits.sessions > possible) {
+	if (config->limits.sessions <= possible)
+		return;
+	if (!is_told(config, running, possible))
 		LOG(WARN, NULL, "runtime", 0, "sessions-lowered limits.sessions=%u to=%llu cause=\"descriptor limit %llu\""
 			" remedy=\"raise ulimit -n (systemd: LimitNOFILE)\"",
 			config->limits.sessions, (unsigned long long)possible, (unsigned long long)limit.rlim_cur);
-		config->limits.sessions = (unsigned)possible;
-	}
+	config->limits.sessions = (unsigned)possible;
 }

@@ -7,7 +7,8 @@
 
 #include "config/config.h"
 
-/* Raises RLIMIT_NOFILE to what is permitted and lowers `config->limits.sessions` to what that carries, with a warning. */
-void descriptors_fit(struct config *config);
+/* Raises RLIMIT_NOFILE to what is permitted and lowers `config->limits.sessions` to what that carries, with a warning
+ * unless that has been said of the same figures in `running` (NULL at the start). */
+void descriptors_fit(struct config *config, const struct config *running);
 
 #endif

@@ -81,10 +81,13 @@ static json_t *names_of(const struct text_list *names)
 }
 
 /* `FILE:LINE: KEY: TEXT`, as at the start. */
-static json_t *line_of(const struct config_error *e)
+static json_t *line_text(const char *source, unsigned line, const char *key, const char *text)
 {
-	return e->line ? json_sprintf("%s:%u: %s: %s", e->source, e->line, e->key, e->text) :
-			 json_sprintf("%s: %s: %s", e->source, e->key, e->text);
+	char place[16] = "";
+
+	if (line)
+		snprintf(place, sizeof(place), ":%u", line);
+	return json_sprintf("%s%s: %s%s%s", source, place, key, key[0] ? ": " : "", text);
 }
 
 static json_t *warnings_of(const struct config_errors *errors)
@@ -93,7 +96,8 @@ static json_t *warnings_of(const struct config_errors *errors)
 
 	for (unsigned i = 0; i < errors->count; i++)
 		if (errors->list[i].is_warning)
-			json_array_append_new(list, line_of(&errors->list[i]));
+			json_array_append_new(list, line_text(errors->list[i].source, errors->list[i].line,
+				errors->list[i].key, errors->list[i].text));
 	return list;
 }
 
@@ -112,12 +116,10 @@ static json_t *errors_of(const struct config_errors *errors)
 
 static json_t *refusal_of(const struct attempt *a)
 {
-	const struct config_error *first = a->errors.list;
+	unsigned count = a->errors.errors;
 
-	while (first && first->is_warning)
-		first++;
-	return json_pack("{s:i,s:o,s:o}", "error", 409, "reason", a->errors.errors == 1 ? line_of(first) :
-		json_sprintf("%u errors in the configuration; what was in force stays", a->errors.errors),
+	return json_pack("{s:i,s:o,s:o}", "error", 409, "reason",
+		json_sprintf("%u error%s in the configuration; what was in force stays", count, count == 1 ? "" : "s"),
 		"errors", errors_of(&a->errors));
 }
 
@@ -211,13 +213,13 @@ static void put_in_force(struct reloader *r, struct im_settings *settings, struc
 	r->missing = settings_wait(settings, r->source.group->count, RELOAD_TAKEN_MS);
 }
 
-static void apply(struct reloader *r, struct attempt *a)
+static void apply(struct reloader *r, struct attempt *a, const struct config *running)
 {
 	struct settings_news *news[WORKERS_MAX];
 	unsigned workers = r->source.group->count;
 	struct im_settings *settings = NULL;
 
-	descriptors_fit(a->config);
+	descriptors_fit(a->config, running);
 	int err = config_tls_open(&a->tls, a->config, on_complaint, a);
 	if (err) {
 		a->not_now = err == EINVAL ? NULL : "no memory";
@@ -259,7 +261,7 @@ static void attempt(struct reloader *r, struct attempt *a)
 	else if (config_reload(&a->config, r->source.config, running->config, &a->restart, &a->errors) == ENOMEM)
 		a->not_now = "no memory";
 	if (a->config)
-		apply(r, a);
+		apply(r, a, running->config);
 	settings_drop(running);
 }
 
@@ -315,16 +317,29 @@ unsigned reloader_ask(struct reloader *r, json_t **answer)
 	return code;
 }
 
+/* The result in one sentence: a single error is told instead of counted. */
+static json_t *sentence_of(json_t *answer)
+{
+	json_t *errors = json_object_get(answer, "errors"), *result = json_object_get(answer, "result");
+	json_t *text = result ? result : json_object_get(answer, "reason");
+
+	if (json_array_size(errors) != 1)
+		return text ? json_deep_copy(text) : json_string("");
+	json_t *only = json_array_get(errors, 0);
+	return line_text(json_string_value(json_object_get(only, "file")),
+		(unsigned)json_integer_value(json_object_get(only, "line")),
+		json_string_value(json_object_get(only, "key")), json_string_value(json_object_get(only, "reason")));
+}
+
 json_t *reloader_last(struct reloader *r)
 {
 	json_t *last = NULL;
 
 	pthread_mutex_lock(&r->mutex);
-	json_t *reason = json_object_get(r->answer, r->code == 200 ? "result" : "reason");
 	json_t *keys = json_object_get(r->answer, "restart_required");
 	if (r->code)
 		last = json_pack("{s:s,s:b,s:o,s:o}", "time", r->time, "reloaded", r->code == 200, "reason",
-			reason ? json_deep_copy(reason) : json_string(""), "restart_required",
+			sentence_of(r->answer), "restart_required",
 			keys ? json_deep_copy(keys) : json_array());
 	pthread_mutex_unlock(&r->mutex);
 	return last;

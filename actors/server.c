@@ -388,7 +388,7 @@ int server_start(struct server **out, struct config *config, const struct config
 	server->config = config;
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
 		return errno;
-	descriptors_fit(config);
+	descriptors_fit(config, NULL);
 	if ((err = im_server_init(&server->im, config)) || (err = choose_io(server)) || (err = make_workers(server)))
 		return err;
 	minted_init(keys[0], server->group.count);

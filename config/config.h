@@ -169,6 +169,7 @@ struct config {
 	/* ---- not keys ---- */
 	char *directory; /* of the file, "" without one: what relative paths start from */
 	char *file;      /* for people, absolute; "" is the embedded default alone */
+	unsigned sessions_asked; /* limits.sessions, before descriptors_fit() lowered it */
 };
 
 struct config_source {

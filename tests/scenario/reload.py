@@ -2,6 +2,7 @@
 and to what begins afterwards; keys that take a restart are named and stay."""
 import asyncio
 import os
+import re
 import socket
 import stat
 
@@ -90,7 +91,12 @@ async def reload_looks_at_what_stays(world):
     for text, key in (("log: {sink: /nonexistent/imserv.log}\n", "log.sink"),
                       ("log: {cdr: /nonexistent/cdr.log}\n", "log.cdr")):
         answer = await world.server.reread(text + "core: {authenticate: none}\n", 409)
-        check(key in answer["errors"][0]["key"], "key %r" % answer["errors"][0]["key"])
+        same((answer["reason"], [e["key"] for e in answer["errors"]]),
+             ("1 error in the configuration; what was in force stays", [key]), "what is told")
+        code, out, err = await world.server.ctl("reload")
+        same((code, out, err.count("nonexistent")), (1, "", 1), "imservctl reload tells it once: " + err)
+        code, out, err = await world.server.ctl("status")
+        same((code, out.count("%s: " % key)), (0, 1), "what status says: " + out)
     user = await world.client("alice", register=False)
     same((await user.register()).status, 401, "REGISTER without credentials")
     await world.server.reread("core: {authenticate: none}\n")
@@ -98,6 +104,18 @@ async def reload_looks_at_what_stays(world):
 
 
 # --- keys and their effect ---
+
+@scenario(modes=("standalone",), own=with_file("limits: {sessions: 90000000}\n"), once=True)
+async def reload_says_once_that_sessions_are_lowered(world):
+    """More sessions than descriptors: said at the start, and by a reload only when it is another figure."""
+    if not lines(world, "sessions-lowered"):
+        return                                       # descriptors are without limit here
+    for number in (90000000, 80000000, 80000000, 70000000):
+        await world.server.reread("limits: {sessions: %d}\n" % number)
+    await world.server.logged("limits.sessions=70000000")
+    same([re.search(r"limits.sessions=(\d+)", line).group(1) for line in lines(world, "sessions-lowered")],
+         ["90000000", "80000000", "70000000"], "warnings")
+
 
 @scenario(own=with_file("limits: {sessions: 2}\n"), once=True)
 async def reload_session_limit(world):
