@@ -328,7 +328,7 @@ async def minutes_not_watched(place):
     await page.click("input[name=window][value='60']")
     answer(900, 21)   # twelve minutes without an answer
     await page.value("watch()")
-    check((await page.value(concerns)).endsWith("21 since start"), "after a hole")
+    check((await page.value(concerns)).endswith("21 since start"), "after a hole")
     for uptime in range(910, 970, 10):
         answer(uptime, 21)
         await page.value("watch()")
