@@ -359,7 +359,10 @@ const total = (key, words) => history => `${whole(history.now(key))} ${words}`;
 const refusedKeys = history => history.keys('imserv_refused_total{');
 
 const TILES = [
-	['load', 'sessions', 'IM sessions', gaugeTile('imserv_sessions', h => `${few(h.rate('imserv_sessions_started_total'))} started/s`)],
+	['load', 'sessions', 'IM sessions', (h, seconds) => ({
+		...gaugeTile('imserv_sessions', () => `${few(h.rate('imserv_sessions_started_total'))} started/s`)(h, seconds),
+		unit: isNumber(h.now('imserv_sessions_limit')) ? ` of ${whole(h.now('imserv_sessions_limit'))}` : '',
+	})],
 	['load', 'pager', 'Pager messages', rateTile(['imserv_pager_messages_total'], '/s', total('imserv_pager_messages_total', 'in all'))],
 	['load', 'msrp', 'MSRP messages', rateTile(['imserv_msrp_messages_total'], '/s', h => `${few(h.rate('imserv_msrp_chunks_total'))} chunks/s`)],
 	['load', 'refused', 'Refused', (h, seconds) => rateTile(refusedKeys(h), '/s',
@@ -452,7 +455,7 @@ function show() {
 	showFigures(history);
 	say(by('window-words'), history.isWatched(seconds) ? 'Last' : `Watched for ${age(history.watched(seconds))} of the last`);
 	const build = history.keys('imserv_build_info{')[0] || '', count = history.keys('imserv_worker_sessions{').length;
-	say(by('facts'), [labelOf(build, 'version'), labelOf(build, 'mode'), labelOf(build, 'io'),
+	say(by('facts'), [location.host, labelOf(build, 'version'), labelOf(build, 'mode'), labelOf(build, 'io'),
 		`${count} worker${count === 1 ? '' : 's'}`, `up ${age(history.last.t)}`].filter(Boolean).join(' · '));
 }
 
@@ -470,7 +473,7 @@ function enter(state, name, words) {
 	document.body.dataset.stale = state === 'gone' || state === 'unserved' ? 'yes' : 'no';
 	say(by('state-name'), name);
 	say(by('state-words'), words);
-	document.title = `imserv: ${name.toLowerCase()}`;
+	document.title = `imserv ${location.host}: ${name.toLowerCase()}`;
 }
 
 let answeredAt = null;
@@ -513,12 +516,12 @@ async function ask() {
 	}
 }
 
-let waiting = null;
+let waiting = null, asking = Promise.resolve();
 
 async function watch() {
 	clearTimeout(waiting);
 	waiting = null;
-	await ask();
+	await (asking = asking.then(ask)); // one at a time: an answer that is overtaken would look like a restart
 	clearTimeout(waiting);
 	waiting = setTimeout(watch, document.hidden ? EVERY_MS_UNSEEN : EVERY_MS);
 }

@@ -41,6 +41,11 @@ static void write_server(const struct metrics_source *source, FILE *out)
 		"imserv_uptime_seconds ",
 		IMSERV_VERSION, source->mode, source->io, state == SERVER_READY, state == SERVER_DRAINING);
 	write_ms(uptime_ms, out);
+	if (source->sessions_limit)
+		fprintf(out,
+			"# TYPE imserv_sessions_limit gauge\n"
+			"# HELP imserv_sessions_limit IM sessions that may exist: limits.sessions\n"
+			"imserv_sessions_limit %u\n", source->sessions_limit(source->arg));
 }
 
 /* ---- the process: the names that Prometheus' own clients use ---- */

@@ -31,6 +31,8 @@ struct metrics_source {
 	enum server_state (*state)(void *arg);
 	/* CPU time that this worker's thread has had; false: not known (yet).  NULL: of none. */
 	bool (*worker_cpu_us)(void *arg, unsigned worker, uint64_t *us);
+	/* limits.sessions as it is now: a reload may change it.  NULL: of none. */
+	unsigned (*sessions_limit)(void *arg);
 	void *arg;
 };
 

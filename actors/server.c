@@ -214,6 +214,16 @@ static bool worker_cpu_us(void *arg, unsigned worker, uint64_t *us)
 	return true;
 }
 
+static unsigned sessions_limit(void *arg)
+{
+	struct server *server = arg;
+	struct im_settings *settings = settings_take(&server->im);
+	unsigned limit = settings->config->limits.sessions;
+
+	settings_drop(settings);
+	return limit;
+}
+
 static void drain_by_api(void *arg)
 {
 	struct server *server = arg;
@@ -239,7 +249,7 @@ static int open_http(struct server *server)
 		.counters = (struct counters *const *)server->counters, .counters_count = server->counters_count,
 		.workers = server->group.count, .mode = server->config->core.mode == MODE_IMS ? "ims" : "standalone",
 		.io = server->io, .started_ms = server->started_ms, .state = state_now, .worker_cpu_us = worker_cpu_us,
-		.arg = server } };
+		.sessions_limit = sessions_limit, .arg = server } };
 	struct admin_source admin = { &server->im, &server->group, source.metrics.counters, server->counters_count, server->io, is_ready,
 		drain_by_api, server->reloader, server };
 	int err;

@@ -121,12 +121,15 @@ async def reload_says_once_that_sessions_are_lowered(world):
 async def reload_session_limit(world):
     """limits.sessions counts at once, in both directions: under the sessions that are it refuses new ones."""
     sa, sb = await world.session()
+    same((await world.server.metrics()).sum("imserv_sessions_limit"), 2, "limit in /metrics")
     await world.server.reread("limits: {sessions: 1}\n")
+    same((await world.server.metrics()).sum("imserv_sessions_limit"), 1, "limit in /metrics")
     if not world.ims:                                # there a call has a session of each pass
         outgoing = (await world.client("carol")).invite(sb.agent)
         same((await outgoing.transaction.final()).status, 503, "one more session")
     await send_and_receive(sa, sb, "still here")
     await world.server.reread("limits: {sessions: 8}\n")
+    same((await world.server.metrics()).sum("imserv_sessions_limit"), 8, "limit in /metrics")
     ta, tb = await world.session()
     await send_and_receive(ta, tb, "there is room")
     for a, b in ((sa, sb), (ta, tb)):
