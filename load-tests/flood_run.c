@@ -67,6 +67,10 @@ static struct run_marks marks_now(struct flood_run *r)
 
 /* ---- what is measured ---- */
 
+#define FRACTION_NS (SECOND_NS / 10) /* the least that a line of its own tells, where a phase ends in a second */
+
+static void run_progress_at(struct flood_run *r, uint64_t least_ns);
+
 bool run_is_measured(const struct flood_run *r, uint64_t due_ns)
 {
 	return due_ns >= r->measure_start_ns && due_ns < r->measure_end_ns;
@@ -74,12 +78,15 @@ bool run_is_measured(const struct flood_run *r, uint64_t due_ns)
 
 void run_measure_begin(struct flood_run *r)
 {
+	run_progress_at(r, FRACTION_NS);
+	histogram_reset(&r->times); /* of the fraction that was too short */
 	r->measured = marks_now(r);
 	r->phase = RUN_MEASURE;
 }
 
 void run_measure_end(struct flood_run *r)
 {
+	run_progress_at(r, FRACTION_NS);
 	struct run_marks end = marks_now(r);
 
 	r->phase = RUN_BACKLOG;
@@ -111,7 +118,9 @@ void run_done(struct flood_run *r, enum flood_load load, uint64_t due_ns)
 	uint64_t now = r->loop.now_ns, waited_ns = now > due_ns ? now - due_ns : 0;
 
 	r->done++;
-	histogram_record(&r->times, waited_ns);
+	/* what was left of the warm-up would show times in plots of the measured time that its table does not have */
+	if (r->phase < RUN_MEASURE || due_ns >= r->measure_start_ns)
+		histogram_record(&r->times, waited_ns);
 	if (run_is_measured(r, due_ns))
 		histogram_record(&figures->arrival, waited_ns);
 	if (r->phase == RUN_MEASURE)
@@ -162,9 +171,10 @@ static void record_line(struct flood_run *r, const struct run_marks *now, double
 		(unsigned long long)report_errors(r->report), (unsigned long long)report_refused(r->report));
 }
 
-void run_progress(struct flood_run *r)
+/* With at least so much time behind the last line; what is shorter than that is told with the next. */
+static void run_progress_at(struct flood_run *r, uint64_t least_ns)
 {
-	if (r->loop.now_ns - r->last.ns < SECOND_NS)
+	if (r->loop.now_ns - r->last.ns < least_ns)
 		return;
 	struct run_marks now = { .ns = r->loop.now_ns };
 	double s = (double)(now.ns - r->last.ns) / SECOND_NS;
@@ -178,6 +188,11 @@ void run_progress(struct flood_run *r)
 	r->last = now;
 	r->done = r->due = r->late_ns = 0;
 	histogram_reset(&r->times);
+}
+
+void run_progress(struct flood_run *r)
+{
+	run_progress_at(r, SECOND_NS);
 }
 
 /* ---- beginning and end ---- */

@@ -63,6 +63,23 @@ class Forwarder:
         await asyncio.gather(self.pump(first_reader, writer), self.pump(reader, first_writer))
 
 
+class Stalled(Forwarder):
+    """Holds all SENDs with content back until 60 have come."""
+
+    def __init__(self):
+        super().__init__(None, "SEND")
+        self.held = []
+
+    def touch(self, message):
+        if self.held is None or not self.is_target(message):
+            return message
+        self.held.append(message)
+        if len(self.held) < 60:
+            return b""
+        all_of_them, self.held = b"".join(self.held), None
+        return all_of_them
+
+
 class Proxy(asyncio.DatagramProtocol):
     """Registrar and stateless proxy; every tenth datagram is lost, chosen from a seed. A fault is one of
     PAGER_FAULTS and is planted in the MESSAGE of that number."""

@@ -44,7 +44,7 @@ static void take_line(struct record *r, const json_t *line)
 	double t = r->columns[COLUMN_T][r->n];
 	if (phase && strcmp(phase, "measure") == 0) {
 		if (r->measure_to == 0)
-			r->measure_from = t - 1;
+			r->measure_from = r->n ? r->columns[COLUMN_T][r->n - 1] : t - 1;
 		r->measure_to = t;
 	}
 	r->n++;

@@ -10,14 +10,14 @@
 #include "load-tests/record.h"
 
 static const char style[] =
-	"body{font:15px/1.45 system-ui,sans-serif;max-width:54rem;margin:1rem auto;padding:0 .8rem;color:#111;background:#fff}\n"
+	"body{font:15px/1.45 system-ui,sans-serif;max-width:76rem;margin:1rem auto;padding:0 .8rem;color:#111;background:#fff}\n"
 	"h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:1.6rem}figure{margin:1.2rem 0;break-inside:avoid}\n"
 	"figcaption{font-weight:600}small{font-weight:400;color:#555}figure>svg{width:100%;height:auto;display:block}\n"
 	".line{fill:none;stroke-width:1.6}.grid{stroke:#ddd}.measured{fill:#f1f5f9}text{font-size:11px;fill:#333}\n"
 	".y{text-anchor:end}.x{text-anchor:middle}.legend{margin:.2rem 0;font-size:.85rem}.legend span{margin-right:1rem;"
 	"white-space:nowrap}\n"
 	".legend svg{width:30px;height:8px;margin-right:.3rem}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem}\n"
-	"th,td{padding:.2rem .5rem;border-bottom:1px solid #ccc;text-align:right;white-space:nowrap}\n"
+	"th,td{padding:.2rem .4rem;border-bottom:1px solid #ccc;text-align:right;white-space:nowrap}th{white-space:normal;vertical-align:bottom}\n"
 	"th:first-child,td:first-child{text-align:left;white-space:normal}.bad{color:#a00000;font-weight:600}\n"
 	"@media print{body{max-width:none;font-size:10pt}.wide{overflow:visible}}\n";
 
@@ -65,16 +65,39 @@ static void cell(FILE *f, const json_t *value, double scale, const char *format)
 	}
 }
 
-static void name_cell(FILE *f, const char *name, const char *more)
+/* What makes the figures of a run worth less than they seem; each has its text under the table. */
+static bool is_own_limit(const struct record *r)
+{
+	return json_is_true(at(r->report, "imflood", "bottleneck"));
+}
+
+static bool has_doubt(const struct record *r)
+{
+	return !r->report || is_own_limit(r);
+}
+
+static void name_cell(FILE *f, const char *name, const char *more, bool is_marked)
 {
 	fprintf(f, "<tr><td>");
 	html_text(f, name);
+	if (is_marked)
+		fprintf(f, " <b class=\"bad\" title=\"see the warning under the table\">&#9888;</b>");
 	if (more[0]) {
 		fprintf(f, " <small>");
 		html_text(f, more);
 		fprintf(f, "</small>");
 	}
 	fprintf(f, "</td>");
+}
+
+static void errors_cell(FILE *f, const json_t *report)
+{
+	const json_t *failed = at(report, "failed", NULL);
+
+	if (json_number_value(failed) > 0)
+		fprintf(f, "<td class=\"bad\">%.0f</td>", json_number_value(failed));
+	else
+		cell(f, failed, 1, "%.0f");
 }
 
 static void figures_cells(FILE *f, const json_t *figures)
@@ -94,34 +117,51 @@ static void run_row(const struct page *p, unsigned i)
 	const json_t *report = r->report, *loads = at(report, "loads", NULL), *load;
 	const char *name;
 
-	name_cell(p->f, label(p, i), head_text(r, "workload"));
+	name_cell(p->f, label(p, i), head_text(r, "workload"), has_doubt(r));
+	errors_cell(p->f, report);
 	figures_cells(p->f, report);
 	cell(p->f, at(report, "server", "cpu_us_per_message"), 1, "%.2f");
 	cell(p->f, at(report, "server", "cpu_share"), 100, "%.0f %%");
 	cell(p->f, at(report, "server", "memory_kib"), 1.0 / 1024, "%.1f");
-	cell(p->f, at(report, "failed", NULL), 1, "%.0f");
 	fprintf(p->f, "</tr>\n");
 	if (json_object_size(loads) < 2)
 		return;
 	json_object_foreach((json_t *)loads, name, load) {
-		name_cell(p->f, "", name);
+		name_cell(p->f, "", name, false);
+		fprintf(p->f, "<td></td>");
 		figures_cells(p->f, load);
-		fprintf(p->f, "<td colspan=\"4\"></td></tr>\n");
+		fprintf(p->f, "<td colspan=\"3\"></td></tr>\n");
 	}
+}
+
+static void doubts(const struct page *p, unsigned i)
+{
+	if (!has_doubt(&p->records[i]))
+		return;
+	fprintf(p->f, "<p class=\"bad\">&#9888; ");
+	html_text(p->f, label(p, i));
+	fprintf(p->f, ": %s</p>\n", is_own_limit(&p->records[i]) ?
+		"imflood itself was the bottleneck: what was reached and the times are its own, not the server's." :
+		"the record ends without a report: imflood was killed.");
 }
 
 static void runs_table(const struct page *p)
 {
-	fprintf(p->f, "<h2>Runs</h2>\n<div class=\"wide\"><table><tr><th>run</th><th>offered/s</th><th>achieved/s</th>"
+	fprintf(p->f, "<h2>Runs</h2>\n<div class=\"wide\"><table><tr><th>run</th><th>errors</th><th>offered/s</th><th>achieved/s</th>"
 		      "<th>p50 us</th><th>p90 us</th><th>p99 us</th><th>p99.9 us</th><th>max us</th><th>CPU us each</th>"
-		      "<th>CPU</th><th>memory MiB</th><th>errors</th></tr>\n");
+		      "<th>CPU</th><th>memory MiB</th></tr>\n");
 	for (unsigned i = 0; i < p->n; i++)
 		run_row(p, i);
-	fprintf(p->f, "</table></div>\n<p><small>Times are from when something was due until it was there. CPU is user and "
+	fprintf(p->f, "</table></div>\n");
+	for (unsigned i = 0; i < p->n; i++)
+		doubts(p, i);
+	fprintf(p->f, "<p><small>Times are from when something was due until it was there, in table "
+		      "and plots of the measured time (shaded) only of what was due in it. What was achieved in it may exceed what was offered "
+		      "in it: a backlog of the warm-up was done then. CPU is user and "
 		      "system of the server for each that was done.</small></p>\n");
 }
 
-/* What went wrong, and what to think of the figures. */
+/* What went wrong. */
 static void remarks(const struct page *p, unsigned i)
 {
 	const struct record *r = &p->records[i];
@@ -131,9 +171,6 @@ static void remarks(const struct page *p, unsigned i)
 
 	if (!r->report)
 		fprintf(p->f, "<li class=\"bad\">The record ends without a report: imflood was killed.</li>\n");
-	if (json_is_true(at(r->report, "imflood", "bottleneck")))
-		fprintf(p->f, "<li class=\"bad\">imflood itself was the bottleneck: what was reached and the times are its own, "
-			      "not the server's.</li>\n");
 	if (json_number_value(at(r->report, "failed", NULL)) == 0 && r->report)
 		fprintf(p->f, "<li>Nothing was lost.</li>\n");
 	json_array_foreach(refused, k, value) {
