@@ -108,13 +108,13 @@ class History {
 		return this.last ? [...this.last.values.keys()].filter(key => key.startsWith(start)) : [];
 	}
 
-	// Rows at about equal distances over the window, for a line.
+	// Rows at about equal distances over what was watched of the window, for a line.
 	steps(seconds) {
 		if (!this.last)
 			return [];
-		const count = Math.min(60, Math.round(seconds * 1000 / EVERY_MS)), found = [];
+		const watched = this.watched(seconds), count = Math.min(60, Math.max(1, Math.round(watched * 1000 / EVERY_MS))), found = [];
 		for (let i = 0; i <= count; i++) {
-			const row = this.rowAfter(this.last.t - seconds * (1 - i / count));
+			const row = this.rowAfter(this.last.t - watched * (1 - i / count));
 			if (row !== found[found.length - 1])
 				found.push(row);
 		}
@@ -218,7 +218,7 @@ function say(element, text) {
 		element.textContent = text;
 }
 
-// A figure with a note and a line of its last minutes.
+// A figure with a note and a line of its last minutes: over what was watched of them, from 0 to the most.
 class Tile {
 	constructor(parent, id, title, look) {
 		this.look = look;
@@ -229,18 +229,22 @@ class Tile {
 		this.curve = make('path', {class: 'curve'});
 		this.drawing = make('svg', {viewBox: '0 0 100 30', preserveAspectRatio: 'none', role: 'img'}, this.area, this.curve);
 		this.title = title;
-		parent.append(make('article', {class: 'tile', id}, make('h3', {}, title),
-			make('p', {class: 'value'}, this.value, this.unit), this.note, this.drawing));
+		this.most = make('span');
+		this.since = make('span');
+		this.tile = make('article', {class: 'tile', id}, make('h3', {}, title), make('p', {class: 'value'}, this.value, this.unit),
+			this.note, this.drawing, make('p', {class: 'scale', 'aria-hidden': 'true'}, this.since, this.most));
+		parent.append(this.tile);
 	}
 
 	draw(history, seconds) {
-		const {value, unit, note, line, words} = this.look(history, seconds);
+		const {value, unit, note, line, words, isHidden} = this.look(history, seconds);
+		this.tile.hidden = Boolean(isHidden);
 		say(this.value, value);
 		say(this.unit, unit || '');
 		say(this.note, note || '');
 		const seen = line.filter(([, y]) => isNumber(y)).map(([, y]) => y);
-		const most = Math.max(0, ...seen), start = history.last.t - seconds;
-		const point = ([t, y]) => `${(100 * (t - start) / seconds).toFixed(2)} ${(30 - (most ? 28 * y / most : 0)).toFixed(2)}`;
+		const most = Math.max(0, ...seen), width = Math.max(history.watched(seconds), EVERY_MS / 1000), start = history.last.t - width;
+		const point = ([t, y]) => `${(100 * (t - start) / width).toFixed(2)} ${(30 - (most ? 28 * y / most : 0)).toFixed(2)}`;
 		// what is not known interrupts the line
 		const parts = [[]];
 		for (const place of line)
@@ -251,6 +255,8 @@ class Tile {
 		const drawn = parts.filter(part => part.length).map(part => part.length > 1 ? part : [part[0], part[0]]); // alone: a dot
 		this.curve.setAttribute('d', drawn.map(part => 'M' + part.join('L')).join(''));
 		this.area.setAttribute('d', drawn.map(part => `M${part[0].split(' ')[0]} 30L${part.join('L')}L${part[part.length - 1].split(' ')[0]} 30Z`).join(''));
+		say(this.since, seen.length > 1 ? `${history.isWatched(seconds) ? `${seconds / 60} min` : age(width)} ago` : '');
+		say(this.most, seen.length ? `max ${words(most)}` : '');
 		this.drawing.setAttribute('aria-label', seen.length ? `${this.title}, ${inWindow(history, seconds)}: ` +
 			`least ${words(Math.min(...seen))}, most ${words(most)}` : `${this.title}: nothing to draw`);
 	}
@@ -379,7 +385,10 @@ const TILES = [
 	['machine', 'cpu', 'CPU', rateTile(['process_cpu_seconds_total'], '', () => '100 % is one CPU', load)],
 	['machine', 'memory', 'Memory', gaugeTile('process_resident_memory_bytes', null, octets)],
 	['machine', 'timers', 'Timers', gaugeTile('imserv_timers')],
-	['machine', 'deferred', 'Deferred messages', gaugeTile('imserv_deferred_messages', h => octets(h.now('imserv_deferred_bytes')))],
+	['machine', 'deferred', 'Deferred messages', (h, seconds) => ({
+		...gaugeTile('imserv_deferred_messages', () => octets(h.now('imserv_deferred_bytes')))(h, seconds),
+		isHidden: !h.rows.some(row => h.at(row, 'imserv_deferred_messages') > 0), // it need not be in use
+	})],
 ].map(([parent, id, title, look]) => new Tile(by(parent), id, title, look));
 
 const refusals = new Table(by('refusals'), 'Refusals by reason', [

@@ -22,6 +22,7 @@ from ua import Failure, Witness, agent, check, same  # noqa: E402
 from ua.server import Server, http_get  # noqa: E402
 
 SIZES = ((320, 640), (1280, 800))
+WIDTHS = (320, 390, 481, 500, 560, 641, 767, 768)
 
 
 class Place:
@@ -276,6 +277,41 @@ HISTOGRAM = "".join("imserv_sip_transaction_seconds_bucket{le=\"%s\"} %%(%s)d\n"
     ("0.001000", "fast"), ("0.002000", "fair"), ("+Inf", "all"))) + "imserv_sip_transaction_seconds_count %(all)d\n"
 
 
+def busy_worker(number):
+    """Figures as wide as they come."""
+    return "".join('imserv_worker_%s{worker="%d"} %s\n' % (name, number, value) for name, value in (
+        ("sessions", 12345), ("connections", 24690), ("busy_ratio", 0.876)))
+
+
+async def wide_figures(place):
+    """Large figures fit in pages of all widths; lines have a scale, and are drawn over what was watched."""
+    double = await place.double()
+
+    def answer(uptime):
+        counted = "".join('imserv_worker_%s_total{worker="0"} %d\n' % (name, uptime * 123456)
+                          for name in ("loops", "sip_messages", "chunks"))
+        double.metrics = some_metrics(uptime, sessions=98765, more=counted + busy_worker(0) + busy_worker(1) +
+                                      "imserv_sessions_limit 100000\nimserv_deferred_messages 0\n")
+
+    answer(100)
+    page = await place.open(double.url)
+    for uptime in (104, 108, 112):
+        answer(uptime)
+        await page.value("watch()")
+    same(await page.value("document.querySelector('#sessions .value').textContent"), "98,765 of 100,000", "of how many")
+    same(await page.value("[...document.querySelectorAll('#sessions .scale span')].map(e => e.textContent)"),
+         ["12 s ago", "max 98,765"], "scale of a young line")
+    check((await page.value("document.querySelector('#sessions .curve').getAttribute('d')")).startswith("M0.00 "), "not all the width")
+    same(await page.value("document.getElementById('deferred').checkVisibility()"), False, "deferred messages of none")
+    for width in WIDTHS:
+        await page.size(width, 800)
+        await no_sideways(page, width, "wide figures, %d" % width)
+    double.metrics = some_metrics(116, more="imserv_deferred_messages 3\n")
+    await page.value("watch()")
+    same(await page.value("document.getElementById('deferred').checkVisibility()"), True, "deferred messages")
+    same(page.errors, [], "console")
+
+
 def some_metrics(uptime, sessions=7, fast=0, fair=0, all=0, more=""):
     return (200, "# TYPE imserv_uptime_seconds gauge\nimserv_uptime_seconds %s\nimserv_ready 1\nimserv_draining 0\n"
             "imserv_sessions %d\n%s%s# EOF\n" % (uptime, sessions, HISTOGRAM % {"fast": fast, "fair": fair, "all": all}, more))
@@ -381,8 +417,8 @@ async def other_pages_cannot(place):
     same((await http_get(place.server.ready.http, "/livez"))[0], 200, "the server")
 
 
-CASES = (figures_follow_traffic, clicks, sizes, draining_and_gone, figures_that_are_known, minutes_not_watched,
-         answers_that_are_none, other_pages_cannot)
+CASES = (figures_follow_traffic, clicks, sizes, draining_and_gone, figures_that_are_known, wide_figures,
+         minutes_not_watched, answers_that_are_none, other_pages_cannot)
 
 
 async def run_all(options, report, pictures):
