@@ -29,6 +29,12 @@ static bool is_reported(const struct config_errors *errors, const char *key)
 	return false;
 }
 
+/* The default is the lowest layer, so its document is the root. */
+static bool is_default(const struct check *c, const char *section, const char *key)
+{
+	return node_place(c->root, section, key).source == c->root->place.source;
+}
+
 /* ---- listen ---- */
 
 static bool is_sip(enum listen_proto proto)
@@ -287,7 +293,9 @@ static void check_hop(struct check *c)
 	if (!core->next_hop)
 		return;
 	if (!core->next_hop[0]) {
-		if (core->mode == MODE_IMS)
+		if (core->mode == MODE_IMS && is_default(c, "core", "next_hop"))
+			FAIL(c, "core", "mode", "ims needs core.next_hop: sip:HOST[:PORT][;transport=udp|tcp|tls]");
+		else if (core->mode == MODE_IMS)
 			FAIL(c, "core", "next_hop", "empty: ims mode needs sip:HOST[:PORT]"
 						    "[;transport=udp|tcp|tls]");
 		return;
@@ -318,18 +326,35 @@ static void check_core(struct check *c)
 
 /* ---- one key against another ---- */
 
+/* `low` is not what it has to be (`below`: "less than", "at most") to `high`; of the two the one is blamed that
+ * the operator wrote: where the other stands he cannot look. */
+static void fail_order(struct check *c, const char *section, const char *low, const char *below, const char *high)
+{
+	const char *above = strcmp(below, "less than") == 0 ? "more than" : "at least";
+	const struct node *value = node_entry(node_entry(c->root, slice_str(section)), slice_str(low));
+	bool is_low = !is_default(c, section, low) || is_default(c, section, high);
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s.%s", section, is_low ? low : high);
+	if (is_low)
+		config_error(c->errors, node_place(c->root, section, low), path, "expected %s %s.%s", below, section, high);
+	else
+		config_error(c->errors, node_place(c->root, section, high), path, "expected %s %s.%s, by default %s",
+			above, section, low, value && value->text ? value->text : "");
+}
+
 static void check_order(struct check *c)
 {
 	const struct config *o = c->config;
 
 	if (o->limits.leg_high && o->limits.leg_low >= o->limits.leg_high)
-		FAIL(c, "limits", "leg_low", "expected less than limits.leg_high");
+		fail_order(c, "limits", "leg_low", "less than", "leg_high");
 	if (o->timers.session_expires_ms && o->timers.min_se_ms > o->timers.session_expires_ms)
-		FAIL(c, "timers", "min_se", "expected at most timers.session_expires");
+		fail_order(c, "timers", "min_se", "at most", "session_expires");
 	if (o->settings.expires_ms && o->settings.min_expires_ms > o->settings.expires_ms)
-		FAIL(c, "settings", "min_expires", "expected at most settings.expires");
+		fail_order(c, "settings", "min_expires", "at most", "expires");
 	if (o->deferred.expires_max_ms && o->deferred.expires_default_ms > o->deferred.expires_max_ms)
-		FAIL(c, "deferred", "expires_default", "expected at most deferred.expires_max");
+		fail_order(c, "deferred", "expires_default", "at most", "expires_max");
 	if (o->timers.min_se_ms && o->timers.min_se_ms < 90000)
 		WARN(c, "timers", "min_se", "RFC 4028 asks for at least 90s");
 }

@@ -219,8 +219,9 @@ static const struct {
 
 	/* -- modes -- */
 	{ "ims without next hop", "core: {mode: ims}\n",
-	  "embedded default:9: core.next_hop: empty: ims mode needs "
-	  "sip:HOST[:PORT][;transport=udp|tcp|tls]\n" },
+	  "test.yaml:1: core.mode: ims needs core.next_hop: sip:HOST[:PORT][;transport=udp|tcp|tls]\n" },
+	{ "ims with an empty next hop", "core:\n  mode: ims\n  next_hop: ''\n",
+	  "test.yaml:3: core.next_hop: empty: ims mode needs sip:HOST[:PORT][;transport=udp|tcp|tls]\n" },
 	{ "ims may listen anywhere",
 	  "core: {mode: ims, next_hop: \"sip:core.example.com\"}\n"
 	  "listen:\n- {proto: udp, address: \"0.0.0.0:5060\", role: originating}\n"
@@ -258,9 +259,13 @@ static const struct {
 
 	/* -- one against another -- */
 	{ "marks", "limits: {leg_high: 64KiB}\n",
-	  "embedded default:11: limits.leg_low: expected less than limits.leg_high\n" },
+	  "test.yaml:1: limits.leg_high: expected more than limits.leg_low, by default 64KiB\n" },
+	{ "the other mark", "limits: {leg_low: 256KiB}\n",
+	  "test.yaml:1: limits.leg_low: expected less than limits.leg_high\n" },
+	{ "both marks", "limits:\n  leg_high: 8KiB\n  leg_low: 8KiB\n",
+	  "test.yaml:3: limits.leg_low: expected less than limits.leg_high\n" },
 	{ "session timer", "timers: {session_expires: 60s}\n",
-	  "embedded default:12: timers.min_se: expected at most timers.session_expires\n" },
+	  "test.yaml:1: timers.session_expires: expected at least timers.min_se, by default 90s\n" },
 	{ "short timers", "timers: {session_expires: 2s, min_se: 1s}\n",
 	  "test.yaml:1: timers.min_se: warning: RFC 4028 asks for at least 90s\n" },
 	{ "settings", "settings: {min_expires: 2h}\n",
@@ -268,7 +273,7 @@ static const struct {
 	  "test.yaml:1: settings.min_expires: expected at most settings.expires\n" },
 	{ "expiry", "deferred: {expires_max: 1d}\n",
 	  "test.yaml:1: deferred.expires_max: warning: not yet in effect\n"
-	  "embedded default:16: deferred.expires_default: expected at most deferred.expires_max\n" },
+	  "test.yaml:1: deferred.expires_max: expected at least deferred.expires_default, by default 7d\n" },
 	{ "not yet, but as it is anyway", "deferred: {push_window: 8}\n", "" },
 
 	/* -- all at once -- */

@@ -47,7 +47,7 @@ static const struct {
 	{ "an entry more", "listen: [" UDP "]\n", TWO, "restart listen\n" },
 	{ "refused as at the start", "", "limits: {unbound: 1}\ncore: {mode: ims}\n",
 	  "test.yaml:1: limits.unbound: \"1\": expected a time from 100ms to 3600s, such as 5s\n"
-	  "embedded default:9: core.next_hop: empty: ims mode needs sip:HOST[:PORT][;transport=udp|tcp|tls]\n" },
+	  "test.yaml:2: core.mode: ims needs core.next_hop: sip:HOST[:PORT][;transport=udp|tcp|tls]\n" },
 	{ "not YAML", "", "limits: [", "test.yaml:2: not YAML: did not find expected node content while parsing a flow node\n" },
 	/* good by itself and good after a restart, but not with the listeners that are there */
 	{ "what stays forbids it", "core: {authenticate: digest}\nlisten: [{proto: tcp, address: \"192.0.2.1:5060\"}, " MSRP "]\n",
