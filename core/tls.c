@@ -77,14 +77,32 @@ struct opening {
 	int err;
 };
 
+/* In words for operators what OpenSSL says to programmers; other reasons stay as they are. */
+static void reword(char *text, size_t size, unsigned long code, const struct opening *o, const char *key)
+{
+	int library = ERR_GET_LIB(code), reason = ERR_GET_REASON(code);
+	bool is_key = strcmp(key, "key") == 0;
+
+	if (library == ERR_LIB_X509 && (reason == X509_R_KEY_VALUES_MISMATCH || reason == X509_R_KEY_TYPE_MISMATCH))
+		snprintf(text, size, "is not the key of tls[%u].cert", o->entry);
+	else if (is_key && reason == ERR_R_INTERRUPTED_OR_CANCELLED) /* by no_passphrase() */
+		snprintf(text, size, "has a passphrase, and there is nobody to ask for it");
+	else if ((library == ERR_LIB_PEM && reason == PEM_R_NO_START_LINE) ||
+		 (library == ERR_LIB_X509 && reason == X509_R_NO_CERTIFICATE_OR_CRL_FOUND) ||
+		 (library == ERR_LIB_OSSL_DECODER && is_key))
+		snprintf(text, size, "holds no PEM %s", is_key ? "private key" : "certificate");
+}
+
 static void complain(struct opening *o, const char *key, const char *path)
 {
+	unsigned long code = ERR_peek_error();
 	char reason[120], text[400];
 
 	if (take_error(reason, sizeof(reason)) == ENOMEM) {
 		o->err = ENOMEM;
 		return;
 	}
+	reword(reason, sizeof(reason), code, o, key);
 	if (o->err != ENOMEM)
 		o->err = EINVAL;
 	snprintf(text, sizeof(text), "\"%.200s\": %s", path, reason);

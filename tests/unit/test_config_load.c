@@ -201,10 +201,15 @@ static const struct {
 	  "test.yaml:8: tls[3].key: missing: expected in every entry\n"
 	  "test.yaml:9: tls[4].name: \"d\" is the name of tls[3] too\n"
 	  "test.yaml:2: tls[0].cert: \"nothing.pem\": No such file or directory\n"
-	  "test.yaml:5: tls[1].key: \"other.key\": key values mismatch\n"
-	  "test.yaml:6: tls[1].ca: \"main.key\": no certificate or crl found\n"
-	  "test.yaml:7: tls[2].cert: \"test.yaml\": no start line\n"
+	  "test.yaml:5: tls[1].key: \"other.key\": is not the key of tls[1].cert\n"
+	  "test.yaml:6: tls[1].ca: \"main.key\": holds no PEM certificate\n"
+	  "test.yaml:7: tls[2].cert: \"test.yaml\": holds no PEM certificate\n"
 	  "test.yaml:7: tls[2].key: \"nothing.key\": No such file or directory\n" },
+	{ "a key that is none", "tls: [{name: a, cert: main.pem, key: main.pem}, {name: b, cert: main.pem, key: test.yaml}]\n",
+	  "test.yaml:1: tls[0].key: \"main.pem\": holds no PEM private key\n"
+	  "test.yaml:1: tls[1].key: \"test.yaml\": holds no PEM private key\n" },
+	{ "a locked key", "tls: [{name: a, cert: main.pem, key: locked.key}]\n",
+	  "test.yaml:1: tls[0].key: \"locked.key\": has a passphrase, and there is nobody to ask for it\n" },
 	{ "loopback only",
 	  "listen:\n- {proto: udp, address: \"0.0.0.0:5060\"}\n- {proto: msrp, address: \"[::]:2855\"}\n"
 	  "- {proto: http, address: \"192.0.2.1:9090\"}\n- {proto: tcp, address: \"[::1]:5060\"}\n"

@@ -436,7 +436,7 @@ static void all_files_are_complained_about(void **state)
 	assert_string_equal(complaints.text, "0 ca \"nothing.pem\": No such file or directory\n"
 					     "1 cert \"nothing.pem\": No such file or directory\n"
 					     "1 key \"nothing.key\": No such file or directory\n"
-					     "2 key \"main.key\": key values mismatch\n");
+					     "2 key \"main.key\": is not the key of tls[2].cert\n");
 }
 
 int main(void)

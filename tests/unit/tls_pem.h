@@ -42,6 +42,15 @@ static const struct { const char *name, *text; } tls_pems[] = {
 	  "yn6s2IgUW9KmnLsT0c0h1x104bqhRANCAARnE+amQANNvKwwWTIOsmi6YxB+nwK0\n"
 	  "XQNXXk8oAwrYCYMChEs2Qgnq2gTYB0TErTOMBX8Vbe0qCSHguCwSOZJL\n"
 	  "-----END PRIVATE KEY-----\n" },
+	{ "locked.key", /* with a passphrase */
+	  "-----BEGIN EC PRIVATE KEY-----\n"
+	  "Proc-Type: 4,ENCRYPTED\n"
+	  "DEK-Info: AES-128-CBC,2DB696453CAE6B418E1AA9F497949793\n"
+	  "\n"
+	  "MKMrSsej3LRmosvv1bSdT2fsaspfJ/bbzy91GZnthlR+U7hl5slYBU4xqZgPqeHA\n"
+	  "Oo9op0vVftnNd/ochKEHypK6CnHtI0AocMA9OaPL3anDOhU2uMNnhgfzgrJXJsRT\n"
+	  "kJdEC+ZfXFISdl2WzhJiAkBATTnpf63UUjHTFbnCz+k=\n"
+	  "-----END EC PRIVATE KEY-----\n" },
 	{ "other.pem",
 	  "-----BEGIN CERTIFICATE-----\n"
 	  "MIIBwjCCAWmgAwIBAgIUI9j+jAbB28yLMYafO7oQ3L/KE2cwCgYIKoZIzj0EAwIw\n"
