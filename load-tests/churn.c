@@ -130,8 +130,6 @@ void churn_on_failed(struct flood *f, struct pair *p)
 
 	if (!r->is_under_way)
 		return;
-	if (!r->has_failed)
-		report_error(f->run.report, FLOOD_SETUP, "no answer in time, refused, or lost");
 	r->has_failed = true;
 	if (!setup_is_over(&f->setup, p))
 		setup_release(&f->setup, p);

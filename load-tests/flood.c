@@ -233,10 +233,11 @@ static bool register_users(struct flood *f)
 	if (!o->pairs)
 		return true;
 	uint32_t failed = 0;
-	for (uint32_t i = 0; i < options_pairs(o); i++)
+	for (uint32_t i = 0; i < options_pairs(o); i++) {
 		failed += f->pairs[i].state != PAIR_IDLE;
-	for (uint32_t i = 0; i < failed; i++)
-		report_error(f->run.report, FLOOD_SETUP, "a pair of users that did not register");
+		if (f->pairs[i].state == PAIR_SETUP) /* of one that is over the reason was reported */
+			report_error(f->run.report, FLOOD_SETUP, "users who got no answer to REGISTER in time");
+	}
 	return failed < options_pairs(o);
 }
 
@@ -248,8 +249,9 @@ static void set_up(struct flood *f)
 	begin_all(f, setup_start, f->run.options->sessions);
 	f->run.report->setup_s = (double)(f->run.loop.now_ns - start_ns) / SECOND_NS;
 	f->run.report->sessions_up = f->run.up;
-	for (uint32_t i = f->run.up; i < f->run.options->sessions; i++)
-		report_error(f->run.report, FLOOD_SETUP, "no answer in time, or refused");
+	for (uint32_t i = 0; i < f->run.options->sessions; i++)
+		if (f->pairs[i].state == PAIR_SETUP || f->pairs[i].state == PAIR_IDLE) /* as above */
+			report_error(f->run.report, FLOOD_SETUP, "no answer in time");
 }
 
 /* Messages in sessions need no SIP; everything else does. */
@@ -408,7 +410,7 @@ static double per_session(const struct flood *f, const struct server_figures *be
 {
 	double octets = ((double)after->memory_kib - (double)before->memory_kib) * 1024;
 
-	return f->run.up ? octets / f->run.up : 0;
+	return f->run.up && !f->run.server_is_gone ? octets / f->run.up : 0;
 }
 
 static int open_flood(struct flood *f, const struct flood_options *o, struct flood_report *report)
@@ -478,6 +480,7 @@ static void run(struct flood *f)
 	}
 	release(f);
 	unregister_users(f);
+	report->is_unanswered = !setup_is_heard(&f->setup);
 	report->own_drops = setup_drops(&f->setup);
 }
 

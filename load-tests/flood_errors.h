@@ -21,7 +21,7 @@
 	X(SIP_TIMEOUT, sip_timeout, "SIP requests without a final answer")                \
 	X(SIP_SYNTAX, sip_syntax, "SIP messages that could not be read")                  \
 	X(RELEASED, released, "sessions that the server ended unasked")                   \
-	X(SETUP, setup, "sessions that were not up in time")
+	X(SETUP, setup, "sessions that were not up in time and got no refusal")
 
 enum flood_error {
 #define X(NAME, name, text) FLOOD_##NAME,

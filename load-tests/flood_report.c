@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "load-tests/address.h"
+
 const struct load_info load_info[FLOOD_LOADS_N] = {
 #define X(NAME, name, text, unit, done, confirmed) { #name, text, unit, done, confirmed },
 	FLOOD_LOADS(X)
@@ -164,10 +166,14 @@ static void text_load(const struct flood_report *r, const struct flood_options *
 	if (load == LOAD_MESSAGE || load == LOAD_PAGER)
 		printf(" of %u octets, %.1f MB/s", o->size, report_per_second(r, (double)f->arrived * o->size) / 1e6);
 	printf("\n");
-	text_latency(info->done, &f->arrival);
+	if (f->arrival.count)
+		text_latency(info->done, &f->arrival);
 	if (f->confirmation.count)
 		text_latency(info->confirmed, &f->confirmation);
 }
+
+/* A server allocates in blocks: below so many sessions, memory per session tells of those blocks. */
+#define SESSIONS_TELLING 1000
 
 static void text_costs(const struct flood_report *r, const struct flood_options *o)
 {
@@ -175,14 +181,16 @@ static void text_costs(const struct flood_report *r, const struct flood_options 
 
 	report_total(r, &total);
 	const char *each = o->workload == WORKLOAD_CHURN ? "session" : o->workload == WORKLOAD_MIXED ? "operation" : "message";
-	if (r->has_server) {
+	if (r->server_ended) {
+		printf("server          process %d ended\n", (int)o->server_pid);
+	} else if (r->has_server) {
 		printf("server          %.2f us CPU per %s, %.0f %% of a CPU, %llu KiB", cpu_us_each(r->server_cpu_s, total.arrived),
 		       each, report_per_second(r, r->server_cpu_s) * 100, (unsigned long long)r->server_memory_kib);
-		if (o->sessions)
+		if (r->sessions_up >= SESSIONS_TELLING)
 			printf(", %.0f octets per session", r->memory_per_session);
 		printf("\n");
 	}
-	if (r->has_server && o->idle_s > 0)
+	if (r->has_server && !r->server_ended && r->idle_memory_per_session > 0)
 		printf("idle            %.0f octets of the server per session\n", r->idle_memory_per_session);
 	printf("imflood         %.2f us CPU per %s, %.0f %% of a CPU, waited for one %.0f %% of the time",
 	       cpu_us_each(r->own_cpu_s, total.arrived), each, report_per_second(r, r->own_cpu_s) * 100,
@@ -191,6 +199,11 @@ static void text_costs(const struct flood_report *r, const struct flood_options 
 		printf("; late by p99 %.0f us, max %.0f us", (double)histogram_quantile(&r->lateness, 0.99) / 1e3,
 		       (double)r->lateness.max / 1e3);
 	printf("\n");
+}
+
+/* What makes figures worth less than they seem. */
+static void text_warnings(const struct flood_report *r, const struct flood_options *o)
+{
 	if (r->repeated || r->repeated_in)
 		printf("repeated        %llu requests by imflood, %llu by the server\n", (unsigned long long)r->repeated,
 		       (unsigned long long)r->repeated_in);
@@ -205,6 +218,19 @@ static void text_costs(const struct flood_report *r, const struct flood_options 
 		       "server's\n");
 }
 
+static void text_loads(const struct flood_report *r, const struct flood_options *o)
+{
+	for (int i = 0; i < FLOOD_LOADS_N; i++) {
+		if (o->workload == WORKLOAD_MIXED && o->rates[i] > 0)
+			printf("%s\n", load_info[i].text);
+		if (o->rates[i] > 0 || r->loads[i].arrived)
+			text_load(r, o, (enum flood_load)i);
+	}
+	if (o->deaf)
+		text_deaf(r, o);
+	text_costs(r, o);
+}
+
 void report_text(const struct flood_report *r, const struct flood_options *o)
 {
 	if (o->sessions)
@@ -215,14 +241,27 @@ void report_text(const struct flood_report *r, const struct flood_options *o)
 	if (o->is_closed)
 		printf("offered         %u under way per %s, closed loop\n", o->workload == WORKLOAD_CHURN ? 1 : o->outstanding,
 		       o->workload == WORKLOAD_SESSION ? "session" : "pair");
-	for (int i = 0; i < FLOOD_LOADS_N; i++) {
-		if (o->workload == WORKLOAD_MIXED && o->rates[i] > 0)
-			printf("%s\n", load_info[i].text);
-		if (o->rates[i] > 0 || r->loads[i].arrived)
-			text_load(r, o, (enum flood_load)i);
-	}
-	if (o->deaf)
-		text_deaf(r, o);
-	text_costs(r, o);
+	if (r->measured_s > 0)
+		text_loads(r, o);
+	else
+		printf("load            none: %s\n", report_errors(r) ? "nothing came up" : "ended before it began");
+	text_warnings(r, o);
 	text_errors(r);
+}
+
+void report_hints(const struct flood_report *r, const struct flood_options *o)
+{
+	char address[ADDRESS_TEXT_MAX];
+
+	if (r->is_unanswered) {
+		address_print(&o->target, address);
+		fprintf(stderr, "imflood: no answer from %s over %s\n", address, o->tls ? "TLS" : o->tcp ? "TCP" : "UDP");
+	}
+	for (unsigned i = 0; i < r->refusals_n; i++) {
+		if (r->refusals[i].status != 401 && r->refusals[i].status != 407)
+			continue;
+		fprintf(stderr, "imflood: %s\n", o->password ?
+			"the server does not take the password of --password" : "the server asks for a password: --password TEXT");
+		return;
+	}
 }

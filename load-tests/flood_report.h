@@ -46,7 +46,8 @@ struct flood_report {
 	char error_example[FLOOD_ERRORS_N][80]; /* what the first of each kind was */
 	uint32_t sessions_up;
 	double setup_s, measured_s;
-	bool has_server;
+	bool has_server, server_ended; /* ended: before the end of the measured time */
+	bool is_unanswered;            /* nothing at all came from the target        */
 	double server_cpu_s;        /* in the measured time               */
 	uint64_t server_memory_kib; /* at its end                         */
 	double memory_per_session;  /* octets: sessions up against before */
@@ -67,6 +68,9 @@ bool report_is_own_limit(const struct flood_report *r, const struct flood_option
 
 /* All loads in one. */
 void report_total(const struct flood_report *r, struct load_figures *total);
+
+/* One line on stderr for what can be mended with the command line or by starting the server. */
+void report_hints(const struct flood_report *r, const struct flood_options *o);
 
 void report_text(const struct flood_report *r, const struct flood_options *o);
 /* One object without a line end. */

@@ -95,6 +95,7 @@ void run_measure_end(struct flood_run *r)
 	r->report->own_wait_s = end.own_wait_s - r->measured.own_wait_s;
 	r->report->has_server = r->options->server_pid != 0;
 	/* of a server that died on the way nothing can be said */
+	r->report->server_ended = r->server_is_gone;
 	r->report->server_cpu_s = r->server_is_gone ? 0 : end.server.cpu_s - r->measured.server.cpu_s;
 	r->report->server_memory_kib = end.server.memory_kib;
 }

@@ -71,5 +71,6 @@ int main(int argc, char **argv)
 	} else {
 		report_text(&report, &o);
 	}
+	report_hints(&report, &o);
 	return report_errors(&report) ? 1 : 0;
 }

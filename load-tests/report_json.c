@@ -93,9 +93,9 @@ void report_json(FILE *f, const struct flood_report *r, const struct flood_optio
 	}
 	if (r->has_server)
 		fprintf(f,
-			",\"server\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f,\"memory_kib\":%llu,"
+			",\"server\":{\"ended\":%s,\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f,\"memory_kib\":%llu,"
 			"\"octets_per_session\":%.0f,\"idle_octets_per_session\":%.0f}",
-			cpu_us_each(r->server_cpu_s, total.arrived), report_per_second(r, r->server_cpu_s),
+			r->server_ended ? "true" : "false", cpu_us_each(r->server_cpu_s, total.arrived), report_per_second(r, r->server_cpu_s),
 			(unsigned long long)r->server_memory_kib, r->memory_per_session, r->idle_memory_per_session);
 	fprintf(f, ",\"imflood\":{\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f,\"wait_share\":%.3f,\"late_p99_us\":%.1f,"
 		"\"late_max_us\":%.1f,\"dropped\":%llu,\"bottleneck\":%s}",

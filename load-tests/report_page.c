@@ -12,7 +12,7 @@
 static const char style[] =
 	"body{font:15px/1.45 system-ui,sans-serif;max-width:76rem;margin:1rem auto;padding:0 .8rem;color:#111;background:#fff}\n"
 	"h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:1.6rem}figure{margin:1.2rem 0;break-inside:avoid}\n"
-	"figcaption{font-weight:600}small{font-weight:400;color:#555}figure>svg{width:100%;height:auto;display:block}\n"
+	"figcaption{font-weight:600}small{font-weight:400;color:#555}figure>svg{width:100%;max-width:54rem;height:auto;display:block}\n"
 	".line{fill:none;stroke-width:1.6}.grid{stroke:#ddd}.measured{fill:#f1f5f9}text{font-size:11px;fill:#333}\n"
 	".y{text-anchor:end}.x{text-anchor:middle}.legend{margin:.2rem 0;font-size:.85rem}.legend span{margin-right:1rem;"
 	"white-space:nowrap}\n"
@@ -120,9 +120,13 @@ static void run_row(const struct page *p, unsigned i)
 	name_cell(p->f, label(p, i), head_text(r, "workload"), has_doubt(r));
 	errors_cell(p->f, report);
 	figures_cells(p->f, report);
-	cell(p->f, at(report, "server", "cpu_us_per_message"), 1, "%.2f");
-	cell(p->f, at(report, "server", "cpu_share"), 100, "%.0f %%");
-	cell(p->f, at(report, "server", "memory_kib"), 1.0 / 1024, "%.1f");
+	if (json_is_true(at(report, "server", "ended"))) {
+		fprintf(p->f, "<td colspan=\"3\" class=\"bad\">process ended</td>");
+	} else {
+		cell(p->f, at(report, "server", "cpu_us_per_message"), 1, "%.2f");
+		cell(p->f, at(report, "server", "cpu_share"), 100, "%.0f %%");
+		cell(p->f, at(report, "server", "memory_kib"), 1.0 / 1024, "%.1f");
+	}
 	fprintf(p->f, "</tr>\n");
 	if (json_object_size(loads) < 2)
 		return;

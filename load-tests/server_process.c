@@ -20,9 +20,10 @@ static bool read_stat(pid_t pid, pid_t *parent, double *cpu_s)
 
 	const char *after = strrchr(line, ')');
 	unsigned long user, system;
+	char state;
 	int ppid;
-	if (!after || sscanf(after + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-			     &ppid, &user, &system) != 3)
+	if (!after || sscanf(after + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+			     &state, &ppid, &user, &system) != 4 || state == 'Z') /* ended, but nobody has asked how */
 		return false;
 	*parent = ppid;
 	*cpu_s = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);

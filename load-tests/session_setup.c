@@ -321,6 +321,11 @@ bool setup_is_cut_off(const struct session_setup *s)
 	return has_sip(s) && sip_client_is_cut_off(&s->calls.client);
 }
 
+bool setup_is_heard(const struct session_setup *s)
+{
+	return !has_sip(s) || s->calls.is_heard;
+}
+
 uint64_t setup_drops(const struct session_setup *s)
 {
 	return has_sip(s) ? sip_client_drops(&s->calls.client) : 0;

@@ -56,6 +56,9 @@ bool setup_is_over(const struct session_setup *s, const struct pair *p);
 /* The server has closed all SIP connections. */
 bool setup_is_cut_off(const struct session_setup *s);
 
+/* Anything came from the target over SIP, or none is used. */
+bool setup_is_heard(const struct session_setup *s);
+
 /* Datagrams that were lost at our own sockets. */
 uint64_t setup_drops(const struct session_setup *s);
 

@@ -102,7 +102,7 @@ static void on_bye(struct sip_calls *s, struct sip_flow *flow, struct sip_call *
 	bool is_late = false;
 
 	sip_calls_respond(s, flow, m, "200 OK");
-	if (call->state == CALL_RELEASING || call->state == CALL_OVER)
+	if (call->state == CALL_RELEASING || call->state == CALL_OVER || call->state == CALL_UNREGISTERING)
 		return; /* the other leg's end of our own BYE */
 	if (!sip_call_of(s, sip_text_header(m, "Call-ID", 'i', 0), &kind, &is_late))
 		is_late = call->b_dialog != dialog_of(m); /* B's dialog: the server named it */

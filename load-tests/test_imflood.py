@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -186,8 +187,8 @@ async def check_password(program):
     """The proxy asks for credentials, without qop and with it, and works them out by itself."""
     results = []
     for algorithms, password, wanted in ((("MD5",), "secret", set()), (("MD5", "SHA-256"), "secret", set()),
-                                         (("SHA-256",), "wrong", {"sip_status", "setup"}),
-                                         (("SHA-512-256",), "secret", {"sip_status", "setup"})):
+                                         (("SHA-256",), "wrong", {"sip_status"}),
+                                         (("SHA-512-256",), "secret", {"sip_status"})):
         proxy = Proxy(lost=0)
         proxy.algorithms = algorithms
         code, errors, report = await pager(program, proxy, "--rate", "100", "--password", password)
@@ -363,6 +364,63 @@ async def check_interrupt_unregisters(program):
     return right
 
 
+async def told(program, workload, port, *options):
+    """Exit code, output and hints of a short run that is told as text."""
+    process = await asyncio.create_subprocess_exec(
+        program, workload, "--target", "sip:127.0.0.1:%d" % port, "--sessions", "2", "--quiet", "--duration", "0.3",
+        "--warmup", "0", *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    out, err = await asyncio.wait_for(process.communicate(), 120)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def check_hints(program):
+    """What a user can mend is said in one line; no row of figures about nothing; each failure counts once."""
+    loop = asyncio.get_running_loop()
+    results = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        code, out, err = await told(program, "session", port, "--setup-timeout", "0.5")
+    right = code == 1 and err == "imflood: no answer from 127.0.0.1:%d over UDP\n" % port
+    right = right and "p50" not in out and "2 sessions that were not up" in out
+    say(right, "nobody there: %s" % err.strip())
+    results.append(right)
+
+    for fault, algorithms, hint, refused in (
+            ("refuse", (), "", "2 INVITE with 503"), (None, ("MD5",), "imflood: the server asks for a password: --password TEXT\n", "2 REGISTER with 401")):
+        transport, proxy = await loop.create_datagram_endpoint(lambda: Proxy(fault, 0), ("127.0.0.1", 0))
+        proxy.algorithms = algorithms
+        code, out, err = await told(program, "session", transport.get_extra_info("sockname")[1])
+        transport.close()
+        right = code == 1 and err == hint and refused in out and out.count("ERROR") == 1 and "ERROR           2 " in out
+        right = right and "p50" not in out
+        say(right, "refused: %s %s" % (refused, err.strip()))
+        results.append(right)
+    return all(results)
+
+
+async def check_server_ended(program):
+    """The process of --pid ends in the middle: that is told, and not that it needed nothing."""
+    forwarder = Forwarder(None, "SEND")
+    server = await asyncio.start_server(forwarder.on_connection, "127.0.0.1", 0)
+    watched = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL)
+    process = await asyncio.create_subprocess_exec(
+        program, "session", "--mode", "forwarder", "--target", "msrp:127.0.0.1:%d" % server.sockets[0].getsockname()[1],
+        "--sessions", "2", "--rate", "100", "--duration", "600", "--warmup", "0", "--pid", str(watched.pid),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    line = b""
+    while not line.startswith(b"measure"):
+        line = await asyncio.wait_for(process.stderr.readline(), 60)
+    watched.stdin.close()
+    await watched.wait()
+    process.send_signal(signal.SIGINT)
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    server.close()
+    right = process.returncode == 1 and b"server          process %d ended\n" % watched.pid in out and b"KiB" not in out
+    say(right, "server that ended: exit %d" % process.returncode)
+    return right
+
+
 class Page(html.parser.HTMLParser):
     """Counts tags, and sees whether they nest."""
 
@@ -470,7 +528,8 @@ async def main():
     checks += [check_churn(program), check_deaf(program), check_pager(program)]
     checks += [check_pager_fault(program, *row) for row in PAGER_FAULTS]
     checks += [check_streams(program), check_cut_off(program), check_refused(program), check_password(program), check_death(program), check_mixed(program),
-               check_interrupt(program), check_interrupt_unregisters(program), check_report(program), check_phases(program)]
+               check_interrupt(program), check_interrupt_unregisters(program),
+               check_hints(program), check_server_ended(program), check_report(program), check_phases(program)]
     results += await in_groups(checks)
     print("%d passed, %d failed" % (results.count(True), results.count(False)))
     sys.exit(0 if all(results) else 1)
