@@ -293,7 +293,7 @@ class Table {
 		this.empty = empty;
 		const compare = (a, b) => this.sorted === 'name' ? a.name.localeCompare(b.name, 'en', {numeric: true}) :
 			(isNumber(a.cells[this.sorted]) ? a.cells[this.sorted] : -1) - (isNumber(b.cells[this.sorted]) ? b.cells[this.sorted] : -1);
-		const order = [...rows].sort((a, b) => (this.isFalling ? -1 : 1) * compare(a, b) || a.name.localeCompare(b.name, 'en', {numeric: true}));
+		const order = [...rows].sort((a, b) => (this.isFalling ? -1 : 1) * compare(a, b) || (b.cells.total || 0) - (a.cells.total || 0) || a.name.localeCompare(b.name, 'en', {numeric: true}));
 		this.columns.forEach((column, i) => this.heads[i].setAttribute('aria-sort',
 			column.key !== this.sorted ? 'none' : this.isFalling ? 'descending' : 'ascending'));
 		order.forEach((row, place) => {
@@ -417,7 +417,7 @@ function showConcerns(history, seconds) {
 function showRefusals(history, seconds) {
 	const wanted = by('refusals-filter').value.trim().toLowerCase(), all = by('refusals-all').checked;
 	const rows = refusedKeys(history).map(key => {
-		const name = labelOf(key, 'reason'), gained = history.gained(key, seconds);
+		const name = labelOf(key, 'reason'), gained = history.watched(seconds) >= 1 ? history.gained(key, seconds) : NaN;
 		return {id: name, name, explanation: REASONS[name] || '', isNow: gained > 0,
 			cells: {rate: history.rate(key), gained, total: history.now(key)}};
 	}).filter(row => (all || row.cells.total > 0) && `${row.name} ${row.explanation}`.toLowerCase().includes(wanted));

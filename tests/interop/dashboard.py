@@ -352,6 +352,8 @@ async def minutes_not_watched(place):
     page = await place.open(double.url)
     await page.until(concerns + ".endsWith('13 since start')", "what was before")
     same(await page.value(note), "13 since start", "refused, freshly opened")
+    same(await page.value("[...document.querySelectorAll('#refusals tbody td')].map(e => e.textContent)"), ["–", "–", "13"],
+         "per s, in window, in all")
     same(await page.value(latency), "none watched yet; 40 since start", "latency, freshly opened")
     for uptime in range(110, 170, 10):
         answer(uptime, 13)
