@@ -90,12 +90,19 @@ struct im {
 	struct session_fork *forks; /* all of them, also those whose session is gone */
 };
 
+/* Of a session that ended one is kept for 32 s, for 2xx that come late: at 30 000 sessions a second and worker. */
+#define IM_DIALOGS_ENDED 1000000
+static inline unsigned im_dialogs_max(const struct config *config)
+{
+	unsigned most = UINT32_MAX / 3 - IM_DIALOGS_ENDED;
+
+	return 3 * (config->limits.sessions < most ? config->limits.sessions : most) + IM_DIALOGS_ENDED;
+}
+
 static inline struct im *im_of(const struct worker *worker)
 {
 	return worker->im;
 }
-
-#define IM_DIALOGS_PER_SESSION 3
 
 /* What the layers below want to know, from the configuration, which must outlive the server.  Before the
  * listeners are opened.  0, or ENOMEM. */

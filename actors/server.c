@@ -86,7 +86,7 @@ static int worker_begin(struct server *server, struct worker *worker)
 		worker->tls = tls_set_share(server->tls);
 	if ((err = names_worker_init(worker, server->resolver)) ||
 	    (err = stream_worker_init(worker, IM_CONNECTIONS_MAX)) ||
-	    (err = sip_dialogs_init(worker, server->config->limits.sessions * IM_DIALOGS_PER_SESSION)) ||
+	    (err = sip_dialogs_init(worker, im_dialogs_max(server->config))) ||
 	    (err = im_worker_init(worker, &server->im)))
 		return err;
 	return 0;

@@ -185,3 +185,16 @@ async def sessions_limit(world):
     for call in calls:
         await call.transaction.final()
     await world.normal_session()
+
+
+@scenario(own={"limits.sessions": "2"}, once=True)
+async def sessions_that_ended_take_no_place(world):
+    """What is kept of a session for a while after its end, for answers that come late, does not count: many small
+    sessions a minute go through a server that may have few at a time."""
+    alice, bob = await world.pair()
+    for _ in range(20):
+        sa, sb = await world.session(alice, bob)
+        await sa.hang_up()
+        await sb.wait_bye()
+        while (await world.gauges())["imserv_sessions"] > 0:
+            await asyncio.sleep(0.01)

@@ -173,7 +173,7 @@ static void make_worker(struct world *w, unsigned index)
 	worker_init(worker, index, &w->group);
 	worker_use_ring(worker, sim_ring_new(w->sim, &options));
 	must(w, stream_worker_init(worker, CONNECTIONS_MAX), "streams");
-	must(w, sip_dialogs_init(worker, w->config->limits.sessions * IM_DIALOGS_PER_SESSION), "dialogs");
+	must(w, sip_dialogs_init(worker, im_dialogs_max(w->config)), "dialogs");
 	must(w, im_worker_init(worker, &w->im), "functions");
 }
 
