@@ -126,6 +126,20 @@ void worker_at_turn_end(struct worker *worker, struct worker_task *task)
 	worker->tasks_end = &task->next;
 }
 
+void worker_forget_task(struct worker *worker, struct worker_task *task)
+{
+	struct worker_task **link = &worker->tasks;
+
+	if (!task->is_queued)
+		return;
+	while (*link != task)
+		link = &(*link)->next;
+	*link = task->next;
+	if (!*link)
+		worker->tasks_end = link;
+	task->is_queued = false;
+}
+
 static void run_tasks(struct worker *worker)
 {
 	struct worker_task *task;

@@ -128,6 +128,8 @@ void worker_post_from_outside(struct worker_group *group, unsigned to, struct ms
 void worker_answer(struct worker *worker, struct msg *msg, uint16_t kind, int err);
 
 void worker_at_turn_end(struct worker *worker, struct worker_task *task);
+/* It is not run any more, for instance because it is about to be freed; one that is not queued is allowed. */
+void worker_forget_task(struct worker *worker, struct worker_task *task);
 
 /* Unguessable unless the ring's source is (it is getrandom outside the simulator). */
 void worker_random(struct worker *worker, void *p, size_t n);
