@@ -112,8 +112,9 @@ class History {
 	steps(seconds) {
 		if (!this.last)
 			return [];
-		const watched = this.watched(seconds), count = Math.min(60, Math.max(1, Math.round(watched * 1000 / EVERY_MS))), found = [];
-		for (let i = 0; i <= count; i++) {
+		const watched = this.watched(seconds), count = Math.min(60, Math.max(1, Math.round(watched * 1000 / EVERY_MS)));
+		const found = [this.rowAfter(this.last.t - seconds)];
+		for (let i = 1; i <= count; i++) {
 			const row = this.rowAfter(this.last.t - watched * (1 - i / count));
 			if (row !== found[found.length - 1])
 				found.push(row);
@@ -338,11 +339,17 @@ const gaugeTile = (key, note, words = whole) => (history, seconds) => ({
 	line: history.steps(seconds).map(row => [row.t, history.at(row, key)]), words,
 });
 
+// A line of what lies between rows: a place at the end of each step, and one where the first begins.
+function between(steps, of) {
+	const line = steps.slice(1).map((row, i) => [row.t, of(steps[i], row)]);
+	return line.length ? [[steps[0].t, line[0][1]], ...line] : line;
+}
+
 const rateTile = (keys, unit, note, words = few) => (history, seconds) => {
 	const steps = history.steps(seconds), total = row => keys.reduce((sum, key) => sum + history.at(row, key), 0);
 	return {
 		value: words(keys.reduce((sum, key) => sum + history.rate(key), 0)), unit, note: note && note(history),
-		line: steps.slice(1).map((row, i) => [row.t, (total(row) - total(steps[i])) / (row.t - steps[i].t)]),
+		line: between(steps, (from, to) => (total(to) - total(from)) / (to.t - from.t)),
 		words: n => words(n) + unit,
 	};
 };
@@ -356,7 +363,7 @@ const latencyTile = name => (history, seconds) => {
 		note: isNumber(p99) ? `p50 ${span(quantile(history, buckets, from, to, 0.5))} · of ${whole(count)} ${inWindow(history, seconds)}` :
 			history.isWatched(seconds) ? `none ${inWindow(history, seconds)}` :
 				`none ${inWindow(history, seconds)}; ${whole(history.now(name + '_count'))} since start`,
-		line: steps.slice(1).map((row, i) => [row.t, quantile(history, buckets, steps[i], row, 0.99)]), words: span,
+		line: between(steps, (a, b) => quantile(history, buckets, a, b, 0.99)), words: span,
 	};
 };
 

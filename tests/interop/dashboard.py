@@ -288,20 +288,23 @@ async def wide_figures(place):
     double = await place.double()
 
     def answer(uptime):
-        counted = "".join('imserv_worker_%s_total{worker="0"} %d\n' % (name, uptime * 123456)
-                          for name in ("loops", "sip_messages", "chunks"))
+        counted = "imserv_sip_rx_requests_total %d\n" % (uptime * 12345)
+        counted += "".join('imserv_worker_%s_total{worker="0"} %d\n' % (name, uptime * 123456)
+                           for name in ("loops", "sip_messages", "chunks"))
         double.metrics = some_metrics(uptime, sessions=98765, more=counted + busy_worker(0) + busy_worker(1) +
                                       "imserv_sessions_limit 100000\nimserv_deferred_messages 0\n")
 
-    answer(100)
+    answer(100.3)
     page = await place.open(double.url)
-    for uptime in (104, 108, 112):
+    for uptime in (104.1, 108.3, 112.001):   # in binary, the first is not what is left of the last
         answer(uptime)
         await page.value("watch()")
     same(await page.value("document.querySelector('#sessions .value').textContent"), "98,765 of 100,000", "of how many")
     same(await page.value("[...document.querySelectorAll('#sessions .scale span')].map(e => e.textContent)"),
-         ["12 s ago", "max 98,765"], "scale of a young line")
-    check((await page.value("document.querySelector('#sessions .curve').getAttribute('d')")).startswith("M0.00 "), "not all the width")
+         ["11 s ago", "max 98,765"], "scale of a young line")
+    for tile in ("sessions", "sip"):
+        line = await page.value("document.querySelector('#%s .curve').getAttribute('d')" % tile)
+        check(line.startswith("M0.00 ") and "L100.00 " in line, "not all the width of %s: %s" % (tile, line))
     same(await page.value("document.getElementById('deferred').checkVisibility()"), False, "deferred messages of none")
     for width in WIDTHS:
         await page.size(width, 800)
