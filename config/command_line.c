@@ -108,6 +108,8 @@ int config_command_line(int argc, char **argv, struct command_line *out)
 		return refuse(&c, "out of memory");
 	for (; c.at < argc && !result; c.at++)
 		result = take(&c);
+	if (out->command == COMMAND_CHECK_CONFIG)
+		out->source.paths = CONFIG_PATHS_ALL;
 	return result;
 }
 

@@ -5,6 +5,7 @@
 
 #include "config/check.h"
 #include "config/layers.h"
+#include "config/paths.h"
 #include "config/restart.h"
 #include "config/schema.h"
 #include "config/value.h"
@@ -253,6 +254,7 @@ static struct config *read_config(const struct node *root, const struct config_s
 	}
 	read_root(&l, root);
 	config_check(l.config, root, source->insecure, errors);
+	config_check_paths(l.config, root, source->paths, errors);
 	if (!has_failed(errors))
 		return l.config;
 	config_free(l.config);
@@ -302,13 +304,16 @@ static struct config *keep_restart(struct config *written, struct tree *tree, st
 int config_reload(struct config **out, const struct config_source *source, const struct config *running,
 		  struct text_list *restart, struct config_errors *errors)
 {
+	struct config_source again = *source;
 	struct tree tree = { 0 };
-	struct node *root = read_layers(&tree, source, errors);
-	struct config *config = root ? read_config(root, source, errors) : NULL;
+
+	again.paths = CONFIG_PATHS_LOG;
+	struct node *root = read_layers(&tree, &again, errors);
+	struct config *config = root ? read_config(root, &again, errors) : NULL;
 
 	*restart = (struct text_list){ 0 };
 	if (config)
-		config = keep_restart(config, &tree, root, source, running, restart, errors);
+		config = keep_restart(config, &tree, root, &again, running, restart, errors);
 	tree_free(&tree);
 	if (config)
 		*out = config;

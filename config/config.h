@@ -172,11 +172,19 @@ struct config {
 	unsigned sessions_asked; /* limits.sessions, before descriptors_fit() lowered it */
 };
 
+/* Whose files are looked at, before they are opened. */
+enum config_paths {
+	CONFIG_PATHS_NONE, /* at the start, where opening them says it          */
+	CONFIG_PATHS_LOG,  /* at reload: the store stays what it is             */
+	CONFIG_PATHS_ALL,  /* --check-config                                    */
+};
+
 struct config_source {
 	const char *file;	  /* NULL: the embedded default alone */
 	const char *const *set;	  /* KEY=VALUE, applied in order      */
 	unsigned set_count;
 	bool insecure;		  /* --insecure was given             */
+	enum config_paths paths;  /* config_reload() has its own      */
 };
 
 /* 0 and *out set; EINVAL: `errors` says what is wrong, all of it; ENOMEM.  Warnings are added to

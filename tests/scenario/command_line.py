@@ -56,6 +56,15 @@ async def check_config(world):
     same((await imservd(world, "--check-config"))[0], 0, "embedded default")
     with File("limits: {unbound: 3s}\nlog: {level: debug}\n") as path:
         same((await imservd(world, "-c", path, "--check-config"))[0], 0, "good file")
+    text = "store: {path: /nonexistent/a.db}\nlog:\n  sink: /nonexistent/b.log\n  cdr: /\n"
+    with File(text) as path:
+        code, _, err = await imservd(world, "-c", path, "--check-config")
+        same((code, [row.partition(": ")[2].partition(": ")[0] for row in err.splitlines()]),
+             (2, ["store.path", "log.sink", "log.cdr"]), "files that cannot be written: " + err)
+        for line, why in (("1: store.path", "no directory /nonexistent"), ("3: log.sink", "no directory /nonexistent"),
+                          ("4: log.cdr", "Is a directory")):
+            check(any(":" + line in row and why in row for row in err.splitlines()), "%s in %s" % (line, err))
+        same((await imservd(world, "-c", path, "--print-config"))[0], 0, "--print-config looks at no file of them")
 
 
 @scenario(modes=("standalone",), once=True)

@@ -93,8 +93,9 @@ async def reload_looks_at_what_stays(world):
         answer = await world.server.reread(text + "core: {authenticate: none}\n", 409)
         same((answer["reason"], [e["key"] for e in answer["errors"]]),
              ("1 error in the configuration; what was in force stays", [key]), "what is told")
+        same(answer["errors"][0]["line"], 1, "line")
         code, out, err = await world.server.ctl("reload")
-        same((code, out, err.count("nonexistent")), (1, "", 1), "imservctl reload tells it once: " + err)
+        same((code, out, err.count(key)), (1, "", 1), "imservctl reload tells it once: " + err)
         code, out, err = await world.server.ctl("status")
         same((code, out.count("%s: " % key)), (0, 1), "what status says: " + out)
     user = await world.client("alice", register=False)
