@@ -209,6 +209,8 @@ async def held_change_cancelled(world):
     await undisturbed(sa, 0.05)
     same((await change.cancel().final()).status, 200, "CANCEL")
     same((await change.final()).status, 487, "change that is taken back")
+    while world.ims and not any(m.status == 487 for m in world.core.from_server):
+        await asyncio.sleep(0.01)    # the pass that holds it hears of the CANCEL by way of the core
     await asyncio.gather(sa.established(), sb.bind())
     await undisturbed(sa)
     await end(sa, sb)
