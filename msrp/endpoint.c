@@ -289,19 +289,6 @@ static void release_rest(struct msrp_endpoint *endpoint)
 	}
 }
 
-static void forget_task(struct worker *worker, struct worker_task *task)
-{
-	struct worker_task **link = &worker->tasks;
-
-	if (!task->is_queued)
-		return;
-	while (*link != task)
-		link = &(*link)->next;
-	*link = task->next;
-	if (!*link)
-		worker->tasks_end = link;
-}
-
 void msrp_worker_free(struct worker *worker)
 {
 	struct msrp_endpoint *endpoint = msrp_endpoint_of(worker);
@@ -311,7 +298,7 @@ void msrp_worker_free(struct worker *worker)
 	worker_disarm(worker, &endpoint->accept_timer);
 	release_rest(endpoint);
 	worker->msrp = NULL;
-	forget_task(worker, &endpoint->task);
-	forget_task(worker, &endpoint->clock_task);
+	worker_forget_task(worker, &endpoint->task);
+	worker_forget_task(worker, &endpoint->clock_task);
 	free_tables(endpoint);
 }
