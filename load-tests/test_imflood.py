@@ -321,7 +321,8 @@ async def check_interrupt(program):
     out, _ = await asyncio.wait_for(process.communicate(), 60)
     server.close()
     report = json.loads(out)
-    right = process.returncode == 0 and report["arrival_us"]["count"] > 0 and report["measured_s"] < 500
+    # 1: on a machine that had no time for it, what was under way had no answer within its 2 s
+    right = process.returncode in (0, 1) and report["arrival_us"]["count"] > 0 and report["measured_s"] < 500
     say(right, "interrupted after %.1f s: %d messages told, exit %d"
         % (report["measured_s"], report["arrival_us"]["count"], process.returncode))
     return right
