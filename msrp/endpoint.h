@@ -87,6 +87,7 @@ struct msrp_incoming {
 	enum msrp_way way;
 	struct msrp_leg *leg;   /* whose peer sends it: PENDING, STREAM, WAIT              */
 	bool is_send, has_content_type, head_is_parsed;
+	bool was_answered;      /* before its end: the far side had an error for it        */
 	bool is_out_open;       /* STREAM: a chunk is open on the other leg's connection   */
 	bool is_wrapper;        /* PENDING: what it holds is not seen yet                  */
 	enum msrp_failure_report failure_report;

@@ -49,7 +49,7 @@ void msrp_switch_refuse(struct msrp_connection *c, unsigned status, enum reason 
 	COUNT(&worker->counters, msrp_dropped);
 	LOG(WARN, worker, "leg", pool_slot(in->leg), "chunk given up status=%u reason=%s", status,
 		reason_label(why));
-	if (in->is_send && in->failure_report != MSRP_FAILURE_NO)
+	if (in->is_send && in->failure_report != MSRP_FAILURE_NO && !in->was_answered)
 		msrp_switch_answer(in->leg, c->parser->transaction_id, status, SLICE_EMPTY);
 	in->way = WAY_SKIP;
 	in->leg = NULL;

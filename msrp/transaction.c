@@ -145,9 +145,14 @@ static void end_our_own(struct msrp_transaction *chunk, unsigned status)
 
 void msrp_transaction_fail(struct msrp_transaction *chunk, unsigned status, struct slice comment)
 {
-	if (status && !is_our_own(chunk))
+	struct msrp_connection *c = chunk->from->connection;
+
+	if (status && !is_our_own(chunk)) {
+		if (c && c->in->transaction == chunk) /* it is still coming in: whatever becomes of the rest, this was it */
+			c->in->was_answered = true;
 		msrp_switch_answer(chunk->from,
 			slice_of(chunk->incoming_id, chunk->incoming_id_n), status, comment);
+	}
 	give_back(chunk);
 }
 
