@@ -238,9 +238,14 @@ async def responses_to_nothing(world):
         if i % 100 == 0:
             await asyncio.sleep(0)
     await world.normal_session()
-    after = await world.server.metrics()
-    dropped = sum(v - before.values.get(k, 0) for k, v in after.values.items() if "response_unknown" in k)
-    check(dropped >= (1 if world.transport == "udp" else 1500), "%d counted" % dropped)
+    for _ in range(100):     # the session came by another connection: these may still be read
+        after = await world.server.metrics()
+        dropped = sum(v - before.values.get(k, 0) for k, v in after.values.items() if "response_unknown" in k)
+        if dropped >= (1 if world.transport == "udp" else 1500):
+            break
+        await asyncio.sleep(0.05)
+    else:
+        check(False, "%d counted" % dropped)
     check(raw.queue.empty(), "something was answered")
 
 
