@@ -373,16 +373,6 @@ static void pass_on(struct im *im, struct sip_server *server, const struct sip_m
 		forward_start(im, server, m, &(struct forward_start){ .route = FORWARD_IN_DIALOG, .record = record });
 }
 
-/* New work is for the server that takes over: whoever asks may try there at once, or here later. */
-static void refuse_to_begin(const struct asked *a)
-{
-	char line[32];
-	struct buffer headers = buffer_over(line, sizeof(line));
-
-	buffer_printf(&headers, "Retry-After: %u\r\n", sip_options_of(a->im->worker)->retry_after_s);
-	im_refuse(a->im, a->server, 503, REASON_DRAINING, buffer_slice(&headers));
-}
-
 void im_on_request(struct worker *worker, struct sip_server *server, const struct sip_message *m)
 {
 	struct asked asked = { .im = im_of(worker), .server = server, .m = m };
@@ -418,7 +408,7 @@ void im_on_request(struct worker *worker, struct sip_server *server, const struc
 	if (is_in_ims(asked.im) && !identity_peer_is_trusted(asked.im, sip_server_flow(server)))
 		sip_server_refuse(server, 403, REASON_PEER_UNTRUSTED);
 	else if (atomic_load_explicit(&asked.im->server->is_draining, memory_order_relaxed))
-		refuse_to_begin(&asked);
+		sip_server_refuse(server, 503, REASON_DRAINING); /* for the server that takes over, or here later */
 	else if (!rate_limit_permits_address(asked.im, server))
 		return;
 	/* a REGISTER with a To tag too: anybody can take one from a 401 */
