@@ -37,11 +37,20 @@ enum {
 	MSG_CONTACT_ANSWERED,             /* home again           */
 	MSG_ADMIN_QUESTION,               /* from the admin API: actors/admin_worker.c */
 	MSG_SETTINGS_CHANGE,              /* main: a reload, see actors/settings.h */
+	MSG_MAILBOX_LEASE,                /* to the user's worker: actors/mailbox.h */
+	MSG_MAILBOX_LEASED,               /* home again           */
+	MSG_MAILBOX_END,
+	MSG_MAILBOX_ENDED,                /* home again           */
+	MSG_MAILBOX_REMOVE,
+	MSG_MAILBOX_REMOVED,              /* home again           */
+	MSG_MAILBOX_LEAVE,
+	MSG_MAILBOX_CHANGED,              /* something was stored, removed or expired */
 };
 
 struct im_settings;
 struct rate_table;
 struct user_table;
+struct mailbox_table;
 struct store_door;
 struct record_file;
 struct credentials;
@@ -80,6 +89,7 @@ struct im {
 	struct im_settings *settings; /* NULL: as at the start */
 
 	struct user_table *users;
+	struct mailbox_table *mailboxes;
 	struct credentials *credentials;
 	struct nonce_counts nonces;
 	struct connect_limit connect_limit;
