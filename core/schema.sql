@@ -1,6 +1,6 @@
--- Version 1 of the database (user_version). Times are seconds since 1970. Content of HA1 columns:
--- RFC 7616 3.4.2, of the name without and with its domain, 2 x 16 and 2 x 32 octets, NULL for a user
--- without password.
+-- Version 1 of the database (user_version), released: what came later stands in schema_2.sql. Times are
+-- seconds since 1970. Content of HA1 columns: RFC 7616 3.4.2, of the name without and with its domain,
+-- 2 x 16 and 2 x 32 octets, NULL for a user without password.
 CREATE TABLE user (
 	name TEXT PRIMARY KEY,
 	ha1_md5 BLOB,

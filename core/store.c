@@ -14,17 +14,11 @@
 #include "core/log.h"
 #include "core/store_internal.h"
 
-#define SCHEMA_VERSION 1
-#define APPLICATION_ID 0x696d7376 /* "imsv" */
 #define BUSY_MS	       1000 /* a backup may hold the lock for a moment; longer fails the group */
 #define REOPEN_MS      1000
 #define RESTART_BUSY_MS   20  /* for readers of the log to end */
 #define RESTART_AGAIN_MS  100
 #define CHECKPOINT_FRAMES 256 /* committed since the last passive checkpoint: the next */
-
-static const char schema[] =
-#include "schema.sql.h" /* made of core/schema.sql */
-	;
 
 static const char *const statement_sql[] = {
 #define X(name, sql) sql,
@@ -59,14 +53,14 @@ int store_errno(int code)
 	}
 }
 
-static const char *name_of(const struct store *store)
+const char *store_name(const struct store *store)
 {
 	return store->path ? store->path : ":memory:";
 }
 
 static void say(const struct store *store, const char *event, int err)
 {
-	LOG(ERROR, NULL, "store", 0, "%s path=%s error=\"%s\" cause=\"%s\"", event, name_of(store), strerror(err),
+	LOG(ERROR, NULL, "store", 0, "%s path=%s error=\"%s\" cause=\"%s\"", event, store_name(store), strerror(err),
 		store->db && sqlite3_errcode(store->db) != SQLITE_OK ? sqlite3_errmsg(store->db) : "");
 }
 
@@ -94,13 +88,12 @@ static int step(struct store *store, enum store_statement which)
 
 /* ---- opening ---- */
 
-static int run_sql(struct store *store, const char *sql)
+int store_run_sql(struct store *store, const char *sql)
 {
 	return store_errno(sqlite3_exec(store->db, sql, NULL, NULL, NULL));
 }
 
-/* The first column of the first row as a number. */
-static int ask_number(struct store *store, const char *sql, uint64_t *number)
+int store_ask_number(struct store *store, const char *sql, uint64_t *number)
 {
 	struct sqlite3_stmt *statement;
 	int err = store_errno(sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL));
@@ -128,52 +121,14 @@ static int set_pragmas(struct store *store)
 	int err;
 
 	sqlite3_busy_timeout(store->db, BUSY_MS);
-	if ((err = run_sql(store, "PRAGMA temp_store = MEMORY")) ||
-	    (err = run_sql(store, "PRAGMA trusted_schema = OFF")) ||
-	    (err = run_sql(store, "PRAGMA journal_mode = WAL")) || (err = run_sql(store, synchronous)) ||
+	if ((err = store_run_sql(store, "PRAGMA temp_store = MEMORY")) ||
+	    (err = store_run_sql(store, "PRAGMA trusted_schema = OFF")) ||
+	    (err = store_run_sql(store, "PRAGMA journal_mode = WAL")) || (err = store_run_sql(store, synchronous)) ||
 	    /* after WAL: the hook replaces the automatic checkpoint */
-	    (err = run_sql(store, "PRAGMA wal_autocheckpoint = 0")))
+	    (err = store_run_sql(store, "PRAGMA wal_autocheckpoint = 0")))
 		return err;
 	sqlite3_wal_hook(store->db, on_wal, store);
-	return ask_number(store, "PRAGMA page_size", &store->page_octets);
-}
-
-static int make_schema(struct store *store)
-{
-	char sql[128];
-	int err;
-
-	snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", APPLICATION_ID,
-		SCHEMA_VERSION);
-	if ((err = run_sql(store, "BEGIN IMMEDIATE")) || (err = run_sql(store, schema)) ||
-	    (err = run_sql(store, sql)))
-		return err;
-	LOG(INFO, NULL, "store", 0, "made path=%s version=%d", name_of(store), SCHEMA_VERSION);
-	return 0;
-}
-
-static int check_schema(struct store *store)
-{
-	uint64_t version = 0, tables = 0, application = 0;
-	int err;
-
-	if ((err = ask_number(store, "PRAGMA user_version", &version)) ||
-	    (err = ask_number(store, "PRAGMA application_id", &application)) ||
-	    (err = ask_number(store, "SELECT count(*) FROM sqlite_master", &tables)))
-		return err;
-	if (version == 0 && tables == 0)
-		return make_schema(store);
-	if (application != APPLICATION_ID) {
-		LOG(ERROR, NULL, "store", 0, "not-ours path=%s remedy=\"this database is not of imserv: give another "
-			"store.path\"", name_of(store));
-		return EINVAL;
-	}
-	if (version != SCHEMA_VERSION) {
-		LOG(ERROR, NULL, "store", 0, "version-unknown path=%s version=%llu known=%d remedy=\"use the "
-			"version of imserv that wrote it\"", name_of(store), (unsigned long long)version, SCHEMA_VERSION);
-		return EINVAL;
-	}
-	return 0;
+	return store_ask_number(store, "PRAGMA page_size", &store->page_octets);
 }
 
 static int prepare_all(struct store *store)
@@ -211,7 +166,7 @@ static int check_pages(struct store *store)
 	int code = sqlite3_step(statement);
 	bool is_good = code == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
 	if (code == SQLITE_ROW && !is_good)
-		LOG(ERROR, NULL, "store", 0, "damaged path=%s check=\"%s\"", name_of(store),
+		LOG(ERROR, NULL, "store", 0, "damaged path=%s check=\"%s\"", store_name(store),
 			(const char *)sqlite3_column_text(statement, 0));
 	sqlite3_finalize(statement);
 	return is_good ? 0 : code == SQLITE_ROW ? EUCLEAN : store_errno(code);
@@ -220,15 +175,15 @@ static int check_pages(struct store *store)
 static int open_database(struct store *store)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-	int err = store_errno(sqlite3_open_v2(name_of(store), &store->db, flags, NULL));
+	int err = store_errno(sqlite3_open_v2(store_name(store), &store->db, flags, NULL));
 
-	if (!err && !(err = check_pages(store)) && !(err = set_pragmas(store)) && !(err = check_schema(store)))
+	if (!err && !(err = check_pages(store)) && !(err = set_pragmas(store)) && !(err = store_check_schema(store)))
 		err = prepare_all(store);
 	if (!err)
 		return 0;
 	if (err == EUCLEAN)
 		LOG(ERROR, NULL, "store", 0, "damaged path=%s remedy=\"restore a copy, or move the file away: "
-			"then all users and registrations are gone\"", name_of(store));
+			"then all users and registrations are gone\"", store_name(store));
 	say(store, "cannot-open", err);
 	close_database(store);
 	return err;
@@ -331,7 +286,7 @@ static void open_again(struct store *store)
 		return;
 	store->tried_at_ms = now;
 	if (open_database(store) == 0)
-		LOG(WARN, NULL, "store", 0, "opened-again path=%s", name_of(store));
+		LOG(WARN, NULL, "store", 0, "opened-again path=%s", store_name(store));
 }
 
 void store_begin(struct store *store)
@@ -405,7 +360,7 @@ static void restart_log(struct store *store)
 		return;
 	}
 	store->restart_at_ms = now_ms() + RESTART_AGAIN_MS;
-	LOG(WARN, NULL, "store", 0, "log-not-restarted path=%s frames=%llu cause=\"%s\"", name_of(store),
+	LOG(WARN, NULL, "store", 0, "log-not-restarted path=%s frames=%llu cause=\"%s\"", store_name(store),
 		(unsigned long long)store->wal_frames, sqlite3_errmsg(store->db));
 }
 
@@ -425,7 +380,7 @@ void store_relieve(struct store *store)
 	bool is_full = store->wal_frames * store->page_octets >= limit;
 	if (is_full && !store->is_full)
 		LOG(ERROR, NULL, "store", 0, "log-full path=%s remedy=\"something reads the database and does not "
-			"end: a backup, a shell\"", name_of(store));
+			"end: a backup, a shell\"", store_name(store));
 	store->is_full = is_full;
 }
 
@@ -444,7 +399,7 @@ struct store_request *store_commit(struct store *store)
 	if (store->failed == EBUSY && store->db && sqlite3_get_autocommit(store->db)) {
 		/* somebody else had the lock when it began: nothing is lost but this group */
 	} else if (store->failed && !store->path && store->db) {
-		(void)run_sql(store, "ROLLBACK"); /* closing would forget it all */
+		(void)store_run_sql(store, "ROLLBACK"); /* closing would forget it all */
 	} else if (store->failed && store->db) { /* never again in place: what sqlite has in memory may be wrong */
 		close_database(store);
 		store->tried_at_ms = 0;

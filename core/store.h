@@ -32,7 +32,19 @@
 	X(REGISTRATION_PUT, true)    \
 	X(REGISTRATION_DELETE, false) \
 	X(REGISTRATION_SWEEP, false) \
-	X(REGISTRATION_LOAD, false)
+	X(REGISTRATION_LOAD, false)  \
+	/* core/store_deferred.h */  \
+	X(DEFERRED_PUT, true)        \
+	X(DEFERRED_OPEN, true)       \
+	X(CONTENT_PUT, true)         \
+	X(DEFERRED_CLOSE, true)      \
+	X(DEFERRED_ABORT, false)     \
+	X(DEFERRED_NEXT, false)      \
+	X(DEFERRED_FIND, false)      \
+	X(CONTENT_GET, false)        \
+	X(DEFERRED_REMOVE, false)    \
+	X(DEFERRED_SUMMARY, false)   \
+	X(DEFERRED_SWEEP, false)
 
 enum store_kind {
 #define X(name, is_put) STORE_##name,

@@ -67,12 +67,25 @@ void store_checkpointer_go_on(struct store_checkpointer *c);
 /* Closes its connection, because the store closes its own; waits for a checkpoint to end. */
 void store_checkpointer_forget(struct store_checkpointer *c);
 
+/* ---- store_schema.c ---- */
+/* Makes the schema, or brings an older one up.  EINVAL: not ours, or of a later version. */
+int store_check_schema(struct store *store);
+
+/* For the log. */
+const char *store_name(const struct store *store);
+int store_run_sql(struct store *store, const char *sql);
+/* The first column of the first row as a number. */
+int store_ask_number(struct store *store, const char *sql, uint64_t *number);
+
 /* What sqlite said as an errno; 0 for SQLITE_OK, ROW and DONE. */
 int store_errno(int code);
 
 /* The statement, reset.  Bind and step it; store_done() it before the next use of the same. */
 struct sqlite3_stmt *store_statement(struct store *store, enum store_statement which);
 void store_bind(struct sqlite3_stmt *statement, int at, struct slice text);
+
+/* Kinds that begin with DEFERRED or CONTENT. */
+int store_run_deferred(struct store *store, struct store_request *request);
 
 /* The work of one kind of request, between its SAVEPOINT and RELEASE: 0 or errno. */
 int store_run_request(struct store *store, struct store_request *request);

@@ -251,6 +251,18 @@ int store_run_request(struct store *store, struct store_request *r)
 		return sweep_registrations(store, (struct store_registration_sweep *)r);
 	case STORE_REGISTRATION_LOAD:
 		return load_registrations(store, (struct store_registration_load *)r);
+	case STORE_DEFERRED_PUT:
+	case STORE_DEFERRED_OPEN:
+	case STORE_CONTENT_PUT:
+	case STORE_DEFERRED_CLOSE:
+	case STORE_DEFERRED_ABORT:
+	case STORE_DEFERRED_NEXT:
+	case STORE_DEFERRED_FIND:
+	case STORE_CONTENT_GET:
+	case STORE_DEFERRED_REMOVE:
+	case STORE_DEFERRED_SUMMARY:
+	case STORE_DEFERRED_SWEEP:
+		return store_run_deferred(store, r);
 	case STORE_KIND_COUNT:
 		break;
 	}

@@ -34,6 +34,7 @@ includes() { # prints what is wrong with the includes of the tree in the working
 		where["^ares([.]h|_)"] = "^core/resolver[.]c$"
 		generated["imserv.yaml.h"] = "config"
 		generated["schema.sql.h"] = "core"
+		generated["schema_2.sql.h"] = "core"
 		generated["dashboard.html.h"] = "actors"
 	}
 	function wrong(why) { printf "%s:%d: %s\n", FILENAME, FNR, why }
