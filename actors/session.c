@@ -95,6 +95,7 @@ struct session *session_make(struct im *im)
 	s->started_at_ms = worker_now_ms(im->worker);
 	s->a.session = s->b.session = s;
 	s->a.sdp_version = s->b.sdp_version = 1;
+	s->a.timer.events = s->b.timer.events = &session_timer_handlers;
 	if (actor_open(im->worker, &s->actor, &session_type) != 0) {
 		pool_give(&im->sessions, s);
 		atomic_fetch_sub(&im->server->session_count, 1);

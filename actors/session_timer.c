@@ -23,7 +23,7 @@ static void on_expiry(struct timer *t)
 {
 	struct session_timer *timer = (struct session_timer *)((char *)t - offsetof(struct session_timer, next));
 
-	session_timer_handlers.on_expired(timer);
+	timer->events->on_expired(timer);
 }
 
 static void on_refresh_due(struct timer *t)
@@ -32,7 +32,7 @@ static void on_refresh_due(struct timer *t)
 	uint64_t now_ms = worker_now_ms(timer->worker);
 
 	worker_arm(timer->worker, &timer->next, timer->ends_at_ms > now_ms ? timer->ends_at_ms - now_ms : 1, on_expiry);
-	session_timer_handlers.on_refresh(timer);
+	timer->events->on_refresh(timer);
 }
 
 static void start(struct session_timer *timer)

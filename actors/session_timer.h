@@ -1,7 +1,7 @@
 /*
- * The SIP session timer of one side of a B2BUA (RFC 4028, D1-04): the edge
- * client refreshes where it can, we supervise; where we were made the
- * refresher, on_refresh asks for one.
+ * The SIP session timer of one side of a B2BUA, or of a dialog that ends here
+ * (RFC 4028, D1-04): the edge client refreshes where it can, we supervise; where
+ * we were made the refresher, on_refresh asks for one.
  *
  * Thread: owning worker only.  Lives inside the side it guards.
  */
@@ -17,9 +17,10 @@ struct session_timer_events {
 	void (*on_refresh)(struct session_timer *); /* half of the interval is over: refresh */
 	void (*on_expired)(struct session_timer *); /* nobody refreshed: BYE                 */
 };
-extern const struct session_timer_events session_timer_handlers; /* session_offer.c */
+extern const struct session_timer_events session_timer_handlers; /* of a side of struct session: session_offer.c */
 
 struct session_timer {
+	const struct session_timer_events *events; /* set by whoever holds it, before anything else */
 	struct worker *worker;
 	struct timer next;  /* the refresh that we owe, then the end */
 	uint64_t ends_at_ms;
