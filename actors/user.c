@@ -67,7 +67,8 @@ void user_forget_if_empty(struct user *user)
 {
 	struct im *im = user->im;
 
-	if (user->bindings || user->is_core_registered || user->registrations)
+	if (user->bindings || user->is_core_registered || user->registrations || user->publications ||
+	    user->publishings || user->rules)
 		return;
 	struct user **link = bucket_of(im->users, user_name(user));
 	while (*link != user)
@@ -75,6 +76,11 @@ void user_forget_if_empty(struct user *user)
 	*link = user->hash_next;
 	im->users->count--;
 	free(user);
+}
+
+void user_changed(struct user *user)
+{
+	user->changes = ++user->im->users->changes;
 }
 
 unsigned users_count(const struct im *im)
@@ -159,6 +165,7 @@ void binding_add(struct user *user, struct binding *b)
 	user->bindings = b;
 	user->binding_count++;
 	count_bindings(im, 1);
+	user_changed(user);
 	worker_arm(im->worker, &b->expiry, b->expires_at_ms > now_ms ? b->expires_at_ms - now_ms : 0,
 		on_binding_expired);
 	if (!b->is_reachable)
@@ -197,6 +204,7 @@ void binding_drop(struct binding *binding)
 	unlink_flow(binding);
 	worker_disarm(user->im->worker, &binding->expiry);
 	count_bindings(user->im, -1);
+	user_changed(user);
 	free(binding);
 }
 
@@ -224,6 +232,7 @@ static void on_core_expired(struct timer *timer)
 	struct user *user = (struct user *)((char *)timer - offsetof(struct user, core_expiry));
 
 	user->is_core_registered = false;
+	user_changed(user);
 	user_store_sweep_soon(user->im);
 	user_forget_if_empty(user);
 }
@@ -231,6 +240,8 @@ static void on_core_expired(struct timer *timer)
 void user_core_registered(struct user *user, uint32_t expires_s)
 {
 	user->is_core_registered = expires_s > 0;
+	user->is_core_known = true;
+	user_changed(user);
 	if (expires_s)
 		worker_arm(user->im->worker, &user->core_expiry, (uint64_t)expires_s * 1000, on_core_expired);
 	else
@@ -247,6 +258,7 @@ void users_free(struct im *im)
 			while (user->bindings)
 				binding_drop(user->bindings);
 			worker_disarm(im->worker, &user->core_expiry);
+			free(user->rules);
 			free(user);
 		}
 	}
@@ -254,92 +266,4 @@ void users_free(struct im *im)
 	free(im->users->table);
 	free(im->users);
 	im->users = NULL;
-}
-
-/* ---- questions of other actors ---- */
-
-static void on_found_without_asker(struct worker *worker, struct msg *msg)
-{
-	(void)worker;
-	free(msg);
-}
-
-/* Better first: higher q, then the later registration. */
-static bool is_better(const struct binding *a, const struct binding *b)
-{
-	return a->q != b->q ? a->q > b->q : a->updated > b->updated;
-}
-
-/* RFC 5626 6: of several flows to one instance only one is used, the one registered last. */
-static bool has_newer_flow(const struct user *user, const struct binding *of)
-{
-	for (const struct binding *b = user->bindings; b && of->reg_id; b = b->next)
-		if (b != of && b->is_reachable && b->reg_id && b->updated > of->updated &&
-		    slice_eq(binding_instance(b), binding_instance(of)))
-			return true;
-	return false;
-}
-
-static void list_contacts(const struct user *user, struct user_find *question)
-{
-	const struct binding *order[USER_BINDINGS_MAX];
-	unsigned n = 0;
-
-	for (const struct binding *b = user->bindings; b; b = b->next) {
-		bool is_sips = question->is_sips || slice_case_starts(slice_of(b->text, b->uri_n), SLICE("sips:"));
-		if (!b->is_reachable || has_newer_flow(user, b) || (is_sips && b->flow.protocol != SIP_TLS))
-			continue;
-		unsigned at = n++;
-		for (; at > 0 && is_better(b, order[at - 1]); at--)
-			order[at] = order[at - 1];
-		order[at] = b;
-	}
-	for (unsigned i = 0; i < n; i++) {
-		struct user_contact *contact = &question->contacts[i];
-		memcpy(contact->uri, order[i]->text, order[i]->uri_n);
-		contact->uri_n = order[i]->uri_n;
-		contact->q = order[i]->q;
-		memcpy(contact->path, binding_path(order[i]).p, order[i]->path_n);
-		contact->path_n = order[i]->path_n;
-		contact->flow = order[i]->flow;
-	}
-	question->contact_count = n;
-}
-
-static void on_find(struct worker *worker, struct msg *msg)
-{
-	struct user_find *question = (struct user_find *)msg;
-	struct im *im = im_of(worker);
-	struct user *user = user_of(im, slice_of(question->canonical, question->canonical_n));
-
-	question->contact_count = 0;
-	question->is_registered = false;
-	if (user) {
-		list_contacts(user, question);
-		question->is_registered = user->is_core_registered || question->contact_count > 0;
-	}
-	msg->actor = question->asker;
-	worker_answer(worker, msg, MSG_USER_FOUND, 0);
-}
-
-int user_find(struct im *im, struct slice canonical, bool is_sips, actor_id asker)
-{
-	struct user_find *question = malloc(sizeof(*question));
-
-	if (!question)
-		return ENOMEM;
-	memset(&question->msg, 0, sizeof(question->msg));
-	question->msg.kind = MSG_USER_FIND;
-	question->asker = asker;
-	memcpy(question->canonical, canonical.p, canonical.n);
-	question->canonical_n = canonical.n;
-	question->is_sips = is_sips;
-	worker_post(im->worker, sip_owner_of_name(canonical, im->worker->group->count), &question->msg);
-	return 0;
-}
-
-void user_register_handlers(struct worker *worker)
-{
-	worker->on_message[MSG_USER_FIND] = on_find;
-	worker->on_message[MSG_USER_FOUND] = on_found_without_asker;
 }

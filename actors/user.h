@@ -40,6 +40,23 @@ struct user_contact {
 	struct sip_flow flow;
 };
 
+/* What somebody wants of a user; it decides which of his settings and rules count. */
+enum user_purpose { USER_FIND_ONLY, USER_FOR_SESSION, USER_FOR_PAGER, USER_FOR_LARGE };
+
+/*
+ * What the user has decided about that (6.2.6.1 steps 1 and 2, D1-07), before it counts whether he is there:
+ * USER_BARS is answered with policy.barred_code, USER_REJECTS with policy.rejected_code.
+ */
+enum user_verdict { USER_ACCEPTS, USER_BARS, USER_REJECTS };
+
+/* His published settings, and config `settings` for what he did not publish (Appendix E). */
+struct user_settings {
+	bool offline_delivery; /* what was stored for him is pushed */
+	bool visible;
+	bool history;
+	bool has_offline_delivery; /* he published that one */
+};
+
 /*
  * A question that travels: allocated by the asker, comes home to the actor `asker` as MSG_USER_FOUND
  * (err ENOENT: the asker is gone; the handler of the kind frees it), freed by it.
@@ -50,14 +67,31 @@ struct user_find {
 	char canonical[IM_CANONICAL_MAX];
 	size_t canonical_n;
 	bool is_sips; /* only contacts that are reached over TLS (RFC 3261 26.2.2) */
+	enum user_purpose purpose;
+	char caller[IM_CANONICAL_MAX]; /* canonical */
+	size_t caller_n;
+	bool caller_is_anonymous;
 	/* ---- written by the user's worker ---- */
 	bool is_registered;
+	enum user_verdict verdict;
+	struct user_settings settings;
+	/* Grows with each change of his registration or settings, also while nothing is known of him: who found him
+	 * away, and finds a greater one later, knows that he may have come back meanwhile. */
+	uint64_t registration;
 	unsigned contact_count; /* standalone: the best first */
 	struct user_contact contacts[USER_BINDINGS_MAX];
 };
 
-/* ENOMEM: nothing was sent. */
+/* ENOMEM: nothing was sent.  USER_FIND_ONLY: the verdict will be USER_ACCEPTS. */
 int user_find(struct im *im, struct slice canonical, bool is_sips, actor_id asker);
+/* For somebody who wants something of him.  `caller` is copied. */
+struct user_wanted {
+	struct slice canonical;
+	bool is_sips;
+	enum user_purpose purpose;
+	const struct identity *caller;
+};
+int user_find_for(struct im *im, const struct user_wanted *wanted, actor_id asker);
 
 /* How many users of this worker registered by that flow: 0, 1 with its name, or 2 for more. */
 unsigned users_of_flow(struct im *im, const struct sip_flow *flow, struct slice *canonical);

@@ -10,6 +10,9 @@
 #define USER_FLOW_CHAINS 8192
 
 struct registration;
+struct publication;
+struct publishing;
+struct access_rules;
 
 /*
  * One Contact of a user.  It says nothing but what the REGISTER said until it is linked into the user's
@@ -61,9 +64,16 @@ struct user {
 	struct timer core_expiry;
 	uint64_t core_expires_at_s;
 	bool is_core_registered;
+	bool is_core_known; /* a third-party REGISTER came for him once */
 	/* REGISTERs that wait: the first is at the store, the others for it */
 	struct registration *registrations;
 	unsigned registration_count;
+	/* his live settings publications, and PUBLISHs that wait: the first is at the store, the others for it */
+	struct publication *publications;
+	struct publishing *publishings;
+	unsigned publishing_count;
+	struct access_rules *rules; /* NULL: he has none; one block from malloc() */
+	uint64_t changes;           /* struct user_find, `registration` */
 	uint16_t canonical_n;
 	char canonical[];
 };
@@ -79,7 +89,7 @@ struct user_table {
 	struct user **table;
 	size_t table_size;
 	unsigned count;
-	uint64_t updates;
+	uint64_t updates, changes;
 	struct binding *flows[USER_FLOW_CHAINS];
 	struct timer sweep_timer; /* armed when something expired that the store still has */
 	struct store_registration_sweep *sweep; /* NULL: it is at the store */
@@ -100,6 +110,8 @@ void binding_add(struct user *user, struct binding *binding);
 void binding_drop(struct binding *binding);
 
 void user_core_registered(struct user *user, uint32_t expires_s);
+/* His registration or settings are others now. */
+void user_changed(struct user *user);
 
 /* Now, since 1970. */
 uint64_t user_unix_s(const struct worker *worker);
