@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "actors/access_rules.h"
 #include "actors/user_internal.h"
 #include "sip/owner.h"
 
@@ -67,10 +68,10 @@ static bool is_from_function(const struct im *im, const struct user_find *questi
 
 static enum user_verdict judge(const struct im *im, const struct user *user, const struct user_find *question)
 {
-	(void)user;
 	if (question->purpose == USER_FIND_ONLY || is_from_function(im, question))
 		return USER_ACCEPTS;
-	return USER_ACCEPTS;
+	return access_rules_verdict(user->rules, question->purpose, slice_of(question->caller, question->caller_n),
+		question->caller_is_anonymous);
 }
 
 static void on_find(struct worker *worker, struct msg *msg)

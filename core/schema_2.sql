@@ -79,3 +79,14 @@ CREATE TABLE deferred_total (
 	last_content INTEGER NOT NULL
 );
 INSERT INTO deferred_total VALUES (0, 0, 0, 0, 0);
+
+-- XML documents of users; owner is the canonical name. Each version is a row of its own, so that no etag
+-- comes twice.
+CREATE TABLE document (
+	etag INTEGER PRIMARY KEY AUTOINCREMENT,
+	auid TEXT NOT NULL,
+	owner TEXT NOT NULL,
+	name TEXT NOT NULL,
+	content BLOB NOT NULL
+);
+CREATE UNIQUE INDEX document_by_name ON document(auid, owner, name);

@@ -44,7 +44,12 @@
 	X(CONTENT_GET, false)        \
 	X(DEFERRED_REMOVE, false)    \
 	X(DEFERRED_SUMMARY, false)   \
-	X(DEFERRED_SWEEP, false)
+	X(DEFERRED_SWEEP, false)     \
+	/* core/store_documents.h */ \
+	X(DOCUMENT_PUT, true)        \
+	X(DOCUMENT_GET, false)       \
+	X(DOCUMENT_DELETE, false)    \
+	X(DOCUMENT_NEXT, false)
 
 enum store_kind {
 #define X(name, is_put) STORE_##name,
@@ -61,6 +66,7 @@ struct worker;
  *   msg.err  0         done, and committed
  *            ENOENT    no such row (get, delete)
  *            ENOSPC, EIO, EBUSY, ENOMEM   the disk or the machine said no; nothing was changed
+ *            others    as the request says it; nothing was changed
  */
 struct store_request {
 	struct msg msg;

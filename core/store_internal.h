@@ -8,6 +8,18 @@ struct sqlite3;
 struct sqlite3_stmt;
 struct store_checkpointer;
 
+#define STORE_DOCUMENT_STATEMENTS(X)                                                                     \
+	X(DOCUMENT_ETAG, "SELECT etag FROM document WHERE auid = ?1 AND owner = ?2 AND name = ?3")       \
+	X(DOCUMENT_COUNT, "SELECT count(*) FROM document WHERE auid = ?1 AND owner = ?2")                \
+	X(DOCUMENT_PUT, "INSERT INTO document (auid, owner, name, content) VALUES (?1, ?2, ?3, ?4)")     \
+	X(DOCUMENT_DELETE, "DELETE FROM document WHERE auid = ?1 AND owner = ?2 AND name = ?3")          \
+	X(DOCUMENT_GET, "SELECT etag, content, owner, name FROM document "                               \
+		"WHERE auid = ?1 AND owner = ?2 AND name = ?3")                                          \
+	X(DOCUMENT_NEXT, "SELECT etag, content, owner, name FROM document "                              \
+		"WHERE auid = ?1 AND owner = ?2 AND name > ?3 ORDER BY name LIMIT 1")                    \
+	X(DOCUMENT_NEXT_OF_ALL, "SELECT etag, content, owner, name FROM document "                       \
+		"WHERE auid = ?1 AND (owner, name) > (?2, ?3) ORDER BY owner, name LIMIT 1")
+
 /* X(name, SQL): prepared once for each opening. */
 #define STORE_STATEMENTS(X)                                                                              \
 	X(BEGIN, "BEGIN IMMEDIATE")                                                                      \
@@ -28,7 +40,8 @@ struct store_checkpointer;
 		"(SELECT id FROM registration WHERE expires_at <= ?1 LIMIT ?2)")                         \
 	X(REGISTRATION_LOAD, "SELECT aor, contact, params, path, instance, reg_id, call_id, cseq, q, "   \
 		"listener, peer, updated, expires_at, id FROM registration "                             \
-		"WHERE id > ?1 AND expires_at > ?2 ORDER BY id LIMIT ?3")
+		"WHERE id > ?1 AND expires_at > ?2 ORDER BY id LIMIT ?3")                                \
+	STORE_DOCUMENT_STATEMENTS(X)
 
 enum store_statement {
 #define X(name, sql) STATEMENT_##name,
@@ -89,5 +102,8 @@ int store_run_deferred(struct store *store, struct store_request *request);
 
 /* The work of one kind of request, between its SAVEPOINT and RELEASE: 0 or errno. */
 int store_run_request(struct store *store, struct store_request *request);
+
+/* ---- store_documents.c ---- */
+int store_run_document(struct store *store, struct store_request *request);
 
 #endif

@@ -263,6 +263,11 @@ int store_run_request(struct store *store, struct store_request *r)
 	case STORE_DEFERRED_SUMMARY:
 	case STORE_DEFERRED_SWEEP:
 		return store_run_deferred(store, r);
+	case STORE_DOCUMENT_PUT:
+	case STORE_DOCUMENT_GET:
+	case STORE_DOCUMENT_DELETE:
+	case STORE_DOCUMENT_NEXT:
+		return store_run_document(store, r);
 	case STORE_KIND_COUNT:
 		break;
 	}
