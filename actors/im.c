@@ -16,6 +16,7 @@
 #include "actors/settings.h"
 #include "actors/store_actor.h"
 #include "actors/user.h"
+#include "actors/virtual_user_agent.h"
 
 #define FORK_LEGS 256 /* of INVITEs to several contacts: all but one end with the answer */
 #define TRANSACTIONS_MAX 2000000 /* 32 s of finished ones at 60 000 requests a second and worker */
@@ -117,10 +118,32 @@ void im_server_free(struct im_server *server)
 	free(server->rates);
 }
 
+bool im_take_session_place(struct im *im)
+{
+	if (atomic_fetch_add(&im->server->session_count, 1) < im->config->limits.sessions)
+		return true;
+	atomic_fetch_sub(&im->server->session_count, 1);
+	return false;
+}
+
+void im_give_session_place(struct im *im)
+{
+	atomic_fetch_sub(&im->server->session_count, 1);
+}
+
+void im_count_sessions(const struct im *im)
+{
+	gauge_set(&im->worker->counters, GAUGE_sessions, pool_used(&im->sessions) + pool_used(&im->virtual_user_agents));
+}
+
 static void on_drain(struct worker *worker, struct msg *msg)
 {
+	struct im *im = im_of(worker);
+	bool is_last = im->is_drained;
+
 	free(msg);
-	sessions_drain(im_of(worker));
+	sessions_drain(im);
+	virtual_user_agents_drain(im, is_last);
 }
 
 int im_worker_init(struct worker *worker, struct im_server *server)
@@ -137,7 +160,8 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	worker_random(worker, &im->connect_limit_key, sizeof(im->connect_limit_key));
 	if (store_worker_init(worker, server->store) != 0)
 		return ENOMEM;
-	if (users_init(im) != 0 || session_contacts_init(im) != 0 || sessions_init(im) != 0 || pagers_init(im) != 0 ||
+	if (users_init(im) != 0 || session_contacts_init(im) != 0 || sessions_init(im) != 0 ||
+	    virtual_user_agents_init(im) != 0 || pagers_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
 	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
@@ -155,6 +179,7 @@ void im_worker_free(struct worker *worker)
 	if (!im)
 		return;
 	sessions_free(im);
+	virtual_user_agents_free(im);
 	session_contacts_free(im);
 	pagers_free(im);
 	forwards_free(im);

@@ -94,7 +94,7 @@ struct im {
 	struct nonce_counts nonces;
 	struct connect_limit connect_limit;
 	struct siphash_key connect_limit_key;
-	struct pool sessions, pagers, forwards, authentications, flow_questions;
+	struct pool sessions, virtual_user_agents, pagers, forwards, authentications, flow_questions;
 	struct session_contacts *session_contacts;
 	bool is_drained;            /* sessions_drain() was called */
 	struct session_fork *forks; /* all of them, also those whose session is gone */
@@ -140,6 +140,12 @@ void im_write_warning(const struct im *im, struct buffer *out, unsigned code, co
 /* Refuses with a Warning 399 (D1-06). */
 void im_refuse_with_warning(struct im *im, struct sip_server *server, unsigned status, enum reason why,
 	const char *text);
+
+/* limits.sessions is for all workers together: Call-IDs hash unevenly, so a share of each would refuse too early. */
+bool im_take_session_place(struct im *im);
+void im_give_session_place(struct im *im);
+/* imserv_sessions: those of two sides, and those that end here. */
+void im_count_sessions(const struct im *im);
 
 /* The target of requests that go to the core (or to another domain); has_flow false. */
 struct sip_target im_next_hop(const struct im *im);

@@ -71,24 +71,15 @@ void session_enter(struct session *s, enum session_state next, const char *why)
 
 static const struct actor_type session_type = { "session", session_on_message };
 
-/* One count for all workers: Call-IDs hash unevenly, so a share per worker would refuse too early. */
-static bool take_place(struct im *im)
-{
-	if (atomic_fetch_add(&im->server->session_count, 1) < im->config->limits.sessions)
-		return true;
-	atomic_fetch_sub(&im->server->session_count, 1);
-	return false;
-}
-
 struct session *session_make(struct im *im)
 {
 	struct session *s;
 
-	if (!take_place(im))
+	if (!im_take_session_place(im))
 		return NULL;
 	s = pool_take(&im->sessions);
 	if (!s) {
-		atomic_fetch_sub(&im->server->session_count, 1);
+		im_give_session_place(im);
 		return NULL;
 	}
 	s->im = im;
@@ -98,10 +89,10 @@ struct session *session_make(struct im *im)
 	s->a.timer.events = s->b.timer.events = &session_timer_handlers;
 	if (actor_open(im->worker, &s->actor, &session_type) != 0) {
 		pool_give(&im->sessions, s);
-		atomic_fetch_sub(&im->server->session_count, 1);
+		im_give_session_place(im);
 		return NULL;
 	}
-	gauge_set(&im->worker->counters, GAUGE_sessions, pool_used(&im->sessions));
+	im_count_sessions(im);
 	pool_gauge_set(&im->worker->counters, POOL_sessions, pool_used(&im->sessions));
 	return s;
 }
@@ -157,9 +148,9 @@ static void session_free(struct session *s)
 	free(s->bye_headers);
 	actor_close(&s->actor);
 	pool_give(&im->sessions, s);
-	atomic_fetch_sub(&im->server->session_count, 1);
+	im_give_session_place(im);
 	COUNT(&im->worker->counters, sessions_ended);
-	gauge_set(&im->worker->counters, GAUGE_sessions, pool_used(&im->sessions));
+	im_count_sessions(im);
 	pool_gauge_set(&im->worker->counters, POOL_sessions, pool_used(&im->sessions));
 }
 

@@ -10,6 +10,7 @@
 #define ACTORS_SESSION_H
 
 #include "actors/identity.h"
+#include "sip/dialog.h"
 
 #define SESSION_SECONDS(s) ((s) * 1000)
 
@@ -58,6 +59,22 @@ void sessions_drain(struct im *im);
 struct admin_question;
 /* Fills a page for the admin API: sessions of this worker from a slot on. */
 void sessions_list(struct im *im, struct admin_question *page);
+
+/* ---- what dialogs that end here need too (actors/virtual_user_agent.h) ---- */
+
+/* One request in the dialog, with a description or without; the events come with `arg`.  0 or ENOMEM. */
+int session_send_in(struct sip_dialog *dialog, const char *method, struct slice headers, struct slice sdp,
+	const struct sip_client_events *events, void *arg, struct sip_client **client);
+/* The ACK of a 2xx that `client`, an INVITE in the dialog with that CSeq, got. */
+void session_acknowledge_in(struct sip_dialog *dialog, struct sip_client *client, const struct sip_message *response,
+	uint32_t cseq);
+/* 500 with Retry-After: something before it has no answer yet (RFC 3261 14.2, RFC 3311 5.2). */
+void session_answer_busy(struct im *im, struct sip_server *server);
+/* Our address for a peer who reached us by `flow` and has this path (empty: not known), as msrp_leg_open() wants it. */
+void session_leg_address(struct worker *worker, const struct sip_flow *flow, bool is_secure, struct slice path,
+	struct sockaddr_storage *local);
+/* A copy in *to, whose old content is freed.  False: no memory, nothing changed. */
+bool session_keep(char **to, uint32_t *to_n, struct slice text);
 
 int sessions_init(struct im *im);
 void sessions_free(struct im *im);

@@ -142,11 +142,6 @@ void session_send_away(struct session *s, struct sip_dialog *dialog);
  * ENOMEM. */
 int session_send(struct side *side, const char *method, struct slice headers, struct slice sdp,
 	const struct sip_client_events *events, struct sip_client **client);
-/* The same in any dialog of ours; the events come with `arg`. */
-int session_send_in(struct sip_dialog *dialog, const char *method, struct slice headers, struct slice sdp,
-	const struct sip_client_events *events, void *arg, struct sip_client **client);
-void session_acknowledge_in(struct sip_dialog *dialog, struct sip_client *client, const struct sip_message *response,
-	uint32_t cseq);
 /* The ACK of a 2xx that `client`, an INVITE in the dialog of the side with that CSeq, got. */
 void session_acknowledge(struct side *side, struct sip_client *client, const struct sip_message *response,
 	uint32_t cseq);
@@ -157,9 +152,6 @@ struct slice session_sdp_of(const struct side *side, char *room);
 bool session_set_sdp(struct side *side, struct slice text);
 /* Packs side->sdp, which is a text on the heap. */
 void session_pack_sdp(struct side *side);
-
-/* A copy in *to, whose old content is freed.  False: no memory, nothing changed. */
-bool session_keep(char **to, uint32_t *to_n, struct slice text);
 
 /* ---- session_invite.c: from A's INVITE to B's ---- */
 
@@ -176,9 +168,6 @@ enum sdp_judgement session_offer_of(const struct session *s, const struct sip_me
 	const struct sdp_media **media);
 /* Checks the offer's direction, size and session timer; false: answered. */
 bool session_invite_is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite);
-/* Our address for a peer who reached us by `flow` and has this path (empty: not known), as msrp_leg_open() wants it. */
-void session_leg_address(struct worker *worker, const struct sip_flow *flow, bool is_secure, struct slice path,
-	struct sockaddr_storage *local);
 int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure, struct slice path);
 /* What the other side said as `side` gets it, kept for refreshes.  False: too long, or no memory. */
 bool session_write_sdp(struct side *side, const struct session_description *description);
@@ -233,8 +222,6 @@ bool session_keep_sdp(struct side *side, struct slice text);
 
 /* ---- session_change.c: INVITE and UPDATE of either side inside its dialog ---- */
 
-/* 500 with Retry-After: something before it has no answer yet (RFC 3261 14.2, RFC 3311 5.2). */
-void session_answer_busy(struct im *im, struct sip_server *server);
 void session_on_offer(struct side *side, struct sip_server *server, const struct sip_message *m);
 /* What became of our request to the other side. */
 void session_change_accepted(struct side *to, const struct sip_message *response);

@@ -90,9 +90,9 @@ void virtual_user_agent_end(struct virtual_user_agent *agent, const char *reason
 /* ---- of the worker ---- */
 
 int virtual_user_agents_init(struct im *im);
-/* The drain is over: on_ended(REASON_DRAINING) and BYE with a Reason for each; the second time nothing waits any more
- * for an ACK. */
-void virtual_user_agents_drain(struct im *im);
+/* The drain is over: on_ended(REASON_DRAINING) and BYE with a Reason for each; `is_last`: nothing waits any more for an
+ * ACK. */
+void virtual_user_agents_drain(struct im *im, bool is_last);
 /* The process ends: no events, no BYE.  Owners have forgotten theirs. */
 void virtual_user_agents_free(struct im *im);
 
