@@ -17,7 +17,7 @@
 
 #define IM_FEATURE_TAG "+g.oma.sip-im"
 #define IM_ALLOW \
-	"INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE, PRACK, INFO, REFER, SUBSCRIBE, NOTIFY"
+	"INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE, PRACK, INFO, REFER, SUBSCRIBE, NOTIFY, PUBLISH"
 #define IM_CONNECTIONS_MAX 262144
 #define IM_ACCEPT_SESSION "application/sdp, multipart/mixed, multipart/alternative, multipart/related"
 #define IM_SUPPORTED   "timer, 100rel, replaces"

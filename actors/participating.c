@@ -11,6 +11,7 @@
 #include "actors/forward.h"
 #include "actors/identity.h"
 #include "actors/pager.h"
+#include "actors/publication.h"
 #include "actors/rate_limit.h"
 #include "actors/session.h"
 #include "actors/user.h"
@@ -258,18 +259,60 @@ static void start_forwarding(struct asked *a, bool leaves)
 	forward_start(a->im, a->server, a->m, &start);
 }
 
+static bool has_event(const struct asked *a, struct slice event)
+{
+	return slice_case_eq(slice_trim(slice_cut(sip_header_value(a->m, SIP_HDR_EVENT), ';', NULL)), event);
+}
+
+/* D1-27: of himself alone.  A core may assert two identities of one user (RFC 3325 9.1). */
+static bool is_target_himself(const struct asked *a)
+{
+	struct sip_items items = sip_items_of(a->m, SIP_HDR_P_ASSERTED_IDENTITY);
+	struct slice target = slice_of(a->callee, a->callee_n);
+	struct sip_address address;
+
+	if (slice_eq(target, slice_of(a->who.canonical, a->who.canonical_n)))
+		return true;
+	while (is_in_ims(a->im) && sip_address_next(&items, &address) == SIP_ITEM_OK) {
+		char text[IM_CANONICAL_MAX];
+		struct buffer out = buffer_over(text, sizeof(text));
+		struct sip_uri uri;
+		if (sip_uri_parse(address.uri, &uri) && sip_uri_canonical(&out, &uri, &a->im->server->sip.home) &&
+		    slice_eq(target, buffer_slice(&out)))
+			return true;
+	}
+	return false;
+}
+
+/* 6.2.5, in the order of its steps: whose it is after what it is. */
+static void start_publication(struct asked *a)
+{
+	bool is_user = a->target_is_home && find_callee(a);
+
+	if (!a->callee_n || !is_target_himself(a))
+		sip_server_refuse(a->server, 403, REASON_IDENTITY);
+	else if (!is_user)
+		refuse_target(a);
+	else
+		user_on_publish(a->im, a->server, a->m, slice_of(a->callee, a->callee_n));
+}
+
 static void start_function(struct asked *a)
 {
 	bool leaves = is_in_ims(a->im) ? is_originating(a) : !a->target_is_home;
 
 	/* a MESSAGE has its own order (6.2.4.1) */
-	if (a->m->method != SIP_MESSAGE && a->who.wants_id_privacy && !a->im->config->policy.allow_anonymity) {
+	if (a->m->method != SIP_MESSAGE && a->m->method != SIP_PUBLISH && a->who.wants_id_privacy && !a->im->config->policy.allow_anonymity) {
 		sip_server_refuse(a->server, 403, REASON_IDENTITY);
 		return;
 	}
 	if (a->m->method == SIP_INVITE &&
 	    session_replaces(a->im, a->server, a->m, identity_hides_sender(a->im, &a->who)))
 		return;
+	if (a->m->method == SIP_PUBLISH) {
+		start_publication(a);
+		return;
+	}
 	if (is_forwarded(a->m->method)) {
 		start_forwarding(a, leaves);
 		return;
@@ -334,6 +377,10 @@ static void on_authenticated(struct asked *a)
 		sip_server_refuse(a->server, 403, REASON_FEATURE_TAG);
 		return;
 	}
+	if (a->m->method == SIP_PUBLISH && !has_event(a, SLICE(POC_SETTINGS_EVENT))) {
+		im_refuse(a->im, a->server, 489, REASON_EVENT_UNKNOWN, SLICE("Allow-Events: " POC_SETTINGS_EVENT "\r\n"));
+		return;
+	}
 	if (!identify(a)) {
 		if (flow_owner_is_worth_asking(a->im, a->m, a->found))
 			flow_owner_ask(a->im, a->server, a->m);
@@ -360,7 +407,7 @@ static bool needs_dialog(enum sip_method method)
 static bool is_initial_method(enum sip_method method)
 {
 	return method == SIP_INVITE || method == SIP_MESSAGE || method == SIP_REGISTER || method == SIP_OPTIONS ||
-	       is_forwarded(method);
+	       method == SIP_PUBLISH || is_forwarded(method);
 }
 
 /* Of a dialog that leads through us by Record-Route. */

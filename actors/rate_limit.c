@@ -22,6 +22,7 @@ static unsigned rate_of(const struct im *im, enum sip_method method)
 	case SIP_MESSAGE:
 		return limits->message_rate;
 	case SIP_REGISTER:
+	case SIP_PUBLISH: /* soft state that goes to the disk too */
 		return limits->register_rate;
 	case SIP_SUBSCRIBE:
 		return limits->subscribe_rate;
@@ -32,7 +33,6 @@ static unsigned rate_of(const struct im *im, enum sip_method method)
 	case SIP_NOTIFY:
 	case SIP_OPTIONS:
 	case SIP_PRACK:
-	case SIP_PUBLISH:
 	case SIP_REFER:
 	case SIP_UPDATE:
 	case SIP_METHOD_OTHER:

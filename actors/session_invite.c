@@ -229,18 +229,23 @@ static void invite_b(struct session *s, struct user_find *found)
 		session_enter(s, SESSION_INVITED, "invite-relayed");
 }
 
+/* D2-12: what goes one way only is a large message, or a file. */
+static bool is_large_message(const struct sip_message *invite)
+{
+	const struct sdp_media *media;
+	struct sdp offer;
+
+	return session_sdp_read_offer(invite, &offer, &media) == SDP_ACCEPTED &&
+	       sdp_media_direction(&offer, media) == SDP_SENDONLY;
+}
+
 /* D1-07: an IM session cannot wait for its user; a large message could, but nobody keeps it. */
 static void refuse_offline(struct session *s)
 {
 	const struct config *config = s->im->config;
-	const struct sdp_media *media;
 	struct sip_message invite;
-	struct sdp offer;
-	bool is_message = session_reread_invite(s, &invite) &&
-			  session_sdp_read_offer(&invite, &offer, &media) == SDP_ACCEPTED &&
-			  sdp_media_direction(&offer, media) == SDP_SENDONLY;
 
-	if (is_message)
+	if (session_reread_invite(s, &invite) && is_large_message(&invite))
 		session_refuse(s, 480, REASON_OFFLINE);
 	else if (config->core.mode == MODE_IMS || config->policy.unavailable_session_code == 403) /* D1-06 */
 		session_refuse_with_warning(s, config->policy.unavailable_session_code, REASON_OFFLINE,
@@ -251,6 +256,19 @@ static void refuse_offline(struct session *s)
 	session_free_if_done(s);
 }
 
+/* 6.2.6.1 steps 1 and 2, before it counts whether he is there; without a Warning, for that is his own affair (D1-06). */
+static void refuse_by_verdict(struct session *s, enum user_verdict verdict)
+{
+	const struct policy_options *policy = &s->im->config->policy;
+
+	if (verdict == USER_BARS)
+		session_refuse(s, policy->barred_code, REASON_BARRED);
+	else
+		session_refuse(s, policy->rejected_code, REASON_ACCESS_REJECTED);
+	session_enter(s, SESSION_CLOSED, verdict == USER_BARS ? "barred" : "rejected");
+	session_free_if_done(s);
+}
+
 void session_on_message(struct actor *actor, struct msg *msg)
 {
 	struct session *s = (struct session *)actor;
@@ -258,7 +276,9 @@ void session_on_message(struct actor *actor, struct msg *msg)
 	const struct config *config = s->im->config;
 
 	assert(msg->kind == MSG_USER_FOUND); /* the only message that names a session */
-	if (s->state == SESSION_LOOKUP && !found->is_registered) {
+	if (s->state == SESSION_LOOKUP && found->verdict != USER_ACCEPTS) {
+		refuse_by_verdict(s, found->verdict);
+	} else if (s->state == SESSION_LOOKUP && !found->is_registered) {
 		refuse_offline(s);
 	} else if (s->state == SESSION_LOOKUP && config->core.mode == MODE_IMS) {
 		invite_b(s, NULL);
@@ -443,7 +463,9 @@ void session_start(struct im *im, struct sip_server *server, const struct sip_me
 		invite_b(s, NULL);
 		return;
 	}
-	if (user_find(im, start->callee, outgoing_is_sips(invite->uri), s->actor.id) != 0) {
+	if (user_find_for(im, &(struct user_wanted){ .canonical = start->callee, .is_sips = outgoing_is_sips(invite->uri),
+			.purpose = is_large_message(invite) ? USER_FOR_LARGE : USER_FOR_SESSION, .caller = start->caller },
+		    s->actor.id) != 0) {
 		session_fail(s, 503, REASON_NO_MEMORY);
 		return;
 	}

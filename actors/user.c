@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "actors/publication.h"
 #include "actors/user_internal.h"
 #include "sip/owner.h"
 
@@ -255,6 +256,7 @@ void users_free(struct im *im)
 		while ((user = im->users->table[i])) {
 			im->users->table[i] = user->hash_next;
 			registrations_free(user);
+			publications_free(user);
 			while (user->bindings)
 				binding_drop(user->bindings);
 			worker_disarm(im->worker, &user->core_expiry);

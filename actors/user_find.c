@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "actors/access_rules.h"
+#include "actors/publication.h"
 #include "actors/user_internal.h"
 #include "sip/owner.h"
 
@@ -68,10 +69,22 @@ static bool is_from_function(const struct im *im, const struct user_find *questi
 
 static enum user_verdict judge(const struct im *im, const struct user *user, const struct user_find *question)
 {
+	enum poc_setting barring = question->purpose == USER_FOR_SESSION ? SETTING_SESSION_BARRING : SETTING_PAGER_BARRING;
+
 	if (question->purpose == USER_FIND_ONLY || is_from_function(im, question))
 		return USER_ACCEPTS;
+	if (publication_setting(im, user, barring))
+		return USER_BARS;
 	return access_rules_verdict(user->rules, question->purpose, slice_of(question->caller, question->caller_n),
 		question->caller_is_anonymous);
+}
+
+static bool is_registered(const struct user *user, const struct user_find *question)
+{
+	/* D1-28: a network without third-party REGISTER has nothing else to tell by */
+	bool is_in_such_network = user->im->config->core.mode == MODE_IMS && !user->is_core_known;
+
+	return user->is_core_registered || question->contact_count > 0 || (is_in_such_network && user->publications);
 }
 
 static void on_find(struct worker *worker, struct msg *msg)
@@ -83,12 +96,11 @@ static void on_find(struct worker *worker, struct msg *msg)
 	question->contact_count = 0;
 	question->is_registered = false;
 	question->verdict = user ? judge(im, user, question) : USER_ACCEPTS;
-	question->settings = (struct user_settings){ im->config->settings.offline_delivery, im->config->settings.visible,
-		im->config->settings.history, false };
+	publication_settings(im, user, &question->settings);
 	question->registration = user ? user->changes : im->users->changes;
 	if (user) {
 		list_contacts(user, question);
-		question->is_registered = user->is_core_registered || question->contact_count > 0;
+		question->is_registered = is_registered(user, question);
 	}
 	msg->actor = question->asker;
 	worker_answer(worker, msg, MSG_USER_FOUND, 0);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "actors/listeners.h"
+#include "actors/publication.h"
 #include "actors/store_actor.h"
 #include "actors/user_internal.h"
 #include "sip/owner.h"
@@ -298,5 +299,5 @@ int users_load(struct worker_group *group, struct store_door *door)
 		LOG(ERROR, NULL, "store", 0, "registrations-unreadable error=\"%s\"", strerror(err));
 	else if (rows)
 		LOG(INFO, NULL, "store", 0, "registrations-loaded bindings=%u", rows);
-	return err;
+	return err ? err : publications_load(group, door);
 }

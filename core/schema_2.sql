@@ -90,3 +90,17 @@ CREATE TABLE document (
 	content BLOB NOT NULL
 );
 CREATE UNIQUE INDEX document_by_name ON document(auid, owner, name);
+
+-- Settings that a user published, one row for each entity-tag: which of the settings it has (bits), which of
+-- them are on, and the order of the changes.
+CREATE TABLE publication (
+	id INTEGER PRIMARY KEY,
+	user TEXT NOT NULL,
+	etag TEXT NOT NULL,
+	known INTEGER NOT NULL,
+	settings INTEGER NOT NULL,
+	updated INTEGER NOT NULL,
+	expires_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX publication_of_user ON publication(user, etag);
+CREATE INDEX publication_by_expiry ON publication(expires_at);

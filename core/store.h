@@ -33,6 +33,10 @@
 	X(REGISTRATION_DELETE, false) \
 	X(REGISTRATION_SWEEP, false) \
 	X(REGISTRATION_LOAD, false)  \
+	/* store_publications.h */   \
+	X(PUBLICATION_PUT, true)     \
+	X(PUBLICATION_DELETE, false) \
+	X(PUBLICATION_LOAD, false)   \
 	/* core/store_deferred.h */  \
 	X(DEFERRED_PUT, true)        \
 	X(DEFERRED_OPEN, true)       \
@@ -143,11 +147,11 @@ struct store_registration_request {
 
 #define STORE_SWEEP_MAX 500
 
-/* STORE_REGISTRATION_SWEEP: rows that expired go, at most STORE_SWEEP_MAX of them. */
+/* STORE_REGISTRATION_SWEEP: rows that expired go, at most STORE_SWEEP_MAX of them; of publications too. */
 struct store_registration_sweep {
 	struct store_request request;
 	uint64_t now_s;
-	unsigned removed; /* STORE_SWEEP_MAX: ask again */
+	unsigned removed; /* of the one or the other; STORE_SWEEP_MAX: ask again */
 };
 
 #define STORE_REGISTRATIONS_PAGE 32

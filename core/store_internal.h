@@ -41,7 +41,14 @@ struct store_checkpointer;
 	X(REGISTRATION_LOAD, "SELECT aor, contact, params, path, instance, reg_id, call_id, cseq, q, "   \
 		"listener, peer, updated, expires_at, id FROM registration "                             \
 		"WHERE id > ?1 AND expires_at > ?2 ORDER BY id LIMIT ?3")                                \
-	STORE_DOCUMENT_STATEMENTS(X)
+	STORE_DOCUMENT_STATEMENTS(X)                                                                      \
+	X(PUBLICATION_PUT, "INSERT INTO publication (user, etag, known, settings, updated, expires_at) "    \
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                       \
+	X(PUBLICATION_DELETE, "DELETE FROM publication WHERE user = ?1 AND etag = ?2")                     \
+	X(PUBLICATION_SWEEP, "DELETE FROM publication WHERE id IN "                                      \
+		"(SELECT id FROM publication WHERE expires_at <= ?1 LIMIT ?2)")                          \
+	X(PUBLICATION_LOAD, "SELECT user, etag, known, settings, updated, expires_at, id FROM publication "  \
+		"WHERE id > ?1 AND expires_at > ?2 ORDER BY id LIMIT ?3")
 
 enum store_statement {
 #define X(name, sql) STATEMENT_##name,
@@ -99,6 +106,10 @@ void store_bind(struct sqlite3_stmt *statement, int at, struct slice text);
 
 /* Kinds that begin with DEFERRED or CONTENT. */
 int store_run_deferred(struct store *store, struct store_request *request);
+
+/* Kinds that begin with PUBLICATION. */
+int store_run_publication(struct store *store, struct store_request *request);
+int store_sweep_publications(struct store *store, uint64_t now_s, unsigned most, unsigned *removed);
 
 /* The work of one kind of request, between its SAVEPOINT and RELEASE: 0 or errno. */
 int store_run_request(struct store *store, struct store_request *request);

@@ -165,8 +165,13 @@ static int sweep_registrations(struct store *store, struct store_registration_sw
 
 	bind_u64(statement, 1, r->now_s);
 	sqlite3_bind_int(statement, 2, STORE_SWEEP_MAX);
+	unsigned publications = 0;
 	int err = run(store, STATEMENT_REGISTRATION_SWEEP);
 	r->removed = err ? 0 : (unsigned)sqlite3_changes(store->db);
+	if (!err)
+		err = store_sweep_publications(store, r->now_s, STORE_SWEEP_MAX, &publications);
+	if (r->removed < publications)
+		r->removed = publications;
 	return err;
 }
 
@@ -251,6 +256,10 @@ int store_run_request(struct store *store, struct store_request *r)
 		return sweep_registrations(store, (struct store_registration_sweep *)r);
 	case STORE_REGISTRATION_LOAD:
 		return load_registrations(store, (struct store_registration_load *)r);
+	case STORE_PUBLICATION_PUT:
+	case STORE_PUBLICATION_DELETE:
+	case STORE_PUBLICATION_LOAD:
+		return store_run_publication(store, r);
 	case STORE_DEFERRED_PUT:
 	case STORE_DEFERRED_OPEN:
 	case STORE_CONTENT_PUT:
