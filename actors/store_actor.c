@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "actors/im.h"
+#include "core/store_deferred.h"
 
 #define FROM_OUTSIDE UINT16_MAX
 
@@ -122,7 +123,23 @@ static struct store_request *take(struct store_actor *actor)
 	return (struct store_request *)mailbox_take(&actor->mailbox);
 }
 
-/* Requests that are there share one commit; nobody is waited for. */
+static void tell_totals(struct store_actor *actor)
+{
+	uint64_t messages, octets;
+
+	store_deferred_totals(actor->store, &messages, &octets);
+	gauge_set(&actor->counters, GAUGE_deferred_messages, (int64_t)messages);
+	gauge_set(&actor->counters, GAUGE_deferred_bytes, (int64_t)octets);
+	COUNT_N(&actor->counters, deferred_expired, store_deferred_take_expired(actor->store));
+}
+
+/* What a healthy store answers too. */
+static bool is_failure(int err)
+{
+	return err && err != ENOENT && err != EDQUOT && err != EINVAL && err != EFBIG;
+}
+
+/* Requests that are there share one commit; nobody is waited for.  Without any: it deletes garbage. */
 static void run_group(struct store_actor *actor, struct store_request *request)
 {
 	uint64_t began_us = now_us();
@@ -139,9 +156,10 @@ static void run_group(struct store_actor *actor, struct store_request *request)
 	atomic_store_explicit(&actor->door.is_full, store_is_full(actor->store), memory_order_relaxed);
 	COUNT(counters, store_commits);
 	histogram_add(counters, HISTOGRAM_store_commit, now_us() - began_us);
+	tell_totals(actor);
 	while ((request = done)) {
 		done = request->next;
-		if (request->msg.err && request->msg.err != ENOENT)
+		if (is_failure(request->msg.err))
 			COUNT(counters, store_failures);
 		store_send_home(actor->group, request);
 	}
@@ -167,7 +185,7 @@ static void *run_store(void *arg)
 	struct store_request *request;
 
 	for (;;) {
-		while ((request = take(actor)))
+		while ((request = take(actor)) || (store_has_garbage(actor->store) && !atomic_load(&actor->must_stop)))
 			run_group(actor, request);
 		if (store_is_full(actor->store)) {
 			/* puts are refused at the door: nobody else would come to see that it is over */
@@ -201,6 +219,7 @@ int store_actor_start(struct store_door **out, const char *path, const struct st
 		free(actor);
 		return err;
 	}
+	tell_totals(actor);
 	sem_init(&actor->doorbell, 0, 0);
 	if ((err = pthread_create(&actor->thread, NULL, run_store, actor))) {
 		store_close(actor->store);

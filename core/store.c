@@ -22,7 +22,7 @@
 
 static const char *const statement_sql[] = {
 #define X(name, sql) sql,
-	STORE_STATEMENTS(X)
+	STORE_STATEMENTS(X) STORE_DEFERRED_STATEMENTS(X)
 #undef X
 };
 
@@ -177,8 +177,9 @@ static int open_database(struct store *store)
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	int err = store_errno(sqlite3_open_v2(store_name(store), &store->db, flags, NULL));
 
-	if (!err && !(err = check_pages(store)) && !(err = set_pragmas(store)) && !(err = store_check_schema(store)))
-		err = prepare_all(store);
+	if (!err && !(err = check_pages(store)) && !(err = set_pragmas(store)) && !(err = store_check_schema(store)) &&
+	    !(err = prepare_all(store)))
+		err = store_load_totals(store);
 	if (!err)
 		return 0;
 	if (err == EUCLEAN)
@@ -228,8 +229,14 @@ static int open_all(struct store *store)
 		LOG(ERROR, NULL, "store", 0, "cannot-open path=%s error=\"%s\"", store->path, strerror(err));
 		return err;
 	}
-	err = open_database(store);
-	return err || !store->path ? err : store_checkpointer_start(&store->checkpointer, store->path);
+	if ((err = open_database(store)))
+		return err;
+	if ((err = store_sweep_uploads(store))) {
+		say(store, "cannot-open", err);
+		return err;
+	}
+	store->has_garbage = true; /* perhaps */
+	return !store->path ? 0 : store_checkpointer_start(&store->checkpointer, store->path);
 }
 
 int store_open(struct store **out, const char *path, const struct store_options *options)
@@ -275,6 +282,8 @@ static void lose_group(struct store *store, int err)
 	if (store->failed)
 		return;
 	store->failed = err;
+	store->totals = store->committed;
+	store->has_garbage = false; /* or its deleting would fail again at once; more garbage wakes it */
 	say(store, "group-failed", err);
 }
 
@@ -307,21 +316,51 @@ void store_begin(struct store *store)
 		lose_group(store, err);
 }
 
+static bool only_reads(enum store_kind kind)
+{
+	switch ((unsigned)kind) {
+	case STORE_USER_GET:
+	case STORE_USER_LIST:
+	case STORE_REGISTRATION_LOAD:
+	case STORE_DEFERRED_NEXT:
+	case STORE_DEFERRED_FIND:
+	case STORE_CONTENT_GET:
+		return true;
+	}
+	return false;
+}
+
+static int read_only(struct store *store, struct store_request *request)
+{
+	request->msg.err = store_run_request(store, request);
+	return !sqlite3_get_autocommit(store->db) ? 0 : request->msg.err ? request->msg.err : EIO;
+}
+
+static int read_and_write(struct store *store, struct store_request *request)
+{
+	struct store_totals before = store->totals;
+	int err = step(store, STATEMENT_SAVEPOINT);
+
+	if (err)
+		return err;
+	request->msg.err = store_run_request(store, request);
+	if (sqlite3_get_autocommit(store->db))
+		return request->msg.err ? request->msg.err : EIO;
+	if (request->msg.err && request->msg.err != ENOENT) {
+		store->totals = before;
+		if ((err = step(store, STATEMENT_ROLLBACK_TO)))
+			return err;
+	}
+	return step(store, STATEMENT_RELEASE);
+}
+
 /* A request that fails harms no other, unless sqlite rolled all of them back (FULL, IOERR, NOMEM). */
 static void execute(struct store *store, struct store_request *request)
 {
-	int err = step(store, STATEMENT_SAVEPOINT), end = 0;
+	int err = only_reads(request->kind) ? read_only(store, request) : read_and_write(store, request);
 
-	if (!err)
-		request->msg.err = store_run_request(store, request);
-	if (!err && sqlite3_get_autocommit(store->db))
-		err = request->msg.err ? request->msg.err : EIO;
-	if (!err && request->msg.err && request->msg.err != ENOENT)
-		end = step(store, STATEMENT_ROLLBACK_TO);
-	if (!err && !end)
-		end = step(store, STATEMENT_RELEASE);
-	if (err || end)
-		lose_group(store, err ? err : end);
+	if (err)
+		lose_group(store, err);
 }
 
 void store_execute(struct store *store, struct store_request *request)
@@ -343,7 +382,7 @@ bool store_group_has_room(const struct store *store)
 
 void store_fail_group(struct store *store, int err)
 {
-	store->failed = err;
+	lose_group(store, err);
 }
 
 /* Begins the log anew, when all of it is in the database and nobody reads it any more. */
@@ -384,12 +423,47 @@ void store_relieve(struct store *store)
 	store->is_full = is_full;
 }
 
+/* Deleting it may fail without harm, unless that ended the transaction. */
+static void collect_garbage(struct store *store)
+{
+	struct store_totals before = store->totals;
+
+	if (step(store, STATEMENT_SAVEPOINT) == 0 && store_collect_garbage(store) != 0 &&
+	    !sqlite3_get_autocommit(store->db)) {
+		store->totals = before;
+		store->has_garbage = false;
+		say(store, "garbage-stays", EIO);
+		(void)step(store, STATEMENT_ROLLBACK_TO); /* failing, it ends the transaction: so does COMMIT then */
+	}
+	(void)step(store, STATEMENT_RELEASE);
+}
+
+bool store_has_garbage(const struct store *store)
+{
+	return store->db && store->has_garbage && !store->is_full;
+}
+
+/* The last of a group: what all of it changed. */
+static int end_group(struct store *store)
+{
+	int err;
+
+	if (store_has_garbage(store))
+		collect_garbage(store);
+	if (sqlite3_get_autocommit(store->db)) /* nothing is left that could be committed */
+		return EIO;
+	if ((err = store_write_totals(store)) || (err = step(store, STATEMENT_COMMIT)))
+		return err;
+	store->committed = store->totals;
+	return 0;
+}
+
 struct store_request *store_commit(struct store *store)
 {
 	struct store_request *all = store->first;
 
 	if (!store->failed) {
-		int err = step(store, STATEMENT_COMMIT);
+		int err = end_group(store);
 		if (err)
 			lose_group(store, err);
 	}

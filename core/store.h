@@ -207,6 +207,8 @@ void store_fail_group(struct store *store, int err);
 /* More frames in the write-ahead log than store.wal_limit: new work is refused (ENOSPC) until a
  * checkpoint succeeds. */
 bool store_is_full(const struct store *store);
+/* There is content to delete that nobody needs any more: each group deletes some, also one without requests. */
+bool store_has_garbage(const struct store *store);
 /* Between groups, now and then while it is full: tries the checkpoint again. */
 void store_relieve(struct store *store);
 

@@ -3,6 +3,7 @@
 #define CORE_STORE_INTERNAL_H
 
 #include "core/store.h"
+#include "core/store_deferred_sql.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -52,9 +53,16 @@ struct store_checkpointer;
 
 enum store_statement {
 #define X(name, sql) STATEMENT_##name,
-	STORE_STATEMENTS(X)
+	STORE_STATEMENTS(X) STORE_DEFERRED_STATEMENTS(X)
 #undef X
 	STATEMENT_COUNT
+};
+
+/* Of all mailboxes; what was given to something is never given again. */
+struct store_totals {
+	uint64_t messages, octets;
+	uint64_t last_position, last_mailbox, last_content;
+	uint64_t expired; /* since somebody asked */
 };
 
 struct store {
@@ -70,7 +78,10 @@ struct store {
 	uint64_t restart_at_ms;     /* not before then: somebody still read the log */
 	bool is_full;
 	struct store_checkpointer *checkpointer; /* NULL: in memory */
+	bool has_garbage;           /* content that nobody needs any more, as far as is known */
+	struct store_totals committed;
 	/* ---- the group ---- */
+	struct store_totals totals; /* when it is committed */
 	struct store_request *first, **end;
 	unsigned count;
 	uint64_t octets;
@@ -103,6 +114,14 @@ int store_errno(int code);
 /* The statement, reset.  Bind and step it; store_done() it before the next use of the same. */
 struct sqlite3_stmt *store_statement(struct store *store, enum store_statement which);
 void store_bind(struct sqlite3_stmt *statement, int at, struct slice text);
+
+/* ---- store_deferred.c ---- */
+int store_load_totals(struct store *store);  /* at opening */
+int store_write_totals(struct store *store); /* before a commit */
+
+/* ---- store_upload.c ---- */
+int store_sweep_uploads(struct store *store);   /* at the start: those that the last process left */
+int store_collect_garbage(struct store *store); /* in a group: some of it */
 
 /* Kinds that begin with DEFERRED or CONTENT. */
 int store_run_deferred(struct store *store, struct store_request *request);

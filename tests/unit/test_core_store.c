@@ -4,60 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "core/log.h"
-#include "tests/unit/test.h"
-
-static const struct store_options options = { .synchronous = STORE_NORMAL, .wal_limit = 64 << 20 };
-static char directory[PATH_MAX], path[PATH_MAX + 16];
-static struct store *store;
-
-static int setup(void **state)
-{
-	snprintf(directory, sizeof(directory), "/tmp/imserv-store-XXXXXX");
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof(path), "%s/test.db", directory);
-	log_reopen_level(LOG_ERROR);
-	return store_open(&store, path, &options);
-}
-
-static int teardown(void **state)
-{
-	static const char *const names[] = { "", "-wal", "-shm", ".lock" };
-	char name[PATH_MAX + 32];
-
-	if (store)
-		store_close(store);
-	store = NULL;
-	for (unsigned i = 0; i < 4; i++) {
-		snprintf(name, sizeof(name), "%s%s", path, names[i]);
-		unlink(name);
-	}
-	return rmdir(directory);
-}
-
-static void reopen(void)
-{
-	store_close(store);
-	store = NULL;
-	assert_int_equal(store_open(&store, path, &options), 0);
-}
-
-/* A group of one. */
-static int ask(void *request)
-{
-	store_begin(store);
-	store_execute(store, request);
-	assert_ptr_equal(store_commit(store), request);
-	return ((struct store_request *)request)->msg.err;
-}
+#include "tests/unit/store_file.h"
 
 /* ---- users ---- */
 
@@ -502,8 +454,6 @@ static void a_log_that_cannot_be_restarted_is_full(void **state)
 	assert_false(store_is_full(store));
 	assert_int_equal(put_user("alice@x", 9), 0);
 }
-
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
