@@ -31,6 +31,7 @@ THEMES = ("command_line", "digest", "admin", "ctl", "operation", "registration",
           "workers", "msrp_refusals", "msrp_content", "msrp_hostile", "transfer", "limits", "time_out", "hostile", "torture",
           "records", "registrar", "tls", "hostile_sessions", "mutations")
 THEMES += ("network", "general", "forward", "rfc4975", "openssl", "relays", "unchanged", "families", "manners", "bounds", "service", "drained", "reload", "rates", "overload", "listeners")
+THEMES += ("settings",)
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
 MATRIX = (("standalone", 1, "io_uring", "tcp"), ("standalone", 2, "epoll", "udp"),
