@@ -9,6 +9,7 @@
  *   leg         one end of a session; pairs of them switch
  *   pressure    what may wait for who reads slowly, of one connection and of all
  *   transaction chunks that were forwarded and not answered yet
+ *   ending      legs that have no other: receiver and sender
  *   switch      what becomes of an incoming chunk; waiting: until the other leg is there;
  *               content: what the other side takes; message: which have begun
  *
@@ -50,8 +51,11 @@ enum {
 
 struct msrp_connection;
 struct msrp_foreign_home;
+struct msrp_outgoing;
 struct msrp_proxy;
 struct msrp_reading;
+struct msrp_receiver;
+struct msrp_sender;
 
 /* A growing heap buffer; freed when empty, so that an idle connection costs little. */
 struct msrp_held {
@@ -81,15 +85,17 @@ enum msrp_way {
 	WAY_STREAM,  /* goes to the other leg as it comes                                  */
 	WAY_WAIT,    /* kept at the leg until the other leg is bound                       */
 	WAY_FOREIGN, /* its octets go to another worker                                    */
+	WAY_RECEIVE, /* it ends here: the leg's receiver takes it                          */
 };
 
 struct msrp_incoming {
 	enum msrp_way way;
-	struct msrp_leg *leg;   /* whose peer sends it: PENDING, STREAM, WAIT              */
+	struct msrp_leg *leg;   /* whose peer sends it: PENDING, STREAM, WAIT, RECEIVE     */
 	bool is_send, has_content_type, head_is_parsed;
 	bool was_answered;      /* before its end: the far side had an error for it        */
 	bool is_out_open;       /* STREAM: a chunk is open on the other leg's connection   */
 	bool is_wrapper;        /* PENDING: what it holds is not seen yet                  */
+	bool is_nothing;        /* RECEIVE: no content, and of no message                  */
 	enum msrp_failure_report failure_report;
 	uint64_t message;       /* hash of the Message-ID                                  */
 	struct msrp_byte_range range;
@@ -145,9 +151,10 @@ struct msrp_leg {
 	struct msrp_connection *early;      /* came before the peer's (new) path was known */
 	LIST_ENTRY(msrp_leg) on_connection;
 	TAILQ_ENTRY(msrp_leg) event_link;
-	bool is_secure, is_bound, has_event, tell_bound, tell_lost;
+	bool is_secure, is_bound, ends_here, has_event, tell_bound, tell_lost;
 	bool has_cema;          /* see struct msrp_peer                                    */
 	bool is_sharing;        /* a connection that was not made for it                   */
+	bool is_first_out;      /* the empty SEND it began with has no answer yet          */
 	bool expects_peer;      /* an answer may bring another path than peer_path        */
 	unsigned listener;      /* index into msrp_options.listeners                       */
 	char *fingerprint;      /* heap: the peer's, secure legs; NULL: it said none       */
@@ -172,6 +179,8 @@ struct msrp_leg {
 	unsigned open_count;
 	uint8_t refused_count;    /* those who were refused while more of them may come    */
 	bool open_overflow;     /* more than the table holds: every empty SEND may be one  */
+	struct msrp_receiver *receiver; /* heap; ends_here: at least one of the two        */
+	struct msrp_sender *sender;
 };
 
 /*
@@ -187,7 +196,13 @@ struct msrp_transaction { /* two cache lines with the pool's header: thousands m
 	TAILQ_ENTRY(msrp_transaction) link;
 	uint64_t silent_at_ms;  /* 0: the end-line has not come yet                        */
 	uint32_t unanswered;    /* parts                                                   */
-	char incoming_id[MSRP_TRANSACTION_ID_MAX];
+	union {
+		char incoming_id[MSRP_TRANSACTION_ID_MAX];
+		struct {           /* incoming_id_n == 0: a request of our own             */
+			struct msrp_outgoing *message; /* NULL: the empty SEND a leg begins with */
+			uint32_t octets;
+		} own;
+	};
 };
 
 struct msrp_endpoint {

@@ -7,6 +7,7 @@
 #include "core/tls.h"
 #include "msrp/binding.h"
 #include "msrp/connection.h"
+#include "msrp/ending.h"
 #include "msrp/leg_internal.h"
 #include "msrp/output.h"
 #include "msrp/sharing.h"
@@ -304,6 +305,7 @@ void msrp_leg_write_empty_send(struct msrp_leg *leg)
 	msrp_write_end_line(&b, slice_of(id, sizeof(id)), '$', false);
 	assert(!b.overflow);
 	msrp_output_commit(leg->connection, b.n);
+	leg->is_first_out = t != NULL;
 	if (t)
 		msrp_transaction_end(t);
 }
@@ -335,6 +337,9 @@ void msrp_leg_on_first_answer(struct msrp_leg *leg, unsigned status)
 	struct worker *worker = leg->endpoint->worker;
 	bool is_unknown = status == 403 || status == 481 || status == 506;
 
+	leg->is_first_out = false;
+	if (leg->sender)
+		msrp_todo_event(leg); /* on a shared connection it had to wait for that */
 	if (status < 300 || !leg->is_bound || !leg->connection->stream)
 		return;
 	if (status == 408) {
@@ -360,7 +365,7 @@ static void release_waiting(struct msrp_leg *leg)
 
 void msrp_leg_pair(struct msrp_leg *a, struct msrp_leg *b)
 {
-	assert(a != b && !a->pair && !b->pair);
+	assert(a != b && !a->pair && !b->pair && !a->ends_here && !b->ends_here);
 	a->pair = b;
 	b->pair = a;
 	release_waiting(a);
@@ -405,6 +410,7 @@ static void stop_switching(struct msrp_leg *leg, unsigned status)
 			msrp_switch_far_lost(far->connection);
 	}
 	msrp_transactions_fail(leg, status); /* behind the end of what was open there */
+	msrp_ending_lost(leg, status);
 	drop_waiting(leg);
 	if (far && far->connection) {
 		far->connection->is_slowed = false;
@@ -434,6 +440,8 @@ void msrp_leg_tell(struct msrp_leg *leg)
 {
 	bool bound = leg->tell_bound, lost = leg->tell_lost;
 
+	if (leg->sender && msrp_sender_tell_end(leg))
+		return;
 	leg->tell_bound = leg->tell_lost = false;
 	/* Lost and bound again within a turn: in this order.  Either may close the leg. */
 	if (lost) {
@@ -443,7 +451,11 @@ void msrp_leg_tell(struct msrp_leg *leg)
 		}
 		leg->events->on_lost(leg, leg->lost_why, leg->arg);
 	} else if (bound) {
+		if (leg->sender)
+			msrp_todo_event(leg);
 		leg->events->on_bound(leg, leg->arg);
+	} else if (leg->sender) {
+		msrp_sender_tell_want(leg);
 	}
 }
 
@@ -451,6 +463,7 @@ void msrp_leg_close(struct msrp_leg *leg)
 {
 	struct msrp_endpoint *endpoint = leg->endpoint;
 
+	msrp_ending_free(leg); /* nothing is told any more */
 	if (leg->connection && leg->connection->in->leg == leg)
 		msrp_switch_abort(leg->connection);
 	stop_switching(leg, 0);

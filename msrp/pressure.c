@@ -118,6 +118,8 @@ static void let_senders_go_on(struct msrp_connection *c)
 	c->holds_senders = false;
 	LIST_FOREACH(leg, &c->legs, on_connection) {
 		struct msrp_connection *sender = leg->pair ? leg->pair->connection : NULL;
+		if (leg->sender)
+			msrp_todo_event(leg);
 		if (!sender)
 			continue;
 		sender->is_slowed = false;
@@ -148,6 +150,17 @@ void msrp_pressure_account(struct msrp_connection *c)
 		/* What it asks for itself (answers to its chunks) is bounded like the rest. */
 		msrp_connection_pause(c, PAUSE_NOT_READING);
 	}
+}
+
+/* What can be asked for later need not wait here: as much as keeps the socket busy. */
+bool msrp_pressure_has_room(struct msrp_connection *c)
+{
+	size_t high = mark_of(c->endpoint), low = c->endpoint->options->limits.leg_low;
+
+	if (msrp_output_queued(c) <= (high < low ? high : low))
+		return true;
+	c->holds_senders = true;
+	return false;
 }
 
 /* Others have their sessions on the sender's connection: he is not stopped, the slow reader goes. */

@@ -21,6 +21,9 @@ void msrp_pressure_forget(struct msrp_connection *c);
 /* Something of `c` was written for the other leg: slows its sender down, stops him, or drops who does not read. */
 void msrp_pressure_look(struct msrp_connection *c, struct msrp_leg *leg);
 
+/* Something of our own may be written to it.  False: msrp_todo_event() of its senders comes when that has changed. */
+bool msrp_pressure_has_room(struct msrp_connection *c);
+
 /* So many octets more may be kept unparsed: these are never more than half of limits.queued_bytes. */
 bool msrp_pressure_may_hold(const struct msrp_endpoint *endpoint, size_t n);
 

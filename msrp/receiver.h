@@ -40,8 +40,8 @@ enum {
  */
 struct msrp_receiver_events {
 	/* A message begins: `head` is that of its first chunk.  0: it is taken; or the status it is refused with (413, 415,
-	 * 403, 408), which the owner counts under his own reason.  NULL: every one is taken. */
-	unsigned (*on_message)(struct msrp_leg *, const struct msrp_head *head, void *arg);
+	 * 403, 408), and *why, under which that is counted and logged here.  NULL: every one is taken. */
+	unsigned (*on_message)(struct msrp_leg *, const struct msrp_head *head, enum reason *why, void *arg);
 	/* The next octets, exactly MSRP_PIECE_MAX; octet `offset` of the message, from 0, is the first.  Each is followed
 	 * by msrp_receiver_taken(), at once or later. */
 	void (*on_piece)(struct msrp_leg *, uint64_t offset, struct slice octets, void *arg);

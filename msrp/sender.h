@@ -36,7 +36,7 @@ struct msrp_outgoing {
 	uint64_t unanswered_octets;
 	unsigned unanswered;       /* chunks                                       */
 	unsigned status;
-	bool is_queued, is_asked, is_written, has_ended;
+	bool is_asked, has_begun, is_written, has_ended;
 	char message_id[MSRP_OUTGOING_ID_CHARS]; /* made for it: may be read after msrp_sender_send() */
 };
 

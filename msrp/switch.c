@@ -5,6 +5,7 @@
 
 #include "msrp/connection.h"
 #include "msrp/content.h"
+#include "msrp/ending.h"
 #include "msrp/leg_internal.h"
 #include "msrp/message.h"
 #include "msrp/output.h"
@@ -413,6 +414,10 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 		msrp_connection_answer(c, &c->parser->head, status);
 		return;
 	}
+	if (leg->ends_here) {
+		msrp_receiver_on_head(c, leg);
+		return;
+	}
 	*c->in = (struct msrp_incoming){
 		.way = WAY_PENDING,
 		.leg = leg,
@@ -444,6 +449,9 @@ void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)
 	case WAY_WAIT:
 		msrp_waiting_add(c, kept);
 		break;
+	case WAY_RECEIVE:
+		msrp_receiver_on_body(c);
+		break;
 	case WAY_NONE:
 	case WAY_SKIP:
 	case WAY_FOREIGN:
@@ -462,6 +470,9 @@ void msrp_switch_on_end(struct msrp_connection *c, struct slice kept)
 		break;
 	case WAY_WAIT:
 		msrp_waiting_add(c, kept);
+		break;
+	case WAY_RECEIVE:
+		msrp_receiver_on_end(c);
 		break;
 	case WAY_NONE:
 	case WAY_SKIP:
@@ -493,6 +504,7 @@ void msrp_switch_abort(struct msrp_connection *c)
 	case WAY_SKIP:
 	case WAY_PENDING:
 	case WAY_FOREIGN:
+	case WAY_RECEIVE: /* whoever ends it tells its leg */
 		break;
 	}
 	forget_head(in);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "msrp/connection.h"
+#include "msrp/ending.h"
 #include "msrp/leg_internal.h"
 #include "msrp/switch.h"
 
@@ -97,10 +98,28 @@ bool msrp_transaction_add_part(struct msrp_transaction *chunk, char id[MSRP_ID_C
 		part->next_part = chunk->next_part;
 		chunk->next_part = part;
 	}
-	msrp_transaction_make_id(endpoint, pool_slot(part), id);
-	memcpy(part->random, id + MSRP_ID_SLOT_CHARS, MSRP_ID_RANDOM_CHARS);
+	msrp_transaction_rename(part, id);
 	chunk->unanswered++;
 	return true;
+}
+
+void msrp_transaction_rename(struct msrp_transaction *part, char id[MSRP_ID_CHARS])
+{
+	msrp_transaction_make_id(part->from->endpoint, pool_slot(part), id);
+	memcpy(part->random, id + MSRP_ID_SLOT_CHARS, MSRP_ID_RANDOM_CHARS);
+}
+
+struct msrp_transaction *msrp_transaction_open_own(struct msrp_leg *leg, struct msrp_outgoing *message, uint32_t octets,
+	char id[MSRP_ID_CHARS])
+{
+	struct msrp_transaction *t = msrp_transaction_open(leg, leg, SLICE(""), MSRP_FAILURE_YES);
+
+	if (!t)
+		return NULL;
+	t->own.message = message;
+	t->own.octets = octets;
+	(void)msrp_transaction_add_part(t, id); /* the first part is the transaction itself */
+	return t;
 }
 
 unsigned msrp_transactions_most(const struct msrp_endpoint *endpoint)
@@ -129,7 +148,7 @@ static void give_back(struct msrp_transaction *chunk)
 		msrp_connection_resume(c, PAUSE_OUTSTANDING);
 }
 
-/* What msrp_leg_write_empty_send() said: nobody waits for its answer but the leg. */
+/* What msrp_leg_write_empty_send() said, or a leg's sender: nobody waits for its answer but the leg. */
 static bool is_our_own(const struct msrp_transaction *chunk)
 {
 	return chunk->incoming_id_n == 0;
@@ -137,10 +156,35 @@ static bool is_our_own(const struct msrp_transaction *chunk)
 
 static void end_our_own(struct msrp_transaction *chunk, unsigned status)
 {
+	struct msrp_outgoing *message = chunk->own.message;
 	struct msrp_leg *leg = chunk->from;
+	uint32_t octets = chunk->own.octets;
 
 	give_back(chunk);
-	msrp_leg_on_first_answer(leg, status);
+	if (message)
+		msrp_sender_on_answer(leg, message, octets, status);
+	else
+		msrp_leg_on_first_answer(leg, status);
+}
+
+void msrp_transactions_forget(struct msrp_leg *leg, const struct msrp_outgoing *message)
+{
+	struct msrp_transaction *t, *next;
+
+	for (t = TAILQ_FIRST(&leg->transactions); t; t = next) {
+		next = TAILQ_NEXT(t, link);
+		if (is_our_own(t) && t->own.message == message)
+			give_back(t);
+	}
+}
+
+/* Silence of the peer of a sender ends with his last answer, whichever it was to. */
+static uint64_t silent_at_ms(const struct msrp_transaction *chunk)
+{
+	uint64_t heard_ms = is_our_own(chunk) && chunk->own.message ? msrp_sender_heard_ms(chunk->from) : 0;
+	uint64_t again_ms = heard_ms ? heard_ms + chunk->from->endpoint->options->msrp_transaction_ms : 0;
+
+	return again_ms > chunk->silent_at_ms ? again_ms : chunk->silent_at_ms;
 }
 
 void msrp_transaction_fail(struct msrp_transaction *chunk, unsigned status, struct slice comment)
@@ -182,6 +226,8 @@ void msrp_transaction_on_response(struct msrp_transaction *part, unsigned status
 	}
 	part->is_answered = true;
 	if (is_our_own(chunk)) {
+		if (chunk->own.message)
+			msrp_sender_heard(chunk->from, status);
 		end_our_own(chunk, status);
 		return;
 	}
@@ -203,8 +249,8 @@ static void on_silence(struct timer *timer)
 	struct msrp_transaction *t;
 
 	while ((t = TAILQ_FIRST(&leg->transactions)) && t->silent_at_ms) {
-		if (t->silent_at_ms > now_ms) {
-			worker_arm(worker, &leg->silence, t->silent_at_ms - now_ms, on_silence);
+		if (silent_at_ms(t) > now_ms) {
+			worker_arm(worker, &leg->silence, silent_at_ms(t) - now_ms, on_silence);
 			return;
 		}
 		if (!t->is_partial) { /* RFC 4975 7.1.2: silence is no error for "partial" */
@@ -223,8 +269,10 @@ void msrp_transaction_end(struct msrp_transaction *chunk)
 {
 	struct msrp_leg *leg = chunk->from;
 	struct worker *worker = leg->endpoint->worker;
-	uint64_t wait_ms = leg->endpoint->options->msrp_transaction_ms * 4 / 5;
+	uint64_t wait_ms = leg->endpoint->options->msrp_transaction_ms;
 
+	if (!is_our_own(chunk) || !chunk->own.message) /* somebody behind us waits as long */
+		wait_ms = wait_ms * 4 / 5;
 	chunk->silent_at_ms = worker_now_ms(worker) + wait_ms;
 	if (chunk->unanswered == 0)
 		succeed(chunk);

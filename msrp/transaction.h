@@ -16,6 +16,16 @@
 struct msrp_transaction *msrp_transaction_open(struct msrp_leg *from, struct msrp_leg *to,
 	struct slice incoming_id, enum msrp_failure_report wish);
 
+/* A chunk of so many octets of a message of our own, and its id; msrp_sender_on_answer() hears of it.  NULL: as above. */
+struct msrp_transaction *msrp_transaction_open_own(struct msrp_leg *leg, struct msrp_outgoing *message, uint32_t octets,
+	char id[MSRP_ID_CHARS]);
+
+/* Another id for a part that was not sent yet. */
+void msrp_transaction_rename(struct msrp_transaction *part, char id[MSRP_ID_CHARS]);
+
+/* Nobody waits any more for answers to that message of our own. */
+void msrp_transactions_forget(struct msrp_leg *leg, const struct msrp_outgoing *message);
+
 /* One more outgoing part of it, and its transaction id; the first call uses `chunk` itself.  False: as above,
  * or the leg has MSRP_TRANSACTIONS_PER_LEG out. */
 bool msrp_transaction_add_part(struct msrp_transaction *chunk, char id[MSRP_ID_CHARS]);
