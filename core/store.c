@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/store_internal.h"
 
+#define CACHE_KIB  "32768" /* pages in memory: the paths to the rows of a million messages, and a group's own */
 #define BUSY_MS	       1000 /* a backup may hold the lock for a moment; longer fails the group */
 #define REOPEN_MS      1000
 #define RESTART_BUSY_MS   20  /* for readers of the log to end */
@@ -122,6 +123,7 @@ static int set_pragmas(struct store *store)
 
 	sqlite3_busy_timeout(store->db, BUSY_MS);
 	if ((err = store_run_sql(store, "PRAGMA temp_store = MEMORY")) ||
+	    (err = store_run_sql(store, "PRAGMA cache_size = -" CACHE_KIB)) ||
 	    (err = store_run_sql(store, "PRAGMA trusted_schema = OFF")) ||
 	    (err = store_run_sql(store, "PRAGMA journal_mode = WAL")) || (err = store_run_sql(store, synchronous)) ||
 	    /* after WAL: the hook replaces the automatic checkpoint */
@@ -155,29 +157,12 @@ static void close_database(struct store *store)
 	store->is_full = false;
 }
 
-/* A wrong answer later is worse than a start that takes longer. */
-static int check_pages(struct store *store)
-{
-	struct sqlite3_stmt *statement;
-	int err = store_errno(sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &statement, NULL));
-
-	if (err)
-		return err;
-	int code = sqlite3_step(statement);
-	bool is_good = code == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
-	if (code == SQLITE_ROW && !is_good)
-		LOG(ERROR, NULL, "store", 0, "damaged path=%s check=\"%s\"", store_name(store),
-			(const char *)sqlite3_column_text(statement, 0));
-	sqlite3_finalize(statement);
-	return is_good ? 0 : code == SQLITE_ROW ? EUCLEAN : store_errno(code);
-}
-
 static int open_database(struct store *store)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	int err = store_errno(sqlite3_open_v2(store_name(store), &store->db, flags, NULL));
 
-	if (!err && !(err = check_pages(store)) && !(err = set_pragmas(store)) && !(err = store_check_schema(store)) &&
+	if (!err && !(err = store_check_pages(store)) && !(err = set_pragmas(store)) && !(err = store_check_schema(store)) &&
 	    !(err = prepare_all(store)))
 		err = store_load_totals(store);
 	if (!err)
@@ -245,6 +230,8 @@ int store_open(struct store **out, const char *path, const struct store_options 
 
 	if (!store)
 		return ENOMEM;
+	/* sqlite's own statistics take a lock for each malloc(); no effect once it is in use */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	store->synchronous = options->synchronous;
 	store_set_wal_limit(store, options->wal_limit);
 	store->lock = -1;

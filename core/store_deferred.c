@@ -57,12 +57,10 @@ static int remove_messages(struct store *store, struct store_deferred_remove *r)
 	int err = store_mailbox_read(store, &mailbox, r->mailbox);
 
 	r->removed = 0;
-	for (unsigned i = 0; mailbox.exists && i < r->count && i < STORE_REMOVE_MAX && !err; i++) {
-		err = store_message_remove(store, &mailbox, r->positions[i]);
-		r->removed += !err;
-		if (err == ENOENT)
-			err = 0;
-	}
+	if (err || !mailbox.exists)
+		return err;
+	err = store_messages_remove(store, &mailbox, r->positions,
+		r->count < STORE_REMOVE_MAX ? r->count : STORE_REMOVE_MAX, &r->removed);
 	return err || !r->removed ? err : store_mailbox_write(store, &mailbox);
 }
 

@@ -23,6 +23,7 @@
 	X(MAILBOX_EXPIRED, "SELECT name FROM mailbox WHERE next_expiry <= ?1 ORDER BY next_expiry LIMIT ?2") \
 	X(KEYS_PUT, "INSERT INTO deferred_key (mailbox, kind, key, position) "                           \
 		"VALUES (?1, 0, 0, ?2), (?1, 1, ?3, ?2), (?1, 2, ?4, ?2), (?1, 3, ?5, ?2)")              \
+	X(KEYS_DELETE, "DELETE FROM deferred_key WHERE mailbox = ?1")                                    \
 	X(KEY_DELETE, "DELETE FROM deferred_key WHERE mailbox = ?1 AND kind = ?2 AND key = ?3 "          \
 		"AND position = ?4")                                                                     \
 	X(KEY_EXPIRED, "SELECT position FROM deferred_key WHERE mailbox = ?1 AND kind = 3 "              \

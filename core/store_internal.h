@@ -98,6 +98,10 @@ void store_checkpointer_go_on(struct store_checkpointer *c);
 /* Closes its connection, because the store closes its own; waits for a checkpoint to end. */
 void store_checkpointer_forget(struct store_checkpointer *c);
 
+/* ---- store_check.c ---- */
+/* EUCLEAN: a page is damaged.  Takes a second at most. */
+int store_check_pages(struct store *store);
+
 /* ---- store_schema.c ---- */
 /* Makes the schema, or brings an older one up.  EINVAL: not ours, or of a later version. */
 int store_check_schema(struct store *store);

@@ -147,6 +147,14 @@ int store_message_add(struct store *store, struct store_mailbox *mailbox, struct
 	return 0;
 }
 
+/* What is left to do once rows of a mailbox are gone. */
+struct gone {
+	unsigned count;
+	struct {
+		uint64_t position, keys[STORE_KEY_EXPIRY + 1];
+	} messages[STORE_EXPIRE_MAX];
+};
+
 static int delete_key(struct store *store, uint64_t mailbox, enum store_key kind, uint64_t key, uint64_t position)
 {
 	const uint64_t numbers[] = { mailbox, kind, key, position };
@@ -155,36 +163,61 @@ static int delete_key(struct store *store, uint64_t mailbox, enum store_key kind
 	return store_run(store, STATEMENT_KEY_DELETE);
 }
 
-static int delete_keys(struct store *store, uint64_t mailbox, const uint64_t keys[4], uint64_t position)
+static int delete_keys(struct store *store, const struct store_mailbox *mailbox, const struct gone *gone)
 {
 	int err = 0;
 
-	for (unsigned kind = STORE_KEY_ORDER; kind <= STORE_KEY_EXPIRY && !err; kind++)
-		err = delete_key(store, mailbox, (enum store_key)kind, keys[kind], position);
+	if (mailbox->counts.messages == 0) { /* as after most deliveries: all at once */
+		store_bind_numbers(store_use(store, STATEMENT_KEYS_DELETE), 1, &mailbox->id, 1);
+		return store_run(store, STATEMENT_KEYS_DELETE);
+	}
+	for (unsigned i = 0; i < gone->count; i++)
+		for (unsigned kind = STORE_KEY_ORDER; kind <= STORE_KEY_EXPIRY && !err; kind++)
+			err = delete_key(store, mailbox->id, (enum store_key)kind, gone->messages[i].keys[kind],
+				gone->messages[i].position);
 	return err;
 }
 
-int store_message_remove(struct store *store, struct store_mailbox *mailbox, uint64_t position)
+/* The row and its content.  ENOENT: not in this mailbox. */
+static int delete_message(struct store *store, struct store_mailbox *mailbox, uint64_t position, struct gone *gone)
 {
 	struct sqlite3_stmt *row = store_use(store, STATEMENT_MESSAGE_GONE);
 	const uint64_t numbers[] = { position, mailbox->id };
+	uint64_t *keys = gone->messages[gone->count].keys;
 	int err;
 
 	store_bind_numbers(row, 1, numbers, 2);
 	int code = sqlite3_step(row);
 	unsigned flags = (unsigned)sqlite3_column_int64(row, 0);
 	uint64_t size = (uint64_t)sqlite3_column_int64(row, 2), content_id = (uint64_t)sqlite3_column_int64(row, 3);
-	const uint64_t keys[] = { 0, store_hash(store_column(row, 4)), store_hash(store_column(row, 5)),
-		(uint64_t)sqlite3_column_int64(row, 1) };
+	keys[STORE_KEY_ORDER] = 0;
+	keys[STORE_KEY_ID] = store_hash(store_column(row, 4));
+	keys[STORE_KEY_CALL_ID] = store_hash(store_column(row, 5));
+	keys[STORE_KEY_EXPIRY] = (uint64_t)sqlite3_column_int64(row, 1);
 	sqlite3_reset(row);
 	if (code != SQLITE_ROW)
 		return code == SQLITE_DONE ? ENOENT : store_errno(code);
 	store_bind_numbers(store_use(store, STATEMENT_MESSAGE_DELETE), 1, &position, 1);
-	if ((err = delete_keys(store, mailbox->id, keys, position)) || (content_id && (err = store_discard_content(store, content_id))) ||
+	if ((content_id && (err = store_discard_content(store, content_id))) ||
 	    (err = store_run(store, STATEMENT_MESSAGE_DELETE)))
 		return err;
+	gone->messages[gone->count++].position = position;
 	count(store, mailbox, flags, size, -1);
 	return 0;
+}
+
+int store_messages_remove(struct store *store, struct store_mailbox *mailbox, const uint64_t *positions,
+	unsigned n, unsigned *removed)
+{
+	struct gone gone;
+	int err = 0;
+
+	gone.count = 0;
+	for (unsigned i = 0; i < n && i < STORE_EXPIRE_MAX && !err; i++)
+		if ((err = delete_message(store, mailbox, positions[i], &gone)) == ENOENT)
+			err = 0;
+	*removed = gone.count;
+	return err || !gone.count ? err : delete_keys(store, mailbox, &gone);
 }
 
 /* ---- expiry ---- */
@@ -227,12 +260,12 @@ int store_mailbox_expire(struct store *store, struct store_mailbox *mailbox, uin
 		return 0;
 	int err = list_expired(store, mailbox->id, now_s, most < STORE_EXPIRE_MAX ? most : STORE_EXPIRE_MAX, positions,
 		&found);
-	for (unsigned i = 0; i < found && !err; i++)
-		err = store_message_remove(store, mailbox, positions[i]);
-	if (err)
-		return err == ENOENT ? EUCLEAN : err; /* a key without a row: not written by us */
-	*removed = found;
+	if (err || (err = store_messages_remove(store, mailbox, positions, found, removed)))
+		return err;
+	if (*removed != found) /* a key without a row: not written by us */
+		return EUCLEAN;
 	store->totals.expired += found;
-	LOG(INFO, NULL, "store", 0, "expired mailbox=%.*s messages=%u", SLICE_ARG(mailbox->name), found);
+	if (found)
+		LOG(INFO, NULL, "store", 0, "expired mailbox=%.*s messages=%u", SLICE_ARG(mailbox->name), found);
 	return find_next_expiry(store, mailbox);
 }

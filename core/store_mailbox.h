@@ -40,8 +40,9 @@ struct store_row {
 /* Makes the message visible: its row, its keys, the counts of `mailbox`.  Gives it its position. */
 int store_message_add(struct store *store, struct store_mailbox *mailbox, struct store_deferred *message,
 	struct store_row row);
-/* The reverse.  ENOENT: not in this mailbox. */
-int store_message_remove(struct store *store, struct store_mailbox *mailbox, uint64_t position);
+/* The reverse, for those of `n` positions (at most STORE_EXPIRE_MAX) that are in this mailbox. */
+int store_messages_remove(struct store *store, struct store_mailbox *mailbox, const uint64_t *positions,
+	unsigned n, unsigned *removed);
 
 /* Removes what expired, at most `most`; *removed is how many. */
 int store_mailbox_expire(struct store *store, struct store_mailbox *mailbox, uint64_t now_s, unsigned most,
