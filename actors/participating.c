@@ -392,8 +392,7 @@ static void on_authenticated(struct asked *a)
 		answer_options(a);
 		return;
 	}
-	if (rate_limit_permits_user(a->im, a->server, slice_of(a->who.canonical, a->who.canonical_n),
-		    is_in_ims(a->im) && is_originating(a)))
+	if (rate_limit_permits_user(a->im, a->server, &a->who, is_in_ims(a->im) && is_originating(a)))
 		start_function(a);
 }
 

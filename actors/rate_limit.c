@@ -60,7 +60,9 @@ static void refuse(struct im *im, struct sip_server *server)
 	sip_server_respond(server, &(struct sip_reply){ .status = 503, .headers = buffer_slice(&headers) });
 }
 
-bool rate_limit_permits_user(struct im *im, struct sip_server *server, struct slice canonical, bool is_originating)
+/* `told`: as the log may call him. */
+static bool permits_user(struct im *im, struct sip_server *server, struct slice canonical, struct slice told,
+	bool is_originating)
 {
 	unsigned kind = is_originating ? KIND_USER_ORIGINATING : KIND_USER;
 	enum sip_method method = sip_server_method(server);
@@ -69,10 +71,17 @@ bool rate_limit_permits_user(struct im *im, struct sip_server *server, struct sl
 	if (rate == 0 || take(im, kind + (unsigned)method, canonical, rate, SECOND_US))
 		return true;
 	if (take(im, KIND_WARNED_USER, canonical, 1, WARNING_US))
-		LOG(WARN, im->worker, "limit", 0, "rate-exceeded user=%.*s method=%s rate=%u reason=%s", SLICE_ARG(canonical),
-			sip_method_name(method), rate, reason_label(REASON_RATE_LIMIT));
+		LOG(WARN, im->worker, "limit", 0, "rate-exceeded user=%.*s method=%s rate=%u reason=%s",
+			SLICE_ARG(told), sip_method_name(method), rate, reason_label(REASON_RATE_LIMIT));
 	refuse(im, server);
 	return false;
+}
+
+bool rate_limit_permits_user(struct im *im, struct sip_server *server, const struct identity *who, bool is_originating)
+{
+	struct slice canonical = slice_of(who->canonical, who->canonical_n);
+
+	return permits_user(im, server, canonical, who->is_anonymous ? SLICE("anonymous") : canonical, is_originating);
 }
 
 bool rate_limit_permits_registration(struct im *im, struct sip_server *server, const struct sip_message *m)
@@ -85,7 +94,7 @@ bool rate_limit_permits_registration(struct im *im, struct sip_server *server, c
 	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) || !sip_uri_parse(to.uri, &uri) ||
 	    !sip_uri_canonical(&canonical, &uri, &im->server->sip.home))
 		return true; /* nobody who could be registered: refused for that */
-	return rate_limit_permits_user(im, server, buffer_slice(&canonical), false);
+	return permits_user(im, server, buffer_slice(&canonical), buffer_slice(&canonical), false);
 }
 
 static struct slice octets_of(const struct net_address *peer)

@@ -13,7 +13,7 @@
 #ifndef ACTORS_RATE_LIMIT_H
 #define ACTORS_RATE_LIMIT_H
 
-#include "actors/im.h"
+#include "actors/identity.h"
 
 #define RATE_ADDRESS_USERS 10 /* behind one address: a household, a proxy of a small site */
 
@@ -21,7 +21,7 @@
 bool rate_limit_permits_address(struct im *im, struct sip_server *server);
 /* ims: one request may pass here twice, on its way from the sender and on its way to the recipient, which are
  * counted apart. */
-bool rate_limit_permits_user(struct im *im, struct sip_server *server, struct slice canonical, bool is_originating);
+bool rate_limit_permits_user(struct im *im, struct sip_server *server, const struct identity *who, bool is_originating);
 /* The same of whom a REGISTER is for. */
 bool rate_limit_permits_registration(struct im *im, struct sip_server *server, const struct sip_message *m);
 

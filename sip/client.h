@@ -55,7 +55,7 @@ struct sip_client {
 	uint32_t request_n, via_n; /* via_n: of the line after the first one; 0: not written yet */
 	uint32_t repeat_ms, loop;
 	uint8_t method, state, ack_count;
-	bool wants_cancel, is_cancelled, is_passed_on;
+	bool wants_cancel, is_cancelled, is_passed_on, is_resting;
 	char minted[MINTED_CHARS];
 };
 

@@ -247,6 +247,13 @@ void sip_client_forget(struct sip_client *c)
 	c->arg = NULL;
 }
 
+void sip_client_rest(struct sip_client *c)
+{
+	assert(c->method != SIP_INVITE);
+	c->is_resting = true;
+	worker_disarm(c->layer->worker, &c->repeat);
+}
+
 /* ---- what is made of the request: CANCEL, ACK of a failure ---- */
 
 static bool reread(const struct sip_client *c, struct sip_message *m)

@@ -215,7 +215,7 @@ bool sip_client_send_elsewhere(struct sip_client *c)
 {
 	struct sip_layer *layer = c->layer;
 
-	if (!c->way || c->way->location.count == 0 || c->wants_cancel)
+	if (!c->way || c->way->location.count == 0 || c->wants_cancel || c->is_resting)
 		return false;
 	sip_peers_remember(layer->peers, layer->worker, SIP_PEER_FAILED, &c->flow.peer);
 	if (!flow_to_candidate(c))
@@ -238,7 +238,7 @@ static void on_located(struct sip_location *location, int err)
 	struct client_way *way = (struct client_way *)((char *)location - offsetof(struct client_way, location));
 	struct sip_client *c = way->client;
 
-	if (err || c->wants_cancel || !flow_to_candidate(c) || !put_via(c)) {
+	if (err || c->wants_cancel || c->is_resting || !flow_to_candidate(c) || !put_via(c)) {
 		if (err || !c->wants_cancel)
 			REFUSED(&c->layer->worker->counters, err ? REASON_NAME_UNKNOWN : REASON_CONNECT_FAILED);
 		if (err)

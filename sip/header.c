@@ -237,6 +237,12 @@ bool sip_privacy_has(const struct sip_message *m, const char *wanted)
 	return false;
 }
 
+bool sip_privacy_is_wanted(const struct sip_message *m)
+{
+	return sip_header_first(m, SIP_HDR_PRIVACY) && (sip_privacy_has(m, "id") || sip_privacy_has(m, "header") ||
+							       sip_privacy_has(m, "user") || sip_privacy_has(m, "critical"));
+}
+
 bool sip_params_have_feature(struct slice params, const char *feature)
 {
 	struct slice part, value;

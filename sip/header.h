@@ -130,6 +130,8 @@ bool sip_session_expires_decode(struct slice value, struct sip_session_expires *
 
 /* RFC 3323 4.2: is `wanted` ("id", "none", ...) among the values of Privacy? */
 bool sip_privacy_has(const struct sip_message *m, const char *wanted);
+/* Does the sender ask not to be named: id, header, user or critical (D2-17)? */
+bool sip_privacy_is_wanted(const struct sip_message *m);
 
 /* RFC 3841: does any Accept-Contact carry the feature tag ("+g.oma.sip-im"), whatever else it
  * holds (decision D1-13)?  With any value but FALSE; the trailing dot and blanks of the draft's

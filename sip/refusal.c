@@ -2,6 +2,7 @@
  * for whoever traces that user. */
 #include "core/log.h"
 #include "sip/header.h"
+#include "sip/server_internal.h"
 #include "sip/trace.h"
 
 #define TOLD_MAX 160 /* octets of a header value in the log */
@@ -34,9 +35,14 @@ static void count(struct worker *worker, const struct sip_trace_refusal *r)
 		sip_trace_refusal_now(worker, r);
 }
 
-static void tell(struct worker *worker, const struct sip_trace_refusal *r, const char *text)
+/* Who asked not to be named is not named where it is kept (D2-17); whoever traces him knows it anyway. */
+static void tell(struct worker *worker, const struct sip_trace_refusal *r, bool is_private, const char *text)
 {
-	write_line(worker, r, text);
+	struct sip_trace_refusal line = *r;
+
+	if (is_private)
+		line.from = SLICE("<sip:anonymous@anonymous.invalid>");
+	write_line(worker, &line, text);
 	count(worker, r);
 }
 
@@ -52,7 +58,7 @@ void sip_server_tell_refusal(struct worker *worker, const struct sip_server *ser
 {
 	struct sip_trace_refusal r = refusal_of(server, status, why);
 
-	tell(worker, &r, text);
+	tell(worker, &r, server->is_private, text);
 }
 
 void sip_server_count_refusal(struct worker *worker, const struct sip_server *server, unsigned status, enum reason why)
@@ -73,7 +79,7 @@ void sip_message_tell_refusal(struct worker *worker, const struct sip_message *m
 {
 	struct sip_trace_refusal r = refusal_of_message(m, status, why);
 
-	tell(worker, &r, m->error ? m->error : "");
+	tell(worker, &r, sip_privacy_is_wanted(m), m->error ? m->error : "");
 }
 
 void sip_message_count_refusal(struct worker *worker, const struct sip_message *m, unsigned status, enum reason why)

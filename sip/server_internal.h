@@ -33,6 +33,7 @@ struct sip_server {
 	uint16_t status;
 	uint8_t method, state;
 	bool is_merged_known, is_tag_known, is_acked, had_to_tag;
+	bool is_private; /* the sender asked not to be named: no line on the log does */
 	uint8_t to_tag_n;
 	char to_tag[MINTED_CHARS]; /* ours; the request's own one is in the skeleton */
 };

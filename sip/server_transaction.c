@@ -424,6 +424,7 @@ static struct sip_server *server_make(struct sip_layer *layer, const struct sip_
 	s->layer = layer;
 	s->flow = *flow;
 	s->method = (uint8_t)m->method;
+	s->is_private = sip_privacy_is_wanted(m);
 	s->state = SERVER_TRYING;
 	s->started_us = layer->worker->now_us;
 	s->answer_port = sip_answer_port(m, flow);

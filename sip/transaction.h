@@ -138,6 +138,9 @@ const struct sip_flow *sip_client_flow(const struct sip_client *client);
  * INVITE is forgotten only after its final response, so that no 2xx is left without ACK. */
 void sip_client_forget(struct sip_client *client);
 
+/* Not INVITE.  It is sent no more, to no other server either; its answer or its end (timer F) still comes. */
+void sip_client_rest(struct sip_client *client);
+
 /* INVITE only.  Sends CANCEL as RFC 3261 9.1 says: at once, or after the first provisional response.
  * The final response (487, or a 2xx that crossed) still comes by on_response. */
 void sip_client_cancel(struct sip_client *client);
