@@ -9,6 +9,7 @@
 #define ACTORS_DEFERRED_H
 
 #include "actors/identity.h"
+#include "core/store_deferred.h"
 
 #define DEFERRED_ID_CHARS 26 /* String of D2-06: base32 of 128 random bits */
 
@@ -50,11 +51,9 @@ bool deferred_is_multimedia(struct slice content_type);
 /* Messages that are delivered now or never: isComposing, delivery reports (D2-62), Expires 0 (D2-19). */
 bool deferred_is_for_now_only(const struct sip_message *m);
 
-struct store_request;
-
-/* The request that stores a MESSAGE for `recipient` (canonical); one block.  NULL: no memory.  kind, mailbox, quota
- * and the message are set; on_answer and asker are the caller's. */
-struct store_request *deferred_of_pager(const struct im *im, struct slice recipient, const struct identity *sender,
+/* The request that stores a MESSAGE for `recipient` (canonical), with its quotas; on_answer and asker are the
+ * caller's.  NULL: no memory. */
+struct store_deferred_put *deferred_of_pager(const struct im *im, struct slice recipient, const struct identity *sender,
 	const struct sip_message *m);
 
 #endif

@@ -17,12 +17,12 @@
 #define ACTORS_MAILBOX_H
 
 #include "actors/im.h"
+#include "core/store_deferred.h"
 
-#define MAILBOX_LEASE_MAX 16  /* messages of one lease */
-#define MAILBOX_HELD_MAX  256 /* leases of one visitor */
+#define MAILBOX_LEASE_MAX STORE_NEXT_MAX /* messages of one lease */
+#define MAILBOX_HELD_MAX  1024 /* leases of one mailbox: a visitor has few outstanding */
 
-struct store_deferred;
-struct store_request;
+struct user_mailbox;
 
 /* What makes sure that leaving needs no memory.  Owner: the visiting actor, until mailbox_leave(). */
 struct mailbox_visit;
@@ -56,8 +56,11 @@ struct mailbox_lease {
 	uint64_t last;  /* position to go on behind, whether those before it were leased or another's */
 	bool is_last;   /* none is behind `last` */
 	bool has_others; /* some were left out because another visitor holds them */
-	struct store_request *page; /* the store's answer: what it has of each message, see DEFERRED_NEXT */
-	struct mailbox_lease *next; /* the mailbox's own */
+	struct store_deferred_next *page; /* the store's answer: what it has of each message, see STORE_DEFERRED_NEXT */
+	/* ---- the mailbox's own ---- */
+	struct user_mailbox *mailbox;
+	struct mailbox_lease *next;
+	bool has_left;
 };
 
 /* ENOMEM: nothing was sent.  One at a time per visitor. */
@@ -65,28 +68,30 @@ int mailbox_lease(struct im *im, const struct mailbox_visit *visit, uint64_t aft
 int mailbox_lease_one(struct im *im, const struct mailbox_visit *visit, uint64_t position);
 void mailbox_lease_free(struct mailbox_lease *lease);
 
-/*
- * Ends leases of the visitor.  Delivered ones are removed in the store, and only then comes it home, as
- * MSG_MAILBOX_ENDED, to be freed with free(): err 0, or what the store said: they are there still and will be
- * delivered again.  Not delivered: they are free at once.  Positions that the visitor does not hold are ignored.
- */
+/* Comes home as MSG_MAILBOX_ENDED or MSG_MAILBOX_REMOVED with its msg.err, to be freed with free(). */
 struct mailbox_end {
 	struct msg msg;
-	actor_id visitor;
+	actor_id asker; /* the visitor; of a removal 0: nothing comes home */
 	char canonical[IM_CANONICAL_MAX];
 	uint16_t canonical_n;
 	bool is_delivered;
 	unsigned count;
 	uint64_t positions[MAILBOX_LEASE_MAX];
+	struct mailbox_end *next; /* the mailbox's own */
 };
 
-/* ENOMEM: nothing was sent; the leases last until the visitor leaves. `count` <= MAILBOX_LEASE_MAX. */
+/*
+ * Ends leases of the visitor.  Delivered ones are removed in the store, and only then it comes home, as
+ * MSG_MAILBOX_ENDED: err 0, or what the store said: they are there still and will be delivered again.  Not delivered:
+ * they are free at once.  Positions that the visitor does not hold are ignored.
+ * ENOMEM: nothing was sent; the leases last until the visitor leaves.  `count` <= MAILBOX_LEASE_MAX.
+ */
 int mailbox_end(struct im *im, const struct mailbox_visit *visit, const uint64_t *positions, unsigned count,
 	bool is_delivered);
 
 /*
- * A message was committed for him.  `registration` is user_find.registration of the moment when he was looked for
- * (0: unknown): if he came back since, and the conditions of a push hold, one begins.  Subscribers of
+ * A message was committed for him.  `registration` is user_find.registration of the moment when he was looked for:
+ * if he came back since, and the conditions of a push hold, one begins.  Subscribers of
  * message-summary hear of it.  Without memory nothing is told, and it is counted.
  */
 void mailbox_stored(struct im *im, struct slice canonical, uint64_t registration);
@@ -94,24 +99,21 @@ void mailbox_stored(struct im *im, struct slice canonical, uint64_t registration
 /*
  * Removes messages whoever holds them: a late 2xx said that this one arrived (design.md 13, "Messages"), or its owner
  * deletes it.  One that is being delivered goes when that delivery ends, however it ends.  `asker` 0: nothing comes
- * home; else MSG_MAILBOX_REMOVED, to be freed: err 0, ENOENT: none of them is there, or what the store said; 0 also
- * for those that go later.
+ * home; else MSG_MAILBOX_REMOVED: err 0, also for those that go later; ENOENT: none of them is there; or what the store
+ * said.  ENOMEM: nothing was sent.
  */
-struct mailbox_remove {
-	struct msg msg;
-	actor_id asker;
-	char canonical[IM_CANONICAL_MAX];
-	uint16_t canonical_n;
-	unsigned count;
-	uint64_t positions[MAILBOX_LEASE_MAX];
-};
 int mailbox_remove(struct im *im, struct slice canonical, const uint64_t *positions, unsigned count, actor_id asker);
 
-/* What is in a mailbox changed: other threads and the sweeper tell the user's worker so. */
+/* What is in a mailbox changed otherwise (expiry): the user's worker is told. */
 void mailbox_tell_change(struct im *im, struct slice canonical);
 
 /* ---- the user's worker ---- */
 
+/* Who hears that something was stored, removed or expired; at the start. */
+typedef void (*mailbox_change_handler)(struct im *im, struct slice canonical);
+void mailbox_on_change(struct im *im, mailbox_change_handler handler);
+
+/* 0 or ENOMEM. */
 int mailboxes_init(struct im *im);
 void mailboxes_free(struct im *im);
 void mailbox_register_handlers(struct worker *worker);

@@ -29,6 +29,11 @@ void worker_use_ring(struct worker *worker, struct ring *ring)
 	load_init(&worker->load, worker->now_us);
 }
 
+static void drop_block(struct msg *msg)
+{
+	free(msg);
+}
+
 void worker_free(struct worker *worker)
 {
 	struct msg *msg;
@@ -36,7 +41,7 @@ void worker_free(struct worker *worker)
 	/* on their way when the others stopped; MSG_WORKER_STOP and MSG_WORKER_PING are not from the heap */
 	while ((msg = mailbox_take(&worker->mailbox))) {
 		if (msg->kind != MSG_WORKER_STOP && msg->kind != MSG_WORKER_PING)
-			free(msg);
+			(worker->drop ? worker->drop : drop_block)(msg);
 	}
 	tls_set_drop(worker->tls);
 	worker->tls = NULL;

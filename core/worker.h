@@ -87,6 +87,7 @@ struct worker {
 	worker_completion_handler on_completion[TOKEN_KINDS];
 	worker_message_handler on_message[MSG_KINDS];
 	worker_load_handler on_load; /* NULL: nobody wants to know */
+	void (*drop)(struct msg *); /* frees what nobody will read any more; NULL: free() */
 
 	/* each layer's own per-worker state */
 	void *names;
@@ -105,7 +106,7 @@ int worker_init(struct worker *worker, unsigned index, struct worker_group *grou
 /* Takes the ring over: clock, first `now`, random seed. */
 void worker_use_ring(struct worker *worker, struct ring *ring);
 /* Nobody may post any more.  Messages begin with their struct msg and come from malloc(): what is left in
- * the mailbox is freed. */
+ * the mailbox is freed, by `drop` where a message is more than one block. */
 void worker_free(struct worker *worker);
 
 /* One turn: completions, messages, timers, tasks.  Waits only when there is nothing to do and
