@@ -1,6 +1,7 @@
 #include "actors/identity.h"
 
 #include "sip/header.h"
+#include "sip/owner.h"
 #include "sip/write.h"
 
 bool identity_peer_is_trusted(const struct im *im, const struct sip_flow *flow)
@@ -44,11 +45,14 @@ bool identity_from_is_anonymous(const struct sip_message *m)
 		slice_case_eq(uri.user, SLICE("anonymous")));
 }
 
-/* What asks a privacy service to act (design.md 13). */
-static bool wants_privacy(const struct sip_message *m)
+bool identity_is_function(const struct im *im, struct slice canonical)
 {
-	return sip_privacy_has(m, "id") || sip_privacy_has(m, "header") || sip_privacy_has(m, "user") ||
-	       sip_privacy_has(m, "critical");
+	const struct sip_options *sip = &im->server->sip;
+	struct slice user = sip_canonical_user(canonical);
+
+	return im->config->core.mode == MODE_IMS && sip_name_is_function(user, sip) &&
+	       !slice_eq(user, sip->factory_user) &&
+	       slice_eq(slice_skip(canonical, user.n + 1), slice_str(im->config->domain.home));
 }
 
 bool identity_hides_sender(const struct im *im, const struct identity *identity)
@@ -58,7 +62,7 @@ bool identity_hides_sender(const struct im *im, const struct identity *identity)
 
 bool identity_hides_answerer(const struct im *im, const struct sip_message *response)
 {
-	return im->config->core.mode == MODE_STANDALONE && wants_privacy(response);
+	return im->config->core.mode == MODE_STANDALONE && sip_privacy_is_wanted(response);
 }
 
 bool identity_of_request(struct im *im, const struct sip_flow *flow, const struct sip_message *m,
@@ -66,7 +70,7 @@ bool identity_of_request(struct im *im, const struct sip_flow *flow, const struc
 {
 	memset(identity, 0, sizeof(*identity));
 	identity->wants_id_privacy = sip_privacy_has(m, "id");
-	identity->is_anonymous = wants_privacy(m) || identity_from_is_anonymous(m);
+	identity->is_anonymous = sip_privacy_is_wanted(m) || identity_from_is_anonymous(m);
 	if (im->config->core.mode == MODE_IMS) {
 		if (identity_peer_is_trusted(im, flow) &&
 		    canonical_of_header(im, m, SIP_HDR_P_ASSERTED_IDENTITY, false, identity))
@@ -83,7 +87,7 @@ void identity_of_user(const struct sip_message *m, struct slice user, struct ide
 {
 	memset(identity, 0, sizeof(*identity));
 	identity->wants_id_privacy = sip_privacy_has(m, "id");
-	identity->is_anonymous = wants_privacy(m) || identity_from_is_anonymous(m);
+	identity->is_anonymous = sip_privacy_is_wanted(m) || identity_from_is_anonymous(m);
 	memcpy(identity->canonical, user.p, user.n);
 	identity->canonical_n = user.n;
 }

@@ -32,6 +32,10 @@ bool identity_from_is_anonymous(const struct sip_message *m);
 /* Is the peer one of core.trusted? */
 bool identity_peer_is_trusted(const struct im *im, const struct sip_flow *flow);
 
+/* Is it our Deferred or History Function?  What they bring was wanted when it was stored (design.md 7); a core alone
+ * may say that it is theirs. */
+bool identity_is_function(const struct im *im, struct slice canonical);
+
 /* Must we keep who sent it from the other side?  Only standalone imserv is the privacy service
  * (design.md 13); in ims mode that is the core's business. */
 bool identity_hides_sender(const struct im *im, const struct identity *identity);

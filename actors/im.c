@@ -10,6 +10,7 @@
 #include "actors/flow_owner.h"
 #include "actors/forward.h"
 #include "actors/listeners.h"
+#include "actors/mailbox.h"
 #include "actors/pager.h"
 #include "actors/session.h"
 #include "actors/session_contact.h"
@@ -160,12 +161,13 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	worker_random(worker, &im->connect_limit_key, sizeof(im->connect_limit_key));
 	if (store_worker_init(worker, server->store) != 0)
 		return ENOMEM;
-	if (users_init(im) != 0 || session_contacts_init(im) != 0 || sessions_init(im) != 0 ||
+	if (mailboxes_init(im) != 0 || users_init(im) != 0 || session_contacts_init(im) != 0 || sessions_init(im) != 0 ||
 	    virtual_user_agents_init(im) != 0 || pagers_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
 	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
 	user_register_handlers(worker);
+	mailbox_register_handlers(worker);
 	worker->on_message[MSG_SESSIONS_DRAIN] = on_drain;
 	admin_register_handlers(worker);
 	settings_register_handlers(worker);
@@ -187,6 +189,7 @@ void im_worker_free(struct worker *worker)
 	authentications_free(im);
 	credentials_free(im);
 	users_free(im);
+	mailboxes_free(im);
 	store_worker_free(im->worker);
 	settings_drop(im->settings);
 	free(im);

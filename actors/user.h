@@ -93,6 +93,9 @@ struct user_wanted {
 };
 int user_find_for(struct im *im, const struct user_wanted *wanted, actor_id asker);
 
+/* user_find.registration of now, on his worker. */
+uint64_t user_registration(struct im *im, struct slice canonical);
+
 /* How many users of this worker registered by that flow: 0, 1 with its name, or 2 for more. */
 unsigned users_of_flow(struct im *im, const struct sip_flow *flow, struct slice *canonical);
 

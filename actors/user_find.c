@@ -55,23 +55,11 @@ static void list_contacts(const struct user *user, struct user_find *question)
 	question->contact_count = n;
 }
 
-/* What our own functions bring was wanted when it was stored (design.md 7); a core alone may say that it is theirs. */
-static bool is_from_function(const struct im *im, const struct user_find *question)
-{
-	const struct sip_options *sip = &im->server->sip;
-	struct slice user = sip_canonical_user(slice_of(question->caller, question->caller_n));
-
-	return im->config->core.mode == MODE_IMS && sip_name_is_function(user, sip) &&
-	       !slice_eq(user, sip->factory_user) &&
-	       slice_eq(slice_skip(slice_of(question->caller, question->caller_n), user.n + 1),
-		       slice_str(im->config->domain.home));
-}
-
 static enum user_verdict judge(const struct im *im, const struct user *user, const struct user_find *question)
 {
 	enum poc_setting barring = question->purpose == USER_FOR_SESSION ? SETTING_SESSION_BARRING : SETTING_PAGER_BARRING;
 
-	if (question->purpose == USER_FIND_ONLY || is_from_function(im, question))
+	if (question->purpose == USER_FIND_ONLY || identity_is_function(im, slice_of(question->caller, question->caller_n)))
 		return USER_ACCEPTS;
 	if (publication_setting(im, user, barring))
 		return USER_BARS;
@@ -97,7 +85,7 @@ static void on_find(struct worker *worker, struct msg *msg)
 	question->is_registered = false;
 	question->verdict = user ? judge(im, user, question) : USER_ACCEPTS;
 	publication_settings(im, user, &question->settings);
-	question->registration = user ? user->changes : im->users->changes;
+	question->registration = user_registration(im, slice_of(question->canonical, question->canonical_n));
 	if (user) {
 		list_contacts(user, question);
 		question->is_registered = is_registered(user, question);
@@ -131,6 +119,13 @@ int user_find_for(struct im *im, const struct user_wanted *wanted, actor_id aske
 int user_find(struct im *im, struct slice canonical, bool is_sips, actor_id asker)
 {
 	return user_find_for(im, &(struct user_wanted){ .canonical = canonical, .is_sips = is_sips }, asker);
+}
+
+uint64_t user_registration(struct im *im, struct slice canonical)
+{
+	const struct user *user = user_of(im, canonical);
+
+	return user ? user->changes : im->users->changes;
 }
 
 void user_register_handlers(struct worker *worker)
