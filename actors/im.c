@@ -9,6 +9,7 @@
 #include "actors/credentials.h"
 #include "actors/flow_owner.h"
 #include "actors/forward.h"
+#include "actors/large_message.h"
 #include "actors/listeners.h"
 #include "actors/mailbox.h"
 #include "actors/pager.h"
@@ -162,7 +163,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	if (store_worker_init(worker, server->store) != 0)
 		return ENOMEM;
 	if (mailboxes_init(im) != 0 || users_init(im) != 0 || session_contacts_init(im) != 0 || sessions_init(im) != 0 ||
-	    virtual_user_agents_init(im) != 0 || pagers_init(im) != 0 ||
+	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pagers_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
 	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
@@ -181,6 +182,7 @@ void im_worker_free(struct worker *worker)
 	if (!im)
 		return;
 	sessions_free(im);
+	large_messages_free(im);
 	virtual_user_agents_free(im);
 	session_contacts_free(im);
 	pagers_free(im);

@@ -172,6 +172,13 @@ int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_sec
 /* What the other side said as `side` gets it, kept for refreshes.  False: too long, or no memory. */
 bool session_write_sdp(struct side *side, const struct session_description *description);
 
+/* ---- session_offline.c: the called user is away ---- */
+
+/* D2-12: what goes one way only is a large message, or a file. */
+bool session_is_large_message(const struct sip_message *invite);
+/* Refused, or kept for him; `registration` of struct user_find.  Frees `s`. */
+void session_on_offline(struct session *s, uint64_t registration);
+
 /* ---- session_answer.c: from B's answer to A's ---- */
 
 struct session_answer {
@@ -265,6 +272,8 @@ void session_record_begin(struct session *s, const struct identity *caller, stru
 	const struct sip_message *invite);
 /* Writes it, the first time. */
 void session_record_end(struct session *s, const char *reason);
+/* It is none: another record will tell of it. */
+void session_record_drop(struct session *s);
 /* Of an INVITE that was refused and makes no session. */
 void session_record_attempt(struct im *im, const struct identity *caller, struct slice callee,
 	const struct sip_message *invite, const char *reason);

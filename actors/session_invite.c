@@ -229,33 +229,6 @@ static void invite_b(struct session *s, struct user_find *found)
 		session_enter(s, SESSION_INVITED, "invite-relayed");
 }
 
-/* D2-12: what goes one way only is a large message, or a file. */
-static bool is_large_message(const struct sip_message *invite)
-{
-	const struct sdp_media *media;
-	struct sdp offer;
-
-	return session_sdp_read_offer(invite, &offer, &media) == SDP_ACCEPTED &&
-	       sdp_media_direction(&offer, media) == SDP_SENDONLY;
-}
-
-/* D1-07: an IM session cannot wait for its user; a large message could, but nobody keeps it. */
-static void refuse_offline(struct session *s)
-{
-	const struct config *config = s->im->config;
-	struct sip_message invite;
-
-	if (session_reread_invite(s, &invite) && is_large_message(&invite))
-		session_refuse(s, 480, REASON_OFFLINE);
-	else if (config->core.mode == MODE_IMS || config->policy.unavailable_session_code == 403) /* D1-06 */
-		session_refuse_with_warning(s, config->policy.unavailable_session_code, REASON_OFFLINE,
-			"Session cannot be deferred");
-	else
-		session_refuse(s, config->policy.unavailable_session_code, REASON_OFFLINE);
-	session_enter(s, SESSION_CLOSED, "offline");
-	session_free_if_done(s);
-}
-
 /* 6.2.6.1 steps 1 and 2, before it counts whether he is there; without a Warning, for that is his own affair (D1-06). */
 static void refuse_by_verdict(struct session *s, enum user_verdict verdict)
 {
@@ -279,7 +252,7 @@ void session_on_message(struct actor *actor, struct msg *msg)
 	if (s->state == SESSION_LOOKUP && found->verdict != USER_ACCEPTS) {
 		refuse_by_verdict(s, found->verdict);
 	} else if (s->state == SESSION_LOOKUP && !found->is_registered) {
-		refuse_offline(s);
+		session_on_offline(s, found->registration);
 	} else if (s->state == SESSION_LOOKUP && config->core.mode == MODE_IMS) {
 		invite_b(s, NULL);
 	} else if (s->state == SESSION_LOOKUP) {
@@ -464,7 +437,7 @@ void session_start(struct im *im, struct sip_server *server, const struct sip_me
 		return;
 	}
 	if (user_find_for(im, &(struct user_wanted){ .canonical = start->callee, .is_sips = outgoing_is_sips(invite->uri),
-			.purpose = is_large_message(invite) ? USER_FOR_LARGE : USER_FOR_SESSION, .caller = start->caller },
+			.purpose = session_is_large_message(invite) ? USER_FOR_LARGE : USER_FOR_SESSION, .caller = start->caller },
 		    s->actor.id) != 0) {
 		session_fail(s, 503, REASON_NO_MEMORY);
 		return;

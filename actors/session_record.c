@@ -59,6 +59,12 @@ void session_record_end(struct session *s, const char *reason)
 	free(r);
 }
 
+void session_record_drop(struct session *s)
+{
+	free(s->record);
+	s->record = NULL;
+}
+
 void session_record_attempt(struct im *im, const struct identity *caller, struct slice callee,
 	const struct sip_message *invite, const char *reason)
 {

@@ -143,6 +143,22 @@ static struct slice size_of_selector(struct slice selector)
 	return SLICE_EMPTY;
 }
 
+/* RFC 5547 6, and the draft's own attribute (D2-46). */
+static bool names_file(const struct sdp_media *media)
+{
+	struct slice selector = media->file_selector;
+	bool is_quoted = false, begins = true;
+
+	for (size_t i = 0; i < selector.n; i++) {
+		if (!is_quoted && begins && slice_case_starts(slice_skip(selector, i), SLICE("name:")))
+			return true;
+		begins = selector.p[i] == ' ';
+		if (selector.p[i] == '"')
+			is_quoted = !is_quoted;
+	}
+	return sdp_attribute(media->whole, "filename", NULL);
+}
+
 /* D1-17: filelength, filesize and the selector's size may all be there, if they agree. */
 static bool announced_size(const struct sdp_media *media, bool *is_announced, uint64_t *size)
 {
@@ -161,16 +177,25 @@ static bool announced_size(const struct sdp_media *media, bool *is_announced, ui
 	return true;
 }
 
-/* What one message may have: a large message or file goes one way, an IM session both. */
-static uint64_t size_limit(const struct im *im, const struct sdp *sdp, const struct sdp_media *media)
+bool session_sdp_size(const struct sdp_media *media, uint64_t *size)
 {
-	return sdp_media_direction(sdp, media) == SDP_SENDRECV ? im->config->limits.max_size_1to1 :
-								  im->config->limits.max_size_file;
+	bool is_announced;
+
+	*size = 0;
+	return announced_size(media, &is_announced, size) && is_announced;
+}
+
+/* What goes one way and has a name is a file, without one it is a large message (D2-12). */
+uint64_t session_sdp_size_limit(const struct im *im, const struct sdp *sdp, const struct sdp_media *media)
+{
+	bool is_file = sdp_media_direction(sdp, media) != SDP_SENDRECV && names_file(media);
+
+	return is_file ? im->config->limits.max_size_file : im->config->limits.max_size_1to1;
 }
 
 enum sdp_judgement session_sdp_policy(const struct im *im, const struct sdp *sdp, const struct sdp_media *media)
 {
-	uint64_t size = 0, most = size_limit(im, sdp, media);
+	uint64_t size = 0, most = session_sdp_size_limit(im, sdp, media);
 	char text[SESSION_SDP_MAX];
 	struct buffer types = buffer_over(text, sizeof(text));
 	bool is_announced;
@@ -366,7 +391,7 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 	out->path = peer->media->path;
 	if (session_sdp_is_secure(peer->media))
 		out->fingerprint = sdp_media_fingerprint(peer->sdp, peer->media);
-	out->max_octets = size_limit(im, peer->sdp, peer->media);
+	out->max_octets = session_sdp_size_limit(im, peer->sdp, peer->media);
 	accept_of(im, peer->media, &out->accept);
 	if (msrp_path_parse(out->path, &path) != MSRP_PATH_OK)
 		return false;
@@ -404,7 +429,7 @@ bool session_sdp_write(const struct im *im, struct buffer *out, const struct ses
 		.setup = d->setup, .is_nameless = d->hides,
 		.has_cema = !d->offer || sdp_media_has_cema(d->offered),
 		.is_alone = !d->offer, .direction = direction_of_answer(d),
-		.max_size = d->offer ? size_limit(im, d->offer, d->offered) : size_limit(im, d->sdp, d->media) };
+		.max_size = d->offer ? session_sdp_size_limit(im, d->offer, d->offered) : session_sdp_size_limit(im, d->sdp, d->media) };
 
 	(void)permit(im, d->media->accept_wrapped_types, wrapped, &ours.accept_wrapped_types); /* none: left out */
 	return permit(im, d->media->accept_types, types, &ours.accept_types) && sdp_rewrite(out, d->sdp, &ours);

@@ -46,6 +46,11 @@ enum sdp_judgement session_sdp_read_offer(const struct sip_message *m, struct sd
 /* The operator's policy on an offer that was read (6.2.2.1 step 3, 6.2.6.1 step 3): size, then content. */
 enum sdp_judgement session_sdp_policy(const struct im *im, const struct sdp *sdp, const struct sdp_media *media);
 
+/* The announced size (D1-17).  False: none is, or they contradict each other. */
+bool session_sdp_size(const struct sdp_media *media, uint64_t *size);
+/* What one message may have: limits.max_size_1to1, of a file limits.max_size_file; 0: any number of octets. */
+uint64_t session_sdp_size_limit(const struct im *im, const struct sdp *sdp, const struct sdp_media *media);
+
 /* Where and whether we connect to the peer, given what we said and what it said (design.md 5, set-up). */
 struct session_peer {
 	const struct sdp *sdp;

@@ -143,7 +143,9 @@ static void on_change(struct worker *worker, struct msg *msg)
 	if (msrp_worker_set_options(worker, &s->msrp) != 0 ||
 	    sip_dialogs_raise(worker, im_dialogs_max(s->config)) != 0 ||
 	    pool_raise(&im->sessions, s->config->limits.sessions) != 0 ||
-	    pool_raise(&im->virtual_user_agents, s->config->limits.sessions) != 0)
+	    pool_raise(&im->virtual_user_agents, s->config->limits.sessions) != 0 ||
+	    pool_raise(&im->large_messages, s->config->limits.sessions) != 0 ||
+	    pool_raise(&im->large_uploads, s->config->limits.sessions) != 0)
 		LOG(ERROR, worker, "config", 0, "no-room limits.sessions=%u error=\"%s\"", s->config->limits.sessions,
 			strerror(ENOMEM)); /* what is beyond the limit of before gets 503 */
 	im_look_up_next_hop(im);

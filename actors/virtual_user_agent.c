@@ -235,9 +235,15 @@ void virtual_user_agent_is_left(struct virtual_user_agent *agent)
 
 static void say_goodbye(struct virtual_user_agent *agent, const char *reason)
 {
-	if (agent->bye)
-		sip_server_respond(agent->bye, &(struct sip_reply){ .status = 200 });
+	struct sip_server *bye = agent->bye;
+
 	agent->bye = NULL;
+	if (bye)
+		sip_server_watch(bye, NULL, NULL);
+	if (bye && reason) /* to who wants no reports, 200 would say that what he sent is safe (design.md 5) */
+		sip_server_refuse(bye, 500, REASON_STORE);
+	else if (bye)
+		sip_server_respond(bye, &(struct sip_reply){ .status = 200 });
 	if (agent->peer_has_left || !agent->dialog || !agent->dialog->is_confirmed)
 		return;
 	snprintf(agent->bye_reason, sizeof(agent->bye_reason), "%s", reason ? reason : "");
@@ -297,8 +303,6 @@ static void on_state_expired(struct timer *timer)
 		virtual_user_agent_fail(agent, REASON_MSRP_LEG_LOST, reason_label(REASON_MSRP_LEG_LOST));
 		break;
 	case VIRTUAL_USER_AGENT_LEAVING: /* a 200 would say that what he sent is safe */
-		sip_server_refuse(agent->bye, 500, REASON_TIMEOUT);
-		agent->bye = NULL;
 		virtual_user_agent_fail(agent, REASON_TIMEOUT, reason_label(REASON_TIMEOUT));
 		break;
 	case VIRTUAL_USER_AGENT_CLOSING:

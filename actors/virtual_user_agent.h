@@ -82,8 +82,8 @@ bool virtual_user_agent_is_bound(const struct virtual_user_agent *agent);
 
 /*
  * The owner is done, and hears nothing more; the pointer is dead.  Whatever state it is in: the leg is closed (what was
- * queued is still written), a BYE of the peer gets its 200, else BYE goes out, after the ACK of our 2xx, with
- * `Reason: SIP;cause=480;text="REASON"` unless `reason` is NULL.  Never from inside on_ended().
+ * queued is still written), a BYE of the peer gets its 200 (with a `reason`, which is trouble of ours, 500: no other word
+ * may reach him), else BYE goes out, after the ACK of our 2xx, with `Reason: SIP;cause=480;text="REASON"` unless it is NULL.  Never from inside on_ended().
  */
 void virtual_user_agent_end(struct virtual_user_agent *agent, const char *reason);
 
