@@ -37,7 +37,8 @@ struct large_message {
 	bool is_whole;                      /* its last piece is with the store */
 	/* ---- the session ---- */
 	bool is_leaving;                    /* the peer said BYE and waits for its 200 */
-	bool has_failed;                    /* the last message was not stored, for a cause of ours */
+	bool is_silent;                     /* Failure-Report: no: nobody hears what becomes of it */
+	bool has_failed;                    /* such a one was not stored, for a cause of ours */
 	uint64_t stored_messages, stored_octets, start_us;
 	unsigned seen;                      /* messages that began */
 };

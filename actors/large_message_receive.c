@@ -51,7 +51,7 @@ static void give_up(struct large_message *l, unsigned status, enum reason why)
 	if (l->upload)
 		large_upload_drop(l->upload);
 	forget(l);
-	l->has_failed = true;
+	l->has_failed |= l->is_silent;
 	COUNT(&l->im->worker->counters, deferred_large_failed);
 	msrp_receiver_refuse(leg_of(l), status, why);
 	large_message_settle(l);
@@ -103,7 +103,7 @@ static unsigned on_message(struct msrp_leg *leg, const struct msrp_head *head, e
 	struct large_message *l = arg;
 
 	l->seen++;
-	l->has_failed = false;
+	l->is_silent = head->failure_report == MSRP_FAILURE_NO;
 	if (is_for_now_only(head->content_type)) {
 		*why = REASON_NOT_STORED;
 		large_message_settle(l);
@@ -112,7 +112,7 @@ static unsigned on_message(struct msrp_leg *leg, const struct msrp_head *head, e
 	if (!keep_lines(l, head)) {
 		*why = REASON_NO_MEMORY;
 		forget(l);
-		l->has_failed = true;
+		l->has_failed |= l->is_silent;
 		large_message_settle(l);
 		return 408;
 	}
@@ -228,7 +228,7 @@ static void on_failed(int err, void *arg)
 	bool is_quota = err == EDQUOT || err == EFBIG;
 
 	forget(l);
-	l->has_failed = true;
+	l->has_failed |= l->is_silent;
 	msrp_receiver_refuse(leg_of(l), is_quota ? 413 : 408,
 		is_quota ? REASON_QUOTA : err == EAGAIN ? REASON_STORE_BUSY : REASON_STORE);
 	large_message_settle(l);

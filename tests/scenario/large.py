@@ -38,7 +38,7 @@ def kept_for(world, user):
     rows = base.execute("select d.head, d.msrp, d.content, d.content_id, d.size from deferred d join mailbox m on d.mailbox = m.id "
                         "where m.name = ? order by d.position", (user.uri[len("sip:"):],)).fetchall()
     for head, sent, content, content_id, size in rows:
-        if content is None:
+        if content_id:
             pieces = base.execute("select piece from content where id = ? order by at", (content_id,))
             content = b"".join(piece for piece, in pieces)
         same(len(content), size, "size in the store")
@@ -151,7 +151,7 @@ async def invites_that_are_not_kept(world):
     Warning; a session 403 or 480 (D1-07, D2-13). Nothing of it is stored."""
     alice, bob = await away(world)
     for extra, status, warning in (
-            (size_of(5) + ["a=filelength:6"], 488, None), (size_of("many"), 488, None),
+            (size_of(5) + ["a=filelength:6"], 488, None), (["a=filesize:many"], 488, None),
             (size_of(201 * MIB), 403, None), ((), 403, "Message size missing")):
         outgoing = alice.invite(bob, direction="sendonly", extra=extra)
         response = await outgoing.transaction.final()

@@ -283,7 +283,8 @@ async def bye_right_after_the_last_octet(world):
 async def too_large_for_a_session(world):
     """A message over the size that the server named in a=max-size: 413 to its first chunk when the total
     says so, else where it grows too large, and B hears that no more comes; at the limit it arrives whole.
-    A transfer in one direction has limits.max_size_file (D1-17, RFC 4975 8.6)."""
+    A file, which goes one way and has a name, has limits.max_size_file; a large message has none (D1-17, D2-12,
+    RFC 4975 8.6)."""
     sa, sb = await world.session()
     for sender, receiver in ((sa, sb), (sb, sa)):
         codes = await sender.leg.send(b"x" * 20001)
@@ -294,6 +295,10 @@ async def too_large_for_a_session(world):
     await sa.hang_up()
     await sb.wait_bye()
     sa, sb = await world.session(direction="sendonly")
+    same((await sa.leg.send(b"z" * 20001))[0], 413, "large message of 20001 octets")
+    await sa.hang_up()
+    await sb.wait_bye()
+    sa, sb = await world.session(direction="sendonly", extra=['a=file-selector:name:"z"'])
     await sa.send(b"z" * 30000)
     same(len((await sb.receive()).body), 30000, "transfer at the limit")
     same((await sa.leg.send(b"z" * 30001))[0], 413, "transfer beyond it")
