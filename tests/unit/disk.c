@@ -25,7 +25,7 @@ struct event {
 	unsigned note;
 	uint64_t offset;
 	size_t n;
-	char *octets;
+	char *octets; /* NULL: the file ends at `offset` */
 };
 
 struct image {
@@ -49,6 +49,7 @@ static struct {
 	struct image first[DISK_FILES];
 	/* ---- going through it: what is safe, and where the writes begin that are not ---- */
 	size_t at, unsynced_from[DISK_FILES];
+	bool is_syncing;
 	struct image safe[DISK_FILES];
 } disk = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -66,6 +67,14 @@ static void image_write(struct image *i, uint64_t offset, const char *octets, si
 	memcpy(i->octets + offset, octets, n);
 	if (offset + n > i->n)
 		i->n = offset + n;
+}
+
+static void image_apply(struct image *i, const struct event *e)
+{
+	if (e->octets)
+		image_write(i, e->offset, e->octets, e->n);
+	else if (e->offset < i->n)
+		i->n = e->offset;
 }
 
 static void image_copy(struct image *to, const struct image *from)
@@ -172,6 +181,7 @@ void disk_note(unsigned note)
 void disk_rewind(void)
 {
 	disk.at = 0;
+	disk.is_syncing = false;
 	for (int f = 0; f < DISK_FILES; f++) {
 		image_copy(&disk.safe[f], &disk.first[f]);
 		disk.unsynced_from[f] = 0;
@@ -184,7 +194,7 @@ static void make_safe(enum disk_file file, size_t end)
 	for (size_t i = disk.unsynced_from[file]; i < end; i++) {
 		const struct event *e = &disk.events[i];
 		if (e->kind == DISK_WRITTEN && e->file == file)
-			image_write(&disk.safe[file], e->offset, e->octets, e->n);
+			image_apply(&disk.safe[file], e);
 	}
 	disk.unsynced_from[file] = end;
 }
@@ -193,12 +203,28 @@ bool disk_step(enum disk_event *event, unsigned *note)
 {
 	if (disk.at == disk.count)
 		return false;
-	const struct event *e = &disk.events[disk.at++];
+	const struct event *e = &disk.events[disk.at];
+	*note = e->note;
+	if (e->kind == DISK_SYNCED && !disk.is_syncing) {
+		disk.is_syncing = true;
+		*event = DISK_SYNCING;
+		return true;
+	}
+	disk.is_syncing = false;
+	disk.at++;
 	if (e->kind == DISK_SYNCED)
 		make_safe(e->file, disk.at);
 	*event = e->kind;
-	*note = e->note;
 	return true;
+}
+
+unsigned disk_syncs(enum disk_file file)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < disk.count; i++)
+		n += disk.events[i].kind == DISK_SYNCED && disk.events[i].file == file;
+	return n;
 }
 
 static unsigned below(uint64_t *seed, unsigned n)
@@ -212,7 +238,7 @@ static void write_some(struct image *image, const struct event *e, enum disk_uns
 	unsigned fate = unsynced == DISK_LOST ? 0 : unsynced == DISK_KEPT ? 1 : below(seed, 3);
 
 	if (fate == 1)
-		image_write(image, e->offset, e->octets, e->n);
+		image_apply(image, e);
 	for (size_t at = 0; fate == 2 && at < e->n; at += SECTOR)
 		if (below(seed, 2))
 			image_write(image, e->offset + at, e->octets + at, e->n - at < SECTOR ? e->n - at : SECTOR);
@@ -318,8 +344,12 @@ static int on_write(sqlite3_file *f, const void *octets, int n, sqlite3_int64 of
 
 static int on_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
-	assert(!disk.is_recording || ((struct file *)f)->which == DISK_FILES); /* not in the workloads */
-	return REAL(f)->pMethods->xTruncate(REAL(f), size);
+	pthread_mutex_lock(&disk.lock);
+	int code = REAL(f)->pMethods->xTruncate(REAL(f), size);
+	if (!code)
+		remember((struct event){ .kind = DISK_WRITTEN, .file = ((struct file *)f)->which, .offset = (uint64_t)size }, NULL);
+	pthread_mutex_unlock(&disk.lock);
+	return code;
 }
 
 static int on_sync(sqlite3_file *f, int flags)

@@ -41,12 +41,16 @@ void disk_forget_syncs(bool yes);
 /* What the test noted happened now. */
 void disk_note(unsigned note);
 
-enum disk_event { DISK_WRITTEN, DISK_SYNCED, DISK_NOTED };
+/* SYNCING: all was written and nothing is safe yet. */
+enum disk_event { DISK_WRITTEN, DISK_SYNCING, DISK_SYNCED, DISK_NOTED };
 
 /* Goes through what was remembered, from the beginning. */
 void disk_rewind(void);
 /* False: there is no more.  *note for DISK_NOTED. */
 bool disk_step(enum disk_event *event, unsigned *note);
+
+/* How many of this file are remembered. */
+unsigned disk_syncs(enum disk_file file);
 
 /* The files as they are when the power fails now: `unsynced` says what becomes of each write that no sync
  * followed.  MIXED: some are there, some not, some of others only single sectors. */
