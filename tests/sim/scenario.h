@@ -35,6 +35,7 @@ struct scenario {
 	unsigned blocks;             /* receive blocks of each worker; 0: plenty           */
 	unsigned credit;             /* SIP credit per (source, owner); 0: as built */
 	unsigned store_fails;        /* of 1000 commits */
+	bool may_repeat;             /* pager messages may arrive more than once: at least once is promised */
 	bool signs;                  /* requests carry credentials, see ua_sign() */
 	unsigned one_seed_in;        /* it is long: of a range of seeds only every so manieth; 0: all */
 	bool is_long;                /* only with --long or by its name */

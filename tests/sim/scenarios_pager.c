@@ -24,7 +24,8 @@ SCENARIO(pager_little_credit, "workers that may hardly send each other anything"
 		expect_pager(messages[i], 200);
 }
 
-SCENARIO(pager_absent, "pager messages to nobody and to one who leaves", .may_lose = true)
+SCENARIO(pager_absent, "pager messages to nobody and to one who leaves", .may_lose = true,
+	.set = { "policy.offline_pager=reject" })
 {
 	struct ua *alice = ua_registered(w, "alice"), *bob = ua_registered(w, "bob"), *nobody = ua_new(w, "nobody");
 	struct message *to_nobody = ua_pager(alice, nobody, 10), *to_bob = ua_pager(alice, bob, 10);

@@ -3,7 +3,8 @@
 #include "tests/sim/scenario.h"
 
 /* What was answered with 200 is so, what with 503 changed nothing. */
-SCENARIO(register_store_fails, "a store that loses a third of its groups", .store_fails = 300)
+SCENARIO(register_store_fails, "a store that loses a third of its groups", .store_fails = 300,
+	.set = { "policy.offline_pager=reject" })
 {
 	struct ua *alice = ua_registered_at_last(w, "alice"), *bob = ua_new(w, "bob");
 	bool is_registered = false;
@@ -21,7 +22,8 @@ SCENARIO(register_store_fails, "a store that loses a third of its groups", .stor
 }
 
 /* On time, not before; a refresh moves it. What expired leaves the store too (settle() looks). */
-SCENARIO(register_expires, "registrations that are refreshed, and that are not")
+SCENARIO(register_expires, "registrations that are refreshed, and that are not",
+	.set = { "policy.offline_pager=reject" })
 {
 	struct ua *alice = ua_registered(w, "alice"), *bob = ua_new(w, "bob");
 	unsigned expires_s = 60 + world_below(w, 30);

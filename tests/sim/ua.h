@@ -41,6 +41,7 @@ struct message {
 	unsigned number;
 	struct call *from;       /* NULL: pager mode */
 	struct request *request; /* pager mode       */
+	struct ua *to;           /* pager mode       */
 	char *octets;
 	size_t n;
 	/* ---- the sender ---- */
@@ -86,6 +87,8 @@ struct manners {
 	bool is_raw;             /* MSRP: the scenario speaks it on what comes */
 	const char *relay;       /* the first URI of its path, before its own; NULL: none */
 	unsigned answers_after_ms;
+	unsigned refuse_pager;   /* MESSAGE: this status instead of 200        */
+	bool holds_pagers;       /* MESSAGE: shown, and not a word until ua_release_pagers() */
 	enum { SETUP_BY_SEED, SETUP_ACTIVE, SETUP_PASSIVE } setup;
 	size_t chunk_max;        /* octets; 0: by the seed, for each message   */
 };
@@ -118,6 +121,7 @@ struct ua *ua_phone(struct world *w, const struct ua *user, unsigned q); /* anot
 struct call *ua_winner(struct call *call);
 struct request *ua_register(struct ua *ua, unsigned expires_s);
 struct message *ua_pager(struct ua *from, struct ua *to, size_t n);
+void ua_release_pagers(struct ua *ua);    /* 200 to each that it held */
 /* SUBSCRIBE or REFER outside dialogs, with `refer_to` or NULL; who gets it says 200. */
 struct request *ua_outside(struct ua *from, const char *method, const char *uri, const char *refer_to);
 struct call *ua_invite(struct ua *from, struct ua *to);

@@ -198,11 +198,24 @@ static void on_pager(struct served *served, const struct sip_text *m)
 {
 	struct message *message = ua_message_find(served->ua->host, m->subject);
 
+	if (served->ua->manners.refuse_pager) {
+		ua_respond(served, served->ua->manners.refuse_pager, SLICE_EMPTY, SLICE_EMPTY);
+		return;
+	}
 	ua_message_arrived(message, 0, m->body);
 	if (message->received != message->n)
 		world_fail(world_of(served->ua), "pager message %u was cut", message->number);
 	message->deliveries++;
-	ua_respond(served, 200, SLICE_EMPTY, SLICE_EMPTY);
+	if (!served->ua->manners.holds_pagers)
+		ua_respond(served, 200, SLICE_EMPTY, SLICE_EMPTY);
+}
+
+void ua_release_pagers(struct ua *ua)
+{
+	for (struct served *s = ua->host->served; s; s = s->next)
+		if (s->ua == ua && !s->status && strcmp(s->method, "MESSAGE") == 0)
+			ua_respond(s, 200, SLICE_EMPTY, SLICE_EMPTY);
+	ua_wake(ua->host);
 }
 
 static struct served *find_served(struct ua *ua, const struct sip_text *m, const char *method)
@@ -468,6 +481,7 @@ struct message *ua_pager(struct ua *from, struct ua *to, size_t n)
 	struct buffer out = buffer_over(text, sizeof(text));
 	struct message *m = ua_message_new(from->host, n);
 
+	m->to = to;
 	ua_name(from->host, name, sizeof(name), "p");
 	snprintf(uri, sizeof(uri), "sip:%s@example.com", to->name);
 	buffer_printf(&out, "From: <sip:%s@example.com>;tag=%s\r\nTo: <%s>\r\nCall-ID: %s\r\nCSeq: 1 MESSAGE\r\n"

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "actors/listeners.h"
+#include "actors/mailbox_internal.h"
 #include "actors/user_internal.h"
 #include "core/log.h"
 #include "core/minted.h"
@@ -381,7 +382,9 @@ static void check_worker(struct world *w, unsigned i)
 	must_be(w, i, stream_count(worker), 0, "streams");
 	must_be(w, i, worker->ring->ops->blocks_in_use(worker->ring), 0, "blocks in use");
 	must_be(w, i, sim_operations(worker->ring), 3, "operations in flight");
-	must_be(w, i, worker->timers.armed, bindings, "timers armed, with so many bindings");
+	must_be(w, i, mailboxes_held(im), 0, "deferred messages held by somebody");
+	must_be(w, i, worker->timers.armed, bindings + timer_is_armed(&im->mailboxes->sweep_timer),
+		"timers armed, with so many bindings");
 	for (unsigned k = 0; k < w->group.count; k++) {
 		must_be(w, i, (uint64_t)sip->credit[k], credit ? credit : SIP_CREDIT, "credit for SIP");
 		must_be(w, i, msrp->used_credit[k], 0, "octets under way to another worker");
@@ -437,7 +440,8 @@ static bool is_sweeping(const struct world *w)
 {
 	for (unsigned i = 0; i < w->group.count; i++) {
 		const struct im *im = im_of(w->group.workers[i]);
-		if (!im->users->sweep || timer_is_armed(&im->users->sweep_timer))
+		if (!im->users->sweep || timer_is_armed(&im->users->sweep_timer) ||
+		    (i == 0 && !timer_is_armed(&im->mailboxes->sweep_timer)))
 			return true;
 	}
 	return false;
