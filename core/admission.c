@@ -3,14 +3,16 @@
 #include "core/load.h"
 
 #define GROWTH      0.04 /* of the share, an interval */
-#define GROWTH_FAST 0.2  /* below a quarter of the mark, or of what it was before it fell last */
+#define KNOWN       0.85 /* of the share that was too much: so far it comes back quickly */
+#define GROWTH_FAST 0.35 /* with little to do, or below KNOWN */
 #define SATURATED   995  /* thousandths: how much more there is cannot be seen, ... */
-#define FALL        0.85 /* ... so the share falls by this */
+#define FALL        0.85 /* ... so the share falls by this, ... */
+#define FALL_FAST   0.6  /* ... or this while work waits: what has queued up is soon refused, and is late as it is */
 #define GROWN_MAX   100  /* intervals made up for after a sleep: enough from least to all */
 
 void admission_init(struct admission *a)
 {
-	*a = (struct admission){ .share = 1 };
+	*a = (struct admission){ .share = 1, .may_refuse = ADMISSION_SAVED };
 }
 
 static bool is_over(const struct admission_interval *i)
@@ -27,11 +29,15 @@ static double target_of(const struct admission_interval *i)
 static void lower(struct admission *a, const struct admission_interval *i)
 {
 	if (!a->is_falling)
-		a->known = a->share / 2;
+		a->known = a->share * KNOWN;
 	a->is_falling = true;
-	a->share *= i->busy >= SATURATED ? FALL : target_of(i) / i->busy;
-	if (a->share < ADMISSION_LEAST)
-		a->share = ADMISSION_LEAST;
+	a->share *= i->busy < SATURATED ? target_of(i) / i->busy : i->is_waiting ? FALL_FAST : FALL;
+	double least = i->is_waiting ? ADMISSION_LEAST_WAITING : ADMISSION_LEAST;
+	if (a->share < least)
+		a->share = least;
+	/* less is not to be had: the streams are read as they can be served */
+	if (a->was_forced && a->share * (a->taken + a->refused) < a->taken)
+		a->share = (double)a->taken / (a->taken + a->refused);
 }
 
 static void raise(struct admission *a, const struct admission_interval *i)
@@ -45,11 +51,16 @@ static void raise(struct admission *a, const struct admission_interval *i)
 	a->is_falling = false;
 }
 
-enum admission_change admission_step(struct admission *a, const struct admission_interval *i)
+static void count_anew(struct admission *a)
+{
+	a->taken = a->refused = 0;
+	a->was_forced = false;
+}
+
+static enum admission_change step(struct admission *a, const struct admission_interval *i)
 {
 	enum admission_change change = ADMISSION_SAME;
 
-	a->taken = 0;
 	if (i->high_water >= 100) { /* off, perhaps by a reload */
 		change = a->is_shedding ? ADMISSION_ENDS : ADMISSION_SAME;
 		admission_init(a);
@@ -72,10 +83,48 @@ enum admission_change admission_step(struct admission *a, const struct admission
 	return change == ADMISSION_BEGINS ? ADMISSION_SAME : ADMISSION_ENDS;
 }
 
+enum admission_change admission_step(struct admission *a, const struct admission_interval *i)
+{
+	enum admission_change change = step(a, i);
+
+	a->is_bounded = i->high_water >= ADMISSION_KEEPS_UP;
+	count_anew(a);
+	return change;
+}
+
+static bool is_by_chance(double share, uint64_t random)
+{
+	return (double)(random >> 11) < share * (double)(UINT64_C(1) << 53);
+}
+
 bool admission_take(struct admission *a, double share, uint64_t random)
 {
-	if (a->taken >= ADMISSION_ALWAYS && (double)(random >> 11) >= share * (double)(UINT64_C(1) << 53))
+	if (a->taken >= ADMISSION_ALWAYS && !is_by_chance(share, random))
 		return false;
 	a->taken++;
 	return true;
+}
+
+bool admission_would_refuse(struct admission *a, double share, uint64_t random)
+{
+	if (a->taken < ADMISSION_ALWAYS || is_by_chance(share, random))
+		return false;
+	if (!a->is_bounded || a->may_refuse >= 1)
+		return true;
+	a->was_forced = true;
+	return false;
+}
+
+void admission_refused(struct admission *a)
+{
+	a->refused++;
+	a->may_refuse -= a->is_bounded;
+}
+
+void admission_took(struct admission *a, unsigned earns)
+{
+	a->taken++;
+	a->may_refuse += earns * ADMISSION_PART;
+	if (a->may_refuse > ADMISSION_SAVED)
+		a->may_refuse = ADMISSION_SAVED;
 }

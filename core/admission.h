@@ -16,6 +16,12 @@
  * always taken, so that a worker that is busy with its sessions alone can be reached.  Newest or oldest first is
  * not asked here: what is not taken is refused at once, so that nothing new waits at all.
  *
+ * Refusing takes time from serving, and three requests for each one that can be served take all of it if each is
+ * refused that cannot be.  So what stands in a stream is refused only while that takes no more than ADMISSION_PART of
+ * what serving takes; beyond it the request is taken, the worker reads the stream at the pace of its work, and the
+ * rest waits with its sender (RFC 7339 calls for less to be sent; TCP does it).  The share then is what comes of that.
+ * Not so with a mark below ADMISSION_KEEPS_UP, which is kept at any price.
+ *
  * No I/O, no clock.  Thread: owning worker only.
  */
 #ifndef CORE_ADMISSION_H
@@ -24,17 +30,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ADMISSION_PATIENCE 5  /* intervals */
+#define ADMISSION_PATIENCE 4  /* intervals */
 #define ADMISSION_KEEPS_UP 80 /* percent */
 #define ADMISSION_ALWAYS   4  /* requests of an interval that are taken in any case */
-#define ADMISSION_LEAST    0.15 /* less would be spent on refusing: the rest waits in streams, or is dropped */
+#define ADMISSION_PART     0.5   /* of the time that serving takes, for refusals in streams ... */
+#define ADMISSION_SAVED    100000  /* ... of which so many may be saved up */
+#define ADMISSION_LEAST    0.1  /* less would be spent on refusing: the rest waits in streams, or is dropped */
+#define ADMISSION_LEAST_WAITING 0.05 /* for the moment that it takes to refuse what has queued up */
 
 struct admission {
 	double share;     /* of new work that is taken; 1 unless it is shedding */
 	unsigned over;    /* intervals, less those that were not */
 	unsigned taken;   /* in this interval */
-	double known;     /* half of what it was before it fell: so far it comes back quickly */
+	double known;     /* so far it comes back quickly after it fell */
 	bool is_shedding, is_falling;
+	/* ---- of what can wait ---- */
+	double may_refuse; /* so many times */
+	bool is_bounded;   /* a mark from ADMISSION_KEEPS_UP on */
+	unsigned refused;  /* in this interval, and ... */
+	bool was_forced;   /* ... something was taken only because refusing had had its part */
 };
 
 struct admission_interval {
@@ -52,5 +66,9 @@ enum admission_change admission_step(struct admission *a, const struct admission
 
 /* True: take it.  `share` is ->share, or less where somebody else has a say; `random` 64 random bits. */
 bool admission_take(struct admission *a, double share, uint64_t random);
+/* The same for what stands in a stream, whose sender can wait, in two steps: one of the latter two is to follow. */
+bool admission_would_refuse(struct admission *a, double share, uint64_t random);
+void admission_refused(struct admission *a);
+void admission_took(struct admission *a, unsigned earns); /* what serving it takes, in refusals */
 
 #endif

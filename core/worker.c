@@ -131,17 +131,45 @@ void worker_at_turn_end(struct worker *worker, struct worker_task *task)
 	worker->tasks_end = &task->next;
 }
 
+void worker_in_next_turn(struct worker *worker, struct worker_task *task)
+{
+	if (task->is_queued)
+		return;
+	task->is_queued = true;
+	task->next = worker->next_tasks;
+	worker->next_tasks = task;
+}
+
+static void queue_next_tasks(struct worker *worker)
+{
+	struct worker_task *task;
+
+	while ((task = worker->next_tasks)) {
+		worker->next_tasks = task->next;
+		task->is_queued = false;
+		worker_at_turn_end(worker, task);
+	}
+}
+
+static bool take_out(struct worker_task **link, const struct worker_task *task)
+{
+	while (*link && *link != task)
+		link = &(*link)->next;
+	if (!*link)
+		return false;
+	*link = task->next;
+	return true;
+}
+
 void worker_forget_task(struct worker *worker, struct worker_task *task)
 {
-	struct worker_task **link = &worker->tasks;
-
 	if (!task->is_queued)
 		return;
-	while (*link != task)
-		link = &(*link)->next;
-	*link = task->next;
-	if (!*link)
-		worker->tasks_end = link;
+	if (!take_out(&worker->next_tasks, task))
+		take_out(&worker->tasks, task);
+	worker->tasks_end = &worker->tasks;
+	while (*worker->tasks_end)
+		worker->tasks_end = &(*worker->tasks_end)->next;
 	task->is_queued = false;
 }
 
@@ -226,11 +254,12 @@ void worker_turn(struct worker *worker, bool may_wait)
 	struct ring_completion completions[COMPLETIONS_MAX];
 	uint64_t began_us = worker->ring->ops->now_us(worker->ring), waited_us = worker->ring->waited_us, wait_us = 0;
 
-	if (may_wait && mailbox_sleep(&worker->mailbox))
+	if (may_wait && !worker->next_tasks && mailbox_sleep(&worker->mailbox))
 		wait_us = load_wait_us(&worker->load, time_to_wait_us(worker));
 	unsigned n = worker->ring->ops->turn(worker->ring, completions, COMPLETIONS_MAX, wait_us);
 	mailbox_awake(&worker->mailbox);
 	set_now(worker);
+	queue_next_tasks(worker);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned kind = ring_token_kind(completions[i].token);
 		assert(kind < TOKEN_KINDS && worker->on_completion[kind]);

@@ -79,6 +79,7 @@ struct worker {
 	struct counters counters;
 	struct actor_table actors;
 	struct worker_task *tasks, **tasks_end;
+	struct worker_task *next_tasks; /* of the next turn, newest first */
 	uint64_t random_state[4];
 	uint8_t random_pool[1024]; /* of the ring's source: a system call per name would cost 200 ns */
 	unsigned random_left;
@@ -129,6 +130,8 @@ void worker_post_from_outside(struct worker_group *group, unsigned to, struct ms
 void worker_answer(struct worker *worker, struct msg *msg, uint16_t kind, int err);
 
 void worker_at_turn_end(struct worker *worker, struct worker_task *task);
+/* At the end of the next turn, which does not wait: after what the ring and other workers have by then. */
+void worker_in_next_turn(struct worker *worker, struct worker_task *task);
 /* It is not run any more, for instance because it is about to be freed; one that is not queued is allowed. */
 void worker_forget_task(struct worker *worker, struct worker_task *task);
 

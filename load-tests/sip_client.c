@@ -15,6 +15,7 @@
 #define READS_MAX  512
 #define OUT_MAX    (4u * 1024 * 1024)
 #define OUT_HIGH   (256u * 1024) /* beyond it nothing new is begun on this flow */
+#define UNSENT_MAX (64 * 1024) /* in the kernel, on a stream */
 #define UDP_BUFFER (8 * 1024 * 1024) /* a burst of retransmissions must not be lost on our side */
 
 static void flow_broken(struct sip_flow *f, const char *what)
@@ -339,7 +340,7 @@ static int open_stream(struct sip_client *c, unsigned i)
 {
 	struct sockaddr_storage bound, local = local_of(c, i), from_bound;
 	const struct sockaddr_storage *target = &c->options->target;
-	int on = 1, err = c->options->tls ? 0 : open_listener(c, &local, &bound);
+	int on = 1, unsent = UNSENT_MAX, err = c->options->tls ? 0 : open_listener(c, &local, &bound);
 
 	if (err)
 		return err;
@@ -358,6 +359,8 @@ static int open_stream(struct sip_client *c, unsigned i)
 		return ENOMEM;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
 			 sizeof(on)); /* only slower without it */
+	/* what the server does not read waits with us, not for seconds in the kernel, where our answers stand behind it */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	if (connect(fd, (const struct sockaddr *)target, address_size(target)) < 0 &&
 	    errno != EINPROGRESS)
 		return errno;

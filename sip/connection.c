@@ -22,6 +22,7 @@ int sip_connections_init(struct sip_layer *layer)
 	layer->opened = calloc(SIP_OPENED_CHAINS, sizeof(*layer->opened));
 	if (!layer->opened)
 		return ENOMEM;
+	sip_turns_init(layer);
 	return pool_init(&layer->connections, "connections", sizeof(struct sip_connection),
 		layer->options->connections_max);
 }
@@ -101,6 +102,7 @@ void sip_connection_free(struct sip_connection *c, bool at_once)
 			link = &(*link)->opened_next;
 		*link = c->opened_next;
 	}
+	sip_connection_forget_turn(c);
 	if (c->is_waiting) {
 		struct sip_connection **link = &layer->waiting_for_credit;
 		while (*link != c)
@@ -202,7 +204,7 @@ static void on_written(struct stream *stream)
 	if (c->is_paused_for_writing && stream_queued(stream) <= layer->options->limits.leg_low) {
 		c->is_paused_for_writing = false;
 		if (!c->is_waiting)
-			stream_set_receive(stream, STREAM_MULTISHOT);
+			sip_connection_read(c);
 	}
 	sip_connection_finish(c);
 }

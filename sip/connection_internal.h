@@ -1,6 +1,6 @@
 /*
  * What the files of a SIP stream connection share: connection.c (its life, writing), connection_receive.c
- * (framing, credit), connection_half.c (a peer that sends no more), connection_open.c (making them).  Private
+ * (framing, credit), connection_turn.c (how much of it in a turn), connection_half.c (a peer that sends no more), connection_open.c (making them).  Private
  * to these; owning worker only.
  */
 #ifndef SIP_CONNECTION_INTERNAL_H
@@ -24,7 +24,7 @@ struct sip_connection {
 	struct sip_layer *layer;
 	struct stream *stream;
 	struct sip_connection *next, **link; /* all of the worker */
-	struct sip_connection *next_waiting;
+	struct sip_connection *next_waiting; /* for credit, or for a turn */
 	struct sip_connection *opened_next; /* that we opened: of one chain of layer->opened */
 	struct sip_framer framer;
 	char *held;                /* octets of a message that is not whole yet, or of more that wait */
@@ -43,6 +43,9 @@ struct sip_connection {
 	struct kept_answer *answers;
 	unsigned unanswered;       /* requests that came by it and have no final response yet */
 	bool is_outgoing, is_connected, is_waiting, is_paused_for_writing;
+	bool waits_for_turn;       /* is_waiting: for that */
+	uint64_t turn;             /* of the worker, in which ... */
+	unsigned turn_new;         /* ... so many new requests of it were looked at */
 	bool is_partial;           /* the beginning of a message came */
 	bool is_lost;              /* framing is gone: what comes is not looked at */
 	unsigned bucket;
@@ -75,6 +78,21 @@ void sip_connection_on_end(struct stream *stream, int err);
 void sip_connection_on_data(struct stream *stream, struct slice data);
 /* Keeps what is not a whole message yet in place of what was kept.  0 or ENOMEM. */
 int sip_connection_hold(struct sip_connection *c, struct slice rest);
+
+/* What waited for credit or a turn is looked at, then the stream is read again.  It may be gone afterwards. */
+void sip_connection_go_on(struct sip_connection *c);
+/* Starts reading, or goes on with it. */
+void sip_connection_read(struct sip_connection *c);
+
+/* ---- connection_turn.c ---- */
+
+/* A new request of it has to wait for the next turn of the worker. */
+bool sip_connection_had_turn(const struct sip_connection *c);
+/* A message of it was looked at; `begins`: by its method, something new. */
+void sip_connection_use_turn(struct sip_connection *c, bool begins, bool is_refused);
+/* It is not read until sip_connection_go_on() is called in a later turn. */
+void sip_connection_wait_for_turn(struct sip_connection *c);
+void sip_connection_forget_turn(struct sip_connection *c);
 
 /* ---- connection_half.c ---- */
 

@@ -46,6 +46,14 @@ static void whole_came(struct sip_connection *c)
 	worker_disarm(c->layer->worker, &c->stall);
 }
 
+static void valid_came(struct sip_connection *c)
+{
+	c->has_spoken = true;
+	if (c->is_outgoing)
+		sip_connection_leave_count(c); /* an answer's: whoever the Via named is there */
+	whole_came(c);
+}
+
 static void wait_for_credit(struct sip_connection *c)
 {
 	whole_came(c); /* the owner is slow, not the peer */
@@ -58,7 +66,7 @@ static void wait_for_credit(struct sip_connection *c)
 	COUNT(&c->layer->worker->counters, mailbox_credit_waits);
 }
 
-enum eaten { EATEN_ALL, EATEN_WAIT, EATEN_GONE };
+enum eaten { EATEN_ALL, EATEN_WAIT, EATEN_TURN, EATEN_GONE };
 
 /* Without a readable Via nobody can (RFC 3261 8.2.6.2): a half-closed connection must not wait for that. */
 static bool can_be_answered(const struct sip_message *m)
@@ -76,13 +84,20 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 	struct sip_message m;
 	struct sip_flow flow;
 	enum reason why;
-	bool is_asking;
+	bool is_asking, begins;
+	uint64_t refused;
 	size_t used;
 
 	for (;;) {
 		*left = in;
 		if (in.n == 0)
 			return EATEN_ALL;
+		if (!c->framer.scanned && !c->framer.need && (used = sip_overload_glance(layer, c, in))) {
+			c->framer = (struct sip_framer){ 0 };
+			valid_came(c);
+			in = slice_skip(in, used);
+			continue;
+		}
 		struct sip_framer before = c->framer;
 		enum sip_verdict verdict = sip_stream_parse(&c->framer, &m, in, &layer->limits, &used);
 		switch (verdict) {
@@ -96,6 +111,12 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 		case SIP_PARSE_KEEPALIVE:
 			break;
 		case SIP_PARSE_OK:
+			begins = sip_overload_may_begin(&m);
+			if (begins && sip_connection_had_turn(c) && sip_overload_is_new(&m)) {
+				c->framer = before;
+				return EATEN_TURN;
+			}
+			refused = layer->overload.refused;
 			sip_connection_flow(c, &flow);
 			is_asking = can_be_answered(&m);
 			c->unanswered += is_asking; /* before: the answer may come within */
@@ -106,10 +127,8 @@ static enum eaten eat(struct sip_connection *c, struct slice in, struct slice *l
 			}
 			if (!sip_connection_find(layer, slot, generation))
 				return EATEN_GONE;
-			c->has_spoken = true;
-			if (c->is_outgoing)
-				sip_connection_leave_count(c); /* an answer's: whoever the Via named is there */
-			whole_came(c);
+			sip_connection_use_turn(c, begins, layer->overload.refused > refused);
+			valid_came(c);
 			break;
 		case SIP_PARSE_BAD_400:
 		case SIP_PARSE_TOO_LARGE_413:
@@ -205,6 +224,11 @@ static void eat_all(struct sip_connection *c, struct slice in)
 		wait_for_credit(c);
 		return;
 	}
+	if (eaten == EATEN_TURN) {
+		whole_came(c);
+		sip_connection_wait_for_turn(c);
+		return;
+	}
 	if (left.n && !c->is_partial && !c->is_half_closed) { /* once for each message, so that its octets may not drip */
 		uint64_t ms = c->layer->options->limits.chunk_stall_ms;
 		c->is_partial = true;
@@ -214,12 +238,25 @@ static void eat_all(struct sip_connection *c, struct slice in)
 	}
 }
 
+/* Under overload no more of it than what is looked at in a turn or two: the rest stays with whoever sends it. */
+static enum stream_receive how_to_read(const struct sip_connection *c)
+{
+	return c->layer->overload.admission.is_shedding ? STREAM_ONE_SHOT : STREAM_MULTISHOT;
+}
+
+void sip_connection_read(struct sip_connection *c)
+{
+	stream_set_receive(c->stream, how_to_read(c));
+}
+
 void sip_connection_on_data(struct stream *stream, struct slice data)
 {
 	struct sip_connection *c = stream->owner;
 
 	c->used_ms = worker_now_ms(c->layer->worker);
 	sip_overload_read(c->layer, c, data.n);
+	if (stream->receive != STREAM_PAUSED && stream->receive != how_to_read(c))
+		sip_connection_read(c);
 	if (c->is_lost)
 		return;
 	if (c->held_n == 0) {
@@ -234,6 +271,20 @@ void sip_connection_on_data(struct stream *stream, struct slice data)
 		eat_all(c, held_of(c));
 }
 
+void sip_connection_go_on(struct sip_connection *c)
+{
+	struct sip_layer *layer = c->layer;
+	uint32_t slot = pool_slot(c), generation = pool_generation(c);
+
+	if (c->held_n)
+		eat_all(c, held_of(c));
+	if (!(c = sip_connection_find(layer, slot, generation)))
+		return;
+	if (!c->is_waiting && !c->is_paused_for_writing)
+		sip_connection_read(c);
+	sip_connection_finish(c);
+}
+
 void sip_connections_credit_came(struct sip_layer *layer)
 {
 	struct sip_connection *c = layer->waiting_for_credit, *next;
@@ -242,12 +293,6 @@ void sip_connections_credit_came(struct sip_layer *layer)
 	for (; c; c = next) {
 		next = c->next_waiting;
 		c->is_waiting = false;
-		if (!c->is_paused_for_writing)
-			stream_set_receive(c->stream, STREAM_MULTISHOT);
-		uint32_t slot = pool_slot(c), generation = pool_generation(c);
-		if (c->held_n)
-			eat_all(c, held_of(c));
-		if (sip_connection_find(layer, slot, generation))
-			sip_connection_finish(c);
+		sip_connection_go_on(c);
 	}
 }

@@ -68,6 +68,15 @@ struct sip_flow_lost {
 
 #define SIP_FLOW_CHAINS 8192
 
+/* What is looked at of streams in one turn of the worker: connection_turn.c. */
+struct sip_turns {
+	uint64_t number;               /* the turn in which ... */
+	unsigned used;                 /* ... so much of it was used */
+	bool is_going_on;              /* it is those that waited that are looked at now */
+	struct sip_connection *first, **end; /* that wait for the next one, oldest first */
+	struct worker_task next;
+};
+
 struct sip_connection;
 struct sip_peers;
 
@@ -100,6 +109,7 @@ struct sip_layer {
 	struct sip_connection *all;
 	struct sip_connection **opened; /* chains of those that we opened, by address */
 	struct sip_connection *waiting_for_credit;
+	struct sip_turns turns;
 
 	struct sip_peers *peers;
 	struct sip_route routes[SIP_ROUTES];
@@ -179,6 +189,9 @@ void sip_connection_used_by(struct sip_connection *c, unsigned worker);
 /* A registered flow, or a session's: it counts no more in limits.conns_per_ip (design.md 9). */
 void sip_connection_bind(struct sip_connection *c);
 void sip_connections_credit_came(struct sip_layer *layer);
+
+/* ---- connection_turn.c ---- */
+void sip_turns_init(struct sip_layer *layer);
 
 /* ---- the transactions ---- */
 int sip_transactions_init(struct sip_layer *layer);

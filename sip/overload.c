@@ -17,6 +17,10 @@
 /* ... or other workers posted so much at once. */
 #define WAITING_POSTED (SIP_CREDIT / 2)
 
+/* What serving takes, in refusals: a whole session, or a MESSAGE. */
+#define SERVING_INVITE 40
+#define SERVING_OTHER  10
+
 #define ANSWER_US     3     /* of CPU time, for one refusal: measured 2 to 4 */
 #define ANSWERS_LEAST 1e-3  /* a microsecond: where the CPU time is not known */
 #define ANSWERS_US    5000  /* what may be saved up */
@@ -24,8 +28,6 @@
 #define PASSING_FALL   0.7
 #define PASSING_GROWTH 1.05 /* an interval, while it sheds; 1.15 when it does not */
 #define PASSING_LEAST  0.01
-
-#define TAG_PREFIX "refused"
 
 int sip_overload_init(struct sip_layer *layer)
 {
@@ -51,6 +53,7 @@ void sip_overload_read(struct sip_layer *layer, const struct sip_connection *c, 
 	uint32_t slot = pool_slot(c);
 	unsigned i = 0;
 
+	o->read_octets += octets;
 	while (i < o->watched_n && o->watched[i].slot != slot)
 		i++;
 	if (i == OVERLOAD_WATCHED)
@@ -71,15 +74,25 @@ void sip_overload_posted(struct sip_layer *layer)
 		o->posted_most = o->posted;
 }
 
-static bool stream_waits(struct sip_layer *layer, const struct sip_watched *w, uint64_t interval_us)
+/* Those that are watched stand for all. */
+static bool streams_wait(struct sip_layer *layer, uint64_t interval_us)
 {
-	struct sip_connection *c = sip_connection_find(layer, w->slot, w->generation);
-	struct ring_backlog backlog;
+	const struct sip_overload *o = &layer->overload;
+	struct ring *ring = layer->worker->ring;
+	uint64_t octets = 0, read = 0;
 
-	if (!c || layer->worker->ring->ops->backlog(layer->worker->ring, c->stream->fd, &backlog) != 0)
-		return false;
-	return backlog.octets > WAITING_OCTETS &&
-	       (backlog.octets > backlog.room / 2 || backlog.octets * interval_us > w->octets * WAITING_US);
+	for (unsigned i = 0; i < o->watched_n; i++) {
+		const struct sip_watched *w = &o->watched[i];
+		struct sip_connection *c = sip_connection_find(layer, w->slot, w->generation);
+		struct ring_backlog backlog;
+		if (!c || ring->ops->backlog(ring, c->stream->fd, &backlog) != 0)
+			continue;
+		if (backlog.octets > WAITING_OCTETS && backlog.octets > backlog.room / 2)
+			return true;
+		octets += backlog.octets;
+		read += w->octets;
+	}
+	return read && octets * (o->read_octets / read) > WAITING_OCTETS && octets * interval_us > read * WAITING_US;
 }
 
 /* More than half of the room is taken, or the kernel dropped something. */
@@ -105,9 +118,9 @@ static bool work_waits(struct sip_layer *layer, uint64_t interval_us)
 	for (unsigned i = 0; i < layer->options->listener_count; i++)
 		if (layer->options->listeners[i].proto == LISTEN_UDP)
 			waits |= datagrams_wait(layer, i); /* all of them: they are counted */
-	for (unsigned i = 0; i < o->watched_n && !waits; i++)
-		waits = stream_waits(layer, &o->watched[i], interval_us);
+	waits = waits || streams_wait(layer, interval_us);
 	o->watched_n = o->posted_most = 0;
+	o->read_octets = 0;
 	return waits;
 }
 
@@ -181,10 +194,15 @@ static void filter_datagrams(struct sip_layer *layer)
 }
 
 /* Again and again, for a reload may change it. */
-static void write_retry_after(struct sip_layer *layer)
+static void write_ending(struct sip_layer *layer)
 {
-	snprintf(layer->overload.retry_after, sizeof(layer->overload.retry_after), "Retry-After: %u\r\n",
-		layer->options->retry_after_s);
+	struct buffer out = buffer_over(layer->overload.ending, sizeof(layer->overload.ending) - 1);
+
+	buffer_printf(&out, "Retry-After: %u\r\n", layer->options->retry_after_s);
+	if (layer->options->user_agent.n < sizeof(layer->overload.ending) / 2)
+		sip_write_header(&out, "Server", layer->options->user_agent);
+	sip_write_end(&out, SLICE_EMPTY, SLICE_EMPTY);
+	out.p[out.n] = '\0';
 }
 
 static void on_load(struct worker *worker)
@@ -200,21 +218,21 @@ static void on_load(struct worker *worker)
 	ratio_set(&worker->counters, RATIO_worker_shed_ratio, (uint32_t)((1 - o->admission.share) * 1000));
 	allow_answers(layer);
 	filter_datagrams(layer);
-	write_retry_after(layer);
+	write_ending(layer);
 }
 
 void sip_overload_start(struct sip_layer *layer)
 {
 	layer->worker->on_load = on_load;
-	write_retry_after(layer);
+	write_ending(layer);
 }
 
 /* ---- refusing ---- */
 
-static bool is_new(const struct sip_message *m)
+bool sip_overload_may_begin(const struct sip_message *m)
 {
-	struct sip_address to;
-
+	if (!m->is_request)
+		return false;
 	switch (m->method) {
 	case SIP_ACK:
 	case SIP_BYE:
@@ -223,7 +241,6 @@ static bool is_new(const struct sip_message *m)
 	case SIP_UPDATE:
 		return false;
 	case SIP_REGISTER:
-		return true;
 	case SIP_INVITE:
 	case SIP_OPTIONS:
 	case SIP_MESSAGE:
@@ -235,34 +252,46 @@ static bool is_new(const struct sip_message *m)
 	case SIP_METHOD_OTHER:
 		break;
 	}
+	return true;
+}
+
+bool sip_overload_is_new(const struct sip_message *m)
+{
+	struct sip_address to;
+
+	if (m->method == SIP_REGISTER)
+		return true;
+	if (!sip_overload_may_begin(m))
+		return false;
 	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) || !to.tag.n)
 		return true;
 	/* a tag that anybody can make up opens no door */
 	return minted_worker(to.tag) < 0 && sip_record_of(m, NULL).n == 0;
 }
 
-/* The same for an INVITE, its retransmissions and its ACK, which have the topmost Via in common (RFC 3261 17.1.1.3),
- * whichever worker sees them.  TAG_CHARS of them. */
-#define TAG_CHARS (sizeof(TAG_PREFIX) - 1 + 16)
-static void write_tag(const struct sip_layer *layer, const struct sip_message *m, char *out)
+void sip_overload_write_tag(const struct sip_layer *layer, struct slice via, char out[OVERLOAD_TAG_CHARS])
 {
-	struct slice via = slice_trim(slice_cut(sip_header_value(m, SIP_HDR_VIA), ',', NULL));
 	uint64_t hash = siphash(&layer->loop_key, via);
 
-	memcpy(out, TAG_PREFIX, sizeof(TAG_PREFIX) - 1);
+	memcpy(out, OVERLOAD_TAG, sizeof(OVERLOAD_TAG) - 1);
 	for (unsigned i = 0; i < 16; i++)
-		out[sizeof(TAG_PREFIX) - 1 + i] = "0123456789abcdef"[hash >> 4 * i & 15];
+		out[sizeof(OVERLOAD_TAG) - 1 + i] = "0123456789abcdef"[hash >> 4 * i & 15];
+}
+
+static struct slice top_via(const struct sip_message *m)
+{
+	return slice_trim(slice_cut(sip_header_value(m, SIP_HDR_VIA), ',', NULL));
 }
 
 bool sip_overload_is_acked(struct sip_layer *layer, const struct sip_message *ack)
 {
 	struct sip_address to;
-	char tag[TAG_CHARS];
+	char tag[OVERLOAD_TAG_CHARS];
 
-	if (!sip_address_decode(sip_header_value(ack, SIP_HDR_TO), &to) || !slice_starts(to.tag, SLICE(TAG_PREFIX)))
+	if (!sip_address_decode(sip_header_value(ack, SIP_HDR_TO), &to) || !slice_starts(to.tag, SLICE(OVERLOAD_TAG)))
 		return false;
-	write_tag(layer, ack, tag);
-	if (!slice_eq(to.tag, slice_of(tag, TAG_CHARS)))
+	sip_overload_write_tag(layer, top_via(ack), tag);
+	if (!slice_eq(to.tag, slice_of(tag, OVERLOAD_TAG_CHARS)))
 		return false;
 	COUNT(&layer->worker->counters, sip_refusals_acked);
 	return true;
@@ -270,19 +299,17 @@ bool sip_overload_is_acked(struct sip_layer *layer, const struct sip_message *ac
 
 static void answer(struct sip_layer *layer, const struct sip_message *m, const struct sip_flow *flow)
 {
-	char host[INET6_ADDRSTRLEN], tag[TAG_CHARS];
+	char host[INET6_ADDRSTRLEN], tag[OVERLOAD_TAG_CHARS];
 	struct buffer out = buffer_over(layer->scratch, layer->scratch_n);
-	struct sip_response response = { .status = 503, .to_tag = slice_of(tag, TAG_CHARS) };
+	struct sip_response response = { .status = 503, .to_tag = slice_of(tag, OVERLOAD_TAG_CHARS) };
 	struct sip_transmission t = { .flow = *flow, .is_response = true };
 
 	if (!sip_header_first(m, SIP_HDR_VIA))
 		return; /* nobody to answer: counted all the same */
-	write_tag(layer, m, tag);
+	sip_overload_write_tag(layer, top_via(m), tag);
 	sip_flow_source(flow, host, sizeof(host), &response.source.host, &response.source.port);
 	sip_write_response(&out, m, &response);
-	buffer_str(&out, layer->overload.retry_after);
-	sip_write_header(&out, "Server", layer->options->user_agent);
-	sip_write_end(&out, SLICE_EMPTY, SLICE_EMPTY);
+	buffer_str(&out, layer->overload.ending);
 	if (out.overflow)
 		return;
 	t.wire = buffer_slice(&out);
@@ -304,6 +331,30 @@ static double share_of(const struct worker *worker)
 	return 1 - __atomic_load_n(&worker->counters.ratios[RATIO_worker_shed_ratio], __ATOMIC_RELAXED) / 1000.0;
 }
 
+/* One draw for each request, whoever asks. */
+static uint64_t draw(struct sip_overload *o, struct worker *worker)
+{
+	if (!o->is_drawn)
+		o->drawn = worker_random_fast(worker);
+	o->is_drawn = true;
+	return o->drawn;
+}
+
+bool sip_overload_would_refuse(struct sip_layer *layer)
+{
+	struct sip_overload *o = &layer->overload;
+
+	return o->admission.is_shedding && admission_would_refuse(&o->admission, o->admission.share, draw(o, layer->worker));
+}
+
+void sip_overload_count_refusal(struct sip_layer *layer)
+{
+	admission_refused(&layer->overload.admission);
+	layer->overload.is_drawn = false;
+	layer->overload.refused++;
+	REFUSED(&layer->worker->counters, REASON_OVERLOAD);
+}
+
 bool sip_overload_refuses(struct sip_layer *layer, const struct sip_message *m,
 	const struct sip_flow *flow, unsigned owner)
 {
@@ -311,13 +362,18 @@ bool sip_overload_refuses(struct sip_layer *layer, const struct sip_message *m,
 	struct worker *worker = layer->worker;
 	double share = owner == worker->index ? 1 : share_of(worker->group->workers[owner]);
 
-	if ((!o->admission.is_shedding && share >= 1) || !m->is_request || !is_new(m))
+	if ((!o->admission.is_shedding && share >= 1) || !sip_overload_is_new(m))
 		return false;
-	if (admission_take(&o->admission, o->admission.share < share ? o->admission.share : share, worker_random_fast(worker)))
+	uint64_t random = draw(o, worker);
+	o->is_drawn = false;
+	if (!admission_would_refuse(&o->admission, o->admission.share < share ? o->admission.share : share, random)) {
+		admission_took(&o->admission, m->method == SIP_INVITE ? SERVING_INVITE : SERVING_OTHER);
 		return false;
+	}
 	COUNT(&worker->counters, sip_rx_messages);
 	COUNT(&worker->counters, sip_rx_requests);
 	sip_trace_received(worker, flow, m);
+	admission_refused(&o->admission);
 	refuse(layer, m, flow);
 	return true;
 }
@@ -353,7 +409,7 @@ bool sip_overload_refuses_datagram(struct sip_layer *layer, const struct sip_mes
 	struct worker *worker = layer->worker;
 
 	if ((!o->admission.is_shedding && worker_now_ms(worker) >= o->remembered_until_ms) ||
-	    sip_flow_is_stream(flow) || !is_new(m))
+	    sip_flow_is_stream(flow) || !sip_overload_is_new(m))
 		return false;
 	bool is_again = is_remembered(layer, hash);
 	o->seen++;

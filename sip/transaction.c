@@ -133,6 +133,7 @@ void sip_worker_free(struct worker *worker)
 	sip_transport_free(layer);
 	sip_peers_free(layer->peers);
 	worker_forget_task(worker, &layer->credit_came);
+	worker_forget_task(worker, &layer->turns.next);
 	worker_forget_task(worker, &layer->clock_task);
 	free(layer);
 	worker->sip = NULL;

@@ -219,17 +219,14 @@ static void write_via_params(struct buffer *b, const struct sip_via *via,
 	}
 }
 
-static void write_first_via(struct buffer *b, const struct sip_header *header,
-			    const struct sip_source *source)
+bool sip_write_first_via(struct buffer *b, struct slice value, const struct sip_source *source)
 {
 	struct sip_via via;
 	struct slice rest;
 
-	if (!source->host.n || !sip_via_decode(header->value, &via, &rest)) {
-		sip_copy_header(b, header);
-		return;
-	}
-	begin_copy(b, header);
+	if (!sip_via_decode(value, &via, &rest))
+		return false;
+	buffer_lit(b, "Via: ");
 	sip_write_text(b, slice_trim(slice_of(via.whole.p, (size_t)(via.params.p - via.whole.p))));
 	write_via_params(b, &via, source);
 	if (rest.n) {
@@ -237,6 +234,7 @@ static void write_first_via(struct buffer *b, const struct sip_header *header,
 		sip_write_text(b, rest);
 	}
 	buffer_lit(b, "\r\n");
+	return true;
 }
 
 void sip_write_vias(struct buffer *b, const struct sip_message *m, const struct sip_source *source)
@@ -245,7 +243,8 @@ void sip_write_vias(struct buffer *b, const struct sip_message *m, const struct 
 
 	if (!header)
 		return;
-	write_first_via(b, header, source);
+	if (!source->host.n || !sip_write_first_via(b, header->value, source))
+		sip_copy_header(b, header);
 	while ((header = sip_header_next(m, header)))
 		sip_copy_header(b, header);
 }

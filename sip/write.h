@@ -55,5 +55,7 @@ void sip_write_response(struct buffer *b, const struct sip_message *request,
 /* The Via headers of a request that is passed on unchanged but for received and rport in the
  * first (the part of the above that a proxy needs). */
 void sip_write_vias(struct buffer *b, const struct sip_message *m, const struct sip_source *source);
+/* The first of them, from its value alone.  False: it is no Via, and nothing was written. */
+bool sip_write_first_via(struct buffer *b, struct slice value, const struct sip_source *source);
 
 #endif

@@ -222,7 +222,7 @@ static void turn_worker(struct worker *worker)
 	memory_enter();
 	worker_turn(worker, true);
 	memory_leave();
-	if (!mailbox_sleep(&worker->mailbox))
+	if (worker->next_tasks || !mailbox_sleep(&worker->mailbox))
 		worker->ring->ops->wake(worker->ring);
 }
 
