@@ -308,6 +308,8 @@ static void bring_back(struct relay *r, const struct sip_message *m)
 				     "\r\nSupported: " IM_SUPPORTED "\r\n");
 	else
 		put_dialog_headers(&headers, r, m);
+	if (status == 405) /* RFC 3261 8.2.1: a MUST, and only who refused knows what he takes */
+		sip_copy_headers(&headers, m, SIP_HDR_ALLOW);
 	if (m->status >= 300)
 		sip_server_tell_refusal(im->worker, r->server, status, REASON_REJECTED, "the answer of the other side");
 	sip_server_watch(r->server, NULL, NULL);

@@ -96,7 +96,7 @@ async def message_to_served_user(world):
 
 
 @scenario(modes=("ims",), own={"policy.allow_anonymity": "false", "policy.content_types": "[text/plain]",
-                               "limits.max_size_file": "1KiB"}, once=True)
+                               "limits.max_size_1to1": "1KiB", "policy.offline_large": "reject"}, once=True)
 async def invite_to_served_user(world):
     """The terminating side relies on no check of another server: an INVITE that enters there with everything wrong is
     refused for the first thing on the list, with that put right for the next (6.2.6.1, D1-07)."""
@@ -234,13 +234,13 @@ async def change_is_message_or_conversation(world):
     for method in ("INVITE", "UPDATE"):
         version += 1
         refused = await changes.ask(sa, changes.describe(
-            sa, version, direction="sendonly", extra=["a=filesize:1001"]), method).final()
+            sa, version, direction="sendonly", extra=["a=filename:f", "a=filesize:1001"]), method).final()
         same(refused.status, 403, "one way, too large, by " + method)
         await changes.undisturbed(sb, 0.03)
         for direction, size, most in (("sendonly", 1000, "1000"), (None, 1001, "209715200")):
             version += 1
             change = changes.ask(sa, changes.describe(
-                sa, version, direction=direction, extra=["a=filesize:%d" % size]), method)
+                sa, version, direction=direction, extra=["a=filename:f", "a=filesize:%d" % size]), method)
             server, offer = await changes.asked(sb, method)
             same((offer.direction, offer.attribute("max-size")), (direction or "sendrecv", most), "what B is offered")
             await changes.take(sb, server, changes.describe(

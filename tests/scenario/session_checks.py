@@ -51,7 +51,7 @@ def identity_is_gone(world):
 
 
 @scenario(own={"policy.allow_anonymity": "false", "policy.content_types": "[text/plain, 'image/*']",
-               "policy.feature_tag": "always", "limits.max_size_file": "1KiB"}, once=True)
+               "policy.feature_tag": "always", "limits.max_size_1to1": "1KiB", "policy.offline_large": "reject"}, once=True)
 async def checks_in_order(world):
     """An INVITE with everything wrong is refused for the first thing on the list; with that put right,
     for the next: feature tag, identity, anonymity, target, session timer, Content-Type, description,
@@ -76,7 +76,7 @@ async def checks_in_order(world):
         ("type", 400, None, "sdp"), ("text", 488, "302", "sdp"), ("media", 488, "399", "sdp"),
         ("path", 488, "305", "sdp"), ("types", 488, "399", "sdp"), ("direction", 488, "399", "sdp"),
         ("sizes", 403, None, "too_large"), ("size", 403, None, "unsupported_body"),
-        ("content", 480, None, "offline"))  # of a large message, that nobody keeps (D1-07)
+        ("content", 480, None, "offline"))  # of a large message, that is not kept (D1-07)
     if world.ims:  # there the target is judged by the terminating side, after all that the originating one sees
         steps = steps[:3] + (("Privacy",) + steps[4][1:],) + steps[5:]
         del wrong["target"]

@@ -203,24 +203,26 @@ async def hidden_callers_parts_stay(world):
 
 @scenario(own={"limits.max_size_file": "1000", "limits.max_size_1to1": "500"}, once=True)
 async def announced_sizes(world):
-    """One-way transfers announce their size by filesize, filelength or file-selector: all agree or 488;
-    above limits.max_size_file 403, at it the INVITE goes on with the attributes as they are; a=max-size
-    is the smaller of the peer's and ours (D1-17, RFC 5547)."""
+    """One-way transfers announce their size by filesize, filelength or file-selector: all agree or 488; above
+    limits.max_size_file 403 (what has no name is a message: limits.max_size_1to1, D2-12), at it the INVITE goes on
+    with the attributes as they are; a=max-size is the smaller of the peer's and ours (D1-17, RFC 5547)."""
     alice, bob = await world.pair()
     for extra, status, warning in (
-            (["a=filesize:1001"], 403, None), (["a=filelength:1001"], 403, None),
+            (["a=filesize:501"], 403, None), (["a=filename:f", "a=filelength:1001"], 403, None),
+            (['a=file-selector:type:" name:" size:501'], 403, None),
             (['a=file-selector:name:"a b" size:1001 type:text/plain'], 403, None),
             (["a=filesize:9", "a=filelength:10"], 488, "399"), (["a=filesize:9", "a=file-selector:size:10"], 488, "399"),
             (["a=filesize:many"], 488, "399"), (["a=filesize:99999999999999999999"], 488, "399")):
         leg, head, media = described(alice, direction="sendonly", extra=extra)
         await refused(alice, bob, head + media, status, str(extra), warning)
     REQ("IM-6.2.2.1-3", "IM-6.2.6.1-5")
-    for extra in (["a=filesize:1000"], ["a=filelength:1000", "a=filesize:1000"],
-                  ['a=file-selector:name:" size:5000" size:1000'], []):
+    for extra, most in ((["a=filename:f", "a=filesize:1000"], 1000), (["a=filesize:500"], 500),
+                        (["a=filelength:1000", "a=filesize:1000", "a=filename:f"], 1000),
+                        (['a=file-selector:name:" size:5000" size:1000'], 1000), ([], 500)):
         outgoing = alice.invite(bob, direction="sendonly", extra=extra + ["a=max-size:2000"])
         invitation = await bob.expect_invite()
         text = invitation.request.body.decode()
-        for line in extra + ["a=sendonly", "a=max-size:1000"]:
+        for line in extra + ["a=sendonly", "a=max-size:%d" % most]:
             check("\r\n%s\r\n" % line in text, "%r is missing: %r" % (line, text))
         REQ("IM-6.2.3.2-7", "IM-6.2.3.1-6")
         # an answer that forgets to say so is recvonly all the same
