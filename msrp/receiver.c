@@ -100,7 +100,7 @@ static void refuse(struct msrp_connection *c, unsigned status, enum reason why)
 {
 	struct msrp_leg *leg = c->in->leg;
 	struct msrp_receiver *r = leg->receiver;
-	bool is_open = r && (r->state == OPEN || r->state == ENDED) && r->message == c->in->message;
+	bool is_open = r && r->state == OPEN && r->message == c->in->message;
 
 	msrp_message_refuse(leg, c->in->message, status);
 	msrp_switch_refuse(c, status, why);

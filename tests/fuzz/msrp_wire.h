@@ -11,10 +11,15 @@
 
 #include "core/ring.h"
 
+#ifndef WIRE_IN_OCTETS /* a target may need more */
+#define WIRE_IN_OCTETS  (40 * 1024)
+#define WIRE_OUT_OCTETS (192 * 1024)
+#endif
+
 enum {
 	WIRE_ENDS_MAX = 14,
-	WIRE_IN_MAX = 40 * 1024,   /* that a client may write    */
-	WIRE_OUT_MAX = 192 * 1024, /* that the server may        */
+	WIRE_IN_MAX = WIRE_IN_OCTETS,   /* that a client may write    */
+	WIRE_OUT_MAX = WIRE_OUT_OCTETS, /* that the server may        */
 	WIRE_MARKS_MAX = 512,
 	WIRE_WORKERS = 2,
 };
