@@ -7,8 +7,8 @@
  *	id        as in the log and the list of sessions; null: refused before it was anything
  *	from, to  user@host; from is null when the sender asked for privacy, in either mode
  *	start     when its request came, end when it was over; time is when the line was made
- *	octets    of content that was passed on, both ways; messages likewise
- *	reason    of the end: "bye", "delivered", or why not
+ *	octets    of content that was passed on, both ways, or stored for a user who was away; messages likewise
+ *	reason    of the end: "bye", "delivered", "stored", or why not
  * A session that never began is a line too, without octets; so is a message that was refused by the function
  * itself.  What is refused before it gets there (credentials, unknown users, syntax) is in the log and the counters.
  *

@@ -39,7 +39,7 @@ void mailbox_leave(struct im *im, struct mailbox_visit *visit);
  * MSG_MAILBOX_LEASED, who frees it by mailbox_lease_free().
  *   msg.err  0; or what the store said: nothing is leased.  `count` 0 with err 0: there is none (any more).
  * They are in the order of reception.  A lease that was asked for one message by its position (`only`) has that one,
- * or none: it is gone, expired, or another's.
+ * or none: it is gone, expired, or another's.  Names of messages are found beforehand, by STORE_DEFERRED_FIND.
  */
 struct mailbox_lease {
 	struct msg msg;

@@ -5,9 +5,11 @@ import contextlib
 import email.utils
 import json
 import os
+import resource
 import sqlite3
 import time
 
+from settings import document, published
 from ua import REQ, check, same, sip
 from world import DOMAIN, scenario
 
@@ -266,3 +268,68 @@ async def deferred_expires(world):
     same((await alice.pager(bob, "long", headers=[("Expires", "1000")])).status, 202, "MESSAGE")
     await counted(world, "deferred_expired", 1, 30)
     same([bytes(row["content"]) for row in rows(world, bob)], [b"long"], "stored")
+
+
+@scenario(own=DEFER)
+async def barred_is_not_stored(world):
+    """What the user bars is refused before it counts that he is away; what nobody bars is stored."""
+    alice, bob = await world.pair()
+    tag = await published(bob, document(pager_barring=True))
+    same((await bob.register(0)).status, 200, "de-registration")
+    before = await refused(world, "barred")
+    same((await alice.pager(bob, "barred")).status, 480, "MESSAGE")
+    same(await refused(world, "barred") - before, 1, "refusals counted")
+    same(rows(world), [], "messages stored")
+    REQ("IM-6.2.6.1-1")
+    check(tag, "no SIP-ETag")
+
+
+@scenario(own=DEFER, modes=("standalone",))
+async def another_phone_takes_it(world):
+    """A phone that says it is away is no answer as long as another one takes the message."""
+    alice, phone = await world.client("alice"), await world.client("bob")
+    laptop = await world.client(phone.name, register=False, unique=False)
+    for first in (laptop, phone):  # each registers anew, and the last comes first
+        same((await first.register()).status, 200, "REGISTER")
+    for status in (480, 408, 430, 503):
+        sending = alice.start(alice.build("MESSAGE", phone.uri, body=b"where are you", content_type="text/plain"))
+        (await phone.expect("MESSAGE")).respond(status, None)
+        (await laptop.expect("MESSAGE")).respond(200, None)
+        same((await sending.final()).status, 200, "MESSAGE")
+    same(rows(world), [], "messages stored")
+    sending = alice.start(alice.build("MESSAGE", phone.uri, body=b"nobody", content_type="text/plain"))
+    (await phone.expect("MESSAGE")).respond(480, None)
+    (await laptop.expect("MESSAGE")).respond(408, None)
+    same((await sending.final(20)).status, 202, "MESSAGE that no phone takes")
+    same(len(rows(world, phone)), 1, "messages stored")
+
+
+@scenario(own=DEFER, once=True, settle=False)
+async def deferred_on_a_full_disk(world):
+    """The disk takes nothing more: 503 and Retry-After, and nothing is stored; 202 when there is room again."""
+    alice, bob = await world.client("alice"), await away(world)
+    same((await alice.pager(bob, "before")).status, 202, "MESSAGE")
+    limits = resource.prlimit(world.server.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(world.server.pid, resource.RLIMIT_FSIZE, (4096, limits[1]))
+    response = await alice.pager(bob, "x" * 900)
+    same(response.status, 503, "MESSAGE")
+    check(response.get("Retry-After"), "no Retry-After")
+    resource.prlimit(world.server.pid, resource.RLIMIT_FSIZE, limits)
+    end = asyncio.get_running_loop().time() + 15
+    while (response := await alice.pager(bob, "after")).status == 503:
+        check(asyncio.get_running_loop().time() < end, "the disk is well and the store is not")
+        await asyncio.sleep(0.05)
+    same(response.status, 202, "MESSAGE when there is room")
+    same([bytes(row["content"]) for row in rows(world, bob)], [b"before", b"after"], "messages stored")
+
+
+@scenario(own={"policy.offline_pager": "reject"})
+async def deferring_is_off(world):
+    """offline_pager: reject: whoever is away, or says so, or is silent, gets nothing: 480."""
+    alice, bob = await world.pair()
+    sending = alice.start(alice.build("MESSAGE", bob.uri, body=b"hello", content_type="text/plain"))
+    (await bob.expect("MESSAGE")).respond(480, None)
+    same((await sending.final()).status, 480, "MESSAGE")
+    same((await bob.register(0)).status, 200, "de-registration")
+    same((await alice.pager(bob, "hello")).status, 480, "MESSAGE")
+    same(rows(world), [], "messages stored")
