@@ -3,7 +3,7 @@
  * REMOVE of 8), from one thread.  Prints CPU time of the process (checkpoints included) and of this thread,
  * messages per commit and commits per second, beside the rate at which the disk takes synced writes of 4 KiB.
  *
- *	store_bench PATH [MESSAGES [MAILBOXES [GROUP [OLD]]]]     defaults 160000 20000 64 0; OLD: rows put before
+ *	store_bench PATH|- [MESSAGES [MAILBOXES [GROUP [OLD]]]]     (- : in memory) defaults 160000 20000 64 0; OLD: rows put before
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -158,7 +158,7 @@ int main(int argc, char **argv)
 	unsigned numbers[] = { 160000, 20000, 64, 0 }, delivered;
 
 	if (argc < 2) {
-		fputs("usage: store_bench PATH [MESSAGES [MAILBOXES [GROUP [OLD]]]]\n", stderr);
+		fputs("usage: store_bench PATH|- [MESSAGES [MAILBOXES [GROUP [OLD]]]]\n", stderr);
 		return 2;
 	}
 	for (int i = 2; i < argc && i < 6; i++)
@@ -168,9 +168,10 @@ int main(int argc, char **argv)
 	memset(content, 'c', sizeof(content));
 	memset(head, 'h', sizeof(head));
 	log_reopen_level(LOG_ERROR);
-	measure_disk(argv[1]);
+	if (strcmp(argv[1], "-") != 0)
+		measure_disk(argv[1]);
 	double from = seconds(CLOCK_MONOTONIC);
-	if (store_open(&store, argv[1], &options) != 0)
+	if (store_open(&store, strcmp(argv[1], "-") ? argv[1] : NULL, &options) != 0)
 		return 1;
 	printf("%-24s %8.2f s\n", "opened", seconds(CLOCK_MONOTONIC) - from);
 	if (numbers[3])
