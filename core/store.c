@@ -317,13 +317,33 @@ static bool only_reads(enum store_kind kind)
 	return false;
 }
 
-static int read_only(struct store *store, struct store_request *request)
+/*
+ * A SAVEPOINT costs a copy of each page that is changed after it: 2 us of a put, 2.5 us of each message that is
+ * removed.  These two give their verdicts before they change anything, so that there is nothing to undo.
+ */
+static bool checks_first(enum store_kind kind)
 {
-	request->msg.err = store_run_request(store, request);
-	return !sqlite3_get_autocommit(store->db) ? 0 : request->msg.err ? request->msg.err : EIO;
+	return kind == STORE_DEFERRED_PUT || kind == STORE_DEFERRED_REMOVE;
 }
 
-static int read_and_write(struct store *store, struct store_request *request)
+static bool is_verdict(int err)
+{
+	return err == 0 || err == ENOENT || err == EDQUOT || err == EINVAL;
+}
+
+/* Any other error of it loses the group: once, for after that all have their SAVEPOINT. */
+static int run_bare(struct store *store, struct store_request *request)
+{
+	request->msg.err = store_run_request(store, request);
+	if (!sqlite3_get_autocommit(store->db)) {
+		if (is_verdict(request->msg.err) || only_reads(request->kind))
+			return 0;
+		store->is_careful = true;
+	}
+	return request->msg.err ? request->msg.err : EIO;
+}
+
+static int run_in_savepoint(struct store *store, struct store_request *request)
 {
 	struct store_totals before = store->totals;
 	int err = step(store, STATEMENT_SAVEPOINT);
@@ -344,7 +364,8 @@ static int read_and_write(struct store *store, struct store_request *request)
 /* A request that fails harms no other, unless sqlite rolled all of them back (FULL, IOERR, NOMEM). */
 static void execute(struct store *store, struct store_request *request)
 {
-	int err = only_reads(request->kind) ? read_only(store, request) : read_and_write(store, request);
+	bool is_bare = only_reads(request->kind) || (checks_first(request->kind) && !store->is_careful);
+	int err = is_bare ? run_bare(store, request) : run_in_savepoint(store, request);
 
 	if (err)
 		lose_group(store, err);

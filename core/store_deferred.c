@@ -22,10 +22,15 @@ int store_check_quota(struct store *store, struct store_mailbox *mailbox, struct
 	if (has_room(mailbox, r))
 		return 0;
 	int err = store_mailbox_expire(store, mailbox, r->message.received_us / 1000000, STORE_EXPIRE_MAX, &r->expired);
-	if (err || has_room(mailbox, r))
-		return err;
-	r->expired = 0; /* it will be undone with the request */
-	return EDQUOT;
+	return err ? err : has_room(mailbox, r) ? 0 : EDQUOT;
+}
+
+/* There is no SAVEPOINT that would undo it: what expired stays gone, and is counted so. */
+static int refuse(struct store *store, struct store_mailbox *mailbox)
+{
+	int err = store_mailbox_write(store, mailbox);
+
+	return err ? err : EDQUOT;
 }
 
 static int put(struct store *store, struct store_deferred_put *r)
@@ -37,8 +42,11 @@ static int put(struct store *store, struct store_deferred_put *r)
 
 	if (message->content.n != message->size)
 		return EINVAL;
-	if ((err = store_mailbox_read(store, &mailbox, r->mailbox)) || (err = store_check_quota(store, &mailbox, r)))
+	r->expired = 0;
+	if ((err = store_mailbox_read(store, &mailbox, r->mailbox)))
 		return err;
+	if ((err = store_check_quota(store, &mailbox, r)))
+		return err == EDQUOT && r->expired ? refuse(store, &mailbox) : err;
 	if (!mailbox.exists)
 		mailbox.id = ++store->totals.last_mailbox;
 	if (message->size <= STORE_PIECE_MAX)

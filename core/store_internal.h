@@ -78,6 +78,7 @@ struct store {
 	uint64_t restart_at_ms;     /* not before then: somebody still read the log */
 	bool is_full;
 	struct store_checkpointer *checkpointer; /* NULL: in memory */
+	bool is_careful;            /* a request failed half done: from then on each has a SAVEPOINT */
 	bool has_garbage;           /* content that nobody needs any more, as far as is known */
 	struct store_totals committed;
 	/* ---- the group ---- */

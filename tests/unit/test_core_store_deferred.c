@@ -2,6 +2,7 @@
  * found, counted, and go. */
 #include <errno.h>
 
+#include "core/store_internal.h"
 #include "tests/unit/store_file.h"
 
 #define BOB   SLICE("bob@example.com")
@@ -396,6 +397,11 @@ static void what_expired_makes_room(void **state)
 	assert_int_equal(put_with(BOB, message("c", 5000), 2, 0), 0); /* received at 1000 */
 	assert_int_equal(put_with(BOB, message("d", 5000), 2, 0), EDQUOT);
 	assert_int_equal(counts_at(BOB, 1000).messages, 2);
+	put(BOB, "old", 900);
+	assert_totals(3, 15);
+	assert_int_equal(put_with(BOB, message("d", 5000), 2, 0), EDQUOT); /* and what expired is gone all the same */
+	assert_totals(2, 10);
+	assert_int_equal(store_deferred_take_expired(store), 2);
 }
 
 static void sweeps_are_bounded_and_name_the_mailboxes(void **state)
@@ -479,6 +485,34 @@ static void a_refused_put_and_a_lost_group_count_nothing(void **state)
 	free(last);
 }
 
+/* A row that cannot be harms one group at most: from then on only what meets it is refused. */
+static void a_bad_row_harms_one_group_once(void **state)
+{
+	struct store_deferred m = message("a", 5000);
+	struct store_deferred_put *all[3];
+
+	put(BOB, "first", 5000);
+	assert_int_equal(store_run_sql(store, "INSERT INTO deferred_key SELECT mailbox, kind, 5001, 3 FROM deferred_key "
+		"WHERE kind = 3"), 0); /* as if of the third message */
+	for (unsigned round = 0; round < 2; round++) {
+		store_begin(store);
+		for (unsigned i = 0; i < 3; i++) {
+			m.expires_at_s = i == 1 ? 5001 : 5000;
+			all[i] = store_deferred_put_new(STORE_DEFERRED_PUT, i == 1 ? BOB : CAROL, &m);
+			store_execute(store, &all[i]->request);
+		}
+		store_commit(store);
+		for (unsigned i = 0; i < 3; i++) {
+			int err = all[i]->request.msg.err;
+			assert_int_equal(err, round == 0 || i == 1 ? EIO : 0);
+			free(all[i]);
+		}
+	}
+	assert_int_equal(counts_at(BOB, 2000).messages, 1);
+	assert_int_equal(counts_at(CAROL, 2000).messages, 2);
+	assert_totals(3, 15);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -499,6 +533,7 @@ int main(void)
 		CASE(sweeps_are_bounded_and_name_the_mailboxes),
 		CASE(a_sweep_for_nothing_happens_once),
 		CASE(a_refused_put_and_a_lost_group_count_nothing),
+		CASE(a_bad_row_harms_one_group_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
