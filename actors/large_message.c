@@ -328,21 +328,21 @@ static void drop_start(const struct large_message_start *start)
 	free(start->recipient);
 }
 
-void large_message_start(struct im *im, const struct large_message_start *start)
+bool large_message_start(struct im *im, const struct large_message_start *start)
 {
 	struct large_message *l = pool_take(&im->large_messages);
 
 	if (!l) {
 		sip_server_refuse(start->invite, 503, REASON_POOL_EXHAUSTED);
 		drop_start(start);
-		return;
+		return false;
 	}
 	l->im = im;
 	if (actor_open(im->worker, &l->actor, &large_message_type) != 0) {
 		pool_give(&im->large_messages, l);
 		sip_server_refuse(start->invite, 503, REASON_NO_MEMORY);
 		drop_start(start);
-		return;
+		return false;
 	}
 	l->invite = start->invite;
 	l->request = start->request;
@@ -356,6 +356,7 @@ void large_message_start(struct im *im, const struct large_message_start *start)
 	sip_server_watch(l->invite, &invite_events, l);
 	if (check(l) && !ask_for_room(l))
 		refuse(l, 503, REASON_NO_MEMORY);
+	return true;
 }
 
 int large_messages_init(struct im *im)

@@ -21,7 +21,9 @@ struct large_message_start {
 	uint64_t registration;      /* struct user_find */
 };
 
-void large_message_start(struct im *im, const struct large_message_start *start);
+/* The answer comes at once or later, but a 2xx, which needs the dialog, not before the end of this turn.  False: no room;
+ * it was refused, and there is no call detail record of it yet. */
+bool large_message_start(struct im *im, const struct large_message_start *start);
 
 int large_messages_init(struct im *im);
 /* Before virtual_user_agents_free(). */

@@ -24,12 +24,14 @@ static void hand_over(struct session *s, uint64_t registration)
 
 	sip_server_watch(s->invite, NULL, NULL);
 	session_forget_invite(s);
-	session_record_drop(s);
 	s->request = s->callee = NULL;
 	s->caller = NULL;
+	if (large_message_start(im, &start))
+		session_record_drop(s);
+	else
+		session_record_end(s, reason_label(REASON_POOL_EXHAUSTED));
 	session_enter(s, SESSION_CLOSED, "deferred");
-	session_free_if_done(s); /* and with it its dialog, which has the tag that ours will have */
-	large_message_start(im, &start);
+	session_free_if_done(s); /* and with it its dialog, before there is another with the same tag */
 }
 
 static void refuse(struct session *s)

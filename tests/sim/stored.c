@@ -29,13 +29,42 @@ static struct store_deferred_next *page_of(struct world *w, const char *user, ui
 	return page;
 }
 
-static bool is_it(const struct store_deferred *row, const struct message *message)
+/* Of a large message by MSRP its Message-ID says which it is, of a pager message its Subject. */
+static bool is_named(const struct store_deferred *row, const struct message *message)
 {
-	char subject[40];
-	int n = snprintf(subject, sizeof(subject), "\r\nSubject: m%u\r\n", message->number);
+	struct slice where = message->from ? row->msrp : row->head;
+	char line[40];
+	int n = snprintf(line, sizeof(line), message->from ? "\r\nMessage-ID: m%u\r\n" : "\r\nSubject: m%u\r\n",
+		message->number);
 
-	return memmem(row->head.p, row->head.n, subject, (size_t)n) && row->size == message->n &&
-	       slice_eq(row->content, slice_of(message->octets, message->n));
+	return memmem(where.p, where.n, line, (size_t)n) != NULL;
+}
+
+/* What the page had no room for. */
+static bool has_rest(struct world *w, const struct store_deferred *row, const struct message *message)
+{
+	struct store *store = store_sim_database(w->im.store);
+	uint64_t at = row->content.n;
+	bool is_same = true;
+
+	while (is_same && at < row->size) {
+		struct store_content_get *get = store_content_get_new(row->position, at);
+		assert(get);
+		store_begin(store);
+		store_execute(store, &get->request);
+		(void)store_commit(store);
+		is_same = !get->request.msg.err && get->piece.n &&
+			  slice_eq(get->piece, slice_of(message->octets + at, get->piece.n));
+		at += get->piece.n;
+		free(get);
+	}
+	return is_same;
+}
+
+static bool is_it(struct world *w, const struct store_deferred *row, const struct message *message)
+{
+	return is_named(row, message) && row->size == message->n &&
+	       slice_eq(row->content, slice_of(message->octets, row->content.n)) && has_rest(w, row, message);
 }
 
 bool world_is_stored(struct world *w, const struct message *message)
@@ -44,9 +73,9 @@ bool world_is_stored(struct world *w, const struct message *message)
 	uint64_t after = 0;
 
 	while (!found && !is_last) {
-		struct store_deferred_next *page = page_of(w, message->to->name, after);
+		struct store_deferred_next *page = page_of(w, (message->from ? message->from->to : message->to)->name, after);
 		for (unsigned i = 0; i < page->count; i++) {
-			found |= is_it(&page->messages[i], message);
+			found |= is_it(w, &page->messages[i], message);
 			after = page->messages[i].position;
 		}
 		is_last = page->is_last;

@@ -220,7 +220,8 @@ void ua_check(struct ua_host *host)
 {
 	for (struct message *m = host->messages; m; m = m->next) {
 		bool is_there = m->deliveries == 1 || (m->deliveries && host->world->scenario->may_repeat) ||
-				(!m->from && m->request->status == 202 && world_is_stored(host->world, m));
+				((m->from ? m->from->is_caller && !m->from->far : m->request->status == 202) &&
+					world_is_stored(host->world, m));
 		if (is_accepted(m) && !is_there)
 			world_fail(host->world, "message %u was accepted and did not arrive", m->number);
 	}

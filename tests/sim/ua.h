@@ -58,7 +58,7 @@ struct message {
 /* One side of a session. */
 struct call {
 	struct call *next;
-	struct ua *ua;
+	struct ua *ua, *to;      /* to: whom it calls; NULL: it is called              */
 	struct call *far;        /* the same session at the other client; NULL: not there yet */
 	unsigned number;
 	bool is_caller, is_answered, is_acked, is_over, wants_cancel, wants_bye;
@@ -91,6 +91,7 @@ struct manners {
 	bool holds_pagers;       /* MESSAGE: shown, and not a word until ua_release_pagers() */
 	enum { SETUP_BY_SEED, SETUP_ACTIVE, SETUP_PASSIVE } setup;
 	size_t chunk_max;        /* octets; 0: by the seed, for each message   */
+	size_t announces;        /* INVITE: sendonly, a message of so many octets */
 };
 
 struct ua {

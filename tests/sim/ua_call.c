@@ -45,6 +45,8 @@ void ua_put_sdp(struct call *call, struct buffer *out, const char *setup)
 	buffer_printf(out, "v=0\r\no=%s 1 %u IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
 		"m=message %u TCP/MSRP *\r\na=accept-types:*\r\na=path:%s\r\na=setup:%s\r\n", call->ua->name,
 		1 + call->changes, port, call->leg->path, setup);
+	if (call->ua->manners.announces)
+		buffer_printf(out, "a=sendonly\r\na=filesize:%zu\r\n", call->ua->manners.announces);
 	if (call->changes)
 		buffer_printf(out, "a=x-change:%u\r\n", call->changes);
 }
@@ -96,6 +98,7 @@ struct call *ua_invite(struct ua *from, struct ua *to)
 	unsigned setup = from->manners.setup == SETUP_BY_SEED ? world_below(world_of(from), 3) : from->manners.setup;
 
 	call->is_caller = true;
+	call->to = to;
 	call->number = ++from->host->call_count;
 	ua_name(from->host, call->call_id, sizeof(call->call_id), "c");
 	snprintf(uri, sizeof(uri), "sip:%s@example.com", to->name);

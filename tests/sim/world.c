@@ -367,6 +367,9 @@ static void check_worker(struct world *w, unsigned i)
 	unsigned credit = w->scenario->credit;
 
 	must_be(w, i, pool_used(&im->sessions), 0, "sessions");
+	must_be(w, i, pool_used(&im->virtual_user_agents), 0, "sessions that end in the server");
+	must_be(w, i, pool_used(&im->large_messages), 0, "sessions that store large messages");
+	must_be(w, i, pool_used(&im->large_uploads), 0, "uploads");
 	must_be(w, i, pool_used(&im->pagers), 0, "pager messages");
 	must_be(w, i, pool_used(&im->authentications), 0, "requests being authenticated");
 	must_be(w, i, worker->actors.open, 0, "actors");

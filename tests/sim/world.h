@@ -74,7 +74,7 @@ void world_drain(struct world *w);
  * they take when their turn comes. */
 void world_reload(struct world *w, const char *const *set, unsigned count);
 
-/* Is this pager message in the mailbox of whom it is for, octet by octet?  Between turns. */
+/* Is this message in the mailbox of whom it is for, octet by octet?  Between turns. */
 struct message;
 bool world_is_stored(struct world *w, const struct message *message);
 unsigned world_stored_count(struct world *w, const char *user);
