@@ -16,6 +16,7 @@
 #include "actors/session.h"
 #include "actors/session_contact.h"
 #include "actors/settings.h"
+#include "actors/subscription.h"
 #include "actors/store_actor.h"
 #include "actors/user.h"
 #include "actors/virtual_user_agent.h"
@@ -146,6 +147,7 @@ static void on_drain(struct worker *worker, struct msg *msg)
 	free(msg);
 	sessions_drain(im);
 	virtual_user_agents_drain(im, is_last);
+	subscriptions_drain(im);
 }
 
 int im_worker_init(struct worker *worker, struct im_server *server)
@@ -162,13 +164,15 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	worker_random(worker, &im->connect_limit_key, sizeof(im->connect_limit_key));
 	if (store_worker_init(worker, server->store) != 0)
 		return ENOMEM;
-	if (mailboxes_init(im) != 0 || users_init(im) != 0 || session_contacts_init(im) != 0 || sessions_init(im) != 0 ||
+	if (mailboxes_init(im) != 0 || users_init(im) != 0 || subscriptions_init(im) != 0 || session_contacts_init(im) != 0 ||
+	    sessions_init(im) != 0 ||
 	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pagers_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
 	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
 	user_register_handlers(worker);
 	mailbox_register_handlers(worker);
+	mailbox_on_change(im, subscriptions_on_change);
 	worker->on_message[MSG_SESSIONS_DRAIN] = on_drain;
 	admin_register_handlers(worker);
 	settings_register_handlers(worker);
@@ -181,6 +185,7 @@ void im_worker_free(struct worker *worker)
 
 	if (!im)
 		return;
+	subscriptions_free(im);
 	sessions_free(im);
 	large_messages_free(im);
 	virtual_user_agents_free(im);

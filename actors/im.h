@@ -94,6 +94,7 @@ struct im {
 	struct nonce_counts nonces;
 	struct connect_limit connect_limit;
 	struct siphash_key connect_limit_key;
+	struct pool subscriptions;
 	struct pool sessions, virtual_user_agents, large_messages, large_uploads, pagers, forwards, authentications, flow_questions;
 	struct session_contacts *session_contacts;
 	bool is_drained;            /* sessions_drain() was called */

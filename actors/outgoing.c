@@ -1,5 +1,7 @@
 #include "actors/outgoing.h"
 
+#include <time.h>
+
 #include "actors/header_rules.h"
 #include "core/minted.h"
 #include "sip/header.h"
@@ -220,4 +222,15 @@ struct sip_flow outgoing_flow(const struct im *im, const struct sip_target *targ
 		    (im->server->sip.listeners[i].bound.ss_family == guess.peer.any.sa_family || !guess.peer.any.sa_family))
 			flow.listener = (uint8_t)i;
 	return flow;
+}
+
+void outgoing_date(struct buffer *out, const struct worker *worker)
+{
+	time_t now = (time_t)(worker->ring->ops->wall_us(worker->ring) / 1000000);
+	struct tm tm;
+	char text[64];
+
+	gmtime_r(&now, &tm);
+	strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	buffer_printf(out, "Date: %s\r\n", text);
 }

@@ -63,6 +63,9 @@ void outgoing_to_value(struct buffer *out, const struct sip_message *m);
 /* `Call-ID`: minted so that it hashes to this worker (design.md 2). */
 void outgoing_call_id(struct buffer *out, struct worker *worker);
 
+/* `Date: ..`, now (RFC 3261 20.17). */
+void outgoing_date(struct buffer *out, const struct worker *worker);
+
 /* D1-19: what of a final response is passed on. */
 unsigned outgoing_final_status(unsigned status);
 

@@ -14,6 +14,8 @@
 #include "actors/publication.h"
 #include "actors/rate_limit.h"
 #include "actors/session.h"
+#include "actors/message_summary.h"
+#include "actors/subscription.h"
 #include "actors/user.h"
 #include "core/log.h"
 #include "core/minted.h"
@@ -220,14 +222,6 @@ static bool is_forwarded(enum sip_method method)
 	return method == SIP_SUBSCRIBE || method == SIP_REFER;
 }
 
-/* The deferred messages of a user are our own function's (10.3.2.6), which is not built yet: RFC 6665 4.2.1.1. */
-static bool is_our_event(const struct sip_message *m)
-{
-	struct slice event = slice_cut(sip_header_value(m, SIP_HDR_EVENT), ';', NULL);
-
-	return m->method == SIP_SUBSCRIBE && slice_case_eq(slice_trim(event), SLICE("message-summary"));
-}
-
 /* SUBSCRIBE and REFER: 6.2.3.4, 6.2.3.5.  What is owned here belongs to functions that are not built yet. */
 static void start_forwarding(struct asked *a, bool leaves)
 {
@@ -248,11 +242,6 @@ static void start_forwarding(struct asked *a, bool leaves)
 	}
 	if (a->target_is_home ? !find_callee(a) : !leaves) {
 		refuse_target(a);
-		return;
-	}
-	if (a->target_is_home && is_our_event(a->m)) {
-		im_refuse(a->im, a->server, 489, REASON_METHOD_NOT_ALLOWED,
-			SLICE("Allow-Events: conference, refer\r\n"));
 		return;
 	}
 	start.recipient = slice_of(a->callee, leaves ? 0 : a->callee_n);
@@ -284,6 +273,19 @@ static bool is_target_himself(const struct asked *a)
 	return false;
 }
 
+/* What waits for a user is told to him alone, also under his name at the store (10.3.2.6, D2-27). */
+static void start_subscription(struct asked *a)
+{
+	bool is_user = find_callee(a) || (a->callee_n && sip_host_equal(a->target.host, a->im->server->sip.store_host));
+
+	if (!a->callee_n || !is_target_himself(a))
+		sip_server_refuse(a->server, 403, REASON_IDENTITY);
+	else if (!is_user)
+		refuse_target(a);
+	else
+		subscription_start(a->im, a->server, a->m, slice_of(a->callee, a->callee_n));
+}
+
 /* 6.2.5, in the order of its steps: whose it is after what it is. */
 static void start_publication(struct asked *a)
 {
@@ -311,6 +313,11 @@ static void start_function(struct asked *a)
 		return;
 	if (a->m->method == SIP_PUBLISH) {
 		start_publication(a);
+		return;
+	}
+	if (a->m->method == SIP_SUBSCRIBE && a->target_is_home && minted_worker(a->target.user) < 0 &&
+	    has_event(a, SLICE(MESSAGE_SUMMARY_EVENT))) {
+		start_subscription(a);
 		return;
 	}
 	if (is_forwarded(a->m->method)) {

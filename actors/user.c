@@ -69,7 +69,7 @@ void user_forget_if_empty(struct user *user)
 	struct im *im = user->im;
 
 	if (user->bindings || user->is_core_registered || user->registrations || user->publications ||
-	    user->publishings || user->rules)
+	    user->publishings || user->subscriptions || user->rules)
 		return;
 	struct user **link = bucket_of(im->users, user_name(user));
 	while (*link != user)

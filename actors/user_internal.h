@@ -12,6 +12,7 @@
 struct registration;
 struct publication;
 struct publishing;
+struct subscription;
 struct access_rules;
 
 /*
@@ -72,6 +73,7 @@ struct user {
 	struct publication *publications;
 	struct publishing *publishings;
 	unsigned publishing_count;
+	struct subscription *subscriptions; /* to his mailbox */
 	struct access_rules *rules; /* NULL: he has none; one block from malloc() */
 	uint64_t changes;           /* struct user_find, `registration` */
 	uint16_t canonical_n;

@@ -31,7 +31,7 @@ THEMES = ("command_line", "digest", "admin", "ctl", "operation", "registration",
           "workers", "msrp_refusals", "msrp_content", "msrp_hostile", "transfer", "limits", "time_out", "hostile", "torture",
           "records", "registrar", "tls", "hostile_sessions", "mutations")
 THEMES += ("network", "general", "forward", "rfc4975", "openssl", "relays", "unchanged", "families", "manners", "bounds", "service", "drained", "reload", "rates", "overload", "listeners")
-THEMES += ("settings",)
+THEMES += ("settings", "message_summary")
 THEMES += ("deferring", "large")
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
