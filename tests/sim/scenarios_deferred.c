@@ -60,20 +60,19 @@ static void live(struct world *w)
 	}
 }
 
-SCENARIO(deferred, "users who come and go, and clients that are silent or away", .may_repeat = true,
-	.set = { "deferred.push_on_register=false" })
+SCENARIO(deferred, "users who come and go, and clients that are silent or away", .may_repeat = true)
 {
 	live(w);
 }
 
 SCENARIO(deferred_store_fails, "the same with a store that loses a fifth of its groups", .may_repeat = true,
-	.store_fails = 200, .set = { "deferred.push_on_register=false" })
+	.store_fails = 200)
 {
 	live(w);
 }
 
 SCENARIO(deferred_late, "a silent client that answers after its message was stored: no copy is left", .may_repeat = true,
-	.is_calm = true, .set = { "deferred.push_on_register=false", "timers.client_answer=2s" })
+	.is_calm = true, .set = { "timers.client_answer=2s" })
 {
 	struct ua *alice = ua_registered(w, "alice"), *bob = ua_registered(w, "bob");
 	struct message *messages[4];

@@ -83,14 +83,16 @@ struct known_config {
 /* `more`: besides those of the scenario. */
 static struct config *load(const struct scenario *scenario, const char *const *more, unsigned count)
 {
-	static const char *const common[] = { "limits.sessions=64", "limits.unbound=20s", "log.level=error" };
-	const char *set[3 + 8 + 8];
+	/* no push but where a scenario is about it: the clients know of no call that nobody of them made */
+	static const char *const common[] = { "limits.sessions=64", "limits.unbound=20s", "log.level=error",
+		"deferred.push_on_register=false" };
+	const char *set[4 + 8 + 8];
 	struct config_source source = { NULL, set, 0, false };
 	struct config_errors errors = { 0 };
 	struct config *config;
 
 	assert(count <= 8);
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		set[source.set_count++] = common[i];
 	for (unsigned i = 0; i < 8 && scenario->set[i]; i++)
 		set[source.set_count++] = scenario->set[i];

@@ -572,6 +572,30 @@ static void test_client_others_proceeding(void **state)
 	world_end(&world);
 }
 
+/* It is sent no more; the answer and the end come as ever. */
+static void test_client_rests(void **state)
+{
+	struct watched watched;
+
+	start(1, 0);
+	struct peer *peer = peer_udp(&world);
+	struct sip_target target = target_of(peer);
+	for (int is_answered = 0; is_answered < 2; is_answered++) {
+		send_ours(&world, 0, &watched, "MESSAGE", &target);
+		const char *ours = expect(&world, peer, "MESSAGE ");
+		sip_client_rest(watched.client);
+		expect_at(peer, 600, NULL, 0);
+		assert_int_equal(watched.failed + watched.responses, 0);
+		if (is_answered)
+			answer(&world, peer, 0, ours, 200, "t");
+		settle(&world);
+		advance(&world, 40); /* F */
+		assert_int_equal(watched.failed, !is_answered);
+		assert_int_equal(watched.status, is_answered ? 200 : 408);
+	}
+	world_end(&world);
+}
+
 /* ---- client, INVITE ---- */
 
 static void test_client_invite_timers_a_b(void **state)
@@ -1010,6 +1034,7 @@ int main(void)
 		cmocka_unit_test(test_server_longest_head),
 		cmocka_unit_test(test_client_others_timers_e_f_k),
 		cmocka_unit_test(test_client_others_proceeding),
+		cmocka_unit_test(test_client_rests),
 		cmocka_unit_test(test_client_invite_timers_a_b),
 		cmocka_unit_test(test_client_invite_refused_is_acked),
 		cmocka_unit_test(test_client_invite_accepted),
