@@ -242,6 +242,25 @@ static void refuse_by_verdict(struct session *s, enum user_verdict verdict)
 	session_free_if_done(s);
 }
 
+/* Step 5, where that comes behind the user's own decisions; false: refused. */
+static bool is_permitted(struct session *s)
+{
+	const struct sdp_media *media;
+	struct sip_message invite;
+	struct sdp offer;
+
+	if (s->im->config->core.mode != MODE_IMS || !session_reread_invite(s, &invite) ||
+	    session_sdp_read_offer(&invite, &offer, &media) != SDP_ACCEPTED)
+		return true; /* judged when it came, or without an offer */
+	enum sdp_judgement judgement = session_sdp_policy(s->im, &offer, media);
+	if (judgement == SDP_ACCEPTED)
+		return true;
+	session_refuse(s, 403, judgement == SDP_SIZE_BARRED ? REASON_TOO_LARGE : REASON_UNSUPPORTED_BODY);
+	session_enter(s, SESSION_CLOSED, "not-permitted");
+	session_free_if_done(s);
+	return false;
+}
+
 void session_on_message(struct actor *actor, struct msg *msg)
 {
 	struct session *s = (struct session *)actor;
@@ -251,6 +270,9 @@ void session_on_message(struct actor *actor, struct msg *msg)
 	assert(msg->kind == MSG_USER_FOUND); /* the only message that names a session */
 	if (s->state == SESSION_LOOKUP && found->verdict != USER_ACCEPTS) {
 		refuse_by_verdict(s, found->verdict);
+	} else if (s->state == SESSION_LOOKUP && !is_permitted(s)) {
+		free(found);
+		return;
 	} else if (s->state == SESSION_LOOKUP && !found->is_registered) {
 		session_on_offline(s, found->registration);
 	} else if (s->state == SESSION_LOOKUP && config->core.mode == MODE_IMS) {
@@ -382,7 +404,8 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 	return true;
 }
 
-bool session_invite_is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite)
+bool session_invite_is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite,
+	bool is_judged_later)
 {
 	const struct sdp_media *media;
 	struct sockaddr_storage from = { 0 };
@@ -399,6 +422,8 @@ bool session_invite_is_acceptable(struct im *im, struct sip_server *server, cons
 		return true;
 	if (judgement == SDP_ACCEPTED)
 		judgement = session_sdp_policy(im, &sdp, media);
+	if (is_judged_later && (judgement == SDP_SIZE_BARRED || judgement == SDP_TYPES_BARRED))
+		judgement = SDP_ACCEPTED;
 	if (judgement != SDP_ACCEPTED) {
 		session_sdp_refuse(im, server, judgement);
 		return false;
@@ -414,12 +439,15 @@ bool session_invite_is_acceptable(struct im *im, struct sip_server *server, cons
 void session_start(struct im *im, struct sip_server *server, const struct sip_message *invite,
 	const struct session_start *start)
 {
+	/* 6.2.6.1: what the user bars or rejects comes first; with both passes in one, the originating one's policy did */
+	bool is_terminating = im->config->core.mode == MODE_IMS && start->route == SESSION_TO_USER;
+
 	if (atomic_load(&im->server->is_draining)) {
 		session_record_attempt(im, start->caller, start->callee, invite, reason_label(REASON_DRAINING));
 		sip_server_refuse(server, 503, REASON_DRAINING);
 		return;
 	}
-	if (!session_invite_is_acceptable(im, server, invite)) {
+	if (!session_invite_is_acceptable(im, server, invite, is_terminating)) {
 		session_record_attempt(im, start->caller, start->callee, invite, "not_acceptable");
 		return;
 	}

@@ -113,7 +113,7 @@ bool session_replaces(struct im *im, struct sip_server *server, const struct sip
 		sip_server_refuse(server, status, place ? why : REASON_DIALOG_UNKNOWN);
 		return true;
 	}
-	if (session_invite_is_acceptable(im, server, invite))
+	if (session_invite_is_acceptable(im, server, invite, false))
 		begin(place, server, invite, hides);
 	return true;
 }

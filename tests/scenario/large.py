@@ -7,6 +7,7 @@ import sqlite3
 
 from ua import Failure, REQ, check, msrp, same, sdp
 from world import scenario
+import settings
 
 MIB = 1 << 20
 STORE_HOST = "store.example.com"
@@ -168,6 +169,32 @@ async def invites_that_are_not_kept(world):
     await nothing_is_left(world, bob)
 
 
+@scenario(own={"limits.max_size_1to1": "1000", "policy.barred_code": "486"}, once=True)
+async def barred_large_message(world):
+    """Barring of pager messages holds for large ones, whether the user is there or away, and at the terminating side it
+    comes before the size (6.2.6.1, D1-07); barring of sessions does not. Nothing is stored."""
+    alice, bob = await world.pair()
+    tag = await settings.published(bob, settings.document(pager_barring=True))
+    for expires in (600, 0):
+        same((await bob.register(expires)).status, 200, "REGISTER")
+        for size, status in ((5, 486), (1001, 403)):
+            response = await alice.invite(bob, direction="sendonly", extra=size_of(size)).transaction.final()
+            same(response.status, status, "INVITE for %d octets" % size)
+            same(response.get("Warning"), None, "Warning")
+        REQ("IM-6.2.6.1-1")
+    if world.ims:   # as it comes from another network, whose policy is another
+        raw = await world.raw()
+        body = sdp.build(msrp.Leg(alice.msrp).local, "actpass", "sendonly", extra=size_of(1001))
+        invite = world.request("INVITE", raw, bob.uri, body=body, headers=[("Content-Type", "application/sdp")], which="term")
+        same(await raw.ask(invite), 486, "too large and barred")
+    await nothing_is_left(world, bob)
+    await settings.published(bob, settings.document(session_barring=True), match=tag)
+    session = await offer(alice, bob, 5)
+    await session.send("hello")
+    await session.hang_up()
+    same(len(kept_for(world, bob)), 1, "stored")
+
+
 @scenario(own={"policy.offline_large": "reject"}, once=True)
 async def large_messages_rejected(world):
     """policy.offline_large: reject is 480, with and without a size."""
@@ -299,8 +326,8 @@ async def anonymous_large_message(world):
 
 @scenario()
 async def inside_an_upload(world):
-    """Refreshes by UPDATE and re-INVITE, OPTIONS, a new path after the connection was lost; other methods are 405; an
-    ACK that never comes ends it."""
+    """Refreshes by UPDATE and re-INVITE, OPTIONS, a new path after the connection was lost; other methods are
+    405."""
     alice, bob = await away(world)
     session = await offer(alice, bob, 5)
     for method, more in (("UPDATE", {}), ("INVITE", {"body": session.transaction.request.body, "content_type": "application/sdp"})):

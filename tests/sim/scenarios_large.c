@@ -79,6 +79,7 @@ static void deposit(struct world *w)
 
 	for (unsigned i = 0; i < SESSIONS; i++) {
 		size_t announced = alice->manners.announces = some_size(w);
+		alice->manners.never_acks = world_chance(w, 10);
 		struct call *call = ua_invite(alice, bob);
 		if (world_chance(w, 10))
 			ua_cancel(call);
