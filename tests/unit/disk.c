@@ -288,6 +288,22 @@ void disk_forget_pages(struct sqlite3 *db)
 	sqlite3_db_release_memory(db);
 }
 
+void disk_explain(struct sqlite3 *db, struct sqlite3_stmt *statement, char *to, size_t n)
+{
+	char *sql = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sqlite3_sql(statement));
+	struct sqlite3_stmt *plan;
+	size_t used = 0;
+
+	int code = sqlite3_prepare_v2(db, sql, -1, &plan, NULL);
+	assert(!code);
+	(void)code;
+	to[0] = '\0';
+	while (sqlite3_step(plan) == SQLITE_ROW && used < n)
+		used += (size_t)snprintf(to + used, n - used, "%s; ", (const char *)sqlite3_column_text(plan, 3));
+	sqlite3_finalize(plan);
+	sqlite3_free(sql);
+}
+
 void disk_run_sql(const char *path, const char *sql)
 {
 	sqlite3 *db;

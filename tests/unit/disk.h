@@ -25,6 +25,9 @@ bool disk_has_failed(void);
 void disk_heal(void);
 
 struct sqlite3;
+struct sqlite3_stmt;
+/* How sqlite will run a statement, step by step; *to is terminated, "" when it has nothing to look for. */
+void disk_explain(struct sqlite3 *db, struct sqlite3_stmt *statement, char *to, size_t n);
 /* It must read them again. */
 void disk_forget_pages(struct sqlite3 *db);
 

@@ -6,6 +6,7 @@
 
 #include "actors/im.h"
 #include "core/log.h"
+#include "core/store_deferred.h"
 #include "tests/unit/test.h"
 
 static const struct store_options options = { .synchronous = STORE_NORMAL, .wal_limit = 64 << 20,
@@ -137,6 +138,68 @@ static void the_end_loses_no_request(void **state)
 		assert_int_equal(store_ask(&worker, &user_request(STORE_USER_PUT, i)->request), 0);
 }
 
+/* ---- deferred messages ---- */
+
+static uint64_t upload_id;
+
+static void on_upload(struct worker *w, struct store_request *request)
+{
+	upload_id = ((struct store_deferred_put *)request)->upload;
+	on_answer(w, request);
+}
+
+static void ask_later(struct store_request *request, void (*heard)(struct worker *, struct store_request *))
+{
+	request->on_answer = heard;
+	assert_int_equal(store_ask(&worker, request), 0);
+}
+
+static struct store_request *message(enum store_kind kind, uint64_t size, uint64_t expires_at_s)
+{
+	static char content[64];
+	struct store_deferred m = { .id = SLICE("id"), .size = size, .expires_at_s = expires_at_s,
+		.content = slice_of(content, kind == STORE_DEFERRED_PUT ? size : 0) };
+
+	return &store_deferred_put_new(kind, SLICE("bob@x"), &m)->request;
+}
+
+static void the_totals_are_gauges_and_what_expired_is_counted(void **state)
+{
+	const struct counters *c = store_actor_counters(door);
+
+	ask_later(message(STORE_DEFERRED_PUT, 60, 50), on_answer);
+	ask_later(message(STORE_DEFERRED_PUT, 40, 500), on_answer);
+	turn_until(2);
+	assert_int_equal(c->gauges[GAUGE_deferred_messages], 2);
+	assert_int_equal(c->gauges[GAUGE_deferred_bytes], 100);
+	ask_later(&store_deferred_sweep_new(100)->request, on_answer);
+	turn_until(3);
+	assert_int_equal(c->gauges[GAUGE_deferred_messages], 1);
+	assert_int_equal(c->gauges[GAUGE_deferred_bytes], 40);
+	assert_int_equal(c->values[COUNTER_deferred_expired], 1);
+	assert_int_equal(wrong, 0);
+}
+
+/* Nobody asks anything more, and what an upload left is deleted all the same. */
+static void an_idle_store_deletes_garbage(void **state)
+{
+	const struct counters *c = store_actor_counters(door);
+
+	ask_later(message(STORE_DEFERRED_OPEN, 300, 500), on_upload);
+	turn_until(1);
+	for (unsigned i = 0; i < 100; i++)
+		ask_later(&store_content_put_new(upload_id, i, SLICE("x"))->request, on_answer);
+	turn_until(101);
+	uint64_t commits = __atomic_load_n(&c->values[COUNTER_store_commits], __ATOMIC_RELAXED);
+	ask_later(&store_deferred_abort_new(upload_id)->request, on_answer);
+	turn_until(102);
+	assert_int_equal(wrong, 0);
+	for (unsigned i = 0; i < 60000 && __atomic_load_n(&c->values[COUNTER_store_commits], __ATOMIC_RELAXED) < commits + 10;
+		i++)
+		usleep(1000);
+	assert_true(__atomic_load_n(&c->values[COUNTER_store_commits], __ATOMIC_RELAXED) >= commits + 10);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -147,6 +210,8 @@ int main(void)
 		CASE(puts_are_bounded_reads_and_removals_not),
 		CASE(a_full_store_refuses_puts_alone),
 		CASE(the_end_loses_no_request),
+		CASE(the_totals_are_gauges_and_what_expired_is_counted),
+		CASE(an_idle_store_deletes_garbage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
