@@ -16,6 +16,13 @@
 static void on_pager_message(struct actor *actor, struct msg *msg);
 static const struct actor_type pager_type = { "pager", on_pager_message };
 
+/* 6.2.6.1 has what the user bars or rejects before size and content.  With both passes in one, in standalone mode, the
+ * originating one's policy comes first. */
+static bool is_judged_later(const struct im *im, enum pager_route route)
+{
+	return im->config->core.mode == MODE_IMS && route == PAGER_TO_USER;
+}
+
 void pager_free(struct pager *p)
 {
 	struct im *im = p->im;
@@ -178,6 +185,33 @@ void pager_on_deadline(struct timer *timer)
 	}
 }
 
+/* ---- checks of the function itself ---- */
+
+/* False: answered. */
+static bool is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *m,
+	const struct identity *sender)
+{
+	if (m->body.n > im->config->limits.max_size_pager) {
+		sip_server_refuse(server, 403, REASON_TOO_LARGE);
+		return false;
+	}
+	if (m->body.n && !policy_permits_type(im->config, sip_header_value(m, SIP_HDR_CONTENT_TYPE))) {
+		sip_server_refuse(server, 403, REASON_UNSUPPORTED_BODY);
+		return false;
+	}
+	/* 6.2.3.8, D2-38: an advertisement says who advertises */
+	bool is_advertisement = sip_content_type_is(sip_header_value(m, SIP_HDR_CONTENT_TYPE), GROUP_ADVERTISEMENT);
+	if (sender->wants_id_privacy && (is_advertisement || !im->config->policy.allow_anonymity)) {
+		sip_server_refuse(server, 403, REASON_IDENTITY);
+		return false;
+	}
+	if (deferred_is_expired(im, m)) {
+		im_refuse_with_warning(im, server, 403, REASON_TIMEOUT, "Message expired");
+		return false;
+	}
+	return true;
+}
+
 /* ---- sending on ---- */
 
 static void write_headers(struct pager *p, struct buffer *out, const struct sip_message *m,
@@ -247,6 +281,24 @@ static void relay_to_next(struct pager *p)
 	relay(p, contact, &target);
 }
 
+/* False: answered, and it is over. */
+static bool is_permitted(struct pager *p)
+{
+	struct sip_server *server = p->server;
+	struct sip_message m;
+
+	if (!is_judged_later(p->im, PAGER_TO_USER) || !pager_read(p, &m))
+		return true;
+	p->server = NULL;
+	if (is_acceptable(p->im, server, &m, &p->sender)) {
+		p->server = server;
+		return true;
+	}
+	pager_record_end(p, false, "not_acceptable");
+	pager_free(p);
+	return false;
+}
+
 /* 6.2.6.1: what he decided, then whether he is there.  Willingness (steps 9, 10) is a matter of presence, of which we
  * are no watcher: who is registered is willing. */
 static void on_found(struct pager *p, struct user_find *found)
@@ -259,6 +311,9 @@ static void on_found(struct pager *p, struct user_find *found)
 		pager_refuse(p, policy->barred_code, REASON_BARRED);
 	} else if (found->verdict == USER_REJECTS) {
 		pager_refuse(p, policy->rejected_code, REASON_ACCESS_REJECTED);
+	} else if (!is_permitted(p)) {
+		free(found);
+		return;
 	} else if (!found->is_registered) {
 		if (!pager_defer(p))
 			pager_refuse(p, 480, REASON_OFFLINE);
@@ -284,37 +339,10 @@ static void on_pager_message(struct actor *actor, struct msg *msg)
 		free(msg);
 }
 
-/* ---- checks of the function itself ---- */
-
-/* False: answered. */
-static bool is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *m,
-	const struct identity *sender)
-{
-	if (m->body.n > im->config->limits.max_size_pager) {
-		sip_server_refuse(server, 403, REASON_TOO_LARGE);
-		return false;
-	}
-	if (m->body.n && !policy_permits_type(im->config, sip_header_value(m, SIP_HDR_CONTENT_TYPE))) {
-		sip_server_refuse(server, 403, REASON_UNSUPPORTED_BODY);
-		return false;
-	}
-	/* 6.2.3.8, D2-38: an advertisement says who advertises */
-	bool is_advertisement = sip_content_type_is(sip_header_value(m, SIP_HDR_CONTENT_TYPE), GROUP_ADVERTISEMENT);
-	if (sender->wants_id_privacy && (is_advertisement || !im->config->policy.allow_anonymity)) {
-		sip_server_refuse(server, 403, REASON_IDENTITY);
-		return false;
-	}
-	if (deferred_is_expired(im, m)) {
-		im_refuse_with_warning(im, server, 403, REASON_TIMEOUT, "Message expired");
-		return false;
-	}
-	return true;
-}
-
 void pager_start(struct im *im, struct sip_server *server, const struct sip_message *message,
 	const struct pager_start *start)
 {
-	if (!is_acceptable(im, server, message, start->sender)) {
+	if (!is_judged_later(im, start->route) && !is_acceptable(im, server, message, start->sender)) {
 		pager_record_attempt(im, message, start, "not_acceptable");
 		return;
 	}
