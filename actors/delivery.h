@@ -11,6 +11,7 @@
 #define ACTORS_DELIVERY_H
 
 #include "actors/im.h"
+#include "sip/sdp.h"
 
 struct delivery;
 
@@ -24,24 +25,34 @@ struct delivery_outcome {
 struct delivery_events {
 	/* Everything was answered and what was delivered is removed, or no more can be delivered; nothing is held any
 	 * more.  The pointer is dead.  Never from inside a call of the functions below. */
-	void (*on_done)(struct delivery *, const struct delivery_outcome *, void *arg);
+	void (*on_done)(const struct delivery_outcome *, void *arg);
 };
 
 struct delivery_start {
 	struct slice canonical;    /* whose mailbox */
-	struct msrp_leg *leg;      /* bound; stays until on_done() or delivery_stop() */
+	struct msrp_leg *leg;      /* its peer was set in this turn; it stays until on_done() or delivery_stop() */
 	uint64_t max_octets;       /* a=max-size of the receiver: what is larger is skipped; 0: any */
 	const uint64_t *positions; /* these, in this order; NULL: all, oldest first */
 	unsigned count;
-	bool is_paced;             /* deferred.push_rate holds */
+	bool is_paced;             /* deferred.push_rate holds, but for the first message, of which the start was */
 	const struct delivery_events *events;
 	void *arg;
 };
 
-/* False: no memory. */
+/* Does he who describes himself so take our messages (D2-23): multipart/mixed, one way or the other?  Who says nothing
+ * of types does. */
+bool delivery_is_acceptable(const struct sdp_media *media);
+
+/* False: no memory.  Nothing is sent, and nothing leased, before delivery_go(). */
 bool delivery_start(struct delivery **out, struct im *im, const struct delivery_start *start);
+
+/* The leg has its connection: begin.  Once. */
+void delivery_go(struct delivery *delivery);
 
 /* The session is over, or its connection: what was not answered stays stored.  The pointer is dead. */
 void delivery_stop(struct delivery *delivery);
+
+/* The process ends: what is left goes without a word. */
+void deliveries_free(struct im *im);
 
 #endif

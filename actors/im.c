@@ -13,6 +13,7 @@
 #include "actors/listeners.h"
 #include "actors/mailbox.h"
 #include "actors/pager.h"
+#include "actors/push.h"
 #include "actors/session.h"
 #include "actors/session_contact.h"
 #include "actors/settings.h"
@@ -148,6 +149,7 @@ static void on_drain(struct worker *worker, struct msg *msg)
 	sessions_drain(im);
 	virtual_user_agents_drain(im, is_last);
 	subscriptions_drain(im);
+	pushes_drain(im);
 }
 
 int im_worker_init(struct worker *worker, struct im_server *server)
@@ -166,7 +168,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 		return ENOMEM;
 	if (mailboxes_init(im) != 0 || users_init(im) != 0 || subscriptions_init(im) != 0 || session_contacts_init(im) != 0 ||
 	    sessions_init(im) != 0 ||
-	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pagers_init(im) != 0 ||
+	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pushes_init(im) != 0 || pagers_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
 	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
@@ -188,6 +190,8 @@ void im_worker_free(struct worker *worker)
 	subscriptions_free(im);
 	sessions_free(im);
 	large_messages_free(im);
+	pushes_free(im);
+	virtual_user_agent_callings_free(im);
 	virtual_user_agents_free(im);
 	session_contacts_free(im);
 	pagers_free(im);

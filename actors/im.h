@@ -6,6 +6,7 @@
 #define ACTORS_IM_H
 
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 #include "actors/connect_limit.h"
 #include "config/config.h"
@@ -77,6 +78,7 @@ struct im_server {
 	struct record_file *cdr; /* NULL: nobody keeps call detail records */
 	struct rate_table *rates; /* any thread takes from it; owner: who made the server */
 	atomic_bool is_draining;
+	atomic_uint_least64_t push_next_us; /* when deferred.push_rate permits the next message: actors/push_pace.h */
 	atomic_uint session_count; /* of all workers: limits.sessions is the server's, not a worker's */
 };
 
@@ -90,12 +92,14 @@ struct im {
 
 	struct user_table *users;
 	struct mailbox_table *mailboxes;
+	struct push_table *pushes;
 	struct credentials *credentials;
 	struct nonce_counts nonces;
 	struct connect_limit connect_limit;
 	struct siphash_key connect_limit_key;
 	struct pool subscriptions;
 	struct pool sessions, virtual_user_agents, large_messages, large_uploads, pagers, forwards, authentications, flow_questions;
+	LIST_HEAD(, virtual_user_agent_calling) callings; /* INVITEs of virtual user agents */
 	struct session_contacts *session_contacts;
 	bool is_drained;            /* sessions_drain() was called */
 	struct session_fork *forks; /* all of them, also those whose session is gone */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "actors/push.h"
 #include "actors/registration.h"
 #include "actors/store_actor.h"
 #include "sip/header.h"
@@ -227,6 +228,7 @@ static void on_stored(struct worker *worker, struct store_request *request)
 	struct registration *r = request->asker;
 	struct user *user = r->user;
 	int err = request->msg.err == ENOENT ? 0 : request->msg.err;
+	bool comes = r->is_of_core && r->expires_s;
 
 	free(request);
 	if (err) {
@@ -243,12 +245,16 @@ static void on_stored(struct worker *worker, struct store_request *request)
 	} else {
 		char text[USER_PATH_MAX];
 		struct buffer path = buffer_over(text, sizeof(text));
-		for (unsigned i = 0; i < r->count && !path.n; i++)
+		for (unsigned i = 0; i < r->count && !path.n; i++) {
+			comes = comes || r->contacts[i]->expires_s;
 			if (r->contacts[i]->expires_s)
 				buffer_put(&path, binding_path(r->contacts[i]));
+		}
 		adopt(r);
 		answer_client(r, buffer_slice(&path));
 	}
+	if (comes)
+		push_start(user->im, user_name(user), PUSH_REGISTERED);
 	done(user);
 }
 

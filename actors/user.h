@@ -38,6 +38,7 @@ struct user_contact {
 	char path[USER_PATH_MAX]; /* RFC 3327: values for Route, in their order; mostly empty */
 	size_t path_n;
 	struct sip_flow flow;
+	bool has_feature_tag; /* it is an OMA client's */
 };
 
 /* What somebody wants of a user; it decides which of his settings and rules count. */

@@ -5,6 +5,7 @@
 #include "actors/access_rules.h"
 #include "actors/publication.h"
 #include "actors/user_internal.h"
+#include "sip/header.h"
 #include "sip/owner.h"
 
 static void on_found_without_asker(struct worker *worker, struct msg *msg)
@@ -51,6 +52,7 @@ static void list_contacts(const struct user *user, struct user_find *question)
 		memcpy(contact->path, binding_path(order[i]).p, order[i]->path_n);
 		contact->path_n = order[i]->path_n;
 		contact->flow = order[i]->flow;
+		contact->has_feature_tag = sip_params_have_feature(binding_params(order[i]), IM_FEATURE_TAG);
 	}
 	question->contact_count = n;
 }

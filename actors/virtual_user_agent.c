@@ -86,6 +86,7 @@ void virtual_user_agent_unmake(struct virtual_user_agent *agent)
 		sip_client_forget(agent->bye_out);
 	if (agent->invite)
 		sip_server_watch(agent->invite, NULL, NULL);
+	virtual_user_agent_stop_calling(agent);
 	if (agent->leg)
 		msrp_leg_close(agent->leg);
 	if (agent->dialog)
@@ -259,6 +260,7 @@ static void leave(struct virtual_user_agent *agent, const char *reason)
 	worker_disarm(agent->im->worker, &agent->again);
 	session_timer_stop(&agent->timer);
 	virtual_user_agent_stop_asking(agent);
+	virtual_user_agent_stop_calling(agent);
 	if (agent->leg)
 		msrp_leg_close(agent->leg);
 	agent->leg = NULL;

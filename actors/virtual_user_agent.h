@@ -16,6 +16,7 @@
 #include "sip/sdp.h"
 
 struct virtual_user_agent;
+struct session_peer;
 
 #define VIRTUAL_USER_AGENT_STATES(X) /* name, how long it may last in ms (or which limit), what that is */          \
 	X(INVITING, SESSION_SECONDS(185), "our INVITE has no final answer; the owner cancels it earlier")           \
@@ -39,6 +40,13 @@ struct virtual_user_agent_events {
 	/* The session is over: BYE of the peer, no ACK, no MSRP connection in time, session timer, drain.  The leg is
 	 * there until this returns, then the pointer is dead. */
 	void (*on_ended)(struct virtual_user_agent *, enum reason why, void *arg);
+	/* ---- client side ---- */
+	/* He answered, his 2xx is acknowledged and the leg has its peer: a sender is attached now or never.  `said` is
+	 * his description.  virtual_user_agent_end() is allowed inside. */
+	void (*on_answered)(struct virtual_user_agent *, const struct session_peer *said, void *arg);
+	/* He did not: with the status of his answer, 408 (none came) or 503 (it could not be sent).  The pointer is
+	 * dead when this returns. */
+	void (*on_refused)(struct virtual_user_agent *, unsigned status, void *arg);
 };
 
 /* What our descriptions say.  The strings live as long as the agent. */
@@ -71,6 +79,31 @@ struct virtual_user_agent_answer {
  */
 bool virtual_user_agent_answer(struct virtual_user_agent **out, struct im *im,
 	const struct virtual_user_agent_answer *answer, enum reason *why);
+
+/* ---- client side: an INVITE of ours ---- */
+
+/* All slices are copied. */
+struct virtual_user_agent_call {
+	struct slice uri;           /* Request-URI: the public identity, or the contact that is called */
+	struct slice path;          /* Route to that contact (RFC 3327); may be empty */
+	struct slice local, remote; /* From and To, name-addr without tag */
+	struct slice asserted;      /* P-Asserted-Identity: a URI */
+	struct slice user;          /* who is called, canonical: connects in vain count for him */
+	struct sip_target target;
+	struct virtual_user_agent_media media;
+	const struct virtual_user_agent_events *events;
+	void *arg;
+};
+
+/*
+ * Calls (D2-26): Accept-Contact *;+g.oma.sip-im;require;explicit, Contact ;automata;+g.oma.sip-im, Allow,
+ * Session-Expires;refresher=uac.  A 422 is answered by another INVITE; of several 2xx the first counts, the others are
+ * acknowledged and ended.  False: no room in limits.sessions or a pool, or no memory; nothing was sent.
+ * virtual_user_agent_end() before on_answered() takes the INVITE back.
+ */
+bool virtual_user_agent_call(struct virtual_user_agent **out, struct im *im, const struct virtual_user_agent_call *call);
+/* The process ends. */
+void virtual_user_agent_callings_free(struct im *im);
 
 /* ---- both sides ---- */
 

@@ -38,6 +38,7 @@ struct virtual_user_agent {
 	struct sip_server *bye;    /* of the peer, until its 200; NULL: none */
 	struct sip_client *asked;  /* our INVITE or UPDATE under way; NULL: none */
 	struct sip_client *bye_out;
+	struct virtual_user_agent_calling *calling; /* our INVITE without a final answer; NULL: none */
 	char *sdp;                 /* what we said last; heap */
 	uint32_t sdp_n;
 	uint32_t asked_cseq, invite_cseq;
@@ -73,6 +74,11 @@ void virtual_user_agent_fail(struct virtual_user_agent *agent, enum reason why, 
 void virtual_user_agent_acked(struct virtual_user_agent *agent);
 /* CLOSING, and the peer said BYE too: ours need not wait for anything.  May free it. */
 void virtual_user_agent_is_left(struct virtual_user_agent *agent);
+
+/* ---- virtual_user_agent_client.c ---- */
+
+/* Takes the INVITE back, where it is under way. */
+void virtual_user_agent_stop_calling(struct virtual_user_agent *agent);
 
 static inline struct outgoing_self virtual_user_agent_self(const struct virtual_user_agent *agent)
 {
