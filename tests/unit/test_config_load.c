@@ -277,7 +277,7 @@ static const struct {
 	  "test.yaml:1: settings.min_expires: expected at most settings.expires\n" },
 	{ "expiry", "deferred: {expires_max: 1d}\n",
 	  "test.yaml:1: deferred.expires_max: expected at least deferred.expires_default, by default 7d\n" },
-	{ "not yet, but as it is anyway", "deferred: {push_window: 8}\n", "" },
+	{ "not yet, but as it is anyway", "presence: {publish: false}\n", "" },
 
 	/* -- all at once -- */
 	{ "many", "runtime: {io: fast}\nlimits:\n  unbound: soon\n  nonsense_here: 1\nlisten: 5\n"
