@@ -29,6 +29,9 @@ class Core:
         self.asserted = {}            # user -> P-Asserted-Identity instead of the usual one
         self.assert_identity = True
         self.elsewhere = None         # user who stands for all that is in other domains
+        self.own = []                 # requests that the server sends of its own accord
+        self.own_branches = set()
+        self.own_by_term = False      # they go through its terminating port too
 
     async def open(self):
         await self.endpoint.open()
@@ -54,7 +57,8 @@ class Core:
         for table in (self.users, self.clients, self.asserted):
             table.clear()
         self.to_server.clear(), self.from_server.clear()
-        self.assert_identity, self.elsewhere = True, None
+        self.own.clear(), self.own_branches.clear()
+        self.assert_identity, self.elsewhere, self.own_by_term = True, None, False
 
     # --- third-party registration (TS 24.229 5.4.1.7) ---
     async def third_party_register(self, uri, expires, seconds=6, request_uri=None):
@@ -176,6 +180,9 @@ class Core:
 
     def _from_server(self, request, flow):
         own = self._pop_own_route(request)
+        if own is None and not request.to_tag or request.branch in self.own_branches:
+            self._from_function(request, flow)
+            return
         self.witness.expect(own is not None, "%s from the server without our Route on top: %s" % (
             request, request.all("Route")))
         token = (own or {}).get("odi")
@@ -201,6 +208,22 @@ class Core:
         else:
             if request.method in RECORDED:
                 request.push("Record-Route", "<%s;lr>" % self.endpoint.uri())
+            self._to_client(request, flow)
+
+    def _from_function(self, request, flow):
+        """What its Deferred Function begins: no original dialog, so no token."""
+        if request.branch not in self.own_branches:
+            self.own_branches.add(request.branch)
+            self.own.append(request.copy())
+        if request.method in RECORDED and not self.own_by_term:
+            request.push("Record-Route", "<%s;lr>" % self.endpoint.uri())
+        if self.own_by_term and request.method == "ACK":
+            request.add("Route", "<sip:%s:%d;lr;term>" % (sip.bracketed(self.server[0]), self.server[1]))
+            self._forward(request, None, flow)
+        elif self.own_by_term:
+            self._steer(request, "term")
+            self._forward(request, None, flow)
+        else:
             self._to_client(request, flow)
 
     def _to_client(self, request, flow):
