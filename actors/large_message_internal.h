@@ -33,6 +33,7 @@ struct large_message {
 	char *msrp;                         /* its lines of struct store_deferred; heap */
 	size_t msrp_n;
 	uint64_t octets;                    /* of it so far */
+	unsigned pieces;                    /* that the leg waits for: with the store, or lost with an upload */
 	bool is_multimedia;
 	bool is_whole;                      /* its last piece is with the store */
 	/* ---- the session ---- */

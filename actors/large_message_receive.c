@@ -45,6 +45,13 @@ void large_message_abandon(struct large_message *l)
 	forget(l);
 }
 
+/* The message is over for the leg too, which must not wait for pieces of it. */
+static void release_pieces(struct large_message *l)
+{
+	for (; l->pieces; l->pieces--)
+		msrp_receiver_taken(leg_of(l));
+}
+
 /* We cannot go on with it. */
 static void give_up(struct large_message *l, unsigned status, enum reason why)
 {
@@ -54,6 +61,7 @@ static void give_up(struct large_message *l, unsigned status, enum reason why)
 	l->has_failed |= l->is_silent;
 	COUNT(&l->im->worker->counters, deferred_large_failed);
 	msrp_receiver_refuse(leg_of(l), status, why);
+	release_pieces(l);
 	large_message_settle(l);
 }
 
@@ -157,6 +165,7 @@ static void on_piece(struct msrp_leg *leg, uint64_t offset, struct slice octets,
 	struct large_message *l = arg;
 
 	l->octets += octets.n;
+	l->pieces++;
 	large_message_wait(l);
 	if ((!l->upload && !begin_upload(l, SLICE_EMPTY, false)) || !large_upload_put(l->upload, offset, octets))
 		give_up(l, 408, REASON_NO_MEMORY);
@@ -196,6 +205,7 @@ static void on_aborted(struct msrp_leg *leg, enum reason why, void *arg)
 	LOG(INFO, l->im->worker, "large", l->actor.id, "aborted octets=%llu reason=%s", (unsigned long long)l->octets,
 		reason_label(why));
 	large_message_abandon(l);
+	release_pieces(l);
 	large_message_settle(l);
 }
 
@@ -207,8 +217,8 @@ static void on_taken(void *arg)
 {
 	struct large_message *l = arg;
 
-	if (leg_of(l))
-		msrp_receiver_taken(leg_of(l));
+	l->pieces--;
+	msrp_receiver_taken(leg_of(l));
 }
 
 static void on_stored(void *arg)
@@ -231,5 +241,6 @@ static void on_failed(int err, void *arg)
 	l->has_failed |= l->is_silent;
 	msrp_receiver_refuse(leg_of(l), is_quota ? 413 : 408,
 		is_quota ? REASON_QUOTA : err == EAGAIN ? REASON_STORE_BUSY : REASON_STORE);
+	release_pieces(l);
 	large_message_settle(l);
 }

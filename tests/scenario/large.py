@@ -237,13 +237,18 @@ async def uploads_that_end_early(world):
     """`#`, a BYE before `$`, a connection that is lost, fewer octets than announced (400), more (413): nothing is stored,
     and no quota stays taken. After a refusal the same session may begin again."""
     alice, bob = await away(world)
+    dave = await world.client("dave", register=False)
     body = secrets.token_bytes(150000)
     for end in ("abort", "bye", "lost", "short", "long"):
-        session = await offer(alice, bob, len(body))
+        session = await offer(alice, dave if end == "abort" else bob, len(body))
         sent = [session.leg.send_chunk(body[:70000], "m-" + end, 1, len(body), "+")]
         same((await session.leg.outcome(sent[0]))[0], 200, "first chunk")
-        if end == "abort":
+        if end == "abort":   # again and again: the leg waits for no piece of what is over
             session.leg.send_chunk(body[70000:80000], "m-" + end, 70001, len(body), "#")
+            for i in range(5):
+                session.leg.send_chunk(body[:140000], "m%d-%s" % (i, end), 1, len(body), "#")
+            await session.send(body, chunk=40000)
+            same([k.content for k in kept_for(world, dave)], [body], "stored after all")
         elif end == "short":
             future = session.leg.send_chunk(body[70000:80000], "m-" + end, 70001, len(body), "$")
             same((await session.leg.outcome(future))[0], 400, "a message that ends early")
@@ -276,6 +281,7 @@ async def mailbox_that_is_full(world):
         same(response.status, status, "INVITE for %d octets" % size)
     unknown = await offer(alice, bob, None)
     check(413 in await unknown.leg.send(b"c" * 70000, chunk=10000), "what nobody announced")
+    check(413 in await unknown.leg.send(b"c" * 300000, chunk=100000), "and again")
     await unknown.send(b"d" * 100)
     await unknown.send(b"e" * 100)
     same((await unknown.leg.send(b"f"))[0], 413, "a fourth message")
