@@ -333,16 +333,21 @@ async def barring_before_availability(world):
     same((await alice.invite(bob).transaction.final()).status, 404, "INVITE to one who is away")
 
 
-@scenario()
+@scenario(own={"policy.offline_pager": "defer"}, once=True)
 async def barred_messages(world):
-    """Pager barring is for large messages too, not for sessions (CR002 5.2.4)."""
+    """Pager barring is for large messages too, not for sessions (CR002 5.2.4); what is barred is not deferred."""
     alice, bob = await world.pair()
     tag = await published(bob, document(pager_barring=True, session_barring=False))
+    same(await message(alice, bob), 480, "MESSAGE")
     same((await alice.invite(bob, direction="sendonly", extra=["a=filesize:5"]).transaction.final()).status, 480,
          "large message")
     same(await call(alice, bob), 486, "INVITE for a session")
     REQ("IM-E.1.2-4", "IM-6.2.6.1-1")
+    same((await bob.register(0)).status, 200, "de-registration")
+    same((await alice.pager(bob, "hello")).status, 480, "MESSAGE to one who is away and bars")
     await remove(bob, tag)
+    same((await alice.pager(bob, "hello")).status, 202, "MESSAGE to one who is away")
+    same((await world.server.metrics()).sum("imserv_deferred_messages"), 1, "messages stored")
 
 
 @scenario(own={}, settle=False)

@@ -31,6 +31,9 @@ struct request {
 	unsigned status;         /* final; 0: none yet; 408: our timer; 503: no connection */
 	bool is_own_verdict;     /* status is ours, nobody sent it                      */
 	uint64_t repeat_at_us, repeat_us, give_up_at_us; /* 0: not */
+	char etag[40];           /* of a 200 to PUBLISH */
+	char call_id[40], to_tag[64], target[128]; /* of a SUBSCRIBE and its 200 */
+	unsigned cseq;           /* the last one in that dialog */
 	char *ack;               /* of an INVITE's final answer, for its repetitions    */
 	size_t ack_n;
 };
@@ -88,6 +91,8 @@ struct manners {
 	const char *relay;       /* the first URI of its path, before its own; NULL: none */
 	unsigned answers_after_ms;
 	unsigned refuse_pager;   /* MESSAGE: this status instead of 200        */
+	bool ignores_notify;     /* NOTIFY: not a word                         */
+	unsigned refuse_notify;  /* NOTIFY: this status instead of 200         */
 	bool holds_pagers;       /* MESSAGE: shown, and not a word until ua_release_pagers() */
 	enum { SETUP_BY_SEED, SETUP_ACTIVE, SETUP_PASSIVE } setup;
 	size_t chunk_max;        /* octets; 0: by the seed, for each message   */
@@ -103,6 +108,10 @@ struct ua {
 	unsigned phone;          /* several of one user: 1, 2, ...; else 0 */
 	unsigned q;              /* of its registration, thousandths; 0: unsaid */
 	struct manners manners;
+	/* ---- what its NOTIFYs said ---- */
+	unsigned notifies;
+	uint64_t summary;        /* messages that wait, by the last one */
+	bool is_unsubscribed;
 };
 
 struct ua_host *ua_host_new(struct world *w, struct ring *ring);
@@ -125,6 +134,11 @@ struct message *ua_pager(struct ua *from, struct ua *to, size_t n);
 void ua_release_pagers(struct ua *ua);    /* 200 to each that it held */
 /* SUBSCRIBE or REFER outside dialogs, with `refer_to` or NULL; who gets it says 200. */
 struct request *ua_outside(struct ua *from, const char *method, const char *uri, const char *refer_to);
+/* PUBLISH of a document with session barring, or (NULL) without one; `before` has the tag of what it changes, or NULL. */
+enum barring { BARRING_UNSAID, BARRING_OFF, BARRING_ON };
+struct request *ua_publish(struct ua *ua, const struct request *before, const enum barring *barring, unsigned expires_s);
+/* SUBSCRIBE to its mailbox; `first` began the dialog, NULL: this one does. */
+struct request *ua_subscribe(struct ua *ua, struct request *first, unsigned expires_s);
 struct call *ua_invite(struct ua *from, struct ua *to);
 void ua_cancel(struct call *call);        /* as soon as a provisional answer permits; BYE if it is too late */
 void ua_bye(struct call *call);

@@ -174,6 +174,10 @@ void ua_change_request(struct served *served, struct call *call, const struct si
 /* False: it acknowledges something else. */
 bool ua_change_ack(struct call *call, const struct sip_text *m);
 
+/* ---- ua_event.c ---- */
+void ua_event_response(struct request *request, const struct sip_text *m);
+void ua_event_notify(struct served *served, const struct sip_text *m);
+
 /* ---- ua_msrp.c ---- */
 struct leg *ua_leg_new(struct call *call);
 void ua_leg_begin(struct leg *leg, struct slice path, bool is_active);

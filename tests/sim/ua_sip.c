@@ -282,6 +282,8 @@ static void on_request(struct ua *ua, const struct sip_text *m)
 	host->served = s;
 	if (strcmp(method, "MESSAGE") == 0)
 		on_pager(s, m);
+	else if (strcmp(method, "NOTIFY") == 0)
+		ua_event_notify(s, m);
 	else if (!m->to_tag.n && (strcmp(method, "SUBSCRIBE") == 0 || strcmp(method, "REFER") == 0))
 		ua_respond(s, 200, SLICE("Contact: <sip:focus@127.0.0.1:9>\r\nExpires: 60\r\n"), SLICE_EMPTY);
 	else
@@ -317,6 +319,7 @@ static void on_response(struct ua *ua, const struct sip_text *m)
 	r->status = m->status;
 	r->is_own_verdict = false;
 	r->repeat_at_us = r->give_up_at_us = 0;
+	ua_event_response(r, m);
 	if (r->call)
 		ua_call_response(r, m);
 }

@@ -13,6 +13,7 @@
 #include "core/minted.h"
 #include "core/peer_count.h"
 #include "core/rate_table.h"
+#include "core/store_publications.h"
 #include "core/stream.h"
 #include "msrp/endpoint.h"
 #include "sip/dialog.h"
@@ -366,6 +367,7 @@ static void check_worker(struct world *w, unsigned i)
 	struct msrp_endpoint *msrp = msrp_endpoint_of(worker);
 	struct im *im = im_of(worker);
 	uint64_t bindings = (uint64_t)worker->counters.pools[POOL_registrations];
+	uint64_t publications = (uint64_t)worker->counters.pools[POOL_publications];
 	unsigned credit = w->scenario->credit;
 
 	must_be(w, i, pool_used(&im->sessions), 0, "sessions");
@@ -373,6 +375,7 @@ static void check_worker(struct world *w, unsigned i)
 	must_be(w, i, pool_used(&im->large_messages), 0, "sessions that store large messages");
 	must_be(w, i, pool_used(&im->large_uploads), 0, "uploads");
 	must_be(w, i, pool_used(&im->pagers), 0, "pager messages");
+	must_be(w, i, pool_used(&im->subscriptions), 0, "subscriptions");
 	must_be(w, i, pool_used(&im->authentications), 0, "requests being authenticated");
 	must_be(w, i, worker->actors.open, 0, "actors");
 	must_be(w, i, pool_used(&sip->servers), 0, "server transactions");
@@ -388,12 +391,28 @@ static void check_worker(struct world *w, unsigned i)
 	must_be(w, i, worker->ring->ops->blocks_in_use(worker->ring), 0, "blocks in use");
 	must_be(w, i, sim_operations(worker->ring), 3, "operations in flight");
 	must_be(w, i, mailboxes_held(im), 0, "deferred messages held by somebody");
-	must_be(w, i, worker->timers.armed, bindings + timer_is_armed(&im->mailboxes->sweep_timer),
-		"timers armed, with so many bindings");
+	must_be(w, i, worker->timers.armed, bindings + publications + timer_is_armed(&im->mailboxes->sweep_timer),
+		"timers armed, with so many bindings and publications");
 	for (unsigned k = 0; k < w->group.count; k++) {
 		must_be(w, i, (uint64_t)sip->credit[k], credit ? credit : SIP_CREDIT, "credit for SIP");
 		must_be(w, i, msrp->used_credit[k], 0, "octets under way to another worker");
 	}
+}
+
+static uint64_t count_publications(struct world *w, struct store *store)
+{
+	struct store_publication_load page = { .request.kind = STORE_PUBLICATION_LOAD };
+	uint64_t rows = 0;
+
+	do {
+		store_begin(store);
+		store_execute(store, &page.request);
+		store_commit(store);
+		if (page.request.msg.err)
+			world_fail(w, "the store does not tell its rows: %s", strerror(page.request.msg.err));
+		rows += page.count;
+	} while (page.count == STORE_PUBLICATIONS_PAGE);
+	return rows;
 }
 
 /* What is true in memory is what the store has, and nothing else. */
@@ -415,6 +434,7 @@ static void check_store(struct world *w)
 	}
 	world_counters(w, &all);
 	must_be(w, 0, rows, (uint64_t)all.pools[POOL_registrations], "rows of registrations");
+	must_be(w, 0, count_publications(w, store), (uint64_t)all.pools[POOL_publications], "rows of publications");
 }
 
 static void check_counters(struct world *w)
