@@ -7,7 +7,7 @@
 #define GROWTH_FAST 0.35 /* with little to do, or below KNOWN */
 #define SATURATED   995  /* thousandths: how much more there is cannot be seen, ... */
 #define FALL        0.85 /* ... so the share falls by this, ... */
-#define FALL_FAST   0.6  /* ... or this while work waits: what has queued up is soon refused, and is late as it is */
+#define FALL_FAST   0.6  /* ... or this with a backlog: what has queued up is soon refused, and is late as it is */
 #define GROWN_MAX   100  /* intervals made up for after a sleep: enough from least to all */
 
 void admission_init(struct admission *a)
@@ -31,8 +31,8 @@ static void lower(struct admission *a, const struct admission_interval *i)
 	if (!a->is_falling)
 		a->known = a->share * KNOWN;
 	a->is_falling = true;
-	a->share *= i->busy < SATURATED ? target_of(i) / i->busy : i->is_waiting ? FALL_FAST : FALL;
-	double least = i->is_waiting ? ADMISSION_LEAST_WAITING : ADMISSION_LEAST;
+	a->share *= i->busy < SATURATED ? target_of(i) / i->busy : i->has_backlog ? FALL_FAST : FALL;
+	double least = i->has_backlog ? ADMISSION_LEAST_BACKLOG : ADMISSION_LEAST;
 	if (a->share < least)
 		a->share = least;
 	/* less is not to be had: the streams are read as they can be served */

@@ -24,7 +24,7 @@ struct sip_connection {
 	struct sip_layer *layer;
 	struct stream *stream;
 	struct sip_connection *next, **link; /* all of the worker */
-	struct sip_connection *next_waiting; /* for credit, or for a turn */
+	struct sip_connection *next_waiting; /* for credit, for a turn, or resting */
 	struct sip_connection *opened_next; /* that we opened: of one chain of layer->opened */
 	struct sip_framer framer;
 	char *held;                /* octets of a message that is not whole yet, or of more that wait */
@@ -43,7 +43,7 @@ struct sip_connection {
 	struct kept_answer *answers;
 	unsigned unanswered;       /* requests that came by it and have no final response yet */
 	bool is_outgoing, is_connected, is_waiting, is_paused_for_writing;
-	bool waits_for_turn;       /* is_waiting: for that */
+	bool waits_for_turn, rests; /* is_waiting: for that */
 	uint64_t turn;             /* of the worker, in which ... */
 	unsigned turn_new;         /* ... so many new requests of it were looked at */
 	bool is_partial;           /* the beginning of a message came */
@@ -92,6 +92,8 @@ bool sip_connection_had_turn(const struct sip_connection *c);
 void sip_connection_use_turn(struct sip_connection *c, bool begins, bool is_refused);
 /* It is not read until sip_connection_go_on() is called in a later turn. */
 void sip_connection_wait_for_turn(struct sip_connection *c);
+/* Under overload: so much came of it. It is not read for a moment if that was little and brought new work. */
+void sip_connection_may_rest(struct sip_connection *c, size_t octets);
 void sip_connection_forget_turn(struct sip_connection *c);
 
 /* ---- connection_half.c ---- */

@@ -249,16 +249,8 @@ void sip_connection_read(struct sip_connection *c)
 	stream_set_receive(c->stream, how_to_read(c));
 }
 
-void sip_connection_on_data(struct stream *stream, struct slice data)
+static void take_in(struct sip_connection *c, struct slice data)
 {
-	struct sip_connection *c = stream->owner;
-
-	c->used_ms = worker_now_ms(c->layer->worker);
-	sip_overload_read(c->layer, c, data.n);
-	if (stream->receive != STREAM_PAUSED && stream->receive != how_to_read(c))
-		sip_connection_read(c);
-	if (c->is_lost)
-		return;
 	if (c->held_n == 0) {
 		eat_all(c, data);
 		return;
@@ -269,6 +261,23 @@ void sip_connection_on_data(struct stream *stream, struct slice data)
 	}
 	if (!c->is_waiting)
 		eat_all(c, held_of(c));
+}
+
+void sip_connection_on_data(struct stream *stream, struct slice data)
+{
+	struct sip_connection *c = stream->owner;
+	struct sip_layer *layer = c->layer;
+	uint32_t slot = pool_slot(c), generation = pool_generation(c);
+
+	c->used_ms = worker_now_ms(layer->worker);
+	sip_overload_read(layer, c, data.n);
+	if (c->is_lost)
+		return;
+	if (stream->receive != STREAM_PAUSED && stream->receive != how_to_read(c))
+		sip_connection_read(c);
+	take_in(c, data);
+	if (layer->overload.admission.is_shedding && (c = sip_connection_find(layer, slot, generation)) && !c->is_lost)
+		sip_connection_may_rest(c, data.n);
 }
 
 void sip_connection_go_on(struct sip_connection *c)

@@ -74,7 +74,10 @@ struct sip_turns {
 	unsigned used;                 /* ... so much of it was used */
 	bool is_going_on;              /* it is those that waited that are looked at now */
 	struct sip_connection *first, **end; /* that wait for the next one, oldest first */
+	bool was_empty;                /* at some time in this interval of the worker's load */
 	struct worker_task next;
+	struct sip_connection *resting;
+	struct timer rest;
 };
 
 struct sip_connection;
@@ -192,6 +195,8 @@ void sip_connections_credit_came(struct sip_layer *layer);
 
 /* ---- connection_turn.c ---- */
 void sip_turns_init(struct sip_layer *layer);
+/* Streams waited for their turns all through the time since it was asked last. */
+bool sip_turns_are_late(struct sip_layer *layer);
 
 /* ---- the transactions ---- */
 int sip_transactions_init(struct sip_layer *layer);

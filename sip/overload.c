@@ -1,6 +1,7 @@
 #include "sip/overload.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "core/log.h"
@@ -25,9 +26,8 @@
 #define ANSWERS_LEAST 1e-3  /* a microsecond: where the CPU time is not known */
 #define ANSWERS_US    5000  /* what may be saved up */
 
-#define PASSING_FALL   0.7
-#define PASSING_GROWTH 1.05 /* an interval, while it sheds; 1.15 when it does not */
-#define PASSING_LEAST  0.01
+#define PASSING_MORE   1.2  /* times the share that is taken: the rest is refused, so that there is something to choose from */
+#define PASSING_STEP   0.03 /* a smaller change is not worth a system call */
 
 int sip_overload_init(struct sip_layer *layer)
 {
@@ -110,7 +110,7 @@ static bool datagrams_wait(struct sip_layer *layer, unsigned listener)
 	return (drops > 0 && o->passing >= 1) || backlog.octets > backlog.room / 2;
 }
 
-static bool work_waits(struct sip_layer *layer, uint64_t interval_us)
+static void find_what_waits(struct sip_layer *layer, struct admission_interval *interval)
 {
 	struct sip_overload *o = &layer->overload;
 	bool waits = o->posted_most >= WAITING_POSTED;
@@ -118,10 +118,10 @@ static bool work_waits(struct sip_layer *layer, uint64_t interval_us)
 	for (unsigned i = 0; i < layer->options->listener_count; i++)
 		if (layer->options->listeners[i].proto == LISTEN_UDP)
 			waits |= datagrams_wait(layer, i); /* all of them: they are counted */
-	waits = waits || streams_wait(layer, interval_us);
+	interval->has_backlog = streams_wait(layer, interval->us) | sip_turns_are_late(layer);
+	interval->is_waiting = waits || interval->has_backlog;
 	o->watched_n = o->posted_most = 0;
 	o->read_octets = 0;
-	return waits;
 }
 
 /* ---- once an interval ---- */
@@ -174,20 +174,21 @@ static bool may_answer(struct sip_layer *layer)
 	return true;
 }
 
-/* So much passes the kernel that each new datagram is served or answered: less at once, more slowly. */
+/* Once there is more than can be answered the kernel drops it, and what is left to be decided here is decided among
+ * the rest: one share, in two places. */
 static void filter_datagrams(struct sip_layer *layer)
 {
 	struct sip_overload *o = &layer->overload;
 	struct ring *ring = layer->worker->ring;
-	double before = o->passing, answered = o->seen ? 1 - (double)o->given_up / o->seen : 1;
 
-	if (o->given_up)
-		o->passing *= answered > PASSING_FALL ? answered : PASSING_FALL;
-	else
-		o->passing *= o->admission.is_shedding ? PASSING_GROWTH : 1.15;
-	o->passing = o->passing > 1 ? 1 : o->passing < PASSING_LEAST ? PASSING_LEAST : o->passing;
-	o->seen = o->given_up = 0;
-	for (unsigned i = 0; i < layer->options->listener_count && o->passing != before; i++)
+	o->is_filtering = o->admission.is_shedding && (o->is_filtering || o->given_up);
+	o->given_up = 0;
+	double passing = o->is_filtering ? o->admission.share * PASSING_MORE : 1;
+	passing = passing > 1 ? 1 : passing;
+	if (passing == o->passing || (passing < 1 && fabs(passing - o->passing) < o->passing * PASSING_STEP))
+		return;
+	o->passing = passing;
+	for (unsigned i = 0; i < layer->options->listener_count; i++)
 		if (layer->options->listeners[i].proto == LISTEN_UDP)
 			(void)sip_datagram_filter(ring, layer->options->listeners[i].fds[layer->worker->index],
 				o->passing); /* without it the rest is dropped here, which takes longer */
@@ -211,8 +212,9 @@ static void on_load(struct worker *worker)
 	struct sip_overload *o = &layer->overload;
 	unsigned high_water = layer->options->overload_high_water;
 	struct admission_interval interval = { .us = worker->load.interval_us, .busy = worker->load.thousandths,
-		.high_water = high_water ? high_water : 100, .is_waiting = work_waits(layer, worker->load.interval_us) };
+		.high_water = high_water ? high_water : 100 };
 
+	find_what_waits(layer, &interval);
 	tell(layer, admission_step(&o->admission, &interval));
 	worker->load.must_go_on = o->admission.is_shedding || o->passing < 1; /* others look at what it shows */
 	ratio_set(&worker->counters, RATIO_worker_shed_ratio, (uint32_t)((1 - o->admission.share) * 1000));
@@ -344,7 +346,8 @@ bool sip_overload_would_refuse(struct sip_layer *layer)
 {
 	struct sip_overload *o = &layer->overload;
 
-	return o->admission.is_shedding && admission_would_refuse(&o->admission, o->admission.share, draw(o, layer->worker));
+	return o->admission.is_shedding &&
+	       admission_would_refuse(&o->admission, o->admission.share, draw(o, layer->worker));
 }
 
 void sip_overload_count_refusal(struct sip_layer *layer)
@@ -412,9 +415,8 @@ bool sip_overload_refuses_datagram(struct sip_layer *layer, const struct sip_mes
 	    sip_flow_is_stream(flow) || !sip_overload_is_new(m))
 		return false;
 	bool is_again = is_remembered(layer, hash);
-	o->seen++;
 	if (!is_again && (!o->admission.is_shedding ||
-				 admission_take(&o->admission, o->admission.share, worker_random_fast(worker))))
+				 admission_take(&o->admission, o->admission.share / o->passing, worker_random_fast(worker))))
 		return false;
 	if (!may_answer(layer)) {
 		o->dropped++;

@@ -65,7 +65,8 @@ struct sip_overload {
 	uint32_t source_slot, source_generation;
 	char source_text[INET6_ADDRSTRLEN];
 	double passing;                    /* share of new datagrams that the kernel lets pass */
-	unsigned seen, given_up;           /* new datagrams of this interval, and those of them that got no answer */
+	bool is_filtering;                 /* it is less than all that comes, for ... */
+	unsigned given_up;                 /* ... so many of an interval got no answer */
 	/* ---- for the log ---- */
 	uint64_t began_ms, refused, dropped;
 };

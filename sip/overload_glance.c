@@ -38,7 +38,7 @@ static struct slice next_line(struct slice *rest)
 	return line;
 }
 
-/* REGISTER and others that begin something are too rare to be looked at here. */
+/* Others that begin something are too rare to be looked at here. */
 static bool is_for_us(struct glance *g, struct slice line)
 {
 	static const struct slice methods[] = { SLICE("MESSAGE "), SLICE("INVITE "), SLICE("REGISTER "),
@@ -123,7 +123,8 @@ static bool is_outside_dialog(struct slice to)
 /* Octets of the whole request; 0: it is not for us. */
 static size_t look(struct glance *g, struct slice in, const struct sip_limits *limits)
 {
-	struct slice rest = slice_of(in.p, in.n < limits->header_bytes ? in.n : limits->header_bytes), line = next_line(&rest);
+	struct slice rest = slice_of(in.p, in.n < limits->header_bytes ? in.n : limits->header_bytes);
+	struct slice line = next_line(&rest);
 	unsigned lines = 0;
 
 	if (!line.n || !is_for_us(g, line))
@@ -195,7 +196,8 @@ static bool write_usual_via(struct buffer *out, struct slice via, const struct s
 	return true;
 }
 
-static bool write_answer(struct sip_layer *layer, const struct sip_connection *c, const struct glance *g, struct buffer *out)
+static bool write_answer(struct sip_layer *layer, const struct sip_connection *c, const struct glance *g,
+	struct buffer *out)
 {
 	char tag[OVERLOAD_TAG_CHARS];
 	struct slice to = slice_of(g->to.p, g->to.n - 2), first = slice_trim(slice_cut(g->via, ',', NULL));

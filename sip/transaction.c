@@ -113,6 +113,7 @@ void sip_worker_stop(struct worker *worker, bool all)
 		return;
 	layer->is_stopping = true;
 	worker_disarm(worker, &layer->rearm);
+	worker_disarm(worker, &layer->turns.rest); /* what rests is not read any more */
 	for (unsigned i = 0; i < layer->options->listener_count; i++)
 		worker->ring->ops->cancel(worker->ring, ring_token_of(layer->options->listeners[i].proto == LISTEN_UDP ?
 			TOKEN_SIP_DATAGRAM : TOKEN_SIP_ACCEPT, i, 1));

@@ -744,6 +744,8 @@ static inline void world_end(struct world *w)
 		assert_int_equal(worker->counters.gauges[GAUGE_sip_transactions], 0);
 		assert_null(layer->all);
 		assert_null(layer->waiting_for_credit);
+		assert_null(layer->turns.first);
+		assert_null(layer->turns.resting);
 		assert_int_equal(layer->servers_by_key.used + layer->servers_by_tag.used + layer->servers_by_merged.used +
 			layer->clients_by_branch.used, 0);
 		sip_worker_stop(worker, true);
