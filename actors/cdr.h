@@ -1,9 +1,9 @@
 /*
- * Call detail records (log.cdr, design.md 13): one line of JSON for each IM session, when it ends, and for each
- * pager mode message, when it is answered,
+ * Call detail records (log.cdr, design.md 13): one line of JSON for each IM session, when it ends (of type "large" if
+ * what it brought was stored for a user who is away), and for each pager mode message, when it is answered,
  *	{"time","type","id","from","to","start","end","octets","messages","reason"}
  *
- *	type      "session" or "pager"
+ *	type      "session", "large" or "pager"
  *	id        as in the log and the list of sessions; null: refused before it was anything
  *	from, to  user@host; from is null when the sender asked for privacy, in either mode
  *	start     when its request came, end when it was over; time is when the line was made

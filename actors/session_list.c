@@ -1,5 +1,7 @@
 /* The sessions of a worker for the admin API: who talks to whom, as far as that may be told. */
 #include "actors/admin_worker.h"
+#include "actors/cdr.h"
+#include "actors/large_message_internal.h"
 #include "actors/session_internal.h"
 #include "sip/header.h"
 
@@ -47,14 +49,39 @@ static void describe(const struct session *s, struct admin_session *out)
 		put_callee(out->callee, s);
 }
 
+static void put_name(char out[IM_CANONICAL_MAX], struct slice canonical)
+{
+	size_t n = canonical.n < IM_CANONICAL_MAX ? canonical.n : IM_CANONICAL_MAX - 1;
+
+	if (n)
+		memcpy(out, canonical.p, n);
+	out[n] = 0;
+}
+
+/* One whose other side is the store. */
+static void describe_large(const struct large_message *l, struct admin_session *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->id = l->actor.id;
+	out->state = l->invite ? "LOOKUP" : "STORING";
+	out->age_ms = (cdr_now_us(l->im) - l->start_us) / 1000;
+	out->octets = l->stored_octets + l->octets;
+	put_name(out->caller, cdr_from(l->sender));
+	put_name(out->callee, large_message_recipient(l));
+}
+
+/* Those between two come first; the slots of the others are behind theirs. */
 void sessions_list(struct im *im, struct admin_question *page)
 {
-	uint32_t slot = page->from_slot;
+	uint32_t slot = page->from_slot, first = im->sessions.made, end = first + im->large_messages.made;
 
-	for (; slot < im->sessions.made && page->count < page->limit; slot++) {
-		const struct session *s = pool_at(&im->sessions, slot);
+	for (; slot < end && page->count < page->limit; slot++) {
+		const struct session *s = slot < first ? pool_at(&im->sessions, slot) : NULL;
+		const struct large_message *l = slot < first ? NULL : pool_at(&im->large_messages, slot - first);
 		if (s)
 			describe(s, &page->sessions[page->count++]);
+		else if (l)
+			describe_large(l, &page->sessions[page->count++]);
 	}
-	page->next_slot = slot < im->sessions.made ? slot : 0;
+	page->next_slot = slot < end ? slot : 0;
 }

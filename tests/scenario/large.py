@@ -1,6 +1,7 @@
 """A large message to a user who is away (10.3.2.2, F3): accepted on his behalf and stored, or nothing is."""
 import asyncio
 import hashlib
+import json
 import re
 import secrets
 import sqlite3
@@ -434,6 +435,34 @@ async def memory_of_uploads(world):
         await bulk(world, alice, bob, total, None)
     grown = await bulk(world, alice, bob, 48 * MIB, None)
     check(grown < 32 * MIB, "the server grew by %.1f MiB" % (grown / MIB))
+
+
+@scenario(own={"log.cdr": "cdr.log"}, once=True)
+async def what_operators_see(world):
+    """The session is in the list while it lasts, and a call detail record tells how it ended: who stored how much for
+    whom, an anonymous sender apart."""
+    alice, bob = await away(world)
+    session = await offer(alice, bob, 5)
+    await session.send("hello")
+    sessions = (await world.server.api("GET", "sessions"))[1]["items"]
+    storing, = [s for s in sessions if s["state"] == "STORING"]
+    check(bob.name in str(storing) and alice.name in str(storing), "in the list: %s" % storing)
+    await session.send("again")
+    await session.hang_up()
+    half = await offer(alice, bob, 100, headers=[("Privacy", "id")])
+    listed = [s for s in (await world.server.api("GET", "sessions"))[1]["items"] if s["state"] == "STORING"]
+    check(alice.name not in str(listed) and bob.name in str(listed), "who hides is in the list: %s" % listed)
+    await half.hang_up()
+    for _ in range(200):
+        with open(world.server.directory + "/cdr.log") as file:
+            records = [json.loads(line) for line in file if '"type":"large"' in line]
+        if len(records) == 2:
+            break
+        await asyncio.sleep(0.05)
+    whole, nothing = records
+    same((whole["to"], whole["octets"], whole["messages"], whole["reason"]), (bob.uri[4:], 10, 2, "bye"), "record")
+    check(world.ims or alice.name in whole["from"], "from")
+    same((nothing["from"], nothing["octets"], nothing["messages"]), (None, 0, 0), "record of a message that did not come")
 
 
 @scenario(own={"runtime.drain": "0s"}, once=True)

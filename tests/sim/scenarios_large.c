@@ -58,7 +58,8 @@ static void talk(struct world *w, struct call *call, size_t announced)
 		ua_come_back(call);
 		(void)world_until(w, is_bound_or_over, call, 5000); /* or not */
 		m = send_some(w, call, announced);
-		(void)world_until(w, is_answered, m, 60000); /* it may be gone again */
+		if (!world_until(w, is_answered, m, 60000) && ua_leg_is_bound(call) && world_is_strict(w))
+			world_miss(w, "a large message has no answer after its sender came back");
 		break;
 	case 3: /* says nothing more for a long time */
 		world_ms(w, 200000);
