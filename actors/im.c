@@ -14,6 +14,7 @@
 #include "actors/mailbox.h"
 #include "actors/pager.h"
 #include "actors/push.h"
+#include "actors/retrieval.h"
 #include "actors/session.h"
 #include "actors/session_contact.h"
 #include "actors/settings.h"
@@ -25,7 +26,7 @@
 #define FORK_LEGS 256 /* of INVITEs to several contacts: all but one end with the answer */
 #define TRANSACTIONS_MAX 2000000 /* 32 s of finished ones at 60 000 requests a second and worker */
 
-static const char *const supported_options[] = { "path", "outbound", "pref", "timer", "100rel", "replaces", NULL };
+static const char *const supported_options[] = { "path", "outbound", "pref", "timer", "100rel", "replaces", "recipient-list-invite", NULL };
 
 static bool is_trusted(const struct worker *worker, const struct sockaddr *address)
 {
@@ -168,7 +169,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 		return ENOMEM;
 	if (mailboxes_init(im) != 0 || users_init(im) != 0 || subscriptions_init(im) != 0 || session_contacts_init(im) != 0 ||
 	    sessions_init(im) != 0 ||
-	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pushes_init(im) != 0 || pagers_init(im) != 0 ||
+	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pushes_init(im) != 0 || retrievals_init(im) != 0 || pagers_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
 	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
@@ -190,6 +191,7 @@ void im_worker_free(struct worker *worker)
 	subscriptions_free(im);
 	sessions_free(im);
 	large_messages_free(im);
+	retrievals_free(im);
 	pushes_free(im);
 	virtual_user_agent_callings_free(im);
 	virtual_user_agents_free(im);

@@ -13,6 +13,7 @@
 #include "actors/pager.h"
 #include "actors/publication.h"
 #include "actors/rate_limit.h"
+#include "actors/retrieval.h"
 #include "actors/session.h"
 #include "actors/message_summary.h"
 #include "actors/subscription.h"
@@ -311,6 +312,12 @@ static void start_function(struct asked *a)
 	if (a->m->method == SIP_INVITE &&
 	    session_replaces(a->im, a->server, a->m, identity_hides_sender(a->im, &a->who)))
 		return;
+	if (a->m->method == SIP_INVITE && retrieval_is_for(a->im, &a->target)) {
+		bool is_provisioned = a->im->config->core.users == USERS_PROVISIONED;
+		retrieval_start(a->im, a->server, a->m, &(struct retrieval_start){ .who = &a->who,
+			.target_is_known = is_provisioned && a->found && !a->found->target_is_unknown });
+		return;
+	}
 	if (a->m->method == SIP_PUBLISH) {
 		start_publication(a);
 		return;

@@ -33,7 +33,7 @@ THEMES = ("command_line", "digest", "admin", "ctl", "operation", "registration",
 THEMES += ("network", "general", "forward", "rfc4975", "openssl", "relays", "unchanged", "families", "manners", "bounds", "service", "drained", "reload", "rates", "overload", "listeners")
 THEMES += ("settings", "message_summary")
 THEMES += ("deferring", "large")
-THEMES += ("pushing",)
+THEMES += ("pushing", "retrieving",)
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
 MATRIX = (("standalone", 1, "io_uring", "tcp"), ("standalone", 2, "epoll", "udp"),
