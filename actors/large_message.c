@@ -125,14 +125,16 @@ static void on_time(struct timer *timer)
 
 void large_message_wait(struct large_message *l)
 {
-	worker_arm(l->im->worker, &l->timer, l->is_leaving ? LARGE_MESSAGE_LINGER_MS : LARGE_MESSAGE_IDLE_MS, on_time);
+	uint64_t ms = !l->is_leaving ? LARGE_MESSAGE_IDLE_MS : l->seen ? LARGE_MESSAGE_LINGER_MS : LARGE_MESSAGE_FIRST_MS;
+
+	worker_arm(l->im->worker, &l->timer, ms, on_time);
 }
 
-/* May what his BYE has overtaken still be on its way?  Of who waited for his answers, nothing. */
+/* May what his BYE has overtaken still be on its way?  Who wants answers and does not wait for them has given it up. */
 static bool may_come(const struct large_message *l)
 {
-	return virtual_user_agent_is_bound(l->agent) &&
-	       (l->seen == 0 || msrp_receiver_is_open(virtual_user_agent_leg(l->agent)));
+	return l->agent && virtual_user_agent_is_bound(l->agent) &&
+	       (l->seen == 0 || (l->is_silent && msrp_receiver_is_open(virtual_user_agent_leg(l->agent))));
 }
 
 /* From the end of this turn on nothing is being read, and the leg may be closed. */
@@ -233,13 +235,16 @@ static void accept_invite(struct large_message *l)
 
 /* ---- is there room? ---- */
 
-static bool is_room(const struct large_message *l, const struct store_deferred_counts *counts)
+#define ROOM_UNLIMITED (1ull << 50)
+
+static bool is_room(struct large_message *l, const struct store_deferred_counts *counts)
 {
 	const struct deferred_options *options = &l->im->config->deferred;
 
-	return (!options->quota_messages || counts->messages < options->quota_messages) &&
-	       (!options->quota_bytes ||
-		       (l->size <= options->quota_bytes && counts->octets <= options->quota_bytes - l->size));
+	l->room = ROOM_UNLIMITED;
+	if (options->quota_bytes)
+		l->room = options->quota_bytes > counts->octets ? options->quota_bytes - counts->octets : 0;
+	return (!options->quota_messages || counts->messages < options->quota_messages) && l->size <= l->room;
 }
 
 static void on_counted(struct worker *worker, struct store_request *request)

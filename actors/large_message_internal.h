@@ -10,7 +10,8 @@
 enum {
 	LARGE_MESSAGE_CHECK_MS = 10000,  /* the store says whether there is room */
 	LARGE_MESSAGE_IDLE_MS = 180000,  /* nothing came: we hang up */
-	LARGE_MESSAGE_LINGER_MS = 2000,  /* after a BYE: what his BYE has overtaken may still come */
+	LARGE_MESSAGE_LINGER_MS = 2000,  /* a BYE has overtaken a message that wants no answers: it may still come */
+	LARGE_MESSAGE_FIRST_MS = 500,    /* the same where none has begun */
 };
 
 struct large_message {
@@ -28,6 +29,7 @@ struct large_message {
 	uint64_t registration;
 	uint64_t size;                      /* announced; 0 with has_size false */
 	uint64_t max_octets;                /* of each message; 0: any */
+	uint64_t room;                      /* in the mailbox, when the INVITE came */
 	bool has_size;
 	/* ---- the message that comes in ---- */
 	char *msrp;                         /* its lines of struct store_deferred; heap */

@@ -131,6 +131,20 @@ static unsigned on_message(struct msrp_leg *leg, const struct msrp_head *head, e
 
 /* ---- its content ---- */
 
+/* The quota that is taken while it comes: the announced size, else the most that it may become. */
+static uint64_t reserved(const struct large_message *l)
+{
+	if (l->has_size)
+		return l->size;
+	return l->max_octets && l->max_octets < l->room ? l->max_octets : l->room;
+}
+
+/* Of nothing there is no more: the leg does not see to that, to which 0 is any number. */
+static bool is_beyond(const struct large_message *l, struct slice octets)
+{
+	return l->has_size && l->size == 0 && octets.n > 0;
+}
+
 /* What the store is told first: all of it, or what will come. */
 static bool begin_upload(struct large_message *l, struct slice content, bool is_whole)
 {
@@ -149,7 +163,7 @@ static bool begin_upload(struct large_message *l, struct slice content, bool is_
 		struct store_deferred message = { .id = slice_of(id, sizeof(id)), .type = STORE_LARGE,
 			.is_urgent = deferred_is_urgent(&invite), .is_multimedia = l->is_multimedia,
 			.received_us = times.received_us, .expires_at_s = times.expires_at_s,
-			.size = is_whole ? content.n : l->has_size ? l->size : l->max_octets,
+			.size = is_whole ? content.n : reserved(l),
 			.call_id = sip_header_value(&invite, SIP_HDR_CALL_ID), .head = buffer_slice(&head),
 			.msrp = slice_of(l->msrp, l->msrp_n), .summary = buffer_slice(&summary),
 			.content = is_whole ? content : SLICE_EMPTY };
@@ -167,7 +181,9 @@ static void on_piece(struct msrp_leg *leg, uint64_t offset, struct slice octets,
 	l->octets += octets.n;
 	l->pieces++;
 	large_message_wait(l);
-	if ((!l->upload && !begin_upload(l, SLICE_EMPTY, false)) || !large_upload_put(l->upload, offset, octets))
+	if (is_beyond(l, octets))
+		give_up(l, 413, REASON_MSRP_TOO_LARGE);
+	else if ((!l->upload && !begin_upload(l, SLICE_EMPTY, false)) || !large_upload_put(l->upload, offset, octets))
 		give_up(l, 408, REASON_NO_MEMORY);
 }
 
@@ -190,6 +206,10 @@ static void on_whole(struct msrp_leg *leg, uint64_t offset, struct slice octets,
 	struct large_message *l = arg;
 
 	l->octets += octets.n;
+	if (is_beyond(l, octets)) {
+		give_up(l, 413, REASON_MSRP_TOO_LARGE);
+		return;
+	}
 	if (!close_upload(l, offset, octets)) {
 		give_up(l, 408, REASON_NO_MEMORY);
 		return;

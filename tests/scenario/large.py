@@ -145,6 +145,12 @@ async def every_notation_of_the_size(world):
         await session.send("again")
         await session.hang_up()
         same([k.content for k in kept_for(world, bob)][2 * number:], [b"hello", b"again"], "stored with %s" % extra)
+    session = await offer(alice, bob, 0)
+    for n in (1, 70000):
+        check(413 in await session.leg.send(b"x" * n), "more than nothing")
+    await session.send("")
+    await session.hang_up()
+    same([k.content for k in kept_for(world, bob)][8:], [b""], "nothing is stored as that")
 
 
 @scenario()
@@ -269,28 +275,29 @@ async def uploads_that_end_early(world):
     same([k.content for k in kept_for(world, bob)], [body], "stored after all")
 
 
-@scenario(own={"deferred.quota_messages": "3", "deferred.quota_bytes": "100KiB", "deferred.require_size": "false"}, once=True)
+@scenario(own={"deferred.quota_messages": "3", "deferred.quota_bytes": "200KiB", "deferred.require_size": "false"}, once=True)
 async def mailbox_that_is_full(world):
     """A size that does not fit into what is left: 480 to the INVITE. Not announced, or others were faster: 413 by MSRP."""
     alice, bob = await away(world)
-    session = await offer(alice, bob, 60000)
-    other = await offer(alice, bob, 60000)
-    await session.send(b"a" * 60000)
-    same(set(await other.leg.send(b"b" * 60000)), {413}, "what others were faster than")
-    for size, status in ((60000, 480), (102400, 480)):
+    session = await offer(alice, bob, 110000)
+    other = await offer(alice, bob, 110000)
+    await session.send(b"a" * 110000, chunk=30000)
+    check(413 in await other.leg.send(b"b" * 110000, chunk=30000), "what others were faster than")
+    for size in (110000, 204800):
         response = await alice.invite(bob, direction="sendonly", extra=size_of(size)).transaction.final()
-        same(response.status, status, "INVITE for %d octets" % size)
+        same(response.status, 480, "INVITE for %d octets" % size)
     unknown = await offer(alice, bob, None)
-    check(413 in await unknown.leg.send(b"c" * 70000, chunk=10000), "what nobody announced")
-    check(413 in await unknown.leg.send(b"c" * 300000, chunk=100000), "and again")
-    await unknown.send(b"d" * 100)
-    await unknown.send(b"e" * 100)
-    same((await unknown.leg.send(b"f"))[0], 413, "a fourth message")
+    check(413 in await unknown.leg.send(b"c" * 94801, chunk=10000), "an octet too many")
+    await unknown.send(b"d" * 94800, chunk=10000)
+    for n in (70000, 300000):
+        check(413 in await unknown.leg.send(b"e" * n, chunk=50000), "into a full mailbox")
+    await unknown.send(b"")
+    same((await unknown.leg.send(b""))[0], 413, "a fourth message")
     response = await alice.invite(bob, direction="sendonly", extra=size_of(1)).transaction.final()
     same(response.status, 480, "INVITE for a fourth message")
     for ended in (session, other, unknown):
         await ended.hang_up()
-    same([len(k.content) for k in kept_for(world, bob)], [60000, 100, 100], "stored")
+    same([len(k.content) for k in kept_for(world, bob)], [110000, 94800, 0], "stored")
 
 
 @scenario(modes=("standalone",))
