@@ -305,3 +305,17 @@ async def summary_of_very_much(world):
     same((state, summary.head["Text-Message"], len(summary.messages)), ("terminated", "104/0 (0/0)", 100), "NOTIFY")
     check({m["Subject"] for m in summary.messages[:8]} == {"number %d" % i for i in range(8)}, "the oldest first")
     REQ("IM-10.3.2.6-2")
+
+
+@scenario(own=DEFER, once=True, seconds=60)
+async def summary_of_what_expires(world):
+    """What expires is gone from the counts, and its owner hears of it (D2-19)."""
+    alice, bob = await world.client("alice"), await world.client("bob")
+    same((await bob.register(0)).status, 200, "de-registration")
+    watcher, _ = await watching(bob)
+    same((await alice.pager(bob, "for a moment", headers=[("Expires", "3")])).status, 202, "MESSAGE")
+    await told(watcher, "a message", 1)
+    summary = await told(watcher, "its expiry")
+    same(summary.messages, [], "blocks")
+    same((await watcher.again(0)).status, 200, "end")
+    await watcher.notify()

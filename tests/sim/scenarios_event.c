@@ -110,8 +110,19 @@ static bool knows_all(void *arg)
 	return watch->ua->summary == world_stored_count(watch->w, watch->ua->name);
 }
 
+/* D2-27: one for each SUBSCRIBE, and else one a second. */
+static void expect_paced(struct world *w, const struct ua *ua, unsigned asked, uint64_t since_ms)
+{
+	uint64_t most = asked + (world_now_ms(w) - since_ms) / 1000 + 1;
+
+	if (ua->notifies > most)
+		world_miss(w, "%u NOTIFYs, where %llu are permitted", ua->notifies, (unsigned long long)most);
+}
+
 static void watch_mailbox(struct world *w)
 {
+	uint64_t since_ms = world_now_ms(w);
+	unsigned asked = 1;
 	struct ua *alice = ua_registered_at_last(w, "alice"), *bob = ua_new(w, "bob");
 	struct watch watch = { w, bob };
 	struct request *first = ua_subscribe(bob, NULL, 60);
@@ -123,6 +134,8 @@ static void watch_mailbox(struct world *w)
 		world_moment(w, 2000000);
 		if (more)
 			expect_final(more);
+		asked += more != NULL;
+		expect_paced(w, bob, asked, since_ms);
 	}
 	if (first->status != 200) {
 		if (first->status != 503)
