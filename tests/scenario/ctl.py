@@ -286,7 +286,7 @@ async def ctl_reload_answers(world):
 async def ctl_addresses_and_token(world):
     """Names and IPv6 addresses in --api; the token of the working directory is found; one that is missing, empty or
     for everybody is said with what to do."""
-    line = world.server.lines[world.server.ready_at]
+    line = world.server.ready_line
     v6 = re.search(r"http=\S*\[::1\]:(\d+)", line)
     check(v6, "no IPv6 listener: " + line)
     for api in ("http://localhost:%d" % world.server.ready.http[1], "http://[::1]:" + v6.group(1),

@@ -34,6 +34,7 @@ THEMES += ("network", "general", "forward", "rfc4975", "openssl", "relays", "unc
 THEMES += ("settings", "message_summary")
 THEMES += ("deferring", "large")
 THEMES += ("pushing", "retrieving",)
+THEMES += ("crashes",)
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
 MATRIX = (("standalone", 1, "io_uring", "tcp"), ("standalone", 2, "epoll", "udp"),

@@ -176,7 +176,7 @@ class Server:
                     await self.process.wait(), self.tail()))
             self.lines.append(line.rstrip("\n"))
             if line.startswith("imservd ready"):
-                self.ready, self.ready_at = Ready(line.rstrip("\n")), len(self.lines) - 1
+                self.ready, self.ready_line = Ready(line.rstrip("\n")), line
                 return
 
     async def _read(self):
@@ -328,7 +328,7 @@ class Server:
 
     async def restart(self, kill=False):
         """Ends it, by SIGTERM or SIGKILL, and starts it again with its store, on the same ports."""
-        ports = re.findall(r"127\.0\.0\.1:\d+", self.lines[self.ready_at])
+        ports = re.findall(r"127\.0\.0\.1:\d+", self.ready_line)
         kinds = re.findall(r"proto: (\w+)", self.settings["listen"])
         order = [k for k in kinds if k in ("udp", "tcp", "tls")] + [
             k for k in kinds if k in ("msrp", "msrps")] + ["http"]

@@ -1,0 +1,96 @@
+"""A loaded server is killed at random moments, again and again: whatever got its 202, or the 200 to its last chunk, is in
+the store afterwards, once and whole, and the counts are right. What the page cache hides here (power cuts) is
+tests/unit/test_core_store_crash.c."""
+import asyncio
+import collections
+import contextlib
+import os
+import random
+import sqlite3
+
+from deferring import DEFER, away
+from large import database, offer
+from ua import check, same
+from world import scenario
+
+KILLS = 200 if os.environ.get("IMSERV_TEST_LONG") else 6
+BURST = 30
+
+
+class Load:
+    """What was sent, and what of it was acknowledged."""
+
+    def __init__(self, world, seed):
+        self.world, self.random = world, random.Random(seed)
+        self.bodies, self.acknowledged = {}, set()
+        self.uploads = 0
+
+    async def pager(self, alice, user):
+        body = self.random.randbytes(self.random.choice((5, 300, 900)))
+        request = alice.build("MESSAGE", user.uri, body=body, content_type="application/octet-stream")
+        self.bodies[request.call_id] = body
+        if (await alice.start(request).final()).status == 202:
+            self.acknowledged.add(request.call_id)
+
+    async def large(self, alice, user):
+        body = self.random.randbytes(self.random.choice((70000, 150000)))
+        session = await offer(alice, user, len(body))
+        self.is_open.set()
+        call_id = session.dialog.call_id
+        self.bodies[call_id] = body
+        await session.send(body, chunk=20000)
+        self.acknowledged.add(call_id)
+        self.uploads += 1
+
+    async def until_killed(self, users, turn):
+        """A burst of messages, of which some are acknowledged when the server dies; others meet the next one."""
+        alice = await self.world.client("alice")
+        before, most = len(self.acknowledged), self.random.randrange(BURST)
+        self.is_open = asyncio.Event()
+        tasks = [asyncio.ensure_future(self.large(alice, users[0]))]
+        if turn % 2:
+            await asyncio.wait_for(self.is_open.wait(), 10)
+        tasks += [asyncio.ensure_future(self.pager(alice, users[n % len(users)])) for n in range(BURST)]
+        pending = set(tasks)
+        while pending and len(self.acknowledged) - before < most:
+            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if turn % 3 == 0:
+            await asyncio.wait(tasks[:1], timeout=10)
+        await self.world.server.restart(kill=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.world.close_clients()
+
+
+def account(world, load):
+    """Compares what was promised with what is there."""
+    found = collections.Counter()
+    with contextlib.closing(database(world)) as base:
+        base.row_factory = sqlite3.Row
+        for row in base.execute("SELECT * FROM deferred").fetchall():
+            found[row["call_id"]] += 1
+            content = row["content"] if not row["content_id"] else b"".join(
+                piece[0] for piece in base.execute("SELECT piece FROM content WHERE id = ? ORDER BY at",
+                                                       (row["content_id"],)))
+            same(bytes(content), load.bodies[row["call_id"]], "content of %s" % row["call_id"])
+        lost = load.acknowledged - set(found)
+        check(not lost, "%d of %d acknowledged messages are lost" % (len(lost), len(load.acknowledged)))
+        check(max(found.values(), default=1) == 1, "a message is stored twice: %s" % found.most_common(2))
+        rows = tuple(base.execute("SELECT count(*), total(size) FROM deferred").fetchone())
+        same(tuple(base.execute("SELECT total(messages), total(octets) FROM mailbox").fetchone()), rows, "counts")
+        same(tuple(base.execute("SELECT messages, octets FROM deferred_total").fetchone()), rows, "totals")
+        same(base.execute("PRAGMA integrity_check").fetchone()[0], "ok", "integrity")
+
+
+@scenario(own=dict(DEFER, **{"deferred.quota_messages": "1000000", "deferred.quota_bytes": "1GiB"}), settle=False,
+          once=True, modes=("standalone",), transports=("tcp",), seconds=40 + 10 * KILLS)
+async def killed_again_and_again(world):
+    """kill -9 in the middle of bursts of MESSAGEs and large messages."""
+    users = [await away(world, name) for name in ("bob", "carol", "dave")]
+    load = Load(world, 6)
+    for turn in range(KILLS):
+        await load.until_killed(users, turn)
+        account(world, load)
+    check(len(load.acknowledged) > KILLS and load.uploads > 0, "only %d were acknowledged, %d of them large" % (
+        len(load.acknowledged), load.uploads))
