@@ -1,5 +1,5 @@
 """A loaded server is killed at random moments, again and again: whatever got its 202, or the 200 to its last chunk, is in
-the store afterwards, once and whole, and the counts are right. What the page cache hides here (power cuts) is
+the store afterwards, once and whole, and the counts are right; what is on its way out arrives at least once. What the page cache hides here (power cuts) is
 tests/unit/test_core_store_crash.c."""
 import asyncio
 import collections
@@ -8,13 +8,14 @@ import os
 import random
 import sqlite3
 
-from deferring import DEFER, away
+from deferring import DEFER, away, rows
 from large import database, offer
 from ua import check, same
 from world import scenario
 
 KILLS = 200 if os.environ.get("IMSERV_TEST_LONG") else 6
 BURST = 30
+ROOMY = dict(DEFER, **{"deferred.quota_messages": "1000000", "deferred.quota_bytes": "1GiB"})
 
 
 class Load:
@@ -83,7 +84,7 @@ def account(world, load):
         same(base.execute("PRAGMA integrity_check").fetchone()[0], "ok", "integrity")
 
 
-@scenario(own=dict(DEFER, **{"deferred.quota_messages": "1000000", "deferred.quota_bytes": "1GiB"}), settle=False,
+@scenario(own=ROOMY, settle=False,
           once=True, modes=("standalone",), transports=("tcp",), seconds=40 + 10 * KILLS)
 async def killed_again_and_again(world):
     """kill -9 in the middle of bursts of MESSAGEs and large messages."""
@@ -94,3 +95,36 @@ async def killed_again_and_again(world):
         account(world, load)
     check(len(load.acknowledged) > KILLS and load.uploads > 0, "only %d were acknowledged, %d of them large" % (
         len(load.acknowledged), load.uploads))
+
+
+async def take(phone, received, most):
+    """Messages that are pushed, each answered, until `most` came."""
+    while most:
+        server = await phone.expect("MESSAGE", 10)
+        received[server.request.body] += 1
+        server.respond(200, None)
+        most -= 1
+
+
+@scenario(own=ROOMY, settle=False, once=True, modes=("standalone",), transports=("tcp",), seconds=60 + 10 * KILLS)
+async def killed_while_delivering(world):
+    """kill -9 in the middle of pushes: each message that was acknowledged arrives, or waits still; in the end all
+    have arrived with what they were sent with."""
+    alice, bob = await world.client("alice"), await away(world)
+    chance, received = random.Random(7), collections.Counter()
+    bodies = [b"%d " % n + b"x" * chance.randrange(2000) for n in range(10 * KILLS if KILLS > 6 else 40)]
+    for body in bodies:
+        same((await alice.start(alice.build("MESSAGE", bob.uri, body=body, content_type="text/plain")).final()).status, 202,
+             "MESSAGE to a user who is away")
+    for _ in range(KILLS):
+        phone = await world.client(bob.name, unique=False, feature_tag=False)
+        await take(phone, received, chance.randrange(1, 6))
+        await world.server.restart(kill=True)
+        world.close_clients()
+        waiting = {bytes(row["content"]) for row in rows(world)}
+        lost = [body[:8] for body in bodies if body not in waiting and not received[body]]
+        check(not lost, "neither arrived nor waiting: %s" % lost)
+    left = len(rows(world))
+    check(0 < left < len(bodies), "%d of %d are left" % (left, len(bodies)))
+    await take(await world.client(bob.name, unique=False, feature_tag=False), received, left)
+    same(sorted(received), sorted(bodies), "what arrived")
