@@ -523,6 +523,11 @@ void delivery_stop(struct delivery *d)
 	delivery_free(d);
 }
 
+unsigned delivery_delivered(const struct delivery *d)
+{
+	return d->outcome.delivered;
+}
+
 void deliveries_free(struct im *im)
 {
 	struct delivery *d;

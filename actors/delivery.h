@@ -52,6 +52,9 @@ void delivery_go(struct delivery *delivery);
 /* The session is over, or its connection: what was not answered stays stored.  The pointer is dead. */
 void delivery_stop(struct delivery *delivery);
 
+/* So far: its receiver has acknowledged so many. */
+unsigned delivery_delivered(const struct delivery *delivery);
+
 /* The process ends: what is left goes without a word. */
 void deliveries_free(struct im *im);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "actors/cdr.h"
 #include "actors/retrieval_internal.h"
 #include "actors/retrieval_name.h"
 #include "actors/session_sdp.h"
@@ -33,6 +34,17 @@ static void count(const struct im *im)
 	pool_gauge_set(&im->worker->counters, POOL_retrievals, pool_used(&im->retrievals));
 }
 
+static void write_record(const struct retrieval *r, const char *reason)
+{
+	char to[IM_CANONICAL_MAX];
+
+	if (!cdr_is_on(r->im))
+		return;
+	snprintf(to, sizeof(to), "Deferred@%s", r->im->config->domain.store_host);
+	cdr_write(r->im, &(struct cdr){ .type = "retrieval", .id = r->actor.id, .from = retrieval_user(r), .to = slice_str(to),
+		.start_us = r->start_us, .messages = r->delivered, .reason = reason });
+}
+
 static void free_all(struct retrieval *r)
 {
 	struct im *im = r->im;
@@ -55,12 +67,15 @@ void retrieval_refuse(struct retrieval *r, unsigned status, enum reason why)
 	r->invite = NULL;
 	sip_server_watch(invite, NULL, NULL);
 	sip_server_refuse(invite, status, why);
+	write_record(r, reason_label(why));
 	free_all(r);
 }
 
 static void finish(struct retrieval *r, const char *reason)
 {
-	LOG(INFO, r->im->worker, "retrieval", r->actor.id, "ended reason=%s", reason);
+	LOG(INFO, r->im->worker, "retrieval", r->actor.id, "ended messages=%u reason=%s", r->delivered,
+		reason);
+	write_record(r, reason);
 	free_all(r);
 }
 
@@ -96,6 +111,7 @@ static void on_done(const struct delivery_outcome *outcome, void *arg)
 
 	r->agent = NULL;
 	r->delivery = NULL;
+	r->delivered = outcome->delivered;
 	virtual_user_agent_end(agent, reason);
 	finish(r, reason ? reason : "complete");
 }
@@ -115,8 +131,10 @@ static void on_ended(struct virtual_user_agent *agent, enum reason why, void *ar
 {
 	struct retrieval *r = arg;
 
-	if (r->delivery)
+	if (r->delivery) {
+		r->delivered = delivery_delivered(r->delivery);
 		delivery_stop(r->delivery);
+	}
 	r->delivery = NULL;
 	r->agent = NULL;
 	finish(r, reason_label(why));
@@ -178,7 +196,7 @@ static bool has_good_description(struct retrieval *r, const struct sip_message *
 	struct sdp offer;
 	enum sdp_judgement judgement = session_sdp_read(invite, &offer, &media);
 
-	if (judgement == SDP_MISSING ||
+	if (judgement == SDP_MISSING || judgement == SDP_UNSUPPORTED || /* none, whatever else the body is (D2-08) */
 	    (judgement == SDP_ACCEPTED && sdp_media_direction(&offer, media) != SDP_RECVONLY)) {
 		retrieval_refuse(r, 403, REASON_RETRIEVAL_DIRECTION);
 		return false;
@@ -311,6 +329,7 @@ static struct retrieval *make(struct im *im, struct sip_server *server, const st
 	}
 	memcpy(r->request, m->wire.p, m->wire.n);
 	r->request_n = m->wire.n;
+	r->start_us = cdr_now_us(im);
 	memcpy(r->user, start->who->canonical, start->who->canonical_n);
 	r->user_n = start->who->canonical_n;
 	r->target_is_known = start->target_is_known;

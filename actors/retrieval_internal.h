@@ -30,6 +30,8 @@ struct retrieval {
 	bool is_bound;                    /* the delivery has begun */
 	struct uri_list list;
 	unsigned next;                    /* entry to be looked up */
+	unsigned delivered;
+	uint64_t start_us;
 	uint64_t *positions;              /* heap: of the messages that are meant */
 	unsigned count;
 };

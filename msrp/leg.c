@@ -330,7 +330,8 @@ static void connect_alone(struct msrp_leg *leg)
 /*
  * An error ends nothing: our SEND may have overtaken the SIP message that brings our path, and who does not know the
  * session later either says so to its first chunk.  But where the connection is shared, 403, 481 and 506 may also mean
- * that the peer knows one session to a connection (RFC 4975 10).  Who has sent content is there, also when silent.
+ * that the peer knows one session to a connection (RFC 4975 10).  Who has sent content or answered ours is there, also when
+ * silent.
  */
 void msrp_leg_on_first_answer(struct msrp_leg *leg, unsigned status)
 {
@@ -343,7 +344,7 @@ void msrp_leg_on_first_answer(struct msrp_leg *leg, unsigned status)
 	if (status < 300 || !leg->is_bound || !leg->connection->stream)
 		return;
 	if (status == 408) {
-		if (!leg->octets)
+		if (!leg->octets && !msrp_sender_heard_ms(leg))
 			msrp_leg_lose(leg, REASON_TIMEOUT);
 		return;
 	}

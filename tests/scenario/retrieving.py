@@ -2,6 +2,8 @@
 them, each refusal in its order, what is removed and what stays."""
 import asyncio
 import hashlib
+import json
+import os
 import re
 
 from deferring import away, counted, refused, rows
@@ -141,7 +143,7 @@ async def retrieve_one(world):
     same([row["id"] for row in rows(world, bob)], [found[5]["id"]], "what stays")
 
 
-@scenario(own=FETCH)
+@scenario(own=dict(FETCH, **{"log.cdr": "cdr.jsonl"}))
 async def retrieve_several(world):
     """F7: the listed ones, in the order of reception, each once; what is no message of his is skipped."""
     bob, requests = await returned(world, [b"%d" % n for n in range(6)])
@@ -158,6 +160,16 @@ async def retrieve_several(world):
     await fetched(ask(bob, message_uri(found[4]), [message_uri(found[2])]), [requests[2], requests[4]])
     await remain(world, bob, 1)
     same(len(rows(world, carol)), 1, "of somebody else")
+    same(await status_of(ask(bob, deferred(), direction="sendrecv")), 403, "refused")
+    path, records = os.path.join(world.server.directory, "cdr.jsonl"), []
+    end = asyncio.get_running_loop().time() + 10
+    while len(records) < 4:
+        check(asyncio.get_running_loop().time() < end, "records: %s" % records)
+        await asyncio.sleep(0.02)
+        records = [json.loads(line) for line in open(path) if '"retrieval"' in line] if os.path.exists(path) else []
+    same([(r["messages"], r["reason"]) for r in records],
+         [(2, "complete"), (1, "complete"), (2, "complete"), (0, "retrieval_direction")], "records")
+    same({r["from"] for r in records}, {"%s@%s" % (bob.name, DOMAIN)}, "who fetched")
 
 
 @scenario(own=dict(FETCH, **{"policy.offline_large": "defer"}))
@@ -205,7 +217,10 @@ async def retrieval_refusals(world):
         for target in (deferred(), account(bob), message_uri(row), account(carol)):
             same(await status_of(ask(bob, target, direction=direction)), 403, "%s, %s" % (direction, target))
     same((await bob.ask("INVITE", deferred())).status, 403, "no description")
-    same(await refused(world, "retrieval_direction"), 17, "counted")
+    same((await bob.ask("INVITE", deferred(), body=b"hello")).status, 403, "a text instead")
+    same((await bob.ask("INVITE", deferred(), body=(LIST % '<entry uri="%s"/>' % message_uri(row)).encode(),
+                        content_type="application/resource-lists+xml")).status, 403, "a list alone")
+    same(await refused(world, "retrieval_direction"), 19, "counted")
     REQ("CR000-11.3.1-5", "IM-10.3.1-5")
     same(await status_of(ask(alice, account(bob))), 403, "the account of somebody who has messages")
     same(await status_of(ask(alice, account(carol))), 403, "of somebody who is registered")
