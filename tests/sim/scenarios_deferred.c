@@ -93,6 +93,31 @@ SCENARIO(deferred_late, "a silent client that answers after its message was stor
 		world_miss(w, "%u copies are left of what arrived", world_stored_count(w, "bob"));
 }
 
+SCENARIO(deferred_disk_hangs, "a disk that hangs longer than a sender waits: no false 202, and no copy afterwards",
+	.is_calm = true, .set = { "timers.client_answer=2s" })
+{
+	struct ua *alice = ua_registered(w, "alice"), *bob = ua_registered(w, "bob"), *carol = ua_new(w, "carol");
+	bool is_silent = world_chance(w, 50);
+
+	bob->manners.holds_pagers = true;
+	if (is_silent) { /* he has it after all, while it is being stored */
+		struct message *message = ua_pager(alice, bob, 100);
+		world_ms(w, 1500);
+		store_sim_stall(w->im.store, 25000);
+		world_ms(w, 1000 + world_below(w, 15000));
+		if (message->request->status)
+			world_miss(w, "a message gets %u before anything is known", message->request->status);
+		ua_release_pagers(bob);
+		expect_pager(message, 200);
+	} else {
+		store_sim_stall(w->im.store, 25000);
+		expect_pager(ua_pager(alice, carol, 100), 503);
+	}
+	world_ms(w, 40000);
+	if (world_stored_count(w, "bob") + world_stored_count(w, "carol"))
+		world_miss(w, "a copy is left of what nobody was promised");
+}
+
 /* ---- who may deliver what ---- */
 
 #define VISITORS 5

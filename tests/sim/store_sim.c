@@ -21,6 +21,7 @@ struct store_sim {
 	struct worker_group *group;
 	struct store *store;
 	unsigned fails_in_1000;
+	uint64_t stall_ms; /* of the next group */
 	struct queue queues[QUEUES];
 };
 
@@ -28,7 +29,8 @@ static void on_time(struct timer *timer);
 
 static void arm(struct queue *q)
 {
-	worker_arm(q->worker, &q->timer, 1 + sim_random_below(q->sim->sim, DELAY_MS), on_time);
+	worker_arm(q->worker, &q->timer, 1 + sim_random_below(q->sim->sim, DELAY_MS) + q->sim->stall_ms, on_time);
+	q->sim->stall_ms = 0;
 }
 
 static struct store_request *take(struct queue *q)
@@ -106,6 +108,11 @@ void store_sim_free(struct store_door *door)
 			free(request);
 	store_close(s->store);
 	free(s);
+}
+
+void store_sim_stall(struct store_door *door, uint64_t ms)
+{
+	((struct store_sim *)door)->stall_ms = ms;
 }
 
 struct store *store_sim_database(struct store_door *door)

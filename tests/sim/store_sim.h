@@ -17,6 +17,9 @@ struct store_door *store_sim_new(struct sim *sim, struct worker_group *group, co
 void store_sim_free(struct store_door *door);
 
 /* The database itself, to look into it or to prepare it. */
+/* Whatever is asked of it next waits so long: a disk that hangs. */
+void store_sim_stall(struct store_door *door, uint64_t ms);
+
 struct store *store_sim_database(struct store_door *door);
 
 #endif
