@@ -8,6 +8,7 @@
 #include "sip/owner.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/store_sim.h"
+#include "tests/sim/ua_internal.h"
 
 #define USERS 4
 #define STEPS 24
@@ -32,15 +33,16 @@ static void change_manners(struct world *w, struct ua *user)
 		ua_release_pagers(user);
 }
 
-static void live(struct world *w)
+static void live(struct world *w, struct ua *users[USERS])
 {
 	static const char names[USERS][8] = { "alice", "bob", "carol", "dave" };
 	struct message *messages[STEPS];
-	struct ua *users[USERS];
 	unsigned sent = 0;
 
-	for (unsigned i = 0; i < USERS; i++)
+	for (unsigned i = 0; i < USERS; i++) {
 		users[i] = ua_new(w, names[i]);
+		users[i]->manners.is_ordinary = true;
+	}
 	for (unsigned i = 0; i < STEPS; i++) {
 		struct ua *from = users[world_below(w, USERS)], *to = users[world_below(w, USERS)];
 		if (world_chance(w, 25))
@@ -62,13 +64,62 @@ static void live(struct world *w)
 
 SCENARIO(deferred, "users who come and go, and clients that are silent or away", .may_repeat = true)
 {
-	live(w);
+	struct ua *users[USERS];
+
+	live(w, users);
 }
 
 SCENARIO(deferred_store_fails, "the same with a store that loses a fifth of its groups", .may_repeat = true,
 	.store_fails = 200)
 {
-	live(w);
+	struct ua *users[USERS];
+
+	live(w, users);
+}
+
+static bool all_have_all(void *arg)
+{
+	struct ua **users = arg;
+
+	for (unsigned i = 0; i < USERS; i++)
+		if (world_stored_count(users[i]->host->world, users[i]->name))
+			return false;
+	return true;
+}
+
+/* By MESSAGE: the clients are ordinary ones. */
+SCENARIO(deferred_push, "users who come back get what waits for them", .may_repeat = true, .is_calm = true,
+	.set = { "deferred.push_on_register=true" })
+{
+	struct ua *users[USERS];
+
+	live(w, users);
+	for (unsigned i = 0; i < USERS; i++) {
+		users[i]->manners.refuse_pager = 0;
+		users[i]->manners.holds_pagers = false;
+		expect_final(ua_register(users[i], 600));
+	}
+	if (!world_until(w, all_have_all, users, 120000) && world_is_strict(w))
+		world_miss(w, "not all is delivered");
+}
+
+SCENARIO(deferred_login_race, "who comes back while a message is being stored for him gets it", .may_repeat = true,
+	.is_calm = true, .set = { "deferred.push_on_register=true" })
+{
+	struct ua *alice = ua_registered(w, "alice"), *bob = ua_new(w, "bob");
+
+	bob->manners.is_ordinary = true;
+	store_sim_stall(w->im.store, world_below(w, 3000));
+	struct message *message = ua_pager(alice, bob, 1 + world_below(w, 1000));
+	world_ms(w, world_below(w, 50));
+	struct request *registration = ua_register(bob, 600);
+	expect_status(registration, 200);
+	expect_final(message->request);
+	struct ua *all[USERS] = { bob, bob, bob, bob };
+	if (!world_until(w, all_have_all, all, 60000) && world_is_strict(w))
+		world_miss(w, "a message waits for one who is there");
+	if (message->request->status / 100 != 2 || message->deliveries == 0)
+		world_miss(w, "a message gets %u and arrives %u times", message->request->status, message->deliveries);
 }
 
 SCENARIO(deferred_late, "a silent client that answers after its message was stored: no copy is left", .may_repeat = true,

@@ -90,6 +90,7 @@ struct manners {
 	bool is_raw;             /* MSRP: the scenario speaks it on what comes */
 	const char *relay;       /* the first URI of its path, before its own; NULL: none */
 	unsigned answers_after_ms;
+	bool is_ordinary;        /* REGISTER: no OMA feature tag                */
 	unsigned refuse_pager;   /* MESSAGE: this status instead of 200        */
 	bool ignores_notify;     /* NOTIFY: not a word                         */
 	unsigned refuse_notify;  /* NOTIFY: this status instead of 200         */

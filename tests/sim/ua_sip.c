@@ -100,8 +100,9 @@ static void put_via(struct ua *ua, struct buffer *out, const char *branch)
 
 static void put_contact(struct ua *ua, struct buffer *out)
 {
-	buffer_printf(out, "Contact: <sip:%s.%u@127.0.0.1:%u%s>;+g.oma.sip-im", ua->name, ua->phone,
-		ua->is_tcp ? 9u : private_of(ua)->udp_port, ua->is_tcp ? ";transport=tcp" : "");
+	buffer_printf(out, "Contact: <sip:%s.%u@127.0.0.1:%u%s>%s", ua->name, ua->phone,
+		ua->is_tcp ? 9u : private_of(ua)->udp_port, ua->is_tcp ? ";transport=tcp" : "",
+		ua->manners.is_ordinary ? "" : ";+g.oma.sip-im");
 	if (ua->q)
 		buffer_printf(out, ";q=0.%03u", ua->q);
 	buffer_lit(out, "\r\n");
