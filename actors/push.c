@@ -110,10 +110,38 @@ void push_end(struct push *push, const char *why)
 	begin_more(table);
 }
 
+/* It may have looked before he was registered, or before something was stored, which is why it was asked again. */
+void push_over(struct push *push, const char *why)
+{
+	struct im *im = push->im;
+	enum push_cause cause = push->next_cause;
+	bool is_asked_again = push->is_asked_again;
+	char name[IM_CANONICAL_MAX];
+	struct slice canonical = slice_of(name, push->canonical_n);
+
+	memcpy(name, push->canonical, push->canonical_n);
+	push_end(push, why);
+	if (is_asked_again)
+		push_start(im, canonical, cause);
+}
+
+/* It waits for the next trigger (D2-26).  That was there already if he registered anew meanwhile: a client that starts
+ * again is silent where it was. */
+void push_fail(struct push *push, enum reason why)
+{
+	bool is_his_word = why == REASON_REJECTED || why == REASON_MSRP_CONTENT_TYPE;
+	bool is_ours = why == REASON_NO_MEMORY || why == REASON_STORE || why == REASON_DRAINING;
+
+	if (push->next_cause == PUSH_REGISTERED && !is_his_word && !is_ours)
+		push_over(push, reason_label(why));
+	else
+		push_end(push, reason_label(why));
+}
+
 static void fail(struct push *push, enum reason why)
 {
 	REFUSED(&push->im->worker->counters, why);
-	push_end(push, reason_label(why));
+	push_fail(push, why);
 }
 
 /* ---- the call ---- */
@@ -161,7 +189,10 @@ static void on_done(const struct delivery_outcome *outcome, void *arg)
 	if (outcome->is_complete)
 		COUNT(&push->im->worker->counters, pushes_completed);
 	virtual_user_agent_end(agent, outcome->is_complete ? NULL : reason_label(outcome->why));
-	push_end(push, outcome->is_complete ? "complete" : reason_label(outcome->why));
+	if (outcome->is_complete)
+		push_over(push, "complete");
+	else
+		push_fail(push, outcome->why);
 }
 
 static const struct delivery_events delivery_events = { on_done };
@@ -318,7 +349,7 @@ static void on_looked(struct push *push, struct mailbox_lease *lease)
 		return;
 	}
 	if (!count) {
-		push_end(push, "nothing-stored");
+		push_over(push, "nothing-stored");
 		return;
 	}
 	push->state = PUSH_PACED;
@@ -379,11 +410,11 @@ static void on_found(struct push *push)
 
 	worker_disarm(push->im->worker, &push->deadline);
 	if (!push->found->is_registered)
-		push_end(push, "not-registered");
+		push_over(push, "not-registered");
 	else if (!is_wanted(push))
-		push_end(push, "not-wanted");
+		push_over(push, "not-wanted");
 	else if (!is_ims && !has_contact(push))
-		push_end(push, "no-contact-for-it");
+		push_over(push, "no-contact-for-it");
 	else
 		look(push);
 }
@@ -452,6 +483,10 @@ void push_start(struct im *im, struct slice canonical, enum push_cause cause)
 		return;
 	if (push && push->state == PUSH_WAITING && cause == PUSH_PUBLISHED)
 		push->cause = cause; /* the last word on what he wants is his settings */
+	if (push && push->state != PUSH_WAITING) {
+		push->is_asked_again = true;
+		push->next_cause = cause;
+	}
 	if (push)
 		return;
 	push = push_make(im, canonical, cause);

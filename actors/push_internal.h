@@ -35,6 +35,8 @@ struct push {
 	LIST_ENTRY(push) of_worker;
 	enum push_state state;
 	enum push_cause cause;
+	enum push_cause next_cause; /* is_asked_again: a trigger came when this had begun */
+	bool is_asked_again;
 	struct timer deadline;
 	struct push_turn turn;
 	struct user_find *found; /* his contacts; NULL: not asked yet */
@@ -68,6 +70,12 @@ static inline struct slice push_name(const struct push *push)
 
 /* It is over; what of it still waits for an answer is given up.  Frees it. */
 void push_end(struct push *push, const char *why);
+
+/* The same after all was done that was to do, as far as this push saw: who was asked again meanwhile looks again. */
+void push_over(struct push *push, const char *why);
+
+/* The same after a failure, which is counted. */
+void push_fail(struct push *push, enum reason why);
 
 /* To the next of his contacts; when there is none it is over. */
 void push_try_next(struct push *push);

@@ -322,13 +322,16 @@ static void finish(struct push_message *m)
 {
 	struct push *push = m->push;
 	bool may_try_next = m->is_unreachable && !m->delivered;
-	const char *why = m->has_failed ? reason_label(m->why) : "complete";
+	bool has_failed = m->has_failed;
+	enum reason why = m->why;
 
 	push_message_free(m);
 	if (may_try_next)
 		push_try_next(push);
+	else if (has_failed)
+		push_fail(push, why);
 	else
-		push_end(push, why);
+		push_over(push, "complete");
 }
 
 static void on_next(struct worker *worker, struct worker_task *task)
