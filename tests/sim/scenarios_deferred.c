@@ -97,6 +97,7 @@ SCENARIO(deferred_push, "users who come back get what waits for them", .may_repe
 	for (unsigned i = 0; i < USERS; i++) {
 		users[i]->manners.refuse_pager = 0;
 		users[i]->manners.holds_pagers = false;
+		ua_release_pagers(users[i]);
 		expect_final(ua_register(users[i], 600));
 	}
 	if (!world_until(w, all_have_all, users, 120000) && world_is_strict(w))
