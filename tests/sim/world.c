@@ -340,6 +340,25 @@ void world_drain(struct world *w)
 	}
 }
 
+void world_shed(struct world *w, unsigned percent)
+{
+	for (unsigned i = 0; i < w->group.count; i++) {
+		struct worker *worker = w->group.workers[i];
+		sip_layer_of(worker)->overload.admission =
+			(struct admission){ .share = percent / 100.0, .taken = ADMISSION_ALWAYS, .is_shedding = true };
+		ratio_set(&worker->counters, RATIO_worker_shed_ratio, 1000 - percent * 10);
+		worker->load.must_go_on = true;
+	}
+}
+
+bool world_is_shedding(const struct world *w)
+{
+	for (unsigned i = 0; i < w->group.count; i++)
+		if (sip_layer_of(w->group.workers[i])->overload.admission.is_shedding)
+			return true;
+	return false;
+}
+
 void world_reload(struct world *w, const char *const *set, unsigned count)
 {
 	struct settings_news *news[WORLD_WORKERS_MAX];

@@ -70,6 +70,11 @@ bool world_is_strict(const struct world *w);
 /* As SIGTERM does after runtime.drain: no new sessions, BYE to those that are. */
 void world_drain(struct world *w);
 
+/* From now on that share of new work is taken, as if the workers had more to do than they can; it comes back by itself
+ * to all, and then nothing is refused any more. */
+void world_shed(struct world *w, unsigned percent);
+bool world_is_shedding(const struct world *w);
+
 /* As a reload with these KEY=VALUE besides those of the scenario; returns when the workers have their messages, which
  * they take when their turn comes. */
 void world_reload(struct world *w, const char *const *set, unsigned count);
