@@ -13,7 +13,7 @@
 /* When work counts as waiting: what stands in a stream's socket is more than half of its room (measured: under
  * overload all of it, 3 MB, while 256 requests under way of clients that wait for their answers were a twentieth), or
  * takes longer than this to be read, ... */
-#define WAITING_US     100000
+#define WAITING_US     50000
 #define WAITING_OCTETS (128 * 1024)
 /* ... or other workers posted so much at once. */
 #define WAITING_POSTED (SIP_CREDIT / 2)
@@ -89,7 +89,7 @@ static bool streams_wait(struct sip_layer *layer, uint64_t interval_us)
 			continue;
 		if (backlog.octets > WAITING_OCTETS && backlog.octets > backlog.room / 2)
 			return true;
-		octets += backlog.octets;
+		octets += backlog.octets + c->held_n;
 		read += w->octets;
 	}
 	return read && octets * (o->read_octets / read) > WAITING_OCTETS && octets * interval_us > read * WAITING_US;
