@@ -118,7 +118,8 @@ static void find_what_waits(struct sip_layer *layer, struct admission_interval *
 	for (unsigned i = 0; i < layer->options->listener_count; i++)
 		if (layer->options->listeners[i].proto == LISTEN_UDP)
 			waits |= datagrams_wait(layer, i); /* all of them: they are counted */
-	interval->has_backlog = streams_wait(layer, interval->us) | sip_turns_are_late(layer);
+	interval->has_backlog = sip_turns_are_late(layer);
+	interval->has_backlog = streams_wait(layer, interval->us) || interval->has_backlog;
 	interval->is_waiting = waits || interval->has_backlog;
 	o->watched_n = o->posted_most = 0;
 	o->read_octets = 0;
