@@ -331,7 +331,8 @@ static bool is_verdict(int err)
 	return err == 0 || err == ENOENT || err == EDQUOT || err == EINVAL;
 }
 
-/* Any other error of it loses the group: once, for after that all have their SAVEPOINT. */
+/* Any other error of it loses the group: once, for after that all have their SAVEPOINT.  (Damaged pages lose it
+ * either way: sqlite then fails the COMMIT too.) */
 static int run_bare(struct store *store, struct store_request *request)
 {
 	request->msg.err = store_run_request(store, request);

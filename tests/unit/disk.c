@@ -42,6 +42,7 @@ static struct {
 	enum disk_call fail_call;
 	enum disk_error fail_error;
 	unsigned fail_in;
+	_Atomic unsigned slow_ms;
 	/* ---- what happened ---- */
 	bool is_recording, forgets_syncs;
 	struct event *events;
@@ -317,6 +318,11 @@ void disk_run_sql(const char *path, const char *sql)
 	sqlite3_close(db);
 }
 
+void disk_slow_reads(unsigned ms)
+{
+	disk.slow_ms = ms;
+}
+
 /* 0, or what sqlite is told instead. */
 static int fault(const struct file *f, enum disk_call call)
 {
@@ -344,6 +350,8 @@ static int on_read(sqlite3_file *f, void *to, int n, sqlite3_int64 offset)
 	pthread_mutex_lock(&disk.lock);
 	int code = fault((struct file *)f, DISK_READ);
 	pthread_mutex_unlock(&disk.lock);
+	if (disk.slow_ms)
+		usleep(disk.slow_ms * 1000);
 	return code ? code : REAL(f)->pMethods->xRead(REAL(f), to, n, offset);
 }
 

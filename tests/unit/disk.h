@@ -34,6 +34,9 @@ void disk_forget_pages(struct sqlite3 *db);
 /* On a file that nobody has open. */
 void disk_run_sql(const char *path, const char *sql);
 
+/* Each read takes so long. */
+void disk_slow_reads(unsigned ms);
+
 /* ---- power cuts ---- */
 
 /* From here on everything is remembered; what is in the files of `path` now is safe. */

@@ -1,6 +1,7 @@
 /* core/store_schema.c, store_check.c: a database of an older version is brought up as it is, also when that is
  * interrupted; of a later version, damaged or of something else it is refused. */
 #include <errno.h>
+#include <fcntl.h>
 
 #include "core/store_internal.h"
 #include "tests/unit/disk.h"
@@ -122,6 +123,39 @@ static void totals_that_are_missing_are_damage(void **state)
 	assert_int_equal(store_open(&store, path, &options), EUCLEAN);
 }
 
+static void damage_page(uint64_t page)
+{
+	static const char nonsense[64] = { 0x7f, 0x7f };
+	int fd = open(path, O_RDWR);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, nonsense, sizeof(nonsense), (off_t)(page - 1) * 4096), sizeof(nonsense));
+	close(fd);
+}
+
+/* The check ends after a second: damage behind that is met by the request that needs the page, and
+ * told; the store is closed then as after any failure, checked, and refuses all when that finds it too. */
+static void the_check_of_a_large_store_is_bounded(void **state)
+{
+	char user[STORE_NAME_MAX + 64];
+
+	assert_int_equal(store_open(&store, path, &options), 0);
+	uint64_t page = number("SELECT rootpage FROM sqlite_master WHERE name = 'deferred'");
+	for (unsigned i = 0; i < 500; i++) { /* fifty pages before it */
+		snprintf(user, sizeof(user), "INSERT INTO user VALUES ('%0320u', NULL, NULL)", i);
+		assert_int_equal(store_run_sql(store, user), 0);
+	}
+	close_store();
+	damage_page(page);
+	assert_int_equal(store_open(&store, path, &options), EUCLEAN);
+	disk_slow_reads(40);
+	assert_int_equal(store_open(&store, path, &options), 0);
+	disk_slow_reads(0);
+	assert_int_equal(put(), EUCLEAN);
+	struct store_user_request user_get = { .request.kind = STORE_USER_GET };
+	assert_int_equal(ask(&user_get), EIO); /* closed, and not opened again: the check came to it this time */
+}
+
 /* What makes the cost of a request the same in a large mailbox and a large store: no table is read through. */
 static void every_statement_finds_its_rows_by_an_index(void **state)
 {
@@ -152,6 +186,7 @@ int main(void)
 		CASE(the_next_version_is_refused),
 		CASE(a_table_that_is_missing_is_refused),
 		CASE(totals_that_are_missing_are_damage),
+		CASE(the_check_of_a_large_store_is_bounded),
 		CASE(every_statement_finds_its_rows_by_an_index),
 	};
 
