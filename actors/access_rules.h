@@ -43,4 +43,21 @@ void access_rules_add(struct access_rules_builder *builder, const struct xml *do
 /* Frees the builder.  NULL: there was no memory for all of it; the caller frees what he gets. */
 struct access_rules *access_rules_finish(struct access_rules_builder *builder, struct slice owner);
 
+/* ---- user_rules.c: the documents in the store, and the user who has them ---- */
+
+struct store_door;
+
+/*
+ * Any thread that is no worker: compiles what the store has of the owner, with `content` in place of the document
+ * `name` (content.p NULL: without it).  0 and *out, or what the store said, ENOMEM.
+ */
+int access_rules_read(struct store_door *door, const struct sip_home *home, struct slice owner, struct slice name,
+	struct slice content, struct access_rules **out);
+/* Takes them to the owner's worker, which takes them over.  Whoever posts two for one owner keeps the order. */
+void access_rules_post(struct worker_group *group, struct access_rules *rules);
+/* At the start, while all workers wait: those of all users.  0 or errno, after a line on the log. */
+int access_rules_load(struct worker_group *group, struct store_door *door);
+
+void access_rules_register_handlers(struct worker *worker);
+
 #endif

@@ -104,7 +104,7 @@ static bool host_is_ours(const char *host, const struct sockaddr_storage *local)
 }
 
 /* In a time that does not tell how much of it was right. */
-static bool is_token(const struct admin *admin, const char *authorization)
+bool admin_token_is(const struct admin *admin, const char *authorization)
 {
 	static const char scheme[] = "Bearer ";
 	size_t n = strlen(admin->token);
@@ -130,7 +130,7 @@ unsigned admin_refuses(const struct admin *admin, const struct admin_credentials
 		*why = "Host is no address of this listener";
 		return 403;
 	}
-	if (!is_token(admin, c->authorization)) {
+	if (!admin_token_is(admin, c->authorization)) {
 		*why = "expected Authorization: Bearer and the token of http.token_file";
 		return 401;
 	}
@@ -340,8 +340,8 @@ static const struct {
 	{ "reload", "POST", on_reload },
 	{ "trace/", "GET", on_trace },
 	{ "conferences", "GET", on_conferences },
-	{ "mailbox/", NULL, on_later },
-	{ "docs/", NULL, on_later },
+	{ "mailbox/", NULL, admin_on_mailbox },
+	{ "docs/", NULL, admin_on_document },
 	{ "history", "GET", on_later },
 };
 

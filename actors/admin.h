@@ -26,6 +26,7 @@
 #define ADMIN_BODY_MAX 4096
 
 struct admin;
+struct documents;
 struct reloader;
 
 /* What the API shows and does; copied, what it points to must live until admin_close(). */
@@ -38,6 +39,7 @@ struct admin_source {
 	bool (*is_ready)(void *arg);
 	void (*drain)(void *arg);
 	struct reloader *reloader;
+	struct documents *documents;
 	void *arg;
 };
 
@@ -53,6 +55,7 @@ struct admin_request {
 	const char *path;            /* behind /api/v1/, escapes decoded */
 	const char *from, *limit, *format; /* of the query, or NULL */
 	struct slice body;
+	const char *type, *if_match, *if_none_match; /* headers, or NULL */
 	bool if_absent, if_present;  /* If-None-Match: *, If-Match: * */
 };
 
@@ -60,6 +63,8 @@ struct admin_answer {
 	unsigned code;
 	char *body;                  /* JSON from malloc(), the caller's; NULL: no memory, or a stream */
 	size_t n;
+	const char *type;            /* NULL: JSON */
+	char etag[24];               /* quoted; empty: none */
 	const char *allow;           /* with 405 */
 	struct sip_trace_reader *trace; /* then the answer goes on as long as somebody reads */
 	bool is_pcap;                /* the trace is a capture file, not lines */
@@ -73,6 +78,9 @@ struct admin_credentials {
 	struct sockaddr_storage local;
 };
 unsigned admin_refuses(const struct admin *admin, const struct admin_credentials *credentials, const char **why);
+
+/* Is that the value of an Authorization header with our token? NULL: no. */
+bool admin_token_is(const struct admin *admin, const char *authorization);
 
 void admin_drain(struct admin *admin);
 

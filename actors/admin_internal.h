@@ -26,11 +26,14 @@ struct admin_user_name {
 };
 
 /* `alice`, `alice@example.com` or `sip:alice@example.com`. */
+bool admin_read_name(const struct sip_home *home, const char *text, struct admin_user_name *name);
 bool admin_read_user(const struct admin *admin, const char *text, struct admin_user_name *name);
 
 /* ---- resources ---- */
 
 void admin_on_status(struct admin *admin, const struct admin_request *request, struct admin_answer *answer);
+void admin_on_document(struct admin *admin, const struct admin_request *request, struct admin_answer *answer);
+void admin_on_mailbox(struct admin *admin, const struct admin_request *request, struct admin_answer *answer);
 void admin_on_user(struct admin *admin, const struct admin_request *request, struct admin_answer *answer);
 
 #endif

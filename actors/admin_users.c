@@ -28,9 +28,8 @@ static size_t unescape(char *out, struct slice user)
 	return n;
 }
 
-bool admin_read_user(const struct admin *admin, const char *text, struct admin_user_name *name)
+bool admin_read_name(const struct sip_home *home, const char *text, struct admin_user_name *name)
 {
-	const struct sip_home *home = &admin->source.im->sip.home;
 	struct buffer canonical = buffer_over(name->canonical, sizeof(name->canonical));
 	char uri[IM_CANONICAL_MAX];
 	struct buffer out = buffer_over(uri, sizeof(uri));
@@ -51,6 +50,11 @@ bool admin_read_user(const struct admin *admin, const char *text, struct admin_u
 	const char *at = memrchr(canonical.p, '@', canonical.n);
 	name->plain_n = unescape(name->plain, slice_of(canonical.p, (size_t)(at - canonical.p)));
 	return true;
+}
+
+bool admin_read_user(const struct admin *admin, const char *text, struct admin_user_name *name)
+{
+	return admin_read_name(&admin->source.im->sip.home, text, name);
 }
 
 /* Groups and functions live under names that no user may take (design.md 9). */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "actors/authentication.h"
+#include "actors/mailbox.h"
 #include "actors/session.h"
 #include "core/log.h"
 
@@ -81,6 +83,57 @@ static void on_facts(struct im *im, struct credentials_asker *asker, const struc
 		answer(q, err);
 }
 
+static void on_digest_facts(struct im *im, struct credentials_asker *asker, const struct user_facts *facts, int err)
+{
+	struct admin_question *q = (struct admin_question *)((char *)asker - offsetof(struct admin_question, asker));
+	struct digest_credentials c;
+
+	if (!err && (!facts->exists || digest_credentials_decode(slice_of(q->header, q->header_n), &c) != DIGEST_OK))
+		err = ENOENT;
+	if (!err)
+		err = authentication_judge(im, facts, &c, q->name, slice_str(q->method));
+	answer(q, err);
+}
+
+/* ---- a message that is to go ---- */
+
+struct removal {
+	struct actor actor;
+	struct admin_question *question;
+};
+
+static void end_removal(struct removal *r, int err)
+{
+	answer(r->question, err);
+	actor_close(&r->actor);
+	free(r);
+}
+
+static void on_removed(struct actor *actor, struct msg *msg)
+{
+	int err = msg->err;
+
+	free(msg); /* the only message that names it: MSG_MAILBOX_REMOVED */
+	end_removal((struct removal *)actor, err);
+}
+
+static const struct actor_type removal_type = { "removal", on_removed };
+
+static void remove_message(struct im *im, struct admin_question *q)
+{
+	struct removal *r = calloc(1, sizeof(*r));
+
+	if (!r || actor_open(im->worker, &r->actor, &removal_type) != 0) {
+		free(r);
+		answer(q, ENOMEM);
+		return;
+	}
+	r->question = q;
+	int err = mailbox_remove(im, slice_of(q->canonical, q->canonical_n), &q->position, 1, r->actor.id);
+	if (err)
+		end_removal(r, err);
+}
+
 static void on_question(struct worker *worker, struct msg *msg)
 {
 	struct admin_question *q = (struct admin_question *)msg;
@@ -91,7 +144,11 @@ static void on_question(struct worker *worker, struct msg *msg)
 		answer(q, 0);
 		return;
 	}
-	q->asker.ready = on_facts;
+	if (q->kind == ADMIN_MAILBOX_REMOVE) {
+		remove_message(im, q);
+		return;
+	}
+	q->asker.ready = q->kind == ADMIN_DIGEST ? on_digest_facts : on_facts;
 	credentials_ask(im, slice_of(q->canonical, q->canonical_n), &q->asker);
 }
 

@@ -12,7 +12,7 @@
 #define ADMIN_WAIT_S       5
 #define ADMIN_SESSIONS_MAX 200 /* a page */
 
-enum admin_kind { ADMIN_SESSIONS, ADMIN_USER_PUT, ADMIN_USER_DELETE };
+enum admin_kind { ADMIN_SESSIONS, ADMIN_USER_PUT, ADMIN_USER_DELETE, ADMIN_DIGEST, ADMIN_MAILBOX_REMOVE };
 
 struct admin_session {
 	uint64_t id;
@@ -33,11 +33,20 @@ struct admin_question {
 	size_t canonical_n;
 	bool if_absent, if_present;
 	struct user_facts facts;
+	/* ---- digest: is this the owner of the name? ---- */
+	enum digest_name name;
+	char method[16];
+	char header[DIGEST_VALUE_MAX]; /* the value with the credentials */
+	size_t header_n;
+	/* ---- mailbox ---- */
+	uint64_t position; /* of the message that is to go */
 	/* ---- sessions ---- */
 	uint32_t from_slot;
 	unsigned limit; /* at most ADMIN_SESSIONS_MAX */
 	/* ---- written by the worker ---- */
-	int err; /* users: 0, ENOENT, EEXIST, or what the store said */
+	int err; /* users: 0, ENOENT, EEXIST, or what the store said;
+		  * mailbox: as MSG_MAILBOX_REMOVED says;
+		  * digest: 0, ENOENT wrong, ESTALE used before, ENOMEM, or what the store said */
 	bool existed;
 	uint32_t next_slot; /* 0: that was all */
 	unsigned count;

@@ -100,6 +100,22 @@ static void challenge_again(struct im *im, struct sip_server *server, enum reaso
 
 /* ---- on the worker of the user ---- */
 
+int authentication_judge(struct im *im, const struct user_facts *facts, const struct digest_credentials *c,
+	enum digest_name name, struct slice method)
+{
+	if (!facts->has_password || !digest_verify(c, &facts->secret, name, method))
+		return ENOENT;
+	switch (nonce_counts_use(&im->nonces, c->nonce, c->nc, worker_now_ms(im->worker))) {
+	case NONCE_GOOD:
+		return 0;
+	case NONCE_STALE:
+		return ESTALE;
+	case NONCE_NO_ROOM:
+		return ENOMEM;
+	}
+	return ENOMEM; /* cannot be: all cases are above */
+}
+
 static enum answer judge(struct im *im, const struct user_question *q, const struct user_facts *facts)
 {
 	struct digest_credentials c;
@@ -108,19 +124,10 @@ static enum answer judge(struct im *im, const struct user_question *q, const str
 		return ANSWER_NO;
 	if (q->question == QUESTION_DOES_HE_EXIST)
 		return ANSWER_YES;
-	if (!facts->has_password ||
-	    digest_credentials_decode(slice_of(q->header, q->header_n), &c) != DIGEST_OK ||
-	    !digest_verify(&c, &facts->secret, q->name, slice_of(q->method, q->method_n)))
+	if (digest_credentials_decode(slice_of(q->header, q->header_n), &c) != DIGEST_OK)
 		return ANSWER_NO;
-	switch (nonce_counts_use(&im->nonces, c.nonce, c.nc, worker_now_ms(im->worker))) {
-	case NONCE_GOOD:
-		return ANSWER_YES;
-	case NONCE_STALE:
-		return ANSWER_STALE;
-	case NONCE_NO_ROOM:
-		return ANSWER_NO_ROOM;
-	}
-	return ANSWER_NO_ROOM; /* cannot be: all cases are above */
+	int err = authentication_judge(im, facts, &c, q->name, slice_of(q->method, q->method_n));
+	return !err ? ANSWER_YES : err == ENOENT ? ANSWER_NO : err == ESTALE ? ANSWER_STALE : ANSWER_NO_ROOM;
 }
 
 static void on_facts(struct im *im, struct credentials_asker *asker, const struct user_facts *facts, int err)

@@ -11,6 +11,7 @@
 #define ACTORS_AUTHENTICATION_H
 
 #include "actors/im.h"
+#include "sip/digest.h"
 
 /* What was found out about a request; zeroed: nothing was. */
 struct authentication {
@@ -33,6 +34,12 @@ bool authentication_is_needed(const struct im *im);
  * later.  `m` lives until this returns; what is handed on is a copy.
  */
 void authentication_start(struct im *im, struct sip_server *server, const struct sip_message *m);
+
+/* On the worker of the user: do the credentials prove that it is he, and were they never used before?  0, ENOENT: no;
+ * ESTALE: they were; ENOMEM: nobody can say. */
+struct user_facts;
+int authentication_judge(struct im *im, const struct user_facts *facts, const struct digest_credentials *credentials,
+	enum digest_name name, struct slice method);
 
 /* actors/participating.c: the checks after authentication. */
 void im_go_on(struct im *im, struct sip_server *server, const struct sip_message *m,

@@ -34,16 +34,18 @@ static const struct ctl_command commands[] = {
 	  "State, age, octets carried so far, and who invited whom; (anonymous) asked for\n"
 	  "privacy. There is one line a session, however many there are.\n" },
 	{ "conferences", "", 1, 1, ctl_conferences, "the conferences that exist now", "" },
-	{ "mailbox", "USER [delete ID]", 2, 4, ctl_mailbox, "not in this version: deferred messages",
-	  "Not in this version of the server, which says so: exit code 1.\n" },
+	{ "mailbox", "USER [delete ID]", 2, 4, ctl_mailbox, "messages that wait for a user",
+	  "The oldest first: when each came, its octets, urgency, sender and subject, and\n"
+	  "its ID. delete removes one; who reads it just now may still see it.\n" },
 	{ "user", "add|del|passwd USER", 3, 3, ctl_user, "make a user, or remove, or give a password",
 	  "add     a new user; without a password nobody can log in as him\n"
 	  "del     he and his password go; sessions that he has go on\n"
 	  "passwd  for one who exists; a terminal is asked, unseen and twice, else it is\n"
 	  "        the first line of standard input\n" },
-	{ "doc", "put|get|del AUID XUI NAME", 5, 5, ctl_doc, "not in this version: XCAP documents",
+	{ "doc", "put|get|del AUID XUI NAME", 5, 5, ctl_doc, "documents of users, as XCAP has them",
 	  "put reads the document from standard input, get writes it to standard output.\n"
-	  "Not in this version of the server, which says so: exit code 1.\n" },
+	  "AUID is org.openmobilealliance.im-rules (who may write to the user),\n"
+	  "org.openmobilealliance.groups or resource-lists; XUI the user's sip: URI.\n" },
 	{ "drain", "", 1, 1, ctl_drain, "no new work, then the end, as by SIGTERM",
 	  "Returns at once; the server ends with its last session, or after runtime.drain.\n" },
 	{ "reload", "", 1, 1, ctl_reload, "read the configuration again, as by SIGHUP",

@@ -124,6 +124,29 @@ static void session_row(json_t *item)
 	putchar('\n');
 }
 
+static void mailbox_head(void)
+{
+	printf("%-20s %8s %-6s %-26s  %s\n", "RECEIVED", "OCTETS", "TYPE", "ID", "FROM, SUBJECT");
+}
+
+static void mailbox_row(json_t *item)
+{
+	const char *subject = ctl_text(item, "subject");
+	char octets[32];
+	struct buffer octets_out = buffer_over(octets, sizeof(octets));
+
+	ctl_put_octets(&octets_out, ctl_number(item, "size"));
+	buffer_char(&octets_out, 0);
+	printf("%-20.24s %8s %-6s %-26.40s  ", ctl_text(item, "received"), octets,
+		json_is_true(json_object_get(item, "urgent")) ? "urgent" : ctl_text(item, "type"), ctl_text(item, "id"));
+	ctl_print_clean(stdout, ctl_text(item, "from"));
+	if (subject[0]) {
+		fputs(", ", stdout);
+		ctl_print_clean(stdout, subject);
+	}
+	putchar('\n');
+}
+
 /* What a later server says of an item that this version has no columns for. */
 static void plain_head(void)
 {
@@ -176,7 +199,7 @@ int ctl_mailbox(struct ctl *ctl)
 		return ctl_usage(ctl, "that is no name of a user");
 	if (deletes)
 		return ctl_do(ctl, &(struct ctl_request){ .method = "DELETE", .path = path }, tell_deleted);
-	return all_pages(ctl, &(struct list){ path, plain_head, plain_row });
+	return all_pages(ctl, &(struct list){ path, mailbox_head, mailbox_row });
 }
 
 static void put_query(struct buffer *out, const char *name, const char *value, bool *is_first)

@@ -3,9 +3,11 @@
 #include "actors/admin.h"
 #include "actors/http_pages.h"
 #include "actors/http_patience.h"
+#include "actors/http_reply.h"
 #include "actors/http_request.h"
+#include "actors/http_upload.h"
+#include "actors/http_xcap.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -37,83 +39,27 @@ struct http {
 	struct http_patience patience;
 };
 
-/* ---- answers ---- */
-
-static const struct {
-	const char *name, *value;
-} always[] = {
-	{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
-	/* whatever a browser makes of it, it is what Content-Type says, and no other site's */
-	{ "X-Content-Type-Options", "nosniff" },
-	{ "Cross-Origin-Resource-Policy", "same-origin" },
-	{ "Referrer-Policy", "no-referrer" },
-};
-
-static bool add_headers(struct MHD_Response *response, const struct http_answer *a)
-{
-	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
-		if (MHD_add_response_header(response, always[i].name, always[i].value) != MHD_YES)
-			return false;
-	if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a->type) != MHD_YES)
-		return false;
-	if (a->policy && MHD_add_response_header(response, "Content-Security-Policy", a->policy) != MHD_YES)
-		return false;
-	if (a->code == MHD_HTTP_METHOD_NOT_ALLOWED)
-		return MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, a->allow ? a->allow : "GET, HEAD") == MHD_YES;
-	if (a->code == MHD_HTTP_UNAUTHORIZED)
-		return MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer") == MHD_YES;
-	return true;
-}
-
-static enum MHD_Result answer_send(struct MHD_Connection *connection, const struct http_answer *a)
-{
-	struct MHD_Response *response;
-	enum MHD_Result result = MHD_NO;
-
-	if (!a->body)
-		return MHD_NO; /* no memory: closing is the only answer left */
-	response = MHD_create_response_from_buffer(a->n, a->body,
-		a->is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
-	if (!response) {
-		if (!a->is_static)
-			free(a->body);
-		return MHD_NO;
-	}
-	if (add_headers(response, a))
-		result = MHD_queue_response(connection, a->code, response);
-	MHD_destroy_response(response);
-	return result;
-}
-
 /* ---- /api/v1 ---- */
 
 #define API "/api/v1"
 
-/* What is kept of a request between the calls of libmicrohttpd. */
-struct upload {
-	size_t n;
-	bool is_too_large, drains;
-	char body[ADMIN_BODY_MAX];
-};
+static bool is_below(const char *path, const char *root)
+{
+	size_t n = strlen(root);
+
+	return strncmp(path, root, n) == 0 && (path[n] == '/' || path[n] == 0);
+}
 
 static bool is_api(const char *path)
 {
-	size_t n = sizeof(API) - 1;
-
-	return strncmp(path, API, n) == 0 && (path[n] == '/' || path[n] == 0);
+	return is_below(path, API);
 }
 
-static enum MHD_Result api_error(struct MHD_Connection *connection, unsigned code, const char *reason)
+/* Documents may be larger than what else is put. */
+static size_t body_limit(const struct http *http, const char *path)
 {
-	struct admin_answer answer = { 0 };
-
-	admin_error(&answer, code, reason);
-	return answer_send(connection, &(struct http_answer){ code, JSON, answer.body, answer.n });
-}
-
-static const char *header(struct MHD_Connection *connection, const char *name)
-{
-	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+	return http->source.xcap && (!is_api(path) || is_below(path, API "/docs")) ?
+		documents_max(http->source.xcap->documents) : ADMIN_BODY_MAX;
 }
 
 static int socket_of(struct MHD_Connection *connection)
@@ -123,29 +69,14 @@ static int socket_of(struct MHD_Connection *connection)
 	return info ? info->connect_fd : -1;
 }
 
-static enum MHD_Result refuse(struct http *http, struct MHD_Connection *connection, unsigned code, enum reason reason,
-	const char *why)
-{
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	char peer[INET6_ADDRSTRLEN] = "?";
-
-	if (info && info->client_addr->sa_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)info->client_addr)->sin_addr, peer, sizeof(peer));
-	else if (info && info->client_addr->sa_family == AF_INET6)
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr, peer, sizeof(peer));
-	http_tally_refused(http->source.tally, reason, 1);
-	LOG(WARN, NULL, "http", 0, "refused status=%u reason=%s peer=%s", code, reason_label(reason), peer);
-	return api_error(connection, code, why);
-}
-
 /* Before any body is read.  0 or the code. */
 static unsigned api_refuses(const struct http *http, struct MHD_Connection *connection, const char *target,
 	const char **why)
 {
 	char room[HTTP_HOST_MAX];
 	struct admin_credentials c = { .host = http_request_host(connection, target, room),
-		.origin = header(connection, MHD_HTTP_HEADER_ORIGIN),
-		.authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION) };
+		.origin = http_header(connection, MHD_HTTP_HEADER_ORIGIN),
+		.authorization = http_header(connection, MHD_HTTP_HEADER_AUTHORIZATION) };
 	socklen_t size = sizeof(c.local);
 
 	*why = "no such resource";
@@ -210,7 +141,7 @@ static bool is_star(const char *value)
 }
 
 static enum MHD_Result answer_api(struct http *http, struct MHD_Connection *connection, const char *path,
-	const char *method, struct upload *upload)
+	const char *method, struct http_upload *upload)
 {
 	struct admin_answer answer = { 0 };
 	struct admin_request request = {
@@ -219,48 +150,49 @@ static enum MHD_Result answer_api(struct http *http, struct MHD_Connection *conn
 		.from = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "from"),
 		.format = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "format"),
 		.limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit"),
-		.body = { upload->body, upload->n },
-		.if_absent = is_star(header(connection, MHD_HTTP_HEADER_IF_NONE_MATCH)),
-		.if_present = is_star(header(connection, MHD_HTTP_HEADER_IF_MATCH)),
+		.body = http_upload_body(upload),
+		.type = http_header(connection, MHD_HTTP_HEADER_CONTENT_TYPE),
+		.if_match = http_header(connection, MHD_HTTP_HEADER_IF_MATCH),
+		.if_none_match = http_header(connection, MHD_HTTP_HEADER_IF_NONE_MATCH),
+		.if_absent = is_star(http_header(connection, MHD_HTTP_HEADER_IF_NONE_MATCH)),
+		.if_present = is_star(http_header(connection, MHD_HTTP_HEADER_IF_MATCH)),
 	};
 
 	admin_answer(http->source.admin, &request, &answer);
 	upload->drains = answer.drains;
 	if (answer.trace)
 		return answer_stream(connection, answer.trace, answer.is_pcap ? PCAP : PLAIN);
-	return answer_send(connection, &(struct http_answer){ answer.code, JSON, answer.body, answer.n, answer.allow });
+	struct http_answer a = { answer.code, answer.type ? answer.type : JSON, answer.body, answer.n, answer.allow };
+	memcpy(a.etag, answer.etag, sizeof(a.etag));
+	return http_reply(connection, &a);
 }
 
 static enum MHD_Result on_api(struct http *http, struct MHD_Connection *connection, const char *target,
-	const char *method, struct slice octets, struct upload **state)
+	const char *method, struct slice octets, struct http_upload **state)
 {
-	struct upload *upload = *state;
+	struct http_upload *upload = *state;
 	const char *why;
 	unsigned code;
 
 	if (!upload) {
-		*state = calloc(1, sizeof(*upload));
+		*state = http_upload_begin(body_limit(http, http_request_path(target)));
 		code = *state ? api_refuses(http, connection, target, &why) : MHD_HTTP_SERVICE_UNAVAILABLE;
 		if (code == 0)
 			return MHD_YES;
 		if (code == MHD_HTTP_UNAUTHORIZED)
-			return refuse(http, connection, code, REASON_HTTP_TOKEN, why);
+			return http_reply_refused(http->source.tally, connection, code, REASON_HTTP_TOKEN, why);
 		if (code == MHD_HTTP_FORBIDDEN)
-			return refuse(http, connection, code, header(connection, MHD_HTTP_HEADER_ORIGIN) ? REASON_HTTP_ORIGIN :
+			return http_reply_refused(http->source.tally, connection, code, http_header(connection, MHD_HTTP_HEADER_ORIGIN) ? REASON_HTTP_ORIGIN :
 				REASON_HTTP_HOST, why);
-		return api_error(connection, code, *state ? why : "no memory");
+		return http_reply_error(connection, code, *state ? why : "no memory");
 	}
 	if (octets.n == 0 && upload->is_too_large)
-		return api_error(connection, MHD_HTTP_CONTENT_TOO_LARGE, "at most 4096 octets");
+		return http_reply_error(connection, MHD_HTTP_CONTENT_TOO_LARGE, "more octets than are taken");
+	if (octets.n == 0 && upload->has_no_memory)
+		return http_reply_error(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "no memory");
 	if (octets.n == 0)
 		return answer_api(http, connection, http_request_path(target), method, upload);
-	if (octets.n > sizeof(upload->body) - upload->n) {
-		upload->is_too_large = true;
-		return MHD_YES;
-	}
-	memcpy(upload->body + upload->n, octets.p, octets.n);
-	upload->n += octets.n;
-	return MHD_YES;
+	return http_upload_add(upload, octets) ? MHD_YES : MHD_NO;
 }
 
 static struct http_waiting *waiting_of(struct MHD_Connection *connection)
@@ -268,6 +200,21 @@ static struct http_waiting *waiting_of(struct MHD_Connection *connection)
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	return info ? info->socket_context : NULL;
+}
+
+static enum MHD_Result on_xcap(struct http *http, struct MHD_Connection *connection, const char *path, const char *method,
+	struct slice octets, void **state)
+{
+	char room[CONNECTION_MEMORY_BYTES];
+	struct buffer query = buffer_over(room, sizeof(room));
+	struct http_upload *upload = *state;
+	struct xcap_request request;
+
+	http_xcap_read(connection, path, method, &query, &request);
+	request.body = octets;
+	enum MHD_Result result = http_xcap(http->source.xcap, http->source.tally, connection, &request, &upload);
+	*state = upload;
+	return result;
 }
 
 /* Pages answer at the first call, before any body: what a POST carries is never read. */
@@ -283,14 +230,19 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		http_tally_request(http->source.tally);
 	if (!*state && http_request_refuses(connection, version, &why)) {
 		*state = (void *)&seen;
-		return refuse(http, connection, MHD_HTTP_BAD_REQUEST, REASON_HTTP_HEAD, why);
+		return http_reply_refused(http->source.tally, connection, MHD_HTTP_BAD_REQUEST, REASON_HTTP_HEAD, why);
 	}
 	if (*state && *upload_bytes == 0)
 		http_patience_heard(&http->patience, waiting_of(connection));
 	if (is_api(path)) {
-		struct upload *upload = *state;
+		struct http_upload *upload = *state;
 		enum MHD_Result result = on_api(arg, connection, target, method, slice_of(upload_data, *upload_bytes), &upload);
 		*state = upload;
+		*upload_bytes = 0;
+		return result;
+	}
+	if (http->source.xcap && http->serve & SERVE_XCAP && is_below(path, XCAP_ROOT)) {
+		enum MHD_Result result = on_xcap(http, connection, path, method, slice_of(upload_data, *upload_bytes), state);
 		*upload_bytes = 0;
 		return result;
 	}
@@ -304,7 +256,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 	}
 	*upload_bytes = 0;
 	a = http_page(&http->source.metrics, http->serve, path, method);
-	return answer_send(connection, &a);
+	return http_reply(connection, &a);
 }
 
 /* ---- opening and closing ---- */
@@ -336,13 +288,13 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **st
 			 enum MHD_RequestTerminationCode how)
 {
 	struct http *http = arg;
-	struct upload *upload = *state == (void *)&seen ? NULL : *state;
+	struct http_upload *upload = *state == (void *)&seen ? NULL : *state;
 
 	(void)how;
 	http_patience_next(&http->patience, waiting_of(connection));
 	if (upload && upload->drains)
 		admin_drain(http->source.admin);
-	free(upload);
+	http_upload_end(upload);
 	*state = NULL;
 }
 

@@ -1,11 +1,11 @@
 /*
- * The HTTP listener (design.md 10): the pages of actors/http_pages.h, and /api/v1 by actors/admin.h.  It runs
+ * The HTTP listener (design.md 10): the pages of actors/http_pages.h, /api/v1 by actors/admin.h and /xcap by actors/xcap.h.  It runs
  * beside the workers, each connection in a thread of libmicrohttpd's own, which may wait: a slow or
  * hostile reader costs no worker anything.  At most 64 connections, 16 of one address, 10 s without
  * progress each, and 10 s for a request to be whole if others want to come.  A wrong head (http_request.h): 400.
  *
  * Pages: GET and HEAD; other methods 405, other paths 404, both with {"error":CODE,"reason":"..."}.
- * /, /metrics and /api/v1 answer only if the listener's `serve` has them; /livez and /readyz always do.
+ * /, /metrics, /api/v1 and /xcap answer only if the listener's `serve` has them; /livez and /readyz always do.
  *
  * Thread: main.  Block the signals main waits for before http_open: the thread inherits the mask.
  */
@@ -20,6 +20,7 @@
 #include "core/options.h"
 
 struct admin;
+struct xcap;
 
 struct http;
 
@@ -28,6 +29,7 @@ struct http;
 struct http_source {
 	struct metrics_source metrics;
 	struct admin *admin; /* NULL: no /api/v1 */
+	const struct xcap *xcap; /* NULL: no /xcap */
 	struct http_tally *tally; /* counts requests and refusals; NULL: nobody does */
 	unsigned patience_ms; /* for a request to be whole; 0: 10 s */
 };

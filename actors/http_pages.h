@@ -22,6 +22,8 @@ struct http_answer {
 	size_t n;
 	const char *allow;  /* with 405; NULL: that of the pages */
 	const char *policy; /* Content-Security-Policy, or NULL */
+	char etag[24];      /* quoted; empty: none */
+	char *challenges;   /* with 401: WWW-Authenticate lines, from malloc(), given away; NULL: Bearer */
 	bool is_static;     /* the body is nobody's to free */
 };
 

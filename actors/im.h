@@ -45,6 +45,7 @@ enum {
 	MSG_MAILBOX_REMOVE,
 	MSG_MAILBOX_REMOVED,              /* home again           */
 	MSG_MAILBOX_LEAVE,
+	MSG_ACCESS_RULES,                 /* from whoever changed documents: actors/access_rules.h */
 	MSG_MAILBOX_CHANGED,              /* something was stored, removed or expired */
 };
 

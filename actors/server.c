@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "actors/access_rules.h"
 #include "actors/admin.h"
 #include "actors/certificates.h"
 #include "actors/descriptors.h"
@@ -20,6 +21,7 @@
 #include "actors/settings.h"
 #include "actors/store_actor.h"
 #include "actors/user.h"
+#include "actors/xcap.h"
 #include "core/log.h"
 #include "core/minted.h"
 #include "core/names.h"
@@ -58,6 +60,8 @@ struct server {
 	bool use_uring;
 	uint64_t started_ms; /* CLOCK_MONOTONIC */
 	struct http *http[HTTP_MAX];
+	struct documents *documents;
+	struct xcap xcap;
 	struct http_tally *http_tally;
 	unsigned http_count;
 	struct admin *admin; /* NULL: no listener serves it */
@@ -245,18 +249,22 @@ static int open_http(struct server *server)
 	if (!(server->http_tally = http_tally_make()))
 		return ENOMEM;
 	server->counters[server->counters_count++] = http_tally_counters(server->http_tally);
+	if (!(server->documents = documents_open(&server->im, &server->group)))
+		return ENOMEM;
 	struct http_source source = { .metrics = {
 		.counters = (struct counters *const *)server->counters, .counters_count = server->counters_count,
 		.workers = server->group.count, .mode = server->config->core.mode == MODE_IMS ? "ims" : "standalone",
 		.io = server->io, .started_ms = server->started_ms, .state = state_now, .worker_cpu_us = worker_cpu_us,
 		.sessions_limit = sessions_limit, .arg = server } };
 	struct admin_source admin = { &server->im, &server->group, source.metrics.counters, server->counters_count, server->io, is_ready,
-		drain_by_api, server->reloader, server };
+		drain_by_api, server->reloader, server->documents, server };
 	int err;
 
 	if (has_admin(server->config) && (err = admin_open(&server->admin, &admin)))
 		return err;
 	source.admin = server->admin;
+	server->xcap = (struct xcap){ &server->im, &server->group, server->documents, server->admin };
+	source.xcap = &server->xcap;
 	source.tally = server->http_tally;
 	for (unsigned i = 0; i < server->config->listen.count; i++) {
 		const struct listen_options *listen = &server->config->listen.list[i];
@@ -297,7 +305,8 @@ static int load_users(struct server *server)
 	for (unsigned i = 0; i < server->group.count; i++)
 		if (server->threads[i].err)
 			return 0; /* what follows says it */
-	return users_load(&server->group, server->im.store);
+	int err = users_load(&server->group, server->im.store);
+	return err ? err : access_rules_load(&server->group, server->im.store);
 }
 
 static int start_threads(struct server *server)
@@ -540,6 +549,7 @@ void server_stop(struct server *server)
 	for (unsigned i = 0; i < server->http_count; i++)
 		http_close(server->http[i]);
 	admin_close(server->admin);
+	documents_close(server->documents);
 	for (unsigned i = 0; i < server->group.count; i++) {
 		stop[i].kind = MSG_WORKER_STOP;
 		worker_post_from_outside(&server->group, i, &stop[i]);

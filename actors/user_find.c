@@ -132,6 +132,7 @@ uint64_t user_registration(struct im *im, struct slice canonical)
 
 void user_register_handlers(struct worker *worker)
 {
+	access_rules_register_handlers(worker);
 	worker->on_message[MSG_USER_FIND] = on_find;
 	worker->on_message[MSG_USER_FOUND] = on_found_without_asker;
 }
