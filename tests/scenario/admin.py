@@ -36,8 +36,9 @@ async def admin_door(world):
         check((got == 401) == ("www-authenticate" in fields), "WWW-Authenticate with %s" % what)
     for method, path, body, status in (
             ("GET", "nothing", None, 404), ("GET", "", None, 404), ("POST", "conferences", None, 405),
-            ("GET", "mailbox/alice", None, 501), ("DELETE", "mailbox/alice/1", None, 501),
-            ("GET", "docs/a/b/c", None, 501), ("PUT", "docs/a/b/c", {}, 501), ("GET", "history", None, 501),
+            ("POST", "mailbox/alice", None, 405), ("DELETE", "mailbox/alice/1", None, 404), ("GET", "mailbox/a@b.org", None, 400),
+            ("GET", "mailbox/alice?limit=0", None, 400), ("GET", "mailbox/alice?from=x", None, 400), ("GET", "mailbox/alice/1", None, 405),
+            ("GET", "docs/a/b/c", None, 404), ("PUT", "docs/a/b/c", {}, 404), ("GET", "history", None, 501),
             ("POST", "history", None, 405), ("POST", "status", None, 405), ("GET", "drain", None, 405),
             ("GET", "users/alice", None, 405), ("PUT", "users/", {}, 404), ("GET", "sessions?from=x", None, 400),
             ("GET", "sessions?limit=0", None, 400), ("PUT", "users/alice", {"password": 5}, 400),

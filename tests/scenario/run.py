@@ -25,7 +25,7 @@ sys.path[:0] = [here, os.path.dirname(here)]
 import world  # noqa: E402
 from ua import Failure, check  # noqa: E402
 
-THEMES = ("command_line", "digest", "admin", "ctl", "operation", "registration", "pager", "session", "connecting", "sharing", "reattach", "unreachable", "endings", "refreshes", "changes", "privacy",
+THEMES = ("command_line", "digest", "admin", "ctl", "documents", "deferred_list", "operation", "registration", "pager", "session", "connecting", "sharing", "reattach", "unreachable", "endings", "refreshes", "changes", "privacy",
           "session_headers", "session_checks", "session_sdp", "passes", "forking", "reliable", "offerless",
           "in_dialog", "replaces",
           "workers", "msrp_refusals", "msrp_content", "msrp_hostile", "transfer", "limits", "time_out", "hostile", "torture",
