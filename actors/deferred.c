@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "actors/header_rules.h"
+#include "msrp/accept.h"
 #include "sip/header.h"
 #include "sip/write.h"
 
@@ -280,7 +281,14 @@ bool deferred_is_urgent(const struct sip_message *m)
 	return slice_case_eq(priority, SLICE("urgent")) || slice_case_eq(priority, SLICE("emergency"));
 }
 
-/* What is inside message/cpim is not looked at: mostly text. */
+/* Of a message/cpim what it holds: reports and isComposing mostly come in one (RFC 5438 7.1.1). */
+static struct slice type_of(const struct sip_message *m)
+{
+	struct slice type = sip_header_value(m, SIP_HDR_CONTENT_TYPE);
+
+	return sip_content_type_is(type, "message/cpim") ? msrp_accept_wrapped_type(m->body) : type;
+}
+
 bool deferred_is_multimedia(struct slice content_type)
 {
 	struct sip_content_type type;
@@ -291,7 +299,7 @@ bool deferred_is_multimedia(struct slice content_type)
 
 bool deferred_is_for_now_only(const struct sip_message *m)
 {
-	struct slice type = sip_header_value(m, SIP_HDR_CONTENT_TYPE);
+	struct slice type = type_of(m);
 	uint32_t expires;
 
 	return sip_content_type_is(type, "application/im-iscomposing+xml") ||
@@ -308,7 +316,6 @@ struct store_deferred_put *deferred_of_pager(const struct im *im, struct slice r
 	struct deferred_times times = deferred_times_of(im, m, DEFERRED_PAGER);
 	struct store_deferred_put *put = NULL;
 	char id[DEFERRED_ID_CHARS], *text = malloc(2 * room);
-	struct slice type = sip_header_value(m, SIP_HDR_CONTENT_TYPE);
 
 	if (!text)
 		return NULL;
@@ -317,7 +324,7 @@ struct store_deferred_put *deferred_of_pager(const struct im *im, struct slice r
 	if (deferred_write_head(&head, &summary, im, sender, m, DEFERRED_PAGER, times.received_us))
 		put = store_deferred_put_new(STORE_DEFERRED_PUT, recipient, &(struct store_deferred){
 			.id = slice_of(id, sizeof(id)), .type = STORE_PAGER, .is_urgent = deferred_is_urgent(m),
-			.is_multimedia = deferred_is_multimedia(type), .received_us = times.received_us,
+			.is_multimedia = deferred_is_multimedia(type_of(m)), .received_us = times.received_us,
 			.expires_at_s = times.expires_at_s, .size = m->body.n,
 			.call_id = sip_header_value(m, SIP_HDR_CALL_ID), .head = buffer_slice(&head),
 			.summary = buffer_slice(&summary), .content = m->body });

@@ -214,12 +214,17 @@ static void test_sorts(void **state)
 		{ "Content-Type: message/imdn+xml;x=y\r\n", false, false, true },
 		{ "Expires: 0\r\n", false, false, true },
 		{ "", false, false, false },
+		{ "Content-Type: message/CPIM\r\n\r\nFrom: <im:a@b>\r\n\r\nContent-Type: message/imdn+xml\r\n\r\n<imdn/>", false, false, true },
+		{ "Content-Type: message/cpim\r\n\r\nFrom: <im:a@b>\r\n\r\nContent-type: application/im-iscomposing+xml\r\n\r\nx",
+		  false, false, true },
+		{ "Content-Type: message/cpim\r\n\r\nFrom: <im:a@b>\r\n\r\nContent-Type: text/plain\r\n\r\nmessage/imdn+xml", false, false, false },
+		{ "Content-Type: message/cpim\r\n\r\nFrom", false, false, false },
 	};
 
 	for (size_t i = 0; i < sizeof(sorts) / sizeof(sorts[0]); i++) {
 		struct sip_message m;
 		char text[512];
-		snprintf(text, sizeof(text), LINE FROM COMMON "%s\r\n", sorts[i].headers);
+		snprintf(text, sizeof(text), LINE FROM COMMON "%s%s", sorts[i].headers, strstr(sorts[i].headers, "\r\n\r\n") ? "" : "\r\n");
 		parse(&m, text);
 		CHECK(deferred_is_urgent(&m) == sorts[i].is_urgent, "urgent: %s", sorts[i].headers);
 		CHECK(deferred_is_multimedia(sip_header_value(&m, SIP_HDR_CONTENT_TYPE)) == sorts[i].is_multimedia,
