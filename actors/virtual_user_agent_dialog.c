@@ -40,12 +40,12 @@ static void on_acked(struct sip_server *server, const struct sip_message *ack, v
 	struct sockaddr_storage from = { 0 };
 	const struct sdp_media *media;
 	struct sdp sdp;
-	bool brings_answer = agent->offered_in_2xx;
+	bool brings_answer = agent->offered_in_2xx && is_established(agent);
 
 	sip_flow_get_peer(sip_server_flow(server), &from);
 	sip_server_watch(server, NULL, NULL);
 	agent->offered_in_2xx = false;
-	if (brings_answer && is_established(agent)) {
+	if (brings_answer) {
 		msrp_leg_expect_peer(agent->leg, false);
 		if (session_sdp_read(ack, &sdp, &media) != SDP_ACCEPTED ||
 		    !virtual_user_agent_attach(agent, &(struct session_peer){ &sdp, media, true, &from, agent->identity })) {

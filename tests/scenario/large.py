@@ -3,6 +3,7 @@ import asyncio
 import hashlib
 import json
 import re
+import resource
 import secrets
 import sqlite3
 
@@ -442,6 +443,103 @@ async def memory_of_uploads(world):
         await bulk(world, alice, bob, total, None)
     grown = await bulk(world, alice, bob, 48 * MIB, None)
     check(grown < 32 * MIB, "the server grew by %.1f MiB" % (grown / MIB))
+
+
+async def refresh_that_comes(session):
+    return await asyncio.wait_for(session.dialog.incoming.get(), 6)
+
+
+@scenario(modes=("standalone",), own={"timers.session_expires": "3s", "timers.min_se": "1s"}, once=True, seconds=40)
+async def uploads_that_are_refreshed(world):
+    """Who knows no session timer is refreshed by the server, by UPDATE or with its description by INVITE; an offerless
+    INVITE of the client is answered with an offer; who answers no refresh, or refreshes not as he said, gets BYE."""
+    alice, bob = await away(world)
+    alice.auto_refresh = False
+    for allow in ("INVITE, ACK, BYE, CANCEL, UPDATE", "INVITE, ACK, BYE, CANCEL"):
+        session = await offer(alice, bob, 5, timer=None, headers=[("Allow", allow)])
+        same(session.response.get("Session-Expires"), "3;refresher=uas", "Session-Expires of the 200")
+        refresh = await refresh_that_comes(session)
+        same(refresh.request.get("Session-Expires"), "3;refresher=uac", "Session-Expires of the refresh")
+        same(refresh.request.method, "UPDATE" if "UPDATE" in allow else "INVITE", "refresh")
+        if refresh.request.method == "UPDATE":
+            refresh.respond(491)   # once more, a little later
+            refresh = await refresh_that_comes(session)
+            refresh.respond(200, "OK", [("Contact", alice.contact)])
+        else:
+            same(sdp.Description(refresh.request.body).direction, "recvonly", "direction of the refresh")
+            refresh.respond(200, "OK", [("Contact", alice.contact)], sdp.build(
+                session.leg.local, "active", "sendonly", "text/plain message/cpim *"), "application/sdp")
+            await refresh.wait_ack()
+            asked = session.dialog.request("INVITE")
+            response = await asked.final()
+            same((response.status, sdp.Description(response.body).direction), (200, "recvonly"), "offer of the server")
+            ack = session.dialog.build("ACK", body=sdp.build(session.leg.local, "active", "sendonly", "text/plain message/cpim *"),
+                                       content_type="application/sdp")
+            ack.put("CSeq", "%d ACK" % asked.request.cseq[0])
+            alice.endpoint.send(ack, session.dialog.flow)
+        await session.send("hello")
+        check((await session.dialog.wait_bye(12)).get("Reason"), "BYE without Reason")
+        session.leg.close()
+    session = await offer(alice, bob, 5, timer="3;refresher=uac")
+    check((await session.dialog.wait_bye(12)).get("Reason"), "BYE without Reason")
+    session.leg.close()
+    same(len(kept_for(world, bob)), 2, "stored")
+
+
+@scenario(modes=("standalone",), own={"deferred.push_on_register": "true"}, once=True)
+async def recipient_who_came_back_meanwhile(world):
+    """He registers while the message is still coming: nothing was there for him then, so it is pushed when it is."""
+    alice, bob = await away(world)
+    session = await offer(alice, bob, 100000)
+    same((await session.leg.outcome(session.leg.send_chunk(b"a" * 60000, "late1", 1, 100000, "+")))[0], 200, "chunk")
+    same((await bob.register()).status, 200, "REGISTER")
+    await bob.quiet(0.1)
+    same((await session.leg.outcome(session.leg.send_chunk(b"b" * 40000, "late1", 60001, 100000, "$")))[0], 200, "chunk")
+    invitation = await bob.expect_invite()
+    check("Deferred@" in invitation.request.get("From"), "From %s" % invitation.request.get("From"))
+    invitation.refuse(486)
+    await session.hang_up()
+    same([len(k.content) for k in kept_for(world, bob)], [100000], "stored")
+
+
+async def offer_at_last(alice, bob, size, seconds=15):
+    """The same as offer() when the store is well again."""
+    end = asyncio.get_running_loop().time() + seconds
+    while True:
+        outgoing = alice.invite(bob, direction="sendonly", extra=size_of(size))
+        response = await outgoing.transaction.final()
+        if response.status == 200:
+            return await outgoing.established()
+        same(response.status, 503, "INVITE while the store is not well")
+        check(asyncio.get_running_loop().time() < end, "the disk is well and the store is not")
+        await asyncio.sleep(0.05)
+
+
+@scenario(own={}, once=True, seconds=60)
+async def large_message_on_a_full_disk(world):
+    """The disk takes nothing more: 408 to what comes, whole or in pieces, 500 to the BYE of who wants no answers, and
+    nothing is stored. When there is room again, the same message may be sent again."""
+    alice, bob = await away(world)
+    body = secrets.token_bytes(200000)
+    session, small = await offer(alice, bob, len(body)), await offer(alice, bob, 5)
+    silent = await offer(alice, bob, 5)
+    limits = resource.prlimit(world.server.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(world.server.pid, resource.RLIMIT_FSIZE, (4096, limits[1]))
+    same((await small.leg.send(b"hello"))[0], 408, "a message in one piece")
+    check(408 in await session.leg.send(body, chunk=50000), "a message in many pieces")
+    await silent.leg.send(b"hello", headers=[("Failure-Report", "no")])
+    silent.dialog.finish()
+    status = (await silent.dialog.request("BYE").final()).status
+    check(status == 500 or world.ims, "BYE of who wants no answers got %d" % status)
+    resource.prlimit(world.server.pid, resource.RLIMIT_FSIZE, limits)
+    again = await offer_at_last(alice, bob, len(body))
+    for _ in range(200):   # the INVITE only reads
+        if set(await again.leg.send(body, message_id="again1", chunk=50000)) == {200}:
+            break
+        await asyncio.sleep(0.05)
+    same([k.content for k in kept_for(world, bob)], [body], "stored")
+    for ended in (session, small, again):
+        await ended.hang_up()
 
 
 @scenario(own={"log.cdr": "cdr.log"}, once=True)
