@@ -243,6 +243,7 @@ static void on_end(struct msrp_leg *leg, struct msrp_outgoing *outgoing, unsigne
 {
 	struct parcel *p = (struct parcel *)outgoing;
 	struct delivery *d = p->delivery;
+	bool is_failure = false;
 
 	(void)leg;
 	(void)arg;
@@ -255,12 +256,12 @@ static void on_end(struct msrp_leg *leg, struct msrp_outgoing *outgoing, unsigne
 		REFUSED(&d->im->worker->counters, reason_of(status));
 		LOG(INFO, d->im->worker, "delivery", d->actor.id, "not-taken id=%.*s status=%u reason=%s",
 			SLICE_ARG(p->message->id), status, reason_label(reason_of(status)));
-		parcel_free(p);
-		give_up(d, reason_of(status));
-		return;
+		is_failure = true;
 	}
 	parcel_free(p);
-	look_again(d);
+	if (is_failure)
+		give_up(d, reason_of(status));
+	look_again(d); /* it may have been the last one */
 }
 
 static const struct msrp_sender_events sender_events = { on_want, on_end };
