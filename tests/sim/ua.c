@@ -132,6 +132,7 @@ void ua_host_free(struct ua_host *host)
 	while (host->legs) {
 		struct leg *leg = host->legs;
 		host->legs = leg->next;
+		free(leg->push);
 		free(leg);
 	}
 	while (host->uas) {

@@ -67,6 +67,7 @@ struct call {
 	bool is_caller, is_answered, is_acked, is_over, wants_cancel, wants_bye;
 	bool got_bye;
 	bool is_garbled;         /* nonsense stands in what it sent: what arrives of it is not looked at */
+	bool is_push;            /* the server's own: deferred messages come over it */
 	char call_id[64], local[160], remote[160], remote_tag[64], target[256];
 	unsigned cseq;
 	struct request *invite, *cancel, *bye; /* of ours, each or NULL */
@@ -98,6 +99,10 @@ struct manners {
 	enum { SETUP_BY_SEED, SETUP_ACTIVE, SETUP_PASSIVE } setup;
 	size_t chunk_max;        /* octets; 0: by the seed, for each message   */
 	size_t announces;        /* INVITE: sendonly, a message of so many octets */
+	/* a push: after so many messages of a session */
+	unsigned push_takes;
+	enum { PUSH_THEN_WELL, PUSH_THEN_REFUSES, PUSH_THEN_SILENT, PUSH_THEN_VANISHES, PUSH_THEN_BYE } push_then;
+	unsigned push_status;    /* refuses with it */
 };
 
 struct ua {

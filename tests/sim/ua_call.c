@@ -214,14 +214,16 @@ static void on_invite(struct served *served, const struct sip_text *m)
 		far = NULL;
 	while (far && !(far->is_caller && far->number == number))
 		far = far->next;
-	if (!far)
+	bool is_push = memmem(m->from.p, m->from.n, "<sip:Deferred@", 14) != NULL;
+	if (!far && !is_push)
 		world_fail(world_of(ua), "an INVITE that nobody sent");
 	for (call = ua->host->calls; call; call = call->next)
-		if (call->ua == ua && call->far == far && !call->is_caller)
+		if (call->ua == ua && far && call->far == far && !call->is_caller)
 			world_fail(world_of(ua), "a call that comes twice");
 	call = call_new(ua);
 	call->far = far;
-	if (!far->far)
+	call->is_push = is_push;
+	if (far && !far->far)
 		far->far = call;
 	call->served_invite = served;
 	served->call = call;

@@ -60,6 +60,9 @@ struct leg {
 	struct link *link;
 	struct call *shares;     /* with whom the connection is shared, NULL: nobody */
 	unsigned last_number;    /* of the last message that came complete */
+	char *push, push_id[64]; /* a pushed message that is coming in */
+	size_t push_n;
+	unsigned pushes;         /* that came whole */
 };
 
 struct ua_private {
@@ -177,6 +180,10 @@ bool ua_change_ack(struct call *call, const struct sip_text *m);
 /* ---- ua_event.c ---- */
 void ua_event_response(struct request *request, const struct sip_text *m);
 void ua_event_notify(struct served *served, const struct sip_text *m);
+
+/* ---- ua_push.c ---- */
+/* A chunk of a pushed message; what it is answered, 0: nothing. */
+unsigned ua_push_chunk(struct leg *leg, struct slice headers, struct slice octets, char flag);
 
 /* ---- ua_msrp.c ---- */
 struct leg *ua_leg_new(struct call *call);

@@ -293,6 +293,7 @@ static void on_send(struct link *link, const struct chunk *chunk)
 {
 	struct leg *leg = leg_of_chunk(link, chunk);
 	struct slice from = SLICE_EMPTY, value;
+	unsigned status = 200;
 
 	ua_header(chunk->headers, "From-Path", &from);
 	if (leg->is_closed) {
@@ -305,13 +306,15 @@ static void on_send(struct link *link, const struct chunk *chunk)
 	if (leg->link && leg->link != link && !link->host->world->is_memory_short)
 		world_fail(link->host->world, "a session goes on by another connection");
 	leg->link = link;
-	if (ua_header(chunk->headers, "Content-Type", &value))
+	if (leg->call->is_push && ua_header(chunk->headers, "Content-Type", &value))
+		status = ua_push_chunk(leg, chunk->headers, chunk->body, chunk->flag);
+	else if (ua_header(chunk->headers, "Content-Type", &value))
 		take_content(leg, chunk);
 	else if (!leg->remote[0]) /* its answer is still on the way, it comes before ours */
 		snprintf(leg->remote, sizeof(leg->remote), "%.*s", SLICE_ARG(from));
-	if (!ua_header(chunk->headers, "Failure-Report", &value) || slice_eq(value, SLICE("yes")))
-		respond(link, chunk, 200);
-	if (!leg->is_bound)
+	if (status && (!ua_header(chunk->headers, "Failure-Report", &value) || slice_eq(value, SLICE("yes"))))
+		respond(link, chunk, status);
+	if (!leg->is_bound && !leg->is_closed && !leg->is_lost)
 		now_bound(leg);
 }
 
