@@ -152,6 +152,18 @@ static bool is_unreachable(unsigned status)
 	return status == 408 || status == 430 || status == 480 || status == 503;
 }
 
+/* One who signals over TLS may take messages only so too.  What is offered first is what all clients understand; an
+ * operator who wants no other has no listener for it. */
+static bool may_be_secure(const struct push *push)
+{
+	const struct user_find *found = push->found;
+	struct worker *worker = push->im->worker;
+
+	return push->im->config->core.mode == MODE_STANDALONE && push->secure_contact != push->next_contact &&
+	       found->contacts[(push->next_contact - 1) % found->contact_count].flow.protocol == SIP_TLS &&
+	       (msrp_leg_has_listener(worker, AF_INET, true) || msrp_leg_has_listener(worker, AF_INET6, true));
+}
+
 static void on_refused(struct virtual_user_agent *agent, unsigned status, void *arg)
 {
 	struct push *push = arg;
@@ -160,11 +172,14 @@ static void on_refused(struct virtual_user_agent *agent, unsigned status, void *
 	push->agent = NULL;
 	worker_disarm(push->im->worker, &push->deadline);
 	LOG(INFO, push->im->worker, "push", push->actor.id, "refused status=%u", status);
-	if (is_unreachable(status)) {
+	if (status == 488 && may_be_secure(push)) {
+		push->secure_contact = push->next_contact--; /* the same once more */
 		push_try_next(push);
-		return;
+	} else if (is_unreachable(status)) {
+		push_try_next(push);
+	} else {
+		fail(push, REASON_REJECTED); /* D2-26: all stays, until the next trigger */
 	}
-	fail(push, REASON_REJECTED); /* D2-26: all stays, until the next trigger */
 }
 
 static void on_silent(struct timer *timer)
@@ -265,7 +280,8 @@ static bool call(struct push *push, const struct user_contact *contact)
 		.remote = buffer_slice(&to), .asserted = slice_of(from_text + 1, from.n - 2), .user = push_name(push),
 		.media = { .direction = SDP_SENDONLY, .accept_wrapped_types = "*",
 			.accept_types = "multipart/mixed message/sip message/sipfrag message/msrpfrag" },
-		.events = &agent_events, .arg = push };
+		.is_secure = contact && push->secure_contact == push->next_contact, .events = &agent_events,
+		.arg = push };
 	if (contact) {
 		asked.uri = slice_of(contact->uri, contact->uri_n);
 		asked.path = slice_of(contact->path, contact->path_n);

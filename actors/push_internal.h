@@ -41,6 +41,7 @@ struct push {
 	struct push_turn turn;
 	struct user_find *found; /* his contacts; NULL: not asked yet */
 	unsigned next_contact;
+	unsigned secure_contact; /* the one behind which next_contact stands is offered msrps */
 	struct mailbox_visit *visit;     /* only to see whether something is there */
 	struct virtual_user_agent *agent;
 	struct delivery *delivery;

@@ -91,6 +91,7 @@ struct virtual_user_agent_call {
 	struct slice user;          /* who is called, canonical: connects in vain count for him */
 	struct sip_target target;
 	struct virtual_user_agent_media media;
+	bool is_secure;             /* offers msrps where there is a listener for it; else that is the second choice */
 	const struct virtual_user_agent_events *events;
 	void *arg;
 };

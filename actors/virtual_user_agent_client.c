@@ -306,10 +306,8 @@ static struct virtual_user_agent_calling *calling_make(struct im *im, const stru
 	return c;
 }
 
-/* Who signals over TLS is offered it for the messages too, where there is a listener for it. */
-static int open_leg(struct virtual_user_agent *agent, const struct sip_flow *flow)
+static int open_leg(struct virtual_user_agent *agent, const struct sip_flow *flow, bool is_secure)
 {
-	bool is_secure = flow->protocol == SIP_TLS;
 	int err = virtual_user_agent_open_leg(agent, flow, is_secure, SLICE_EMPTY);
 
 	return err == EADDRNOTAVAIL ? virtual_user_agent_open_leg(agent, flow, !is_secure, SLICE_EMPTY) : err;
@@ -331,7 +329,7 @@ bool virtual_user_agent_call(struct virtual_user_agent **out, struct im *im, con
 	agent->calling = calling_make(im, call);
 	if (agent->calling)
 		agent->calling->agent = agent;
-	if (!agent->calling || open_leg(agent, &flow) != 0 ||
+	if (!agent->calling || open_leg(agent, &flow, call->is_secure) != 0 ||
 	    !virtual_user_agent_describe(agent, NULL, SDP_SETUP_ACTPASS) || send_invite(agent->calling) != 0) {
 		if (agent->calling)
 			calling_free(agent->calling);
