@@ -4,10 +4,11 @@ import asyncio
 import email
 import email.policy
 import re
+import secrets
 
 from deferring import away, counted, rows
 from settings import document, publish, published
-from ua import REQ, Failure, check, same, sdp, sip
+from ua import REQ, certificates, check, same, sdp, sip
 from world import DOMAIN, scenario
 
 STORE = "store." + DOMAIN
@@ -230,7 +231,7 @@ async def push_refused(world):
     bob = await away(world)
     sent = await stored(world, bob, TEXTS[:2])
     await comes_back(world, bob)
-    for status in (486, 404, 603, 488, 302):
+    for status in (486, 404, 603, 302) if world.transport == "tls" else (486, 404, 603, 488, 302):
         (await invited(world, bob)).refuse(status)
         same(len(rows(world, bob)), 2, "stored after %d" % status)
         await pushes_over(world, bob)
@@ -520,3 +521,134 @@ async def push_prefers_the_feature_tag(world):
     unaltered(await deliveries(invitation, 2), sent)
     await invitation.wait_bye()
     await phone.quiet(0.2)
+
+
+# --- F5 and what was not plain ---
+def large_of(message):
+    """(headers of the INVITE, headers of the SEND, content) of a large message (F5)."""
+    first, second = parts_of(message)
+    same((first.type, second.type), ("message/sipfrag", "message/msrpfrag"), "types")
+    REQ("CR001-12.2.2.5-6", "CR001-D.2-9")
+    fragment = sip.parse_head(first.content.removesuffix(b"\r\n"))
+    head, _, rest = second.content.partition(b"\r\n\r\n")
+    line, *headers = head.decode().split("\r\n")
+    found = re.match(r"^MSRP ([0-9A-Za-z][-.+%=0-9A-Za-z]{3,31}) SEND$", line)
+    check(found, "first line of the SEND %r" % line)
+    end = b"\r\n-------%s$" % found.group(1).encode()
+    check(rest.endswith(end), "no end-line: %r" % rest[-60:])
+    return fragment, dict(h.split(": ", 1) for h in headers), rest[:-len(end)]
+
+
+@scenario(own=PUSH, seconds=40)
+async def push_of_large_messages(world):
+    """F5: a small one and one of 300 kB, in one message each, octet by octet, among pager messages in their order."""
+    alice, bob = await world.client("alice"), await away(world)
+    before = await stored(world, bob, [b"before"], alice)
+    contents = [b"Hi, Alice!  I'm Bob!", secrets.token_bytes(300000)]
+    for k, content in enumerate(contents):
+        session = await alice.invite(bob, direction="sendonly", extra=["a=filesize:%d" % len(content)],
+                                     headers=[("Subject", "lunch"), ("Priority", "normal")]).established()
+        await session.send(content, message_id="id-%d" % k, chunk=70000, content_type="application/x-any",
+                           headers=[("Content-Disposition", "attachment")])
+        await session.hang_up()
+    await comes_back(world, bob)
+    invitation = await taking(world, bob)
+    unaltered(await deliveries(invitation, 1), before)
+    for k, content in enumerate(contents):
+        message = await invitation.receive(20)
+        same(message.length, message.total, "octets of the whole")
+        fragment, headers, got = large_of(message)
+        check(got == content, "content of %d octets is another" % len(content))
+        same((fragment.method, fragment.uri), ("INVITE", bob.uri), "request line")
+        same((fragment.get("Subject"), fragment.get("Priority")), ("lunch", "normal"), "Subject, Priority")
+        check(fragment.get("Date") and fragment.get("Call-ID") and fragment.get("From") and fragment.get("To"), "headers")
+        same((fragment.all("Via"), fragment.all("Contact")), ([], []), "headers that are not kept")
+        REQ("CR001-12.2.2.5-7", "CR001-12.2.2.5-9")
+        same(headers, {"Message-ID": "id-%d" % k, "Content-Type": "application/x-any",
+                       "Content-Disposition": "attachment"}, "headers of the SEND")
+    await invitation.wait_bye()
+    same(rows(world, bob), [], "stored")
+
+
+@scenario(own=PUSH)
+async def push_all_refused(world):
+    """A whole window is on its way and everything gets 400: BYE, and all of it stays."""
+    bob = await away(world)
+    sent = await stored(world, bob, [b"%d" % i for i in range(12)])
+    await comes_back(world, bob)
+    invitation = await taking(world, bob, [400] * 12)
+    await invitation.wait_bye()
+    same(len(rows(world, bob)), 12, "stored")
+    await ended(world)
+    await rest_arrives(world, bob, sent)
+
+
+@scenario(own=PUSH)
+async def push_larger_than_max_size(world):
+    """What is over the a=max-size of his answer is not begun; it stays."""
+    bob = await away(world)
+    sent = await stored(world, bob, [b"x" * 3000, b"small"])
+    await comes_back(world, bob)
+    invitation = await invited(world, bob)
+    await taken(invitation, extra=["a=max-size:2500"])
+    unaltered(await deliveries(invitation, 1), sent[1:])
+    await invitation.wait_bye()
+    same([len(row["content"]) for row in rows(world, bob)], [3000], "stored")
+
+
+@scenario(own=PUSH)
+async def push_wants_a_longer_timer(world):
+    """422 to the INVITE: another one with his Min-SE (RFC 4028 7.3)."""
+    bob = await away(world)
+    sent = await stored(world, bob, TEXTS[:1])
+    await comes_back(world, bob)
+    (await invited(world, bob)).refuse(422, [("Min-SE", "7200")])
+    invitation = await invited(world, bob)
+    same(invitation.request.get("Session-Expires"), "7200;refresher=uac", "Session-Expires")
+    same(invitation.request.get("Min-SE"), "7200", "Min-SE")
+    same(invitation.request.cseq[0], 2, "CSeq")
+    await taken(invitation)
+    unaltered(await deliveries(invitation, 1), sent)
+    await invitation.wait_bye()
+
+
+@scenario(own=PUSH)
+async def push_is_refreshed(world):
+    """A re-INVITE of the client inside the push is answered, and the delivery goes on."""
+    bob = await away(world)
+    sent = await stored(world, bob, TEXTS[:2])
+    await comes_back(world, bob)
+    invitation = await taking(world, bob, [None])
+    unaltered(await deliveries(invitation, 2), sent)
+    again = invitation.dialog.request("INVITE", headers=[("Supported", "timer")], content_type="application/sdp",
+                                      body=sdp.build(invitation.leg.local, "actpass", "recvonly", ALL_TYPES, version=2))
+    answer = await again.final()
+    invitation.dialog.ack(again)
+    same(answer.status, 200, "re-INVITE")
+    same(sdp.Description(answer.body).direction, "sendonly", "direction")
+    await invitation.hang_up()
+    await remain(world, bob, 1)
+
+
+@scenario(modes=("standalone",), transports=("tcp",), own=PUSH)
+async def push_over_tls(world):
+    """Who signals over TLS and refuses the first offer with 488 is offered msrps; a second 488 is his answer."""
+    bob = await world.client("bob", register=False, certificate=certificates.authority().lone("phone-bob")
+                             if world.transport == "tls" else None)
+    sent = await stored(world, bob, TEXTS[:2])
+    await comes_back(world, bob)
+    invitation = await invited(world, bob)
+    check(not invitation.offer.is_secure, "the first offer is msrps")
+    invitation.refuse(488)
+    if world.transport == "tls":
+        invitation = await invited(world, bob)
+        check(invitation.offer.is_secure and invitation.offer.fingerprint, "the second offer is not msrps")
+        invitation.refuse(488)
+        await pushes_over(world, bob)
+        (await invited(world, bob)).refuse(488)
+        invitation = await taking(world, bob)
+        unaltered(await deliveries(invitation, 2), sent)
+        await invitation.wait_bye()
+        return
+    await ended(world)
+    same(len(rows(world, bob)), 2, "stored")
