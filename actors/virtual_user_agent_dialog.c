@@ -270,7 +270,11 @@ static void refresh_later(struct virtual_user_agent *agent)
 {
 	struct worker *worker = agent->im->worker;
 	uint64_t ms = (agent->is_caller ? 2100 : 0) + 10 * (worker_random_fast(worker) % 191);
+	uint64_t now_ms = worker_now_ms(worker), ends_at_ms = agent->timer.ends_at_ms;
 
+	/* a session must not expire while its refresh waits for a lot */
+	if (ends_at_ms > now_ms && ms > (ends_at_ms - now_ms) / 2)
+		ms = (ends_at_ms - now_ms) / 2;
 	worker_arm(worker, &agent->again, ms, on_again);
 }
 

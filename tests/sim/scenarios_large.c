@@ -42,6 +42,10 @@ static void talk(struct world *w, struct call *call, size_t announced)
 {
 	struct message *m = send_some(w, call, announced);
 
+	if (world_chance(w, 20))
+		(void)ua_change(call, world_chance(w, 50)); /* a refresh; NULL: it is over */
+	if (world_chance(w, 10))
+		(void)ua_inside(call, world_chance(w, 50) ? "OPTIONS" : "MESSAGE"); /* likewise */
 	switch (world_below(w, 8)) {
 	case 0: /* hangs up in the middle */
 		world_moment(w, 200000);
