@@ -162,8 +162,8 @@ static int open_database(struct store *store)
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	int err = store_errno(sqlite3_open_v2(store_name(store), &store->db, flags, NULL));
 
-	if (!err && !(err = store_check_pages(store)) && !(err = set_pragmas(store)) && !(err = store_check_schema(store)) &&
-	    !(err = prepare_all(store)))
+	if (!err && !(err = store_check_pages(store)) && !(err = set_pragmas(store)) &&
+	    !(err = store_check_schema(store)) && !(err = prepare_all(store)))
 		err = store_load_totals(store);
 	if (!err)
 		return 0;

@@ -42,6 +42,8 @@ static int put(struct store *store, struct store_deferred_put *r)
 
 	if (message->content.n != message->size)
 		return EINVAL;
+	if (!store_fits(message))
+		return EFBIG;
 	r->expired = 0;
 	if ((err = store_mailbox_read(store, &mailbox, r->mailbox)))
 		return err;

@@ -10,7 +10,7 @@
  *	EDQUOT  the mailbox would have more messages or octets than it may: nothing was stored
  *	ENOENT  no such message, upload or piece
  *	EINVAL  a piece that does not follow the last one, a close that does not fit what came
- *	EFBIG   a piece beyond the size that was announced
+ *	EFBIG   a piece beyond the size that was announced; header lines beyond STORE_HEAD_ROOM
  *
  * Every request costs the same in a mailbox of 100 000 messages and a store of a million.
  */
@@ -121,7 +121,7 @@ struct store_deferred_next {
 	char text[];
 };
 
-/* `room`: at least STORE_HEAD_ROOM, so that the head of any message fits. */
+/* `room`: at least STORE_HEAD_ROOM, which is the most that id, call_id, summary, head and msrp may have together. */
 #define STORE_HEAD_ROOM (48 * 1024)
 struct store_deferred_next *store_deferred_next_new(struct slice mailbox, uint32_t room);
 
@@ -198,7 +198,7 @@ struct store_deferred_counts {
 
 /*
  * STORE_DEFERRED_SUMMARY: the counts and, behind `after`, at most `most` rows in the order of positions; rows
- * end early when `room` is used up.  What expired of this mailbox goes first, at most STORE_EXPIRE_MAX.
+ * end early when `room` is used up; the first is always there, if need be without summary.  What expired of this mailbox goes first, at most STORE_EXPIRE_MAX.
  * An unknown mailbox is an empty one.  The caller sets after, now_s, most (0: the counts alone).
  */
 struct store_deferred_summary {

@@ -41,6 +41,11 @@ unsigned store_flags(const struct store_deferred *m)
 	       (m->is_multimedia ? STORE_FLAG_MULTIMEDIA : 0u);
 }
 
+bool store_fits(const struct store_deferred *m)
+{
+	return m->id.n + m->call_id.n + m->summary.n + m->head.n + m->msrp.n <= STORE_HEAD_ROOM;
+}
+
 /* ---- the row of a mailbox ---- */
 
 #define COUNTS 8

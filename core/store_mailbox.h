@@ -29,6 +29,8 @@ int store_mailbox_read(struct store *store, struct store_mailbox *mailbox, struc
 /* A mailbox with nothing in it goes. */
 int store_mailbox_write(struct store *store, struct store_mailbox *mailbox);
 
+/* Else no NEXT could hand it out. */
+bool store_fits(const struct store_deferred *message);
 unsigned store_flags(const struct store_deferred *message);
 
 /* Where a row's content is: `content_id` 0: in `content`. */

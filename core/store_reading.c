@@ -156,7 +156,8 @@ int store_get_content(struct store *store, struct store_content_get *r)
 
 /* ---- the list ---- */
 
-static bool read_row(struct store_deferred_row *to, struct sqlite3_stmt *row, struct text *text)
+/* As above; the first goes without its summary rather than stop the list. */
+static bool read_row(struct store_deferred_row *to, struct sqlite3_stmt *row, struct text *text, bool is_first)
 {
 	unsigned flags = (unsigned)number(row, FLAGS);
 
@@ -164,7 +165,8 @@ static bool read_row(struct store_deferred_row *to, struct sqlite3_stmt *row, st
 		.received_us = number(row, RECEIVED), .expires_at_s = number(row, EXPIRES_AT),
 		.type = flags & STORE_FLAG_LARGE ? STORE_LARGE : STORE_PAGER,
 		.is_urgent = flags & STORE_FLAG_URGENT, .is_multimedia = flags & STORE_FLAG_MULTIMEDIA };
-	return copy(text, &to->id, store_column(row, ID)) && copy(text, &to->summary, store_column(row, SUMMARY));
+	return copy(text, &to->id, store_column(row, ID)) &&
+	       (copy(text, &to->summary, store_column(row, SUMMARY)) || is_first);
 }
 
 static int list(struct store *store, struct store_deferred_summary *r, uint64_t mailbox)
@@ -176,7 +178,8 @@ static int list(struct store *store, struct store_deferred_summary *r, uint64_t 
 	int code;
 
 	store_bind_numbers(row, 1, numbers, 4);
-	while ((code = sqlite3_step(row)) == SQLITE_ROW && r->count < most && read_row(&r->rows[r->count], row, &text))
+	while ((code = sqlite3_step(row)) == SQLITE_ROW && r->count < most &&
+		read_row(&r->rows[r->count], row, &text, r->count == 0))
 		r->count++;
 	sqlite3_reset(row);
 	r->is_last = code == SQLITE_DONE;

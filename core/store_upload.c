@@ -33,6 +33,8 @@ int store_open_upload(struct store *store, struct store_deferred_put *r)
 	struct store_mailbox mailbox;
 	int err;
 
+	if (!store_fits(&r->message))
+		return EFBIG;
 	if ((err = store_mailbox_read(store, &mailbox, r->mailbox)) || (err = store_check_quota(store, &mailbox, r)))
 		return err;
 	if (!mailbox.exists)
@@ -113,15 +115,18 @@ static int delete_upload(struct store *store, uint64_t id)
 /* The message becomes visible; `u` is read meanwhile. */
 static int show(struct store *store, const struct upload *u, struct store_deferred_close *r)
 {
-	struct store_deferred message = { .id = store_column(u->row, MESSAGE_ID), .call_id = store_column(u->row, CALL_ID),
-		.summary = store_column(u->row, SUMMARY), .head = store_column(u->row, HEAD), .msrp = r->msrp,
-		.type = u->flags & STORE_FLAG_LARGE ? STORE_LARGE : STORE_PAGER, .is_urgent = u->flags & STORE_FLAG_URGENT,
+	struct store_deferred message = { .id = store_column(u->row, MESSAGE_ID), .msrp = r->msrp,
+		.call_id = store_column(u->row, CALL_ID), .summary = store_column(u->row, SUMMARY),
+		.head = store_column(u->row, HEAD), .is_urgent = u->flags & STORE_FLAG_URGENT,
+		.type = u->flags & STORE_FLAG_LARGE ? STORE_LARGE : STORE_PAGER,
 		.is_multimedia = r->is_multimedia, .received_us = r->received_us, .expires_at_s = r->expires_at_s,
 		.size = r->size };
 	struct store_mailbox mailbox;
 	struct store_row row = { .content_id = u->id };
 	int err;
 
+	if (!store_fits(&message))
+		return EFBIG;
 	if ((err = store_mailbox_read(store, &mailbox, u->mailbox)))
 		return err;
 	mailbox.uploads--;

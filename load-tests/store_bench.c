@@ -3,7 +3,9 @@
  * REMOVE of 8), from one thread.  Prints CPU time of the process (checkpoints included) and of this thread,
  * messages per commit and commits per second, beside the rate at which the disk takes synced writes of 4 KiB.
  *
- *	store_bench PATH|- [MESSAGES [MAILBOXES [GROUP [OLD]]]]     (- : in memory) defaults 160000 20000 64 0; OLD: rows put before
+ *	store_bench PATH|- [MESSAGES [MAILBOXES [GROUP [OLD]]]]
+ *
+ * "-": in memory.  Defaults 160000 20000 64 0; OLD: rows that are put before.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-"""A loaded server is killed at random moments, again and again: whatever got its 202, or the 200 to its last chunk, is in
-the store afterwards, once and whole, and the counts are right; what is on its way out arrives at least once. What the page cache hides here (power cuts) is
-tests/unit/test_core_store_crash.c."""
+"""A loaded server is killed at random moments, again and again: whatever got its 202, or the 200 to its last chunk,
+is in the store afterwards, once and whole, and the counts are right; what is on its way out arrives at least once.
+What the page cache hides here (power cuts) is tests/unit/test_core_store_crash.c."""
 import asyncio
 import collections
 import contextlib
@@ -114,8 +114,8 @@ async def killed_while_delivering(world):
     chance, received = random.Random(7), collections.Counter()
     bodies = [b"%d " % n + b"x" * chance.randrange(2000) for n in range(10 * KILLS if KILLS > 6 else 40)]
     for body in bodies:
-        same((await alice.start(alice.build("MESSAGE", bob.uri, body=body, content_type="text/plain")).final()).status, 202,
-             "MESSAGE to a user who is away")
+        sending = alice.start(alice.build("MESSAGE", bob.uri, body=body, content_type="text/plain"))
+        same((await sending.final()).status, 202, "MESSAGE to a user who is away")
     for _ in range(KILLS):
         phone = await world.client(bob.name, unique=False, feature_tag=False)
         await take(phone, received, chance.randrange(1, 6))

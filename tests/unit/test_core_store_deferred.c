@@ -232,6 +232,23 @@ static void messages_that_do_not_fit_come_with_the_next(void **state)
 	free(rest);
 }
 
+/* What no answer would have room for is not taken: it would block the mailbox. */
+static void header_lines_have_a_limit(void **state)
+{
+	struct store_deferred m = message("id", 5000);
+	size_t others = m.id.n + m.call_id.n + m.summary.n;
+
+	m.head = slice_of(big, STORE_HEAD_ROOM - others + 1);
+	assert_int_equal(put_with(BOB, m, 0, 0), EFBIG);
+	m.head.n--;
+	assert_int_equal(put_with(BOB, m, 0, 0), 0);
+	struct store_deferred_next *r = next(BOB, 0, 8, STORE_HEAD_ROOM);
+	assert_int_equal(r->count, 1);
+	assert_int_equal(r->messages[0].content.n, 0);
+	assert_int_equal(r->messages[0].size, 5);
+	free(r);
+}
+
 /* ---- one by its name ---- */
 
 static int find(struct slice mailbox, const char *key, uint64_t now_s, uint64_t *position)
@@ -347,6 +364,25 @@ static void the_summary_lists_page_by_page(void **state)
 		free(r);
 	}
 	assert_int_equal(seen, 3);
+}
+
+static void a_summary_without_room_is_left_out(void **state)
+{
+	struct store_deferred m = message("id", 5000);
+
+	m.summary = slice_of(big, 3000);
+	assert_int_equal(put_with(BOB, m, 0, 0), 0);
+	put(BOB, "next", 5000);
+	struct store_deferred_summary *r = store_deferred_summary_new(BOB, 2000);
+	r->now_s = 2000;
+	r->most = 10;
+	assert_int_equal(ask(r), 0);
+	assert_int_equal(r->count, 2);
+	assert_true(r->is_last);
+	assert_true(slice_eq(r->rows[0].id, SLICE("id")));
+	assert_int_equal(r->rows[0].summary.n, 0);
+	assert_true(r->rows[1].summary.n > 0);
+	free(r);
 }
 
 static void beyond_the_quota_nothing_is_stored(void **state)
@@ -522,10 +558,12 @@ int main(void)
 		CASE(no_position_comes_again),
 		CASE(long_content_is_read_in_pieces),
 		CASE(messages_that_do_not_fit_come_with_the_next),
+		CASE(header_lines_have_a_limit),
 		CASE(a_message_is_found_by_its_id),
 		CASE(a_call_id_finds_the_only_one_that_has_it),
 		CASE(counts_are_kept),
 		CASE(the_summary_lists_page_by_page),
+		CASE(a_summary_without_room_is_left_out),
 		CASE(beyond_the_quota_nothing_is_stored),
 		CASE(a_message_that_is_not_whole_is_refused),
 		CASE(what_expired_is_not_handed_out),
