@@ -100,6 +100,21 @@ bool identity_from_is(struct im *im, const struct sip_message *m, struct slice u
 					       slice_eq(slice_of(from.canonical, from.canonical_n), user));
 }
 
+bool identity_is(struct im *im, const struct sip_message *m, const struct identity *identity, struct slice user)
+{
+	struct sip_items items = sip_items_of(m, SIP_HDR_P_ASSERTED_IDENTITY);
+	struct sip_address address;
+	struct identity other;
+
+	if (slice_eq(user, slice_of(identity->canonical, identity->canonical_n)))
+		return true;
+	while (im->config->core.mode == MODE_IMS && sip_address_next(&items, &address) == SIP_ITEM_OK)
+		if (canonical_of(im, address.uri, false, &other) &&
+		    slice_eq(user, slice_of(other.canonical, other.canonical_n)))
+			return true;
+	return false;
+}
+
 bool identity_registers_itself(struct im *im, const struct sip_message *m, struct slice user)
 {
 	struct identity to;

@@ -29,6 +29,9 @@ bool identity_registers_itself(struct im *im, const struct sip_message *m, struc
 /* From says nobody: anonymous@..., or any user of anonymous.invalid (RFC 3323 4.1.1.3). */
 bool identity_from_is_anonymous(const struct sip_message *m);
 
+/* Is that user (canonical) he who asks?  A core may assert two identities of one user (RFC 3325 9.1). */
+bool identity_is(struct im *im, const struct sip_message *m, const struct identity *identity, struct slice user);
+
 /* Is the peer one of core.trusted? */
 bool identity_peer_is_trusted(const struct im *im, const struct sip_flow *flow);
 

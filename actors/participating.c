@@ -10,12 +10,12 @@
 #include "actors/flow_owner.h"
 #include "actors/forward.h"
 #include "actors/identity.h"
+#include "actors/message_summary.h"
 #include "actors/pager.h"
 #include "actors/publication.h"
 #include "actors/rate_limit.h"
 #include "actors/retrieval.h"
 #include "actors/session.h"
-#include "actors/message_summary.h"
 #include "actors/subscription.h"
 #include "actors/user.h"
 #include "core/log.h"
@@ -254,37 +254,29 @@ static bool has_event(const struct asked *a, struct slice event)
 	return slice_case_eq(slice_trim(slice_cut(sip_header_value(a->m, SIP_HDR_EVENT), ';', NULL)), event);
 }
 
-/* D1-27: of himself alone.  A core may assert two identities of one user (RFC 3325 9.1). */
 static bool is_target_himself(const struct asked *a)
 {
-	struct sip_items items = sip_items_of(a->m, SIP_HDR_P_ASSERTED_IDENTITY);
-	struct slice target = slice_of(a->callee, a->callee_n);
-	struct sip_address address;
-
-	if (slice_eq(target, slice_of(a->who.canonical, a->who.canonical_n)))
-		return true;
-	while (is_in_ims(a->im) && sip_address_next(&items, &address) == SIP_ITEM_OK) {
-		char text[IM_CANONICAL_MAX];
-		struct buffer out = buffer_over(text, sizeof(text));
-		struct sip_uri uri;
-		if (sip_uri_parse(address.uri, &uri) && sip_uri_canonical(&out, &uri, &a->im->server->sip.home) &&
-		    slice_eq(target, buffer_slice(&out)))
-			return true;
-	}
-	return false;
+	return a->callee_n && identity_is(a->im, a->m, &a->who, slice_of(a->callee, a->callee_n));
 }
 
-/* What waits for a user is told to him alone, also under his name at the store (10.3.2.6, D2-27). */
-static void start_subscription(struct asked *a)
+/* What waits for a user is told to him alone, also under his name at the store (10.3.2.6, D2-27).  False: it is for
+ * somebody else, who may know that package. */
+static bool start_subscription(struct asked *a)
 {
 	bool is_user = find_callee(a) || (a->callee_n && sip_host_equal(a->target.host, a->im->server->sip.store_host));
+	bool is_summary = has_event(a, SLICE(MESSAGE_SUMMARY_EVENT));
 
-	if (!a->callee_n || !is_target_himself(a))
+	if (!is_summary && !(is_user && is_target_himself(a)))
+		return false;
+	if (!is_summary) /* RFC 6665 4.2.1.1: nobody asks his own address for what another phone of his might know */
+		im_refuse(a->im, a->server, 489, REASON_EVENT_UNKNOWN, SLICE("Allow-Events: " MESSAGE_SUMMARY_EVENT "\r\n"));
+	else if (!is_target_himself(a))
 		sip_server_refuse(a->server, 403, REASON_IDENTITY);
 	else if (!is_user)
 		refuse_target(a);
 	else
 		subscription_start(a->im, a->server, a->m, slice_of(a->callee, a->callee_n));
+	return true;
 }
 
 /* 6.2.5, in the order of its steps: whose it is after what it is. */
@@ -292,7 +284,7 @@ static void start_publication(struct asked *a)
 {
 	bool is_user = a->target_is_home && find_callee(a);
 
-	if (!a->callee_n || !is_target_himself(a))
+	if (!is_target_himself(a)) /* D1-27 */
 		sip_server_refuse(a->server, 403, REASON_IDENTITY);
 	else if (!is_user)
 		refuse_target(a);
@@ -305,7 +297,8 @@ static void start_function(struct asked *a)
 	bool leaves = is_in_ims(a->im) ? is_originating(a) : !a->target_is_home;
 
 	/* a MESSAGE has its own order (6.2.4.1) */
-	if (a->m->method != SIP_MESSAGE && a->m->method != SIP_PUBLISH && a->who.wants_id_privacy && !a->im->config->policy.allow_anonymity) {
+	if (a->m->method != SIP_MESSAGE && a->m->method != SIP_PUBLISH && a->who.wants_id_privacy &&
+	    !a->im->config->policy.allow_anonymity) {
 		sip_server_refuse(a->server, 403, REASON_IDENTITY);
 		return;
 	}
@@ -322,11 +315,8 @@ static void start_function(struct asked *a)
 		start_publication(a);
 		return;
 	}
-	if (a->m->method == SIP_SUBSCRIBE && a->target_is_home && minted_worker(a->target.user) < 0 &&
-	    has_event(a, SLICE(MESSAGE_SUMMARY_EVENT))) {
-		start_subscription(a);
+	if (a->m->method == SIP_SUBSCRIBE && a->target_is_home && minted_worker(a->target.user) < 0 && start_subscription(a))
 		return;
-	}
 	if (is_forwarded(a->m->method)) {
 		start_forwarding(a, leaves);
 		return;

@@ -199,6 +199,11 @@ static void adopt(struct publishing *p, const struct store_publication_request *
 {
 	struct user *user = p->user;
 
+	if (request->gone_count && !p->has_match) { /* the ninth of one user */
+		REFUSED(&user->im->worker->counters, REASON_DISPLACED);
+		LOG(INFO, user->im->worker, "user", 0, "settings-displaced user=%.*s reason=%s", SLICE_ARG(user_name(user)),
+			reason_label(REASON_DISPLACED));
+	}
 	for (unsigned i = 0; i < request->gone_count; i++) {
 		struct publication *gone = publication_find(user, slice_of(request->gone[i], STORE_ETAG_CHARS));
 		if (gone) /* else it expired meanwhile */

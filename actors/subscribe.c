@@ -68,9 +68,34 @@ static void accept_with(struct subscription *s, struct sip_server *server, uint3
 	subscription_notify(s);
 }
 
+/* RFC 3261 8.2.2.3.  The generic checks leave it to whom a SUBSCRIBE is passed on; here it ends. */
+static bool requires_unknown(struct im *im, const struct sip_message *m, struct buffer *headers)
+{
+	struct sip_items items = sip_items_of(m, SIP_HDR_REQUIRE);
+	struct slice tag;
+
+	while (sip_items_next(&items, &tag)) {
+		const char *const *known = im->server->sip.supported;
+		while (*known && !slice_case_eq(tag, slice_str(*known)))
+			known++;
+		if (!*known)
+			buffer_printf(headers, "%s%.*s", headers->n ? ", " : "Unsupported: ", SLICE_ARG(tag));
+	}
+	if (headers->n)
+		buffer_lit(headers, "\r\n");
+	return headers->n > 0;
+}
+
 /* What is wrong with a SUBSCRIBE whoever sends it.  False: answered. */
 static bool is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *m, uint32_t *expires_s)
 {
+	char text[512];
+	struct buffer headers = buffer_over(text, sizeof(text));
+
+	if (requires_unknown(im, m, &headers)) {
+		im_refuse(im, server, 420, REASON_REQUIRE, headers.overflow ? SLICE_EMPTY : buffer_slice(&headers));
+		return false;
+	}
 	if (!read_expires(m, expires_s) || event_id_of(m).n > SUBSCRIPTION_EVENT_ID_MAX) {
 		sip_server_refuse(server, 400, REASON_SYNTAX);
 		return false;

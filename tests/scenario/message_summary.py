@@ -150,6 +150,10 @@ async def summary_refusals(world):
         same((await Watcher(alice).subscribe(without=("Accept-Contact",))).status, 403, "without the feature tag")
     response = await Watcher(alice, headers=[("Accept", "text/plain, application/pidf+xml")]).subscribe()
     same((response.status, response.list("Accept")), (406, [TYPE]), "another format")
+    response = await Watcher(alice, event="presence").subscribe()
+    same((response.status, response.list("Allow-Events")), (489, [EVENT]), "another package of his own")
+    response = await Watcher(alice, headers=[("Require", "eventlist, timer, x-y")]).subscribe()
+    same((response.status, response.list("Unsupported")), (420, ["eventlist", "x-y"]), "Require")
     same((await Watcher(alice, headers=[("Expires", "never")]).subscribe()).status, 400, "Expires: never")
     same((await Watcher(alice).subscribe(without=("Contact",))).status, 400, "without Contact")
     for accept in ("*/*", "application/*;q=0.2, text/plain", "text/x, Application/Simple-Message-Summary"):
