@@ -8,7 +8,8 @@ usage: demo.py --server PATH            start that imservd for the demo, on free
 options: --transport udp|tcp (default: tcp)   --domain NAME (default: example.com)
          --secure PATH   afterwards start that imservd with TLS and passwords: an operator adds the users with
                          imservctl, Bob has a phone and a laptop, and the session is held and goes on; then once
-                         more with a file, which the operator changes while two users talk"""
+                         more with a file, which the operator changes while two users talk, and once more for
+                         messages that wait for somebody who is away"""
 import argparse
 import asyncio
 import hashlib
@@ -18,6 +19,7 @@ import secrets
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from demo_away import away_act  # noqa: E402
 from ua import Failure, Witness, agent, certificates, check, sdp, same  # noqa: E402
 from ua.digest import Login  # noqa: E402
 from ua.server import LISTEN_TLS, Ready, Server, host_port  # noqa: E402
@@ -285,6 +287,7 @@ async def demo(options):
     if options.secure:
         await asyncio.wait_for(second_act(options.secure), SECONDS)
         await asyncio.wait_for(third_act(options.secure), SECONDS)
+        await asyncio.wait_for(away_act(options.secure), SECONDS)
     print("Everything arrived.")
 
 
