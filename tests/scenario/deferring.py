@@ -119,7 +119,8 @@ async def deferred_keeps_date_and_expires(world):
     found = rows(world, bob)
     same([head_of(row).get("Date") for row in found], [sent, old, old, sent], "Dates")
     lives = [row["expires_at"] - row["received"] // 1000000 for row in found]
-    check(2998 <= lives[0] <= 3001, "Expires from a plausible Date: %d" % lives[0])
+    begun = int(email.utils.parsedate_to_datetime(sent).timestamp())
+    same(found[0]["expires_at"], begun + 3600, "Expires from a plausible Date")
     same(lives[1:], [3600, 7 * 86400, 7 * 86400], "Expires with an old Date, beyond the most, none")
     REQ("CR001-12.2.2.3-10", "CR001-12.2.2.3-11")
 
@@ -214,7 +215,7 @@ async def silent_client(world):
         await asyncio.sleep(0.02)
 
 
-@scenario(own=SILENT)
+@scenario(own=DEFER)
 async def client_says_away(world):
     """408, 480, 430 and 503 of the client are stored and 202; other refusals are his answer."""
     alice, bob = await world.pair()
