@@ -67,7 +67,7 @@ struct call {
 	bool is_caller, is_answered, is_acked, is_over, wants_cancel, wants_bye;
 	bool got_bye;
 	bool is_garbled;         /* nonsense stands in what it sent: what arrives of it is not looked at */
-	bool is_push;            /* the server's own: deferred messages come over it */
+	bool is_push;            /* of the server, or to its store: deferred messages come over it */
 	char call_id[64], local[160], remote[160], remote_tag[64], target[256];
 	unsigned cseq;
 	struct request *invite, *cancel, *bye; /* of ours, each or NULL */
@@ -146,6 +146,8 @@ struct request *ua_publish(struct ua *ua, const struct request *before, const en
 /* SUBSCRIBE to its mailbox; `first` began the dialog, NULL: this one does. */
 struct request *ua_subscribe(struct ua *ua, struct request *first, unsigned expires_s);
 struct call *ua_invite(struct ua *from, struct ua *to);
+/* Of deferred messages, by that name of the store; what comes is taken as a push is (manners.push_*). */
+struct call *ua_fetch(struct ua *ua, const char *uri);
 void ua_cancel(struct call *call);        /* as soon as a provisional answer permits; BYE if it is too late */
 void ua_bye(struct call *call);
 struct request *ua_change(struct call *call, bool by_invite); /* NULL: one is under way, or it is over */

@@ -47,6 +47,8 @@ void ua_put_sdp(struct call *call, struct buffer *out, const char *setup)
 		1 + call->changes, port, call->leg->path, setup);
 	if (call->ua->manners.announces)
 		buffer_printf(out, "a=sendonly\r\na=filesize:%zu\r\n", call->ua->manners.announces);
+	if (call->is_push && call->is_caller)
+		buffer_lit(out, "a=recvonly\r\n");
 	if (call->changes)
 		buffer_printf(out, "a=x-change:%u\r\n", call->changes);
 }
@@ -89,19 +91,17 @@ void ua_bye(struct call *call)
 
 /* ---- the caller ---- */
 
-struct call *ua_invite(struct ua *from, struct ua *to)
+static void call_begin(struct call *call, const char *uri)
 {
 	static const char *const setups[] = { "actpass", "active", "passive" };
-	struct call *call = call_new(from);
-	char text[UA_HEADERS_MAX], sdp_text[UA_HEADERS_MAX], uri[64];
+	char text[UA_HEADERS_MAX], sdp_text[UA_HEADERS_MAX];
+	struct ua *from = call->ua;
 	struct buffer out = buffer_over(text, sizeof(text)), sdp = buffer_over(sdp_text, sizeof(sdp_text));
 	unsigned setup = from->manners.setup == SETUP_BY_SEED ? world_below(world_of(from), 3) : from->manners.setup;
 
 	call->is_caller = true;
-	call->to = to;
 	call->number = ++from->host->call_count;
 	ua_name(from->host, call->call_id, sizeof(call->call_id), "c");
-	snprintf(uri, sizeof(uri), "sip:%s@example.com", to->name);
 	if (from->manners.is_anonymous)
 		snprintf(call->local, sizeof(call->local), "<sip:anonymous@anonymous.invalid>;tag=%s", call->call_id);
 	else
@@ -114,6 +114,25 @@ struct call *ua_invite(struct ua *from, struct ua *to)
 	buffer_printf(&out, "%s: c%u\r\nAccept-Contact: *;+g.oma.sip-im\r\nContent-Type: application/sdp\r\n"
 		"Supported: timer\r\n", from->manners.is_anonymous ? "Priority" : "Subject", call->number);
 	call->invite = ua_request(from, call, "INVITE", NULL, slice_str(uri), buffer_slice(&out), buffer_slice(&sdp));
+}
+
+struct call *ua_invite(struct ua *from, struct ua *to)
+{
+	struct call *call = call_new(from);
+	char uri[64];
+
+	call->to = to;
+	snprintf(uri, sizeof(uri), "sip:%s@example.com", to->name);
+	call_begin(call, uri);
+	return call;
+}
+
+struct call *ua_fetch(struct ua *ua, const char *uri)
+{
+	struct call *call = call_new(ua);
+
+	call->is_push = true;
+	call_begin(call, uri);
 	return call;
 }
 
