@@ -42,10 +42,6 @@ static void talk(struct world *w, struct call *call, size_t announced)
 {
 	struct message *m = send_some(w, call, announced);
 
-	if (world_chance(w, 20))
-		(void)ua_change(call, world_chance(w, 50)); /* a refresh; NULL: it is over */
-	if (world_chance(w, 10))
-		(void)ua_inside(call, world_chance(w, 50) ? "OPTIONS" : "MESSAGE"); /* likewise */
 	switch (world_below(w, 8)) {
 	case 0: /* hangs up in the middle */
 		world_moment(w, 200000);
@@ -73,6 +69,11 @@ static void talk(struct world *w, struct call *call, size_t announced)
 		m = send_some(w, call, announced);
 		/* fall through */
 	default:
+		/* a refresh where the connection stays what it is, or a request of no use here; NULL: it is over */
+		if (world_chance(w, 30) && !w->scenario->may_lose)
+			(void)ua_change(call, world_chance(w, 50));
+		if (world_chance(w, 20))
+			(void)ua_inside(call, world_chance(w, 50) ? "OPTIONS" : "MESSAGE");
 		if (!world_until(w, is_answered, m, 60000) && world_is_strict(w))
 			world_miss(w, "a large message has no answer");
 	}
