@@ -102,37 +102,57 @@ int access_rules_read(struct store_door *door, const struct sip_home *home, stru
 	return finish(b, owner, err, out);
 }
 
-static int load_user(struct worker_group *group, struct store_door *door, struct slice owner)
-{
-	struct im *im = im_of(group->workers[sip_owner_of_name(owner, group->count)]);
-	struct access_rules *rules;
-	int err = access_rules_read(door, &im->server->sip.home, owner, SLICE_EMPTY, SLICE_EMPTY, &rules);
+/* The user whose documents are read just now. */
+struct loading {
+	struct access_rules_builder *builder; /* NULL: nobody */
+	size_t owner_n;
+	char owner[IM_CANONICAL_MAX];
+};
 
+/* All of his were read. */
+static int give(struct worker_group *group, struct loading *l, int err)
+{
+	struct slice owner = slice_of(l->owner, l->owner_n);
+	struct access_rules *rules;
+
+	if (!l->builder)
+		return err;
+	err = finish(l->builder, owner, err, &rules);
+	l->builder = NULL;
 	if (!err)
-		take(im, rules);
+		take(im_of(group->workers[sip_owner_of_name(owner, group->count)]), rules);
 	return err;
+}
+
+static int load_document(struct worker_group *group, struct loading *l, const struct store_document_request *found)
+{
+	int err = 0;
+
+	if (l->builder && !slice_eq(slice_of(l->owner, l->owner_n), found->owner) && (err = give(group, l, 0)))
+		return err;
+	if (!l->builder && !(l->builder = access_rules_begin(&im_of(group->workers[0])->server->sip.home)))
+		return ENOMEM;
+	memcpy(l->owner, found->owner.p, found->owner.n); /* it fits: the cursor has it, too */
+	l->owner_n = found->owner.n;
+	return add(l->builder, found->content);
 }
 
 int access_rules_load(struct worker_group *group, struct store_door *door)
 {
 	struct document_cursor cursor;
-	unsigned users = 0;
+	struct loading loading = { 0 };
+	unsigned documents = 0;
 	int err;
 
 	document_cursor_begin(&cursor, AUID, SLICE_EMPTY);
-	while (!(err = document_cursor_next(door, &cursor))) {
-		users++;
-		if ((err = load_user(group, door, slice_of(cursor.owner, cursor.owner_n))))
+	for (; !(err = document_cursor_next(door, &cursor)); documents++)
+		if ((err = load_document(group, &loading, cursor.found)))
 			break;
-		memset(cursor.name, 0xff, sizeof(cursor.name)); /* behind all of his: no name in UTF-8 is greater */
-		cursor.name_n = sizeof(cursor.name);
-	}
 	document_cursor_end(&cursor);
-	if (err == ENOENT)
-		err = 0;
+	err = give(group, &loading, err == ENOENT ? 0 : err);
 	if (err)
 		LOG(ERROR, NULL, "store", 0, "rules-unreadable error=\"%s\"", strerror(err));
-	else if (users)
-		LOG(INFO, NULL, "store", 0, "rules-loaded users=%u", users);
+	else if (documents)
+		LOG(INFO, NULL, "store", 0, "rules-loaded documents=%u", documents);
 	return err;
 }

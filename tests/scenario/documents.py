@@ -383,19 +383,24 @@ async def rules_reject(world):
 
 @scenario(own={}, once=True)
 async def rules_outlive_the_process(world):
-    """After a restart the rules are there, before the first request."""
+    """After a restart the rules of each are there, before the first request."""
     alice, bob = await world.pair()
     x = Xcap(world, bob.uri)
     for i in range(3):
         await x.put(RULES, "r%d" % i, ruleset((one("sip:nobody%d@%s" % (i, DOMAIN)), both("accept"))), 201)
     await x.put(RULES, "r1", ruleset((one(alice.uri), both("reject"))), 200)
     same((await alice.pager(bob, "hello")).status, 403, "MESSAGE before")
+    carol, dora = await world.client("carol"), await world.client("dora")
+    await Xcap(world, carol.uri).put(RULES, "index", ruleset((EVERYBODY, both("reject"))), 201)
+    await Xcap(world, dora.uri).put(RULES, "index", ruleset((one(bob.uri), both("reject"))), 201)
     await world.server.restart(True)
-    for user in (alice, bob):
+    for user in (alice, bob, carol, dora):
         await reconnect(user)
     x.address = world.server.ready.http
     same((await x.get(RULES, "r1"))[2], ruleset((one(alice.uri), both("reject"))), "the document afterwards")
     same((await alice.pager(bob, "hello")).status, 403, "MESSAGE afterwards")
+    for sender, receiver in ((bob, carol), (bob, dora), (alice, carol)):
+        same((await sender.pager(receiver, "hello")).status, 403, "%s to %s" % (sender.name, receiver.name))
 
 
 @scenario(once=True)
