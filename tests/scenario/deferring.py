@@ -82,7 +82,7 @@ async def deferred_pager(world):
     same(head.get("X-Kept"), "yes", "an unknown header")
     same(sip.address(head.get("From"))[1], alice.uri, "From")
     same(head.get("Content-Type"), "text/plain;charset=UTF-8", "Content-Type")
-    REQ("CR001-12.2.2.3-1")
+    REQ("CR001-12.2.2.3-1", "IM-10.3.2.4-1", "IM-10.3.2.4-5")
     for name in [name for name, _ in CHARGED] + ["Route", "Record-Route"]:
         check(head.get(name) is None, "%s is stored" % name)
     REQ("CR001-12.2.2.3-3")
@@ -92,12 +92,14 @@ async def deferred_pager(world):
     same(len(head.all("Via")), 1, "Vias")
     same(head.all("P-Asserted-Identity"), ["<%s>" % alice.uri], "P-Asserted-Identity")
     check(len(row["id"]) == 26 and row["id"].islower(), "id %r" % row["id"])
-    REQ("CR001-12.2.2.3-8")
+    same((await alice.pager(bob, text)).status, 202, "another one")
+    check(len({other["id"] for other in rows(world, bob)}) == 2, "ids are not unique")
+    REQ("CR001-12.2.2.3-8", "IM-10.3.2.4-3", "IM-10.3.2.4-4", "IM-10.3.2.4-6")
     same(sorted(line.partition(":")[0] for line in summary_of(row).splitlines()),
          ["Date", "From", "P-Asserted-Identity", "Priority", "Subject", "To"], "lines of the summary")
     same(row["expires_at"] - row["received"] // 1000000, 7 * 86400, "expiry without Expires")
     REQ("CR001-12.2.2.3-12")
-    await counted(world, "deferred_stored", 1)
+    await counted(world, "deferred_stored", 2)
     path = os.path.join(world.server.directory, "cdr.jsonl")
     end = asyncio.get_running_loop().time() + 10
     while not os.path.exists(path) or not any('"stored"' in line for line in open(path)):

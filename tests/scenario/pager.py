@@ -25,7 +25,8 @@ async def pager_message(world):
     final = await sending.final()
     same(final.status, 200, "MESSAGE")
     REQ("IM-6.2.4.1-5", "IM-6.2.4.1-6", "IM-6.2.6.1-13", "IM-6.2.6.1-14", "IM-6.2.2.1-6")
-    check(not final.all("Contact"), "200 to MESSAGE with Contact (RFC 3428 7)")
+    check(not final.all("Contact") and not got.all("Contact"), "MESSAGE or its 200 with Contact (RFC 3428 7)")
+    REQ("IM-6.2.8.4-4")
     if world.ims:
         terminating = [m for m in world.core.from_server if m.method == "MESSAGE"]
         same(len(terminating), 2, "passes")
