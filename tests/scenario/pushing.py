@@ -652,3 +652,24 @@ async def push_over_tls(world):
         return
     await ended(world)
     same(len(rows(world, bob)), 2, "stored")
+
+
+@scenario(own=dict(HASTY, **{"timers.client_answer": "2s", "timers.t1": "500ms", "timers.msrp_transaction": "20s"}), once=True,
+          seconds=40)
+async def late_answer_during_a_push(world):
+    """A silent client answers its MESSAGE while the copy is on its way to it: that goes when the delivery ends, however
+    it ends (design 13)."""
+    alice, bob = await world.pair()
+    sending = alice.start(alice.build("MESSAGE", bob.uri, body=b"twice", content_type="text/plain"))
+    server = await bob.expect("MESSAGE")
+    same((await sending.final(20)).status, 202, "MESSAGE to a silent client")
+    await comes_back(world, bob)
+    invitation = await taking(world, bob, [None])
+    same((await deliveries(invitation, 1))[0].body, b"twice", "body")
+    server.respond(200, "OK")
+    await counted(world, "deferred_late", 1)
+    same(len(rows(world, bob)), 1, "stored while it is being delivered")
+    invitation.leg.connection.close()
+    await invitation.wait_bye()
+    await remain(world, bob, 0)
+    await ended(world)
