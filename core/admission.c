@@ -2,12 +2,14 @@
 
 #include "core/load.h"
 
-#define GROWTH      0.04 /* of the share, an interval */
-#define KNOWN       0.85 /* of the share that was too much: so far it comes back quickly */
-#define GROWTH_FAST 0.35 /* with little to do, or below KNOWN */
-#define SATURATED   995  /* thousandths: how much more there is cannot be seen, ... */
-#define FALL        0.85 /* ... so the share falls by this, ... */
-#define FALL_FAST   0.6  /* ... or this with a backlog: what has queued up is soon refused, and is late as it is */
+#define GROWTH      0.04 /* of the share, an interval; more with much time to spare */
+#define GROWTH_FAST 0.35 /* below KNOWN */
+#define KNOWN       0.85 /* of the share that was too much */
+#define SATURATED   995  /* thousandths: how much more there is cannot be seen, so the share falls by ... */
+#define FALL_LITTLE 0.97 /* ... this while nothing waits: it may be just enough, */
+#define FALL        0.85 /* this, or */
+#define FALL_FAST   0.6  /* this with a backlog of more than LATE_US, which is soon refused and late as it is */
+#define LATE_US     500000
 #define GROWN_MAX   100  /* intervals made up for after a sleep: enough from least to all */
 
 void admission_init(struct admission *a)
@@ -26,13 +28,23 @@ static double target_of(const struct admission_interval *i)
 	return i->high_water < ADMISSION_KEEPS_UP ? i->high_water * 10.0 : (i->high_water * 10.0 + 2000) / 3;
 }
 
+static double fall_of(const struct admission_interval *i)
+{
+	if (i->busy < SATURATED)
+		return target_of(i) / i->busy;
+	if (i->high_water >= ADMISSION_KEEPS_UP && !i->is_waiting)
+		return FALL_LITTLE;
+	return i->backlog_us > LATE_US ? FALL_FAST : FALL;
+}
+
 static void lower(struct admission *a, const struct admission_interval *i)
 {
-	if (!a->is_falling)
+	double fall = fall_of(i), least = i->backlog_us > LATE_US ? ADMISSION_LEAST_LATE : ADMISSION_LEAST;
+
+	if (!a->is_falling && fall <= FALL)
 		a->known = a->share * KNOWN;
 	a->is_falling = true;
-	a->share *= i->busy < SATURATED ? target_of(i) / i->busy : i->has_backlog ? FALL_FAST : FALL;
-	double least = i->has_backlog ? ADMISSION_LEAST_BACKLOG : ADMISSION_LEAST;
+	a->share *= fall;
 	if (a->share < least)
 		a->share = least;
 	/* less is not to be had: the streams are read as they can be served */
@@ -40,10 +52,20 @@ static void lower(struct admission *a, const struct admission_interval *i)
 		a->share = (double)a->taken / (a->taken + a->refused);
 }
 
+static double growth_of(const struct admission *a, const struct admission_interval *i)
+{
+	double target = target_of(i), spare = (target - i->busy) / target, most = spare * spare / 3;
+
+	if (a->share < a->known)
+		most = GROWTH_FAST;
+	if (most < GROWTH)
+		most = GROWTH;
+	return spare / 2 < most ? spare / 2 : most;
+}
+
 static void raise(struct admission *a, const struct admission_interval *i)
 {
-	double target = target_of(i), spare = (target - i->busy) / target;
-	double most = spare > 0.75 || a->share < a->known ? GROWTH_FAST : GROWTH, growth = spare / 2 < most ? spare / 2 : most;
+	double growth = growth_of(a, i);
 	uint64_t times = i->us / LOAD_INTERVAL_US;
 
 	for (uint64_t n = times < GROWN_MAX ? times : GROWN_MAX; n > 0 && a->share < 1; n--)

@@ -9,8 +9,9 @@
  * ADMISSION_KEEPS_UP percent is an operator's wish for idle time, and holds without a queue.  Once begun, busy time
  * alone counts: it is held at the mark, or, for a high one, at two thirds of the way from it to 100 %, as refusing
  * takes time as well and what is idle serves nobody.  The share does not swing: it falls by the ratio of that and the
- * busy time, or by 15 % when that is all of it; it grows by at most 4 % an interval.  Only when there is a backlog it
- * falls far at once, to refuse what is late in any case, and comes back in a second to somewhat less than was too much.
+ * busy time, or, when that is all of it, by 3 % while nothing waits and 15 % when something does; it grows by 4 % an
+ * interval, or more with much time to spare.  With a backlog of more than half a second it falls far at once, to refuse
+ * what is late in any case, and comes back in a second to somewhat less than was too much.
  *
  * Who is taken is a matter of chance: neither the order nor the kind of what comes makes a difference.  Some are
  * always taken, so that a worker that is busy with its sessions alone can be reached.  Newest or oldest first is
@@ -36,7 +37,7 @@
 #define ADMISSION_PART     0.3    /* of the time that serving takes, for refusals in streams ... */
 #define ADMISSION_SAVED    100000 /* ... of which so many may be saved up: less than a tenth of a second */
 #define ADMISSION_LEAST    0.1  /* less would be spent on refusing: the rest waits in streams, or is dropped */
-#define ADMISSION_LEAST_BACKLOG 0.05 /* for the moment that it takes to refuse what has queued up */
+#define ADMISSION_LEAST_LATE 0.05 /* for the moment that it takes to refuse what has queued up */
 
 struct admission {
 	double share;     /* of new work that is taken; 1 unless it is shedding */
@@ -56,7 +57,7 @@ struct admission_interval {
 	unsigned busy;        /* thousandths */
 	unsigned high_water;  /* percent; 100: nobody can be busier */
 	bool is_waiting;      /* work stood in a queue, ... */
-	bool has_backlog;     /* ... of which nothing is lost until it is read */
+	uint64_t backlog_us;  /* ... in streams: so long until it is read */
 };
 
 enum admission_change { ADMISSION_SAME, ADMISSION_BEGINS, ADMISSION_ENDS };

@@ -10,9 +10,9 @@
 #include "sip/trace.h"
 #include "sip/write.h"
 
-/* When work counts as waiting: what stands in a stream's socket is more than half of its room (measured: under
- * overload all of it, 3 MB, while 256 requests under way of clients that wait for their answers were a twentieth), or
- * takes longer than this to be read, ... */
+/* When work counts as waiting: what stands in streams takes so long to be read, or more than half of the room of one is
+ * taken (measured: under overload all of it, 3 MB, or seconds; with 256 requests under way of clients that wait for their
+ * answers a twentieth, 10 ms), unless it is little, ... */
 #define WAITING_US     50000
 #define WAITING_OCTETS (128 * 1024)
 /* ... or other workers posted so much at once. */
@@ -74,8 +74,9 @@ void sip_overload_posted(struct sip_layer *layer)
 		o->posted_most = o->posted;
 }
 
-/* Those that are watched stand for all. */
-static bool streams_wait(struct sip_layer *layer, uint64_t interval_us)
+/* How long it takes to read what stands in streams, and whether one is so full that its sender waits.  Those that are
+ * watched stand for all. */
+static void look_at_streams(struct sip_layer *layer, struct admission_interval *interval)
 {
 	const struct sip_overload *o = &layer->overload;
 	struct ring *ring = layer->worker->ring;
@@ -87,12 +88,13 @@ static bool streams_wait(struct sip_layer *layer, uint64_t interval_us)
 		struct ring_backlog backlog;
 		if (!c || ring->ops->backlog(ring, c->stream->fd, &backlog) != 0)
 			continue;
-		if (backlog.octets > WAITING_OCTETS && backlog.octets > backlog.room / 2)
-			return true;
+		interval->is_waiting |= backlog.octets > WAITING_OCTETS && backlog.octets > backlog.room / 2;
 		octets += backlog.octets + c->held_n;
 		read += w->octets;
 	}
-	return read && octets * (o->read_octets / read) > WAITING_OCTETS && octets * interval_us > read * WAITING_US;
+	if (read && octets * (o->read_octets / read) > WAITING_OCTETS)
+		interval->backlog_us = octets * interval->us / read;
+	interval->is_waiting |= interval->backlog_us > WAITING_US;
 }
 
 /* More than half of the room is taken, or the kernel dropped something. */
@@ -118,9 +120,9 @@ static void find_what_waits(struct sip_layer *layer, struct admission_interval *
 	for (unsigned i = 0; i < layer->options->listener_count; i++)
 		if (layer->options->listeners[i].proto == LISTEN_UDP)
 			waits |= datagrams_wait(layer, i); /* all of them: they are counted */
-	interval->has_backlog = sip_turns_are_late(layer);
-	interval->has_backlog = streams_wait(layer, interval->us) || interval->has_backlog;
-	interval->is_waiting = waits || interval->has_backlog;
+	look_at_streams(layer, interval);
+	interval->is_waiting |= waits;
+	interval->is_waiting |= sip_turns_are_late(layer);
 	o->watched_n = o->posted_most = 0;
 	o->read_octets = 0;
 }

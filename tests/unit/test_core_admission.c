@@ -58,8 +58,9 @@ static void step(struct model *m)
 		left -= is_taken ? m->cost : m->refusal;
 	}
 	m->busy = left > 0 ? (unsigned)((1 - left) * 1000) : 1000;
+	double backlog = m->room ? 0 : m->queue / (m->served + m->refused + 1) * LOAD_INTERVAL_US;
 	switch (admission_step(&m->a, &(struct admission_interval){ LOAD_INTERVAL_US, m->busy, m->high_water,
-		m->queue > m->offered / 2 || m->queue > 500 })) {
+		m->queue > m->offered / 2 || m->queue > 500, (uint64_t)backlog })) {
 	case ADMISSION_BEGINS:
 		m->begins++;
 		break;
@@ -200,6 +201,57 @@ static void it_is_fair(void **state)
 	assert_in_range(taken[1], 48000, 52000);
 }
 
+/* What stands in a stream can wait: beyond what refusing may take it is taken after all, by a worker that is asked for
+ * more than it could even refuse; and the share comes to what that leaves. */
+static void refusing_has_its_bounds(void **state)
+{
+	struct admission a;
+	unsigned refused = 0, taken = 0;
+
+	admission_init(&a);
+	a.is_shedding = a.is_bounded = true;
+	a.share = ADMISSION_LEAST;
+	for (unsigned i = 0; i < 1000; i++) {
+		unsigned refused_before = refused, taken_before = taken;
+		for (unsigned n = 0; n < 1000; n++) {
+			if (admission_would_refuse(&a, a.share, UINT64_MAX * (n % 2))) {
+				admission_refused(&a);
+				refused++;
+			} else {
+				admission_took(&a, 10);
+				taken++;
+			}
+		}
+		assert_int_equal(refused - refused_before + taken - taken_before, 1000);
+		admission_step(&a, &(struct admission_interval){ LOAD_INTERVAL_US, 1000, 85, true, 0 });
+		assert_true(a.share >= ADMISSION_LEAST && a.share < 1);
+	}
+	CHECK(refused <= ADMISSION_SAVED + taken * 10 * ADMISSION_PART, "%u refused, %u taken\n", refused, taken);
+	/* a mark that is kept at any price: all are refused that should be */
+	a.is_bounded = false;
+	a.may_refuse = 0;
+	a.taken = ADMISSION_ALWAYS;
+	assert_true(admission_would_refuse(&a, 0, UINT64_MAX));
+	a.is_bounded = true;
+	assert_false(admission_would_refuse(&a, 0, UINT64_MAX));
+	assert_true(a.was_forced);
+}
+
+/* Nothing waits: a worker that is busy all the time may be doing just enough, and refuses hardly more than before. */
+static void busy_without_a_queue_falls_slowly(void **state)
+{
+	struct admission a[3];
+	static const struct admission_interval intervals[3] = { { LOAD_INTERVAL_US, 1000, 85, false, 0 },
+		{ LOAD_INTERVAL_US, 1000, 85, true, 100000 }, { LOAD_INTERVAL_US, 1000, 85, true, 2000000 } };
+
+	for (unsigned i = 0; i < 3; i++) {
+		admission_init(&a[i]);
+		a[i].is_shedding = true;
+		admission_step(&a[i], &intervals[i]);
+	}
+	assert_true(a[0].share > 0.96 && a[1].share < 0.9 && a[2].share < 0.7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +262,8 @@ int main(void)
 		cmocka_unit_test(busy_is_no_overload),
 		cmocka_unit_test(sessions_do_not_shut_the_door),
 		cmocka_unit_test(it_is_fair),
+		cmocka_unit_test(refusing_has_its_bounds),
+		cmocka_unit_test(busy_without_a_queue_falls_slowly),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
