@@ -256,6 +256,7 @@ async def retrieval_bodies(world):
         same(await status_of(ask(bob, deferred(), raw=raw)), status, raw)
     for entries in (["sip:nobody@" + STORE], ["sip:nobody@" + STORE, "sip:alice@" + DOMAIN, "x"]):
         same(await status_of(ask(bob, deferred(), entries)), 404, repr(entries))
+    same(await status_of(ask(bob, bob.uri, ["sip:nobody@" + STORE], direction="sendrecv")), 420, "a list to a user")
     same(await refused(world, "xml"), 5, "lists that are none")
     same(await refused(world, "uri_list"), 1, "lists too long")
     await fetched(ask(bob, deferred(), [message_uri(row)] * 4), requests)
