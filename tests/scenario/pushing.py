@@ -190,7 +190,7 @@ async def push_after_publish(world):
     unaltered([pager_of(message) for message in got], sent)
     same(len({message.id for message in got}), len(got), "outer Message-IDs")
     await invitation.wait_bye()
-    REQ("CR001-12.2.2.5-8", "IM-10.3.2.5-8", "CR002-12.2.2.2-14")
+    REQ("CR001-12.2.2.5-8", "IM-10.3.2.5-8", "CR002-12.2.2.2-14", "CR002-6.1.1.5-7", "IM-E.1.2-6")
     same(rows(world, bob), [], "what is stored after the BYE")
     same((await publish(bob, match=tag)).status, 200, "refresh")
     await bob.quiet(0.3)
