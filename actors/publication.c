@@ -147,7 +147,8 @@ static int load_row(struct worker_group *group, const struct store_publication *
 		im->users->updates = from->updated;
 	p->updated = from->updated;
 	p->expires_at_s = from->expires_at_s;
-	p->settings = (struct poc_settings){ from->known, from->on };
+	p->settings = (struct poc_settings){ from->known & ~PUBLICATION_OF_CORE, from->on };
+	user->is_core_known |= (from->known & PUBLICATION_OF_CORE) != 0;
 	memcpy(p->etag, from->etag, sizeof(p->etag));
 	publication_add(user, p, left_s * 1000);
 	return 0;

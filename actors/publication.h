@@ -14,6 +14,10 @@
 
 #define PUBLICATIONS_MAX 8 /* of one user; one more displaces the one that was changed longest ago */
 
+/* Beside the settings in the store's row: the core has registered him once, so that his publication alone does not make
+ * him one who is there (D1-28), after a restart either. */
+#define PUBLICATION_OF_CORE (1u << 31)
+
 struct publication {
 	struct user *user;
 	struct publication *next; /* of the user, the last change first */

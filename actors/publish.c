@@ -211,7 +211,7 @@ static void adopt(struct publishing *p, const struct store_publication_request *
 	}
 	LOG(INFO, user->im->worker, "user", 0, "settings-%s user=%.*s known=%x on=%x expires=%u",
 		!p->made ? "removed" : p->has_body ? "published" : "refreshed", SLICE_ARG(user_name(user)),
-		request->publication.known, request->publication.on, p->expires_s);
+		p->made ? p->made->settings.known : 0, p->made ? p->made->settings.on : 0, p->expires_s);
 	if (p->made)
 		publication_add(user, p->made, (uint64_t)p->expires_s * 1000);
 	p->made = NULL;
@@ -267,7 +267,7 @@ static bool make_publication(struct publishing *p, const struct publication *old
 	made->updated = p->has_body ? ++users->updates : old->updated;
 	made->expires_at_s = user_unix_s(users->worker) + p->expires_s;
 	memcpy(made->etag, row->etag, sizeof(made->etag));
-	row->known = made->settings.known;
+	row->known = made->settings.known | (p->user->is_core_known ? PUBLICATION_OF_CORE : 0);
 	row->on = made->settings.on;
 	row->updated = made->updated;
 	row->expires_at_s = made->expires_at_s;

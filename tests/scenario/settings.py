@@ -368,6 +368,17 @@ async def settings_restart(world):
         same(await call(alice, bob), 486, "INVITE after the removal")
 
 
+@scenario(modes=("ims",), own={}, settle=False, once=True)
+async def settings_of_one_who_left(world):
+    """Whom the core has de-registered is away, although his publication lives, also after a restart (D1-28)."""
+    alice, bob = await world.pair()
+    await published(bob, document(history=True))
+    same((await bob.register(0)).status, 200, "de-registration")
+    same((await alice.pager(bob, "hello")).status, 480, "MESSAGE")
+    await world.server.restart(True)
+    same((await alice.pager(bob, "hello")).status, 480, "MESSAGE after the restart")
+
+
 @scenario(own={}, settle=False, once=True)
 async def settings_on_a_full_disk(world):
     """What cannot be written down is refused with 503, and nothing of it is true (CR002 6.1.1.5 step 4)."""
