@@ -18,8 +18,9 @@ STORE_HOST = "store.example.com"
 class Kept:
     """A stored message: what of the INVITE and of the SEND is kept, and its content."""
 
-    def __init__(self, head, sent, content):
+    def __init__(self, head, sent, content, message_id, received_us, expires_at_s):
         self.head, self.sent, self.content = head.split("\r\n"), sent.split("\r\n"), content
+        self.id, self.lives_s = message_id, expires_at_s - received_us // 1000000
 
     def header(self, name, lines=None):
         found = [line.partition(":")[2].strip() for line in lines or self.head[1:]
@@ -38,14 +39,15 @@ def database(world):
 def kept_for(world, user):
     """What his mailbox shows, oldest first."""
     found, base = [], database(world)
-    rows = base.execute("select d.head, d.msrp, d.content, d.content_id, d.size from deferred d join mailbox m on d.mailbox = m.id "
-                        "where m.name = ? order by d.position", (user.uri[len("sip:"):],)).fetchall()
-    for head, sent, content, content_id, size in rows:
+    rows = base.execute("select d.head, d.msrp, d.content, d.content_id, d.size, d.id, d.received, d.expires_at from deferred d "
+                        "join mailbox m on d.mailbox = m.id where m.name = ? order by d.position",
+                        (user.uri[len("sip:"):],)).fetchall()
+    for head, sent, content, content_id, size, *more in rows:
         if content_id:
             pieces = base.execute("select piece from content where id = ? order by at", (content_id,))
             content = b"".join(piece for piece, in pieces)
         same(len(content), size, "size in the store")
-        found.append(Kept(head, sent, bytes(content)))
+        found.append(Kept(head, sent, bytes(content), *more))
     base.close()
     return found
 
@@ -90,7 +92,7 @@ async def message_for_later(world):
     alice, bob = await away(world)
     text = "for later \u2603".encode()
     session = await offer(alice, bob, len(text), headers=[("Subject", "lunch"), ("Priority", "urgent"),
-                                                          ("Content-Language", "en")])
+                                                          ("Content-Language", "en"), ("Expires", "60")])
     answer = session.response
     contact = answer.get("Contact")
     check(";automata" in contact and ";+g.oma.sip-im" in contact and "isfocus" not in contact, "Contact %s" % contact)
@@ -123,10 +125,15 @@ async def message_for_later(world):
     check(alice.uri in kept.header("P-Asserted-Identity"), "P-Asserted-Identity")
     same(sorted(line.partition(":")[0] for line in kept.head[1:] if line),
          ["Call-ID", "Date", "From", "P-Asserted-Identity", "Priority", "Subject", "To"], "headers that are kept")
-    REQ("IM-10.3.2.2-4")
+    REQ("IM-10.3.2.2-4", "CR001-12.2.2.3-5", "CR001-12.2.2.3-9")
     check(re.match(r"^MSRP \S+ SEND$", kept.sent[0]), "start line %r" % kept.sent[0])
     same(kept.sent[1:], ["Message-ID: first1", "Content-Type: text/plain;charset=utf-8",
                          "Content-Disposition: attachment", ""], "MSRP headers that are kept")
+    REQ("CR001-12.2.2.3-6")
+    check(re.match(r"^[a-z0-9]{26,}$", kept.id), "Message-ID sip:%s@%s" % (kept.id, STORE_HOST))
+    REQ("CR001-12.2.2.3-8", "IM-10.3.2.4-3", "IM-10.3.2.4-4", "IM-10.3.2.4-5")
+    check(abs(kept.lives_s - 7 * 24 * 3600) <= 1, "it lives for %d s" % kept.lives_s)   # Expires is the INVITE's alone
+    REQ("CR001-12.2.2.3-13")
     await session.hang_up()
     same(len(kept_for(world, bob)), 1, "messages")
 
@@ -274,6 +281,7 @@ async def uploads_that_end_early(world):
     await session.send(body, message_id="short1")
     await session.hang_up()
     same([k.content for k in kept_for(world, bob)], [body], "stored after all")
+    REQ("CR001-12.2.2.3-7")
 
 
 @scenario(own={"deferred.quota_messages": "3", "deferred.quota_bytes": "200KiB", "deferred.require_size": "false"}, once=True)
@@ -381,12 +389,14 @@ async def inside_an_upload(world):
 
 
 @scenario()
-async def nobody_connects(world):
+async def upload_without_connection(world):
     """An accepted INVITE without an MSRP connection ends with BYE after limits.unbound."""
     alice, bob = await away(world)
     session = await offer(alice, bob, 5, bind=False)
     bye = await session.wait_bye()
-    check("Reason" in str(bye.encode()), "no Reason in the BYE")
+    check(bye.get("Reason"), "no Reason in the BYE")
+    same(bye.uri, alice.contact.partition(">")[0][1:] if not world.ims else bye.uri, "Request-URI of the BYE")
+    REQ("IM-10.3.2.2-3")
     await nothing_is_left(world, bob)
 
 
