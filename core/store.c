@@ -312,6 +312,8 @@ static bool only_reads(enum store_kind kind)
 	case STORE_DEFERRED_NEXT:
 	case STORE_DEFERRED_FIND:
 	case STORE_CONTENT_GET:
+	case STORE_DOCUMENT_GET:
+	case STORE_DOCUMENT_NEXT:
 		return true;
 	}
 	return false;

@@ -123,6 +123,13 @@ async def xcap_documents(world):
     await x.delete(LISTS, "index", 200)
     await x.put(GROUPS, "g", GROUP, 201)
     await x.delete(GROUPS, "g", 200)
+    # one that is larger than most is asked for twice, which is no failure
+    failures = (await world.server.metrics()).sum("imserv_store_failures_total")
+    large = LIST.replace("of mine", "x" * 100000)
+    await x.put(LISTS, "large", large, 201)
+    same((await x.get(LISTS, "large"))[2], large, "a large document")
+    await x.delete(LISTS, "large", 200)
+    same((await world.server.metrics()).sum("imserv_store_failures_total"), failures, "failures of the store")
 
 
 @scenario(once=True)
