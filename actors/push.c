@@ -144,6 +144,11 @@ static void fail(struct push *push, enum reason why)
 	push_fail(push, why);
 }
 
+static void on_late(struct timer *timer)
+{
+	fail((struct push *)((char *)timer - offsetof(struct push, deadline)), REASON_TIMEOUT);
+}
+
 /* ---- the call ---- */
 
 /* A silence, or nobody there: another contact may be. */
@@ -323,6 +328,19 @@ static bool has_contact(struct push *push)
 	return has;
 }
 
+/* Where is he?  Also when all whom he named before are gone, and he has named another since. */
+static void look_up(struct push *push)
+{
+	free(push->found);
+	push->found = NULL;
+	push->has_come_again = false;
+	push->next_contact = push->secure_contact = 0;
+	push->state = PUSH_LOOKUP;
+	worker_arm(push->im->worker, &push->deadline, LOOKUP_MS, on_late);
+	if (user_find(push->im, push_name(push), false, push->actor.id) != 0)
+		fail(push, REASON_NO_MEMORY);
+}
+
 void push_try_next(struct push *push)
 {
 	const struct user_contact *contact;
@@ -338,7 +356,10 @@ void push_try_next(struct push *push)
 		if (is_sent)
 			return;
 	}
-	fail(push, REASON_CONNECT_FAILED);
+	if (push->has_come_again)
+		look_up(push);
+	else
+		fail(push, REASON_CONNECT_FAILED);
 }
 
 /* ---- is there something to push? ---- */
@@ -369,13 +390,9 @@ static void on_looked(struct push *push, struct mailbox_lease *lease)
 		return;
 	}
 	push->state = PUSH_PACED;
+	push->turn.on_turn = on_turn; /* MESSAGEs to another contact may have taken it */
 	if (push_pace_take(&push->im->pushes->pace, &push->turn))
 		on_turn(&push->turn);
-}
-
-static void on_late(struct timer *timer)
-{
-	fail((struct push *)((char *)timer - offsetof(struct push, deadline)), REASON_TIMEOUT);
 }
 
 static void look(struct push *push)
@@ -458,10 +475,7 @@ static void begin(struct push *push)
 
 	TAILQ_REMOVE(&table->waiting, push, link);
 	table->under_way++;
-	push->state = PUSH_LOOKUP;
-	worker_arm(push->im->worker, &push->deadline, LOOKUP_MS, on_late);
-	if (user_find(push->im, push_name(push), false, push->actor.id) != 0)
-		fail(push, REASON_NO_MEMORY);
+	look_up(push);
 }
 
 static bool may_begin(const struct push_table *table)
@@ -503,8 +517,10 @@ void push_start(struct im *im, struct slice canonical, enum push_cause cause)
 		push->is_asked_again = true;
 		push->next_cause = cause;
 	}
-	if (push)
+	if (push) {
+		push->has_come_again = push->found != NULL;
 		return;
+	}
 	push = push_make(im, canonical, cause);
 	if (!push) {
 		REFUSED(&im->worker->counters, REASON_NO_MEMORY);

@@ -40,6 +40,7 @@ struct push {
 	struct timer deadline;
 	struct push_turn turn;
 	struct user_find *found; /* his contacts; NULL: not asked yet */
+	bool has_come_again;     /* another trigger since then: he may have another contact */
 	unsigned next_contact;
 	unsigned secure_contact; /* the one behind which next_contact stands is offered msrps */
 	struct mailbox_visit *visit;     /* only to see whether something is there */
