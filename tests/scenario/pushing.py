@@ -673,3 +673,19 @@ async def late_answer_during_a_push(world):
     await invitation.wait_bye()
     await remain(world, bob, 0)
     await ended(world)
+
+
+@scenario(modes=("standalone",), own=dict(HASTY, **{"deferred.push_on_register": "true"}))
+async def push_to_the_contact_that_came_later(world):
+    """While a client that is gone is being called, another of his registers: it gets them."""
+    gone = await away(world)
+    sent = await stored(world, gone, TEXTS[:2])
+    same((await gone.register()).status, 200, "REGISTER of the one that will not answer")
+    silent = await invited(world, gone)
+    silent.ring()
+    other = await world.client(gone.name, register=False, unique=False)
+    same((await other.register()).status, 200, "REGISTER of the other")
+    await silent.server.wait_cancel()
+    invitation = await taking(world, other)
+    unaltered(await deliveries(invitation, 2), sent)
+    await invitation.wait_bye()
