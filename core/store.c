@@ -169,7 +169,7 @@ static int open_database(struct store *store)
 		return 0;
 	if (err == EUCLEAN)
 		LOG(ERROR, NULL, "store", 0, "damaged path=%s remedy=\"restore a copy, or move the file away: "
-			"then all users and registrations are gone\"", store_name(store));
+			"then users, settings and stored messages are gone\"", store_name(store));
 	say(store, "cannot-open", err);
 	close_database(store);
 	return err;

@@ -43,6 +43,8 @@ static struct {
 	enum disk_error fail_error;
 	unsigned fail_in;
 	_Atomic unsigned slow_ms;
+	_Atomic int memory_in; /* allocations until the one that fails; 0: none does */
+	sqlite3_mem_methods memory;
 	/* ---- what happened ---- */
 	bool is_recording, forgets_syncs;
 	struct event *events;
@@ -281,6 +283,7 @@ void disk_heal(void)
 {
 	pthread_mutex_lock(&disk.lock);
 	disk.is_armed = false;
+	disk.memory_in = 0;
 	pthread_mutex_unlock(&disk.lock);
 }
 
@@ -316,6 +319,30 @@ void disk_run_sql(const char *path, const char *sql)
 		fprintf(stderr, "%s: %s\n", path, sqlite3_errmsg(db));
 	assert(!code);
 	sqlite3_close(db);
+}
+
+void disk_fail_memory(unsigned nth)
+{
+	disk.has_failed = false;
+	disk.memory_in = (int)nth;
+}
+
+static bool has_memory(void)
+{
+	if (disk.memory_in == 0 || --disk.memory_in > 0)
+		return true;
+	disk.has_failed = true;
+	return false;
+}
+
+static void *on_malloc(int n)
+{
+	return has_memory() ? disk.memory.xMalloc(n) : NULL;
+}
+
+static void *on_realloc(void *p, int n)
+{
+	return has_memory() ? disk.memory.xRealloc(p, n) : NULL;
 }
 
 void disk_slow_reads(unsigned ms)
@@ -460,6 +487,13 @@ static int on_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *f, int
 
 void disk_install(void)
 {
+	sqlite3_mem_methods methods_of_memory;
+
+	sqlite3_config(SQLITE_CONFIG_GETMALLOC, &disk.memory);
+	methods_of_memory = disk.memory;
+	methods_of_memory.xMalloc = on_malloc;
+	methods_of_memory.xRealloc = on_realloc;
+	sqlite3_config(SQLITE_CONFIG_MALLOC, &methods_of_memory);
 	disk.real = sqlite3_vfs_find(NULL);
 	assert(disk.real);
 	disk.vfs = *disk.real;

@@ -34,6 +34,9 @@ void disk_forget_pages(struct sqlite3 *db);
 /* On a file that nobody has open. */
 void disk_run_sql(const char *path, const char *sql);
 
+/* The `nth` allocation of sqlite from now on fails, that one alone; disk_has_failed() and disk_heal() as above. */
+void disk_fail_memory(unsigned nth);
+
 /* Each read takes so long. */
 void disk_slow_reads(unsigned ms);
 

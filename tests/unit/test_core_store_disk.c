@@ -126,6 +126,45 @@ static void a_write_error_is_refused(void **state)
 	fail_at_each(DISK_LOG, DISK_WRITE, DISK_IO, EIO);
 }
 
+/* Each allocation fails once, of sqlite's for a group of puts and for reading. */
+static void no_memory_is_told(void **state)
+{
+	unsigned number = 0, there = 0, refused = 0;
+	bool came_to_it = true;
+	int err[GROUP];
+
+	for (unsigned nth = 1; came_to_it; nth++) {
+		assert_true(nth < 400);
+		disk_fail_memory(nth);
+		put_group(number, err);
+		came_to_it = disk_has_failed();
+		disk_heal();
+		wait_for_the_store();
+		for (unsigned k = 0; k < GROUP; k++) { /* with a SAVEPOINT each stands for itself */
+			bool is_good = is_there(number + k);
+			assert_true(err[k] == 0 ? is_good : err[k] == ENOMEM);
+			refused += err[k] != 0;
+			there += is_good;
+		}
+		assert_int_equal(counted(), there);
+		number += GROUP;
+	}
+	assert_true(refused > 0);
+	came_to_it = true;
+	for (unsigned nth = 1; came_to_it; nth++) {
+		struct store_deferred_next *r = store_deferred_next_new(BOB, STORE_HEAD_ROOM);
+		r->most = 4;
+		disk_forget_pages(store->db);
+		disk_fail_memory(nth);
+		int said = ask_and_free(r);
+		came_to_it = disk_has_failed();
+		disk_heal();
+		assert_true(said == 0 || said == ENOMEM);
+		wait_for_the_store();
+	}
+	assert_int_equal(counted(), there);
+}
+
 static int setup_full(void **state)
 {
 	static const struct store_options full = { .synchronous = STORE_FULL, .wal_limit = 1 << 20 };
@@ -236,6 +275,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(a_full_log_is_refused),
 		CASE(a_write_error_is_refused),
+		CASE(no_memory_is_told),
 		cmocka_unit_test_setup_teardown(a_sync_error_is_refused, setup_full, teardown),
 		cmocka_unit_test_setup_teardown(a_database_that_cannot_be_written_ends_in_refusals, setup_full, teardown),
 		CASE(nothing_is_executed_after_the_group_broke),
