@@ -7,6 +7,7 @@ import os
 import re
 
 from deferring import away, counted, refused, rows
+from digest import PROVISIONED, log_in, user
 from large import offer as offer_large, size_of
 from pushing import ALL_TYPES, STORE, pager_of, parts_of, remain, stored, unaltered
 from ua import REQ, check, same, sdp, sip
@@ -121,6 +122,25 @@ async def retrieve_nothing(world):
     bob = await world.client("bob")
     for target in (deferred(), account(bob)):
         await fetched(ask(bob, target), [])
+
+
+@scenario(own=FETCH)
+async def retrieval_directions(world):
+    """D2-08: of the media or of the session, the media's own first, in any case."""
+    bob = await world.client("bob")
+    ways = (("a=RecvOnly", "", 200), ("", "a=recvonly", 200), ("a=recvonly", "a=sendrecv", 200), ("a=sendrecv", "a=recvonly", 403),
+            ("", "", 403), ("", "a=RECVONLY", 200))
+    for media, session, status in ways:
+        def edit(body, media=media, session=session):
+            head, m_line, rest = body.replace(b"a=recvonly\r\n", b"").partition(b"m=message")
+            lines = [line.encode() + b"\r\n" if line else b"" for line in (session, media)]
+            return head + lines[0] + m_line + rest + lines[1]
+        asked = ask(bob, deferred(), edit=edit)
+        if status == 200:
+            await fetched(asked, [])
+        else:
+            same(await status_of(asked), status, "%r, session %r" % (media, session))
+    REQ("CR000-11.3.1-5", "IM-10.3.1-5")
 
 
 @scenario(own=FETCH)
@@ -260,6 +280,28 @@ async def retrieval_bodies(world):
     same(await refused(world, "xml"), 5, "lists that are none")
     same(await refused(world, "uri_list"), 1, "lists too long")
     await fetched(ask(bob, deferred(), [message_uri(row)] * 4), requests)
+
+
+@scenario(modes=("standalone",), own=dict(FETCH, **PROVISIONED))
+async def retrieval_with_passwords(world):
+    """Provisioned users: who they are is proved first, the names of the store are no users, and whoever is provisioned
+    has an account."""
+    alice, bob = await user(world, "alice"), await user(world, "bob", register=False)
+    carol = await user(world, "carol", register=False)
+    requests = [alice.build("MESSAGE", bob.uri, body=text, content_type="text/plain") for text in (b"one", b"two", b"three")]
+    for request in requests:
+        same((await alice.start(request).final()).status, 202, "MESSAGE to a user who is away")
+    found = rows(world, bob)
+    login, bob.login = bob.login, None
+    for target in (deferred(), account(bob), message_uri(found[0])):
+        same(await status_of(ask(bob, target)), 407, "without credentials: " + target)
+    bob.login = login
+    await log_in(bob)
+    await fetched(ask(bob, message_uri(found[1])), [requests[1]])
+    await fetched(ask(bob, account(bob), [message_uri(found[2])]), [requests[2]])
+    await fetched(ask(bob, deferred()), [requests[0]])
+    for target, status in ((account(carol), 403), ("sip:nobody@" + STORE, 404), (message_uri(found[0]), 404)):
+        same(await status_of(ask(bob, target)), status, target)
 
 
 # --- what goes wrong later ---
