@@ -13,7 +13,7 @@ from large import database, offer
 from ua import check, same
 from world import scenario
 
-KILLS = 200 if os.environ.get("IMSERV_TEST_LONG") else 6
+KILLS = 40 if os.environ.get("IMSERV_TEST_LONG") else 6
 BURST = 30
 ROOMY = dict(DEFER, **{"deferred.quota_messages": "1000000", "deferred.quota_bytes": "1GiB"})
 
