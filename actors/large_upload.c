@@ -282,7 +282,7 @@ void large_upload_drop(struct large_upload *upload)
 
 int large_uploads_init(struct im *im)
 {
-	return pool_init(&im->large_uploads, "large_uploads", sizeof(struct large_upload), im->config->limits.sessions);
+	return pool_init(&im->large_uploads, "large_uploads", sizeof(struct large_upload), large_uploads_max(im->config));
 }
 
 /* What is with the store comes home to nobody, and is freed with the mailbox of the worker. */

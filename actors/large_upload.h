@@ -49,6 +49,12 @@ bool large_upload_close(struct large_upload *upload, const struct large_upload_e
 /* Nobody waits for it any more: nothing of it becomes visible, unless its last piece is with the store already. */
 void large_upload_drop(struct large_upload *upload);
 
+/* One for each session, and as many that were given up and wait for the store. */
+static inline unsigned large_uploads_max(const struct config *config)
+{
+	return config->limits.sessions < UINT32_MAX / 2 ? 2 * config->limits.sessions : UINT32_MAX;
+}
+
 int large_uploads_init(struct im *im);
 void large_uploads_free(struct im *im);
 
