@@ -79,10 +79,11 @@ static unsigned final_status(const struct pager *p, unsigned status)
 	return outgoing_final_status(status);
 }
 
-/* He is not there, or cannot be reached: another contact, and if there is none the store may have it. */
+/* He is not there, or cannot be reached: another contact, and if there is none the store may have it.  What counts as
+ * 480 (D1-19) is one. */
 static bool says_away(unsigned status)
 {
-	return status == 408 || status == 430 || status == 480 || status == 503;
+	return status >= 300 && (status == 408 || status == 430 || status == 503 || outgoing_final_status(status) == 480);
 }
 
 static void log_rejected(const struct pager *p, unsigned status)

@@ -1,6 +1,6 @@
 /*
- * A server transaction as server_transaction.c and reliable.c share it.
- * Private to these two; owning worker only.
+ * A server transaction as server_transaction.c, reliable.c and refusal.c share it.
+ * Private to these; owning worker only.
  */
 #ifndef SIP_SERVER_INTERNAL_H
 #define SIP_SERVER_INTERNAL_H

@@ -219,9 +219,9 @@ async def silent_client(world):
 
 @scenario(own=DEFER)
 async def client_says_away(world):
-    """408, 480, 430 and 503 of the client are stored and 202; other refusals are his answer."""
+    """408, 480, 430, 503 and what counts as 480 (D1-19) are stored and 202; other refusals are his answer."""
     alice, bob = await world.pair()
-    for number, status in enumerate((408, 480, 430, 503)):
+    for number, status in enumerate((408, 480, 430, 503, 302)):
         sending = alice.start(alice.build("MESSAGE", bob.uri, body=b"hello", content_type="text/plain"))
         (await bob.expect("MESSAGE")).respond(status, None)
         same((await sending.final(20)).status, 202, "answer to %d" % status)
@@ -233,7 +233,7 @@ async def client_says_away(world):
     sending = alice.start(alice.build("MESSAGE", bob.uri, body=b"x", content_type="application/im-iscomposing+xml"))
     (await bob.expect("MESSAGE")).respond(480, None)
     same((await sending.final()).status, 480, "isComposing to one who says that he is away")
-    same(len(rows(world, bob)), 4, "messages stored")
+    same(len(rows(world, bob)), 5, "messages stored")
 
 
 @scenario(own=DEFER, transports=("udp",))
