@@ -9,7 +9,7 @@ import re
 from deferring import away, counted, refused, rows
 from digest import PROVISIONED, log_in, user
 from large import offer as offer_large, size_of
-from pushing import ALL_TYPES, STORE, pager_of, parts_of, remain, stored, unaltered
+from pushing import ALL_TYPES, STORE, comes_back, ended, pager_of, parts_of, remain, stored, taking, unaltered
 from ua import REQ, check, same, sdp, sip
 from world import DOMAIN, scenario
 
@@ -350,3 +350,19 @@ async def retrieved_once(world):
     await asyncio.gather(collect(first), collect(second))
     same(sorted(got), sorted(request.body for request in requests), "messages")
     await remain(world, bob, 0)
+
+
+@scenario(own=dict(FETCH, **{"deferred.push_window": "1"}))
+async def push_beside_a_retrieval(world):
+    """A push holds the message that is on its way: a retrieval at the same time gets the others, each of them once."""
+    bob = await away(world)
+    sent = await stored(world, bob, [b"1", b"2", b"3"])
+    await comes_back(world, bob)
+    pushed = await taking(world, bob, [None])
+    first = pager_of(await pushed.receive())
+    await fetched(ask(bob, deferred()), sent[1:])
+    same(first.body, sent[0].body, "what the push has")
+    await pushed.hang_up()
+    await remain(world, bob, 1)
+    await ended(world)
+    await fetched(ask(bob, deferred()), sent[:1])
