@@ -1,5 +1,6 @@
 """What waits for a user, as a document of XCAP, in the admin API and by imservctl; and deleting it without its being
 delivered (4.2.3, design 10, 13)."""
+import asyncio
 import json
 import xml.etree.ElementTree as ElementTree
 
@@ -121,3 +122,28 @@ async def deferred_list_is_private(world):
         same((await x.get(AUID, "index"))[0], status, "GET by " + who)
         await x.delete(AUID, "index", status, node=node)
     same((await entries(Xcap(world, bob.uri)))[0], [], "what is left")
+
+
+@scenario(modes=("standalone",), own=DEFER)
+async def deferred_list_is_cut_under_delivery(world):
+    """A message that is on its way to a client when its owner deletes it is gone once the client answered, whatever it
+    answered; the next one is delivered as if nothing had been."""
+    alice, bob = await world.client("alice"), await world.client("bob", register=False, feature_tag=False)
+    for subject in ("first", "second"):
+        await defer(alice, bob, subject)
+    x = Xcap(world, bob.uri)
+    found, _ = await entries(x)
+    same((await bob.register()).status, 200, "REGISTER")
+    under_way = await bob.expect("MESSAGE")
+    same(under_way.request.get("Subject"), "first", "what is under way")
+    await x.delete(AUID, "index", 200, node='deferred-list/entry[@uri="%s"]' % found[0].get("uri"))
+    under_way.respond(415)   # else it would stay, and come again
+    following = await bob.expect("MESSAGE")
+    same(following.request.get("Subject"), "second", "what follows")
+    following.respond(200)
+    end = asyncio.get_running_loop().time() + 15
+    while (await entries(x))[0]:
+        check(asyncio.get_running_loop().time() < end, "something is left")
+        await asyncio.sleep(0.05)
+    same((await bob.register()).status, 200, "REGISTER again")
+    await bob.quiet(0.2)

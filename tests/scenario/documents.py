@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from registrar import reconnect
 from ua import REQ, check, same
 from ua.digest import Challenge, authorization
-from ua.server import http_get
+from ua.server import LISTEN, http_get
 from world import DOMAIN, scenario
 
 RULES, LISTS, GROUPS = "org.openmobilealliance.im-rules", "resource-lists", "org.openmobilealliance.groups"
@@ -495,3 +495,32 @@ async def xcap_on_a_full_disk(world):
     sending = asyncio.ensure_future(alice.pager(bob, "hello"))
     (await bob.expect("MESSAGE")).respond(200)
     same((await sending).status, 200, "MESSAGE without rules")
+
+
+def without(what):
+    """Settings of a server whose HTTP listener does all but that."""
+    serve = [s for s in ("metrics", "admin", "xcap") if s != what]
+    return dict(TRUSTED, listen=LISTEN.replace("proto: http,", "proto: http, serve: [%s]," % ", ".join(serve)))
+
+
+@scenario(modes=("standalone",), own=without("xcap"), once=True)
+async def xcap_is_not_served(world):
+    """A listener whose `serve` has no xcap knows no such path; the API works there."""
+    x = Xcap(world, "sip:alice@" + DOMAIN)
+    for path in (x.path(LISTS, "index"), "/xcap/xcap-caps/global/index"):
+        same((await http_get(x.address, path, headers=x.headers))[0], 404, path)
+    got, _, _ = await x.do("PUT", LISTS, "index", LIST)
+    check(got in (404, 405), "PUT got %d" % got)
+    same((await world.server.api("GET", "docs/%s/alice/index" % LISTS))[0], 404, "nothing was written")
+    same((await world.server.api("GET", "status"))[0], 200, "the API")
+
+
+@scenario(modes=("standalone",), own=without("admin"), once=True)
+async def xcap_without_the_api(world):
+    """Where no listener serves the API there is no token, and XCAP works for those who are asserted."""
+    alice = "sip:alice@" + DOMAIN
+    x = Xcap(world, alice, ("X-XCAP-Asserted-Identity", '"%s"' % alice))
+    await x.put(LISTS, "index", LIST, 201)
+    same((await x.get(LISTS, "index"))[0], 200, "GET")
+    same((await Xcap(world, alice, ("Authorization", "Bearer ")).get(LISTS, "index"))[0], 401, "an empty token")
+    same((await http_get(x.address, "/api/v1/status"))[0], 404, "the API")
