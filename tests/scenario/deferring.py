@@ -344,3 +344,13 @@ async def deferring_is_off(world):
     same((await bob.register(0)).status, 200, "de-registration")
     same((await alice.pager(bob, "hello")).status, 480, "MESSAGE")
     same(rows(world), [], "messages stored")
+
+
+@scenario(own=DEFER, modes=("standalone",), transports=("tcp",))
+async def whose_connection_is_gone(world):
+    """A client whose connection has ended is away, whether the server has seen that already or only when it writes."""
+    alice, bob = await world.pair()
+    bob.close()
+    for number in range(3):
+        same((await alice.pager(bob, "number %d" % number)).status, 202, "MESSAGE")
+    same([bytes(row["content"]) for row in rows(world, bob)], [b"number %d" % n for n in range(3)], "stored")
