@@ -9,6 +9,7 @@ import sqlite3
 
 from ua import Failure, REQ, check, msrp, same, sdp
 from world import scenario
+import documents
 import settings
 
 MIB = 1 << 20
@@ -204,6 +205,28 @@ async def barred_large_message(world):
         same(await raw.ask(invite), 486, "too large and barred")
     await nothing_is_left(world, bob)
     await settings.published(bob, settings.document(session_barring=True), match=tag)
+    session = await offer(alice, bob, 5)
+    await session.send("hello")
+    await session.hang_up()
+    same(len(kept_for(world, bob)), 1, "stored")
+
+
+@scenario()
+async def rejected_large_message(world):
+    """Access rules that reject the sender's messages reject his large ones: 403 without a Warning, whether the user is
+    there or away, before it counts whether a size was named; nothing is stored. Rules for sessions do not."""
+    alice, bob = await world.pair()
+    x = documents.Xcap(world, bob.uri)
+    rules = documents.ruleset((documents.one(alice.uri), {"allow-pager-mode-message": "reject"}))
+    await x.put(documents.RULES, "index", rules, 201)
+    for expires in (600, 0):
+        same((await bob.register(expires)).status, 200, "REGISTER")
+        for extra in (size_of(5), ()):
+            response = await alice.invite(bob, direction="sendonly", extra=extra).transaction.final()
+            same((response.status, response.get("Warning")), (403, None), "INVITE")
+        REQ("IM-6.2.6.1-2", "IM-6.2.6.1-4")
+    await nothing_is_left(world, bob)
+    await x.put(documents.RULES, "index", rules.replace("allow-pager-mode-message", "allow-session"), 200)
     session = await offer(alice, bob, 5)
     await session.send("hello")
     await session.hang_up()
