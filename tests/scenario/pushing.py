@@ -689,3 +689,24 @@ async def push_to_the_contact_that_came_later(world):
     invitation = await taking(world, other)
     unaltered(await deliveries(invitation, 2), sent)
     await invitation.wait_bye()
+
+
+@scenario(own=dict(PUSH, **{"timers.session_expires": "3s", "timers.min_se": "1s"}), once=True)
+async def push_is_refreshed_by_us(world):
+    """A slow client: the session timer of the push is ours to refresh, and the session lives on."""
+    bob = await away(world)
+    await stored(world, bob, TEXTS[:1])
+    await comes_back(world, bob)
+    invitation = await taking(world, bob, [None], session_timer=False,
+                              headers=[("Session-Expires", "3;refresher=uac"), ("Require", "timer")])
+    await invitation.receive()
+    end = asyncio.get_running_loop().time() + 15
+    while len([m for m in bob.log if m.method == "UPDATE" and m.to_tag]) < 2:
+        check(asyncio.get_running_loop().time() < end, "no second refresh")
+        check(not invitation.dialog.ended.is_set(), "the session ended")
+        await asyncio.sleep(0.05)
+    update = next(m for m in bob.log if m.method == "UPDATE")
+    same(update.get("Session-Expires"), "3;refresher=uac", "Session-Expires of the refresh")
+    REQ("CR002-12.2.2.2-14", "CR002-12.2.2.2-15", "CR002-12.2.2.2-16")
+    await invitation.hang_up()
+    await remain(world, bob, 1)
