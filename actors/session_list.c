@@ -2,6 +2,7 @@
 #include "actors/admin_worker.h"
 #include "actors/cdr.h"
 #include "actors/large_message_internal.h"
+#include "actors/retrieval_internal.h"
 #include "actors/session_internal.h"
 #include "sip/header.h"
 
@@ -70,18 +71,57 @@ static void describe_large(const struct large_message *l, struct admin_session *
 	put_name(out->callee, large_message_recipient(l));
 }
 
+static void describe_retrieval(const struct retrieval *r, struct admin_session *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->id = r->actor.id;
+	out->state = r->invite ? "LOOKUP" : "FETCHING";
+	out->age_ms = (cdr_now_us(r->im) - r->start_us) / 1000;
+	put_name(out->caller, retrieval_user(r));
+	snprintf(out->callee, sizeof(out->callee), "Deferred@%s", r->im->config->domain.store_host);
+}
+
+/* NULL: the slot is not of that pool, or empty; *slot becomes one of the next. */
+static const void *take_slot(const struct pool *pool, uint32_t *slot, bool *is_of_pool)
+{
+	const void *item = NULL;
+
+	*is_of_pool = *slot < pool->made;
+	if (*is_of_pool)
+		item = pool_at(pool, *slot);
+	else
+		*slot -= pool->made;
+	return item;
+}
+
+static bool describe_slot(const struct im *im, uint32_t slot, struct admin_session *out)
+{
+	bool is_of_pool;
+	const void *item = take_slot(&im->sessions, &slot, &is_of_pool);
+
+	if (is_of_pool) {
+		if (item)
+			describe(item, out);
+		return item;
+	}
+	item = take_slot(&im->large_messages, &slot, &is_of_pool);
+	if (is_of_pool) {
+		if (item)
+			describe_large(item, out);
+		return item;
+	}
+	item = take_slot(&im->retrievals, &slot, &is_of_pool);
+	if (item)
+		describe_retrieval(item, out);
+	return item;
+}
+
 /* Those between two come first; the slots of the others are behind theirs. */
 void sessions_list(struct im *im, struct admin_question *page)
 {
-	uint32_t slot = page->from_slot, first = im->sessions.made, end = first + im->large_messages.made;
+	uint32_t slot = page->from_slot, end = im->sessions.made + im->large_messages.made + im->retrievals.made;
 
-	for (; slot < end && page->count < page->limit; slot++) {
-		const struct session *s = slot < first ? pool_at(&im->sessions, slot) : NULL;
-		const struct large_message *l = slot < first ? NULL : pool_at(&im->large_messages, slot - first);
-		if (s)
-			describe(s, &page->sessions[page->count++]);
-		else if (l)
-			describe_large(l, &page->sessions[page->count++]);
-	}
+	for (; slot < end && page->count < page->limit; slot++)
+		page->count += describe_slot(im, slot, &page->sessions[page->count]);
 	page->next_slot = slot < end ? slot : 0;
 }

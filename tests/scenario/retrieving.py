@@ -318,6 +318,9 @@ async def retrieval_that_is_not_taken(world):
     await remain(world, bob, 5)
     session = await accepted(ask(bob, deferred()), answers=[200, None, None, None, None])
     await session.receive()
+    _, listed = await world.server.api("GET", "sessions")
+    same([(s["from"], s["to"], s["state"]) for s in listed["items"] if (s["to"] or "").startswith("Deferred@")],
+         [("%s@%s" % (bob.name, DOMAIN), "Deferred@" + STORE, "FETCHING")], "listed")
     await remain(world, bob, 4)
     await session.hang_up()
     await remain(world, bob, 4)
