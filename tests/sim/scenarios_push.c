@@ -72,6 +72,7 @@ static void push(struct world *w)
 	struct ua *alice = ua_registered_at_last(w, "alice"), *bob = ua_new(w, "bob");
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
+		bob->manners = (struct manners){ 0 }; /* he may still be there, if the store did not let him go */
 		store_some(w, alice, bob);
 		if (world_chance(w, 40))
 			store_large(w, alice, bob);
