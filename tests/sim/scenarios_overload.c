@@ -4,7 +4,7 @@
 
 static void shed(struct world *w)
 {
-	world_shed(w, world_below(w, 60));
+	world_shed(w, 1 + world_below(w, 60)); /* none at all is never what a worker comes to */
 }
 
 static bool was_refused(const struct request *request)

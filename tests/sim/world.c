@@ -348,6 +348,7 @@ void world_shed(struct world *w, unsigned percent)
 			(struct admission){ .share = percent / 100.0, .taken = ADMISSION_ALWAYS, .is_shedding = true };
 		ratio_set(&worker->counters, RATIO_worker_shed_ratio, 1000 - percent * 10);
 		worker->load.must_go_on = true;
+		worker->ring->ops->wake(worker->ring); /* it may have fallen asleep for longer than that allows */
 	}
 }
 
