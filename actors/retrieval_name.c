@@ -21,28 +21,6 @@ static bool is_sip(const struct sip_uri *uri)
 	return (uri->scheme == SIP_SCHEME_SIP || uri->scheme == SIP_SCHEME_SIPS) && uri->user.n > 0;
 }
 
-enum retrieval_form retrieval_form_of(const struct im *im, const struct sip_uri *uri)
-{
-	const struct sip_options *sip = &im->server->sip;
-	bool is_at_store;
-
-	if (!is_sip(uri))
-		return RETRIEVAL_NONE;
-	is_at_store = is_store_host(im, uri->host);
-	if (slice_case_eq(uri->user, SLICE("Deferred")))
-		return is_at_store || sip_uri_is_home(uri, &sip->home) ? RETRIEVAL_FUNCTION : RETRIEVAL_NONE;
-	return is_at_store && !sip_name_is_function(uri->user, sip) ? RETRIEVAL_NAMED : RETRIEVAL_NONE;
-}
-
-bool retrieval_account(const struct im *im, const struct sip_uri *uri, struct buffer *out)
-{
-	struct sip_uri at_home = *uri;
-
-	at_home.host = im->server->sip.home.home;
-	at_home.port = 0;
-	return sip_uri_canonical(out, &at_home, &im->server->sip.home);
-}
-
 static int value_of(char c)
 {
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
@@ -59,6 +37,31 @@ static void unescape(struct buffer *out, struct slice text)
 			buffer_char(out, text.p[i]);
 		}
 	}
+}
+
+enum retrieval_form retrieval_form_of(const struct im *im, const struct sip_uri *uri)
+{
+	const struct sip_options *sip = &im->server->sip;
+	char text[IM_CANONICAL_MAX];
+	struct buffer user = buffer_over(text, sizeof(text));
+	bool is_at_store;
+
+	if (!is_sip(uri))
+		return RETRIEVAL_NONE;
+	is_at_store = is_store_host(im, uri->host);
+	unescape(&user, uri->user); /* too long: no name of ours */
+	if (!user.overflow && slice_case_eq(buffer_slice(&user), SLICE("Deferred")))
+		return is_at_store || sip_uri_is_home(uri, &sip->home) ? RETRIEVAL_FUNCTION : RETRIEVAL_NONE;
+	return is_at_store && !sip_name_is_function(buffer_slice(&user), sip) ? RETRIEVAL_NAMED : RETRIEVAL_NONE;
+}
+
+bool retrieval_account(const struct im *im, const struct sip_uri *uri, struct buffer *out)
+{
+	struct sip_uri at_home = *uri;
+
+	at_home.host = im->server->sip.home.home;
+	at_home.port = 0;
+	return sip_uri_canonical(out, &at_home, &im->server->sip.home);
 }
 
 /* Behind the last @, as a Call-ID and a URI have it. */

@@ -32,6 +32,7 @@ static void what_a_request_uri_names(void **state)
 		{ "sip:Deferred@store.example.com", RETRIEVAL_FUNCTION }, { "sip:deferred@store.example.com", RETRIEVAL_FUNCTION },
 		{ "sip:DEFERRED@STORE.example.com", RETRIEVAL_FUNCTION }, { "sip:Deferred@example.com", RETRIEVAL_FUNCTION },
 		{ "sip:Deferred@bob.store.example.com", RETRIEVAL_FUNCTION }, { "sip:Deferred@example.org", RETRIEVAL_NONE },
+		{ "sip:%44eferred@example.com", RETRIEVAL_FUNCTION }, { "sip:hist%6Fry@store.example.com", RETRIEVAL_NONE },
 		{ "sip:Deferred2@example.com", RETRIEVAL_NONE }, { "sip:charlie@store.example.com", RETRIEVAL_NAMED },
 		{ "sips:charlie@store.example.com:5061;transport=tls", RETRIEVAL_NAMED },
 		{ "sip:x%40joe.example.net@bob.store.example.com.", RETRIEVAL_NAMED },
