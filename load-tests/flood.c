@@ -10,7 +10,8 @@
 #define UNREGISTER_SILENCE_NS (5ull * SECOND_NS) /* no answer for so long: none will come */
 #define TICK_NS      (10u * 1000000)
 
-static const struct flood_part *const parts[] = { &session_traffic_part, &churn_part, &pager_part, &refreshes_part };
+static const struct flood_part *const parts[] = { &session_traffic_part, &churn_part, &pager_part, &refreshes_part,
+						   &deferred_part };
 #define PARTS_N (sizeof(parts) / sizeof(parts[0]))
 
 /* ---- what comes from the endpoints ---- */
@@ -167,15 +168,23 @@ static void on_refreshed(struct session_setup *s, struct pair *p, unsigned statu
 
 static void on_sip_request(struct session_setup *s, struct sip_flow *flow, const struct sip_text *m)
 {
-	pager_on_request(flood_of_setup(s), flow, m);
+	struct flood *f = flood_of_setup(s);
+
+	if (f->run.options->workload == WORKLOAD_DEFERRED)
+		deferred_on_request(f, flow, m);
+	else
+		pager_on_request(f, flow, m);
 }
 
 static void on_sip_response(struct session_setup *s, char kind, uint32_t number, const struct sip_text *m)
 {
+	struct flood *f = flood_of_setup(s);
+	bool is_deferred = f->run.options->workload == WORKLOAD_DEFERRED;
+
 	if (kind == KIND_MESSAGE)
-		pager_on_response(flood_of_setup(s), number, m);
+		(is_deferred ? deferred_on_response : pager_on_response)(f, number, m);
 	else
-		refreshes_on_register_response(flood_of_setup(s), number, m);
+		(is_deferred ? deferred_on_register_response : refreshes_on_register_response)(f, number, m);
 }
 
 /* ---- phases ---- */
@@ -473,6 +482,8 @@ static void run(struct flood *f)
 	report->memory_per_session = per_session(f, &before, &after);
 	if (any && (f->run.up || !o->sessions) && !run_interrupted())
 		traffic(f);
+	if (any)
+		deferred_storm(f, turn);
 	if (f->run.up && o->idle_s > 0) {
 		idle(f);
 		run_read_server(&f->run, &after);

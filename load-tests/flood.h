@@ -46,6 +46,20 @@ struct pager {
 	uint64_t begun;
 };
 
+/* deferred.c: MESSAGE from A to B, who comes when all are stored.  A message's number modulo the pairs is its pair. */
+struct deferred {
+	struct transactions transactions;
+	struct pacer pacer;
+	uint64_t begun;
+	uint32_t most;             /* numbers */
+	uint8_t *stored, *arrived; /* a bit each */
+	uint32_t stored_n, delivered_n;
+	uint32_t registered; /* Bs who came back or try to */
+	uint32_t *last;      /* of each B: the last number that came, and 1 */
+	uint64_t *registered_ns, heard_ns, repeat_ns;
+	uint8_t *attempts;   /* of each B: REGISTERs answered with a challenge */
+};
+
 /* refreshes.c: REGISTER of users that are registered, re-INVITE in sessions that are up. */
 struct refreshes {
 	struct transactions transactions; /* of the REGISTERs */
@@ -66,6 +80,7 @@ struct flood {
 	struct churn churn;
 	struct pager pager;
 	struct refreshes refreshes;
+	struct deferred deferred;
 };
 
 /* One part.  Each function does nothing when the workload has no such load. */
@@ -83,7 +98,7 @@ struct flood_part {
 	void (*count_missing)(struct flood *f);
 };
 
-extern const struct flood_part session_traffic_part, churn_part, pager_part, refreshes_part;
+extern const struct flood_part session_traffic_part, churn_part, pager_part, refreshes_part, deferred_part;
 
 /* 0 when the run took place, whatever it found: that is in *report; else an errno of this machine, ECANCELED when it is
  * told already. */
@@ -130,8 +145,20 @@ void churn_on_over(struct flood *f, struct pair *p);   /* its BYE was answered *
 
 void pager_on_request(struct flood *f, struct sip_flow *flow, const struct sip_text *m);
 void pager_on_response(struct flood *f, uint32_t sequence, const struct sip_text *m);
+/* What a MESSAGE carries: its number, and a pattern that it makes. */
+struct slice pager_body(struct flood *f, uint32_t number, char text[PAGER_SIZE_MAX]);
+bool pager_number_of(const struct flood *f, struct slice body, uint32_t *number);
+bool pager_body_is_whole(struct flood *f, struct slice body, uint32_t number);
 void refreshes_on_register_response(struct flood *f, uint32_t sequence, const struct sip_text *m);
 /* Also when the call ends before the answer, with status 0; nothing happens when none was asked for. */
 void refreshes_on_reinvited(struct flood *f, struct pair *p, unsigned status, const struct sip_text *m);
+
+/* ---- deferred.c ---- */
+
+void deferred_on_response(struct flood *f, uint32_t sequence, const struct sip_text *m);
+void deferred_on_request(struct flood *f, struct sip_flow *flow, const struct sip_text *m);
+void deferred_on_register_response(struct flood *f, uint32_t number, const struct sip_text *m);
+/* After the load: all who were away come back and get what was stored for them. */
+void deferred_storm(struct flood *f, void (*turn)(struct flood *, uint64_t sleep_ns));
 
 #endif

@@ -10,7 +10,9 @@
 	X(SESSION, session, "sessions set up and released", "sessions/s", "INVITE to bound", "BYE answered") \
 	X(PAGER, pager, "pager messages", "MESSAGE/s", "arrival at B", "2xx at A")              \
 	X(REGISTER, register, "registrations refreshed", "REGISTER/s", "200 to REGISTER", "") \
-	X(REINVITE, reinvite, "sessions refreshed", "re-INVITE/s", "200 to re-INVITE", "")
+	X(REINVITE, reinvite, "sessions refreshed", "re-INVITE/s", "200 to re-INVITE", "")      \
+	X(DEFERRED, deferred, "messages stored", "MESSAGE/s", "202 at A", "")                   \
+	X(PUSH, push, "stored messages delivered", "MESSAGE/s", "REGISTER to B", "")
 
 enum flood_load {
 #define X(NAME, name, text, unit, done, confirmed) LOAD_##NAME,

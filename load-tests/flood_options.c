@@ -27,6 +27,7 @@ enum {
 	SETUP_TIMEOUT,
 	SETUP_RATE,
 	IDLE,
+	STORM,
 	SHARED,
 	DEAF,
 	PAIRS,
@@ -59,6 +60,7 @@ static const struct option long_options[] = {
 	{ "setup-timeout", required_argument, NULL, SETUP_TIMEOUT },
 	{ "setup-rate", required_argument, NULL, SETUP_RATE },
 	{ "idle", required_argument, NULL, IDLE },
+	{ "storm", required_argument, NULL, STORM },
 	{ "connections-shared", no_argument, NULL, SHARED },
 	{ "deaf", required_argument, NULL, DEAF },
 	{ "pairs", required_argument, NULL, PAIRS },
@@ -169,9 +171,9 @@ static bool mix(struct flood_options *o, const char *text)
 		struct slice weight, name = slice_cut(slice_cut(rest, ',', &rest), '=', &weight);
 		uint64_t value;
 		int i = 0;
-		while (i < FLOOD_LOADS_N && !slice_eq(name, slice_str(load_info[i].name)))
+		while (i <= LOAD_REINVITE && !slice_eq(name, slice_str(load_info[i].name)))
 			i++;
-		if (i == FLOOD_LOADS_N || !slice_u64(weight, 1000000, &value))
+		if (i > LOAD_REINVITE || !slice_u64(weight, 1000000, &value))
 			return refuse("mix", text, "message=N,session=N,pager=N,register=N,reinvite=N, each once or not at all");
 		o->rates[i] = (double)value;
 	}
@@ -236,6 +238,8 @@ static bool take(struct flood_options *o, int option, const char *value)
 		return decimal("setup-rate", value, "/s", 0.1, RATE_MAX, &o->setup_rate);
 	case IDLE:
 		return decimal("idle", value, "s", 0.1, DURATION_MAX_S, &o->idle_s);
+	case STORM:
+		return decimal("storm", value, "s", 0.1, DURATION_MAX_S, &o->storm_s);
 	case SHARED:
 		o->connections_shared = true;
 		return true;
@@ -282,7 +286,7 @@ static bool wrong(const char *text)
 	return false;
 }
 
-static const char *const workloads[] = { "session", "churn", "pager", "mixed" };
+static const char *const workloads[] = { "session", "churn", "pager", "mixed", "deferred" };
 
 const char *workload_name(enum flood_workload workload)
 {
@@ -291,7 +295,8 @@ const char *workload_name(enum flood_workload workload)
 
 static bool fits_workload(const struct flood_options *o, bool has_mix)
 {
-	bool is_session = o->workload == WORKLOAD_SESSION, is_mixed = o->workload == WORKLOAD_MIXED;
+	bool is_session = o->workload == WORKLOAD_SESSION, is_mixed = o->workload == WORKLOAD_MIXED,
+	     is_deferred = o->workload == WORKLOAD_DEFERRED;
 
 	if (!is_session && (o->mode == MODE_RELAY || o->mode == MODE_FORWARDER))
 		return wrong("modes relay and forwarder have no SIP: they are for session");
@@ -301,8 +306,12 @@ static bool fits_workload(const struct flood_options *o, bool has_mix)
 		return wrong("--setup-rate is not for churn, where --rate says how many sessions are set up");
 	if (!is_mixed && (o->pairs || has_mix))
 		return wrong("--pairs and --mix are for mixed");
-	if (is_mixed && o->is_closed)
-		return wrong("--window is not for mixed, which is an open loop");
+	if ((is_mixed || is_deferred) && o->is_closed)
+		return wrong("--window is not for mixed and deferred, which are open loops");
+	if (is_deferred && o->mode == MODE_IMS)
+		return wrong("deferred is for --mode standalone");
+	if (!is_deferred && o->storm_s > 0)
+		return wrong("--storm is for deferred");
 	if (o->deaf && o->connections_shared)
 		return wrong("--deaf needs --connections-shared left away: each session on a connection of its own");
 	return true;
@@ -310,7 +319,7 @@ static bool fits_workload(const struct flood_options *o, bool has_mix)
 
 static bool fits_limits(const struct flood_options *o)
 {
-	bool has_pager = o->workload == WORKLOAD_PAGER || o->rates[LOAD_PAGER] > 0;
+	bool has_pager = o->workload == WORKLOAD_PAGER || o->workload == WORKLOAD_DEFERRED || o->rates[LOAD_PAGER] > 0;
 
 	if ((uint64_t)(o->sessions + o->deaf) * o->outstanding > SLOTS_MAX) {
 		fprintf(stderr, "imflood: --sessions times --outstanding exceeds %u\n", SLOTS_MAX);
@@ -332,7 +341,8 @@ static bool fits_limits(const struct flood_options *o)
 /* What each load has of the whole rate; in a closed loop only whether there is any. */
 static void share_rate(struct flood_options *o)
 {
-	static const enum flood_load only[] = { LOAD_MESSAGE, LOAD_SESSION, LOAD_PAGER };
+	static const enum flood_load only[] = { [WORKLOAD_SESSION] = LOAD_MESSAGE, [WORKLOAD_CHURN] = LOAD_SESSION,
+		[WORKLOAD_PAGER] = LOAD_PAGER, [WORKLOAD_DEFERRED] = LOAD_DEFERRED };
 	static const double mixed[FLOOD_LOADS_N] = {
 		[LOAD_MESSAGE] = 90, [LOAD_SESSION] = 3, [LOAD_PAGER] = 5, [LOAD_REGISTER] = 1, [LOAD_REINVITE] = 1
 	};
@@ -381,7 +391,7 @@ static bool consistent(struct flood_options *o, bool has_mix)
 		return false;
 	share_rate(o);
 	o->sessions += o->deaf;
-	if (o->workload == WORKLOAD_CHURN || o->workload == WORKLOAD_PAGER) {
+	if (o->workload == WORKLOAD_CHURN || o->workload == WORKLOAD_PAGER || o->workload == WORKLOAD_DEFERRED) {
 		o->pairs = o->sessions;
 		o->sessions = 0;
 	} else if (o->workload == WORKLOAD_MIXED && !o->pairs) {
@@ -389,6 +399,8 @@ static bool consistent(struct flood_options *o, bool has_mix)
 	}
 	if (o->drain_s < 0) /* beyond timer F a request has an answer, or will have none */
 		o->drain_s = o->workload == WORKLOAD_SESSION ? 5 : 35;
+	if (o->storm_s == 0)
+		o->storm_s = 10;
 	if (o->setup_timeout_s == 0)
 		o->setup_timeout_s =
 			30 + options_pairs(o) / 100.0 + (o->setup_rate > 0 ? options_pairs(o) / o->setup_rate : 0);

@@ -22,7 +22,7 @@
 #define RATE_MAX            10e6
 #define DURATION_MAX_S      86400u
 
-enum flood_workload { WORKLOAD_SESSION, WORKLOAD_CHURN, WORKLOAD_PAGER, WORKLOAD_MIXED };
+enum flood_workload { WORKLOAD_SESSION, WORKLOAD_CHURN, WORKLOAD_PAGER, WORKLOAD_MIXED, WORKLOAD_DEFERRED };
 
 enum flood_mode {
 	MODE_STANDALONE, /* registers its users with the server                             */
@@ -51,6 +51,7 @@ struct flood_options {
 	double rates[FLOOD_LOADS_N]; /* its parts */
 	double duration_s, warmup_s, drain_s, setup_timeout_s;
 	double setup_rate; /* sessions a second; 0: as fast as they come up */
+	double storm_s;    /* deferred: all come back within it */
 	double idle_s;     /* after the traffic; then all users are registered before the first session; 0: none */
 	bool connections_shared, answers_passive, json, quiet;
 	pid_t server_pid;        /* 0: not measured */

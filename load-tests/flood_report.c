@@ -97,6 +97,8 @@ void report_total(const struct flood_report *r, struct load_figures *total)
 	memset(total, 0, sizeof(*total));
 	for (int i = 0; i < FLOOD_LOADS_N; i++) {
 		const struct load_figures *f = &r->loads[i];
+		if (i == LOAD_PUSH) /* later than the measured time */
+			continue;
 		histogram_add(&total->arrival, &f->arrival);
 		histogram_add(&total->confirmation, &f->confirmation);
 		total->due += f->due;
@@ -135,6 +137,16 @@ static void text_deaf(const struct flood_report *r, const struct flood_options *
 	       (double)r->deaf_octets / 1e6);
 }
 
+static void text_storm(const struct flood_report *r, const struct flood_options *o)
+{
+	printf("storm           %u users came back within %.1f s; %llu of %llu stored messages delivered in %.2f s, %.0f/s",
+	       o->pairs, o->storm_s, (unsigned long long)r->delivered, (unsigned long long)r->stored, r->storm_s,
+	       r->storm_s > 0 ? (double)r->delivered / r->storm_s : 0);
+	if (r->has_server && !r->server_ended)
+		printf(", %.2f us CPU of the server each", cpu_us_each(r->storm_cpu_s, r->delivered));
+	printf("\n");
+}
+
 static void text_errors(const struct flood_report *r)
 {
 	for (unsigned i = 0; i < r->refusals_n; i++) {
@@ -160,10 +172,14 @@ static void text_load(const struct flood_report *r, const struct flood_options *
 	const struct load_figures *f = &r->loads[load];
 	const struct load_info *info = &load_info[load];
 
+	if (load == LOAD_PUSH) { /* not in the measured time: the storm tells */
+		text_latency(info->done, &f->arrival);
+		return;
+	}
 	if (!o->is_closed)
 		printf("offered         %.0f %s, open loop\n", report_per_second(r, (double)f->due), info->unit);
 	printf("achieved        %.0f %s", report_per_second(r, (double)f->arrived), info->unit);
-	if (load == LOAD_MESSAGE || load == LOAD_PAGER)
+	if (load == LOAD_MESSAGE || load == LOAD_PAGER || load == LOAD_DEFERRED)
 		printf(" of %u octets, %.1f MB/s", o->size, report_per_second(r, (double)f->arrived * o->size) / 1e6);
 	printf("\n");
 	if (f->arrival.count)
@@ -223,11 +239,13 @@ static void text_loads(const struct flood_report *r, const struct flood_options 
 	for (int i = 0; i < FLOOD_LOADS_N; i++) {
 		if (o->workload == WORKLOAD_MIXED && o->rates[i] > 0)
 			printf("%s\n", load_info[i].text);
-		if (o->rates[i] > 0 || r->loads[i].arrived)
+		if (o->rates[i] > 0 || r->loads[i].arrival.count)
 			text_load(r, o, (enum flood_load)i);
 	}
 	if (o->deaf)
 		text_deaf(r, o);
+	if (o->workload == WORKLOAD_DEFERRED)
+		text_storm(r, o);
 	text_costs(r, o);
 }
 

@@ -44,6 +44,8 @@ struct flood_report {
 	uint32_t registrations_left; /* that the server may have for an hour: the next run would meet them */
 	uint64_t errors[FLOOD_ERRORS_N];
 	char error_example[FLOOD_ERRORS_N][80]; /* what the first of each kind was */
+	uint64_t stored, delivered; /* deferred: MESSAGEs; storm: from the first REGISTER to the last of them */
+	double storm_s, storm_cpu_s;
 	uint32_t sessions_up;
 	double setup_s, measured_s;
 	bool has_server, server_ended; /* ended: before the end of the measured time */

@@ -26,6 +26,7 @@
 	X(MEASURE, "measure")   \
 	X(BACKLOG, "backlog")   \
 	X(DRAIN, "drain")       \
+	X(STORM, "storm")       \
 	X(IDLE, "idle")         \
 	X(RELEASE, "release")   \
 	X(UNREGISTER, "unregister")

@@ -11,7 +11,7 @@
 static bool raise_descriptors(const struct flood_options *o)
 {
 	struct rlimit files;
-	rlim_t sessions = o->connections_shared || o->workload == WORKLOAD_PAGER ? 0 : options_pairs(o),
+	rlim_t sessions = o->connections_shared || o->workload == WORKLOAD_PAGER || o->workload == WORKLOAD_DEFERRED ? 0 : options_pairs(o),
 	       needed = sessions * 2 + o->flows * 2 + 100;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
@@ -28,7 +28,7 @@ static bool raise_descriptors(const struct flood_options *o)
 /* -1: none of that name. */
 static int workload_of(const char *name)
 {
-	for (int i = WORKLOAD_SESSION; i <= WORKLOAD_MIXED; i++)
+	for (int i = WORKLOAD_SESSION; i <= WORKLOAD_DEFERRED; i++)
 		if (strcmp(name, workload_name((enum flood_workload)i)) == 0)
 			return i;
 	return -1;
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 	int workload = workload_of(name);
 	if (workload < 0) {
 		fprintf(stderr,
-			"imflood: unknown workload \"%s\"; known: session, churn, pager, mixed, report (imflood --help)\n", name);
+			"imflood: unknown workload \"%s\"; known: session, churn, pager, mixed, deferred, report (imflood --help)\n", name);
 		return 2;
 	}
 	o.workload = (enum flood_workload)workload;

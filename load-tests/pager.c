@@ -21,7 +21,7 @@ static struct pair *pair_of(struct flood *f, uint32_t subject)
 /* "imflood RUN NUMBER " and then the pattern, from a place that its number makes. */
 #define MARK_OCTETS 26
 
-static struct slice body_of(struct flood *f, uint32_t number, char text[PAGER_SIZE_MAX])
+struct slice pager_body(struct flood *f, uint32_t number, char text[PAGER_SIZE_MAX])
 {
 	uint32_t size = f->run.options->size;
 	char mark[MARK_OCTETS + 1];
@@ -37,7 +37,7 @@ static bool send_message(struct flood *f, const struct transaction *t)
 	static char text[PAGER_SIZE_MAX];
 
 	return sip_calls_send_message(&f->setup.calls, pair_of(f, t->subject)->index, t->sequence,
-				      t->attempt + 1u, body_of(f, t->sequence, text));
+				      t->attempt + 1u, pager_body(f, t->sequence, text));
 }
 
 /* False: it cannot be sent; the pair is silent from then on. */
@@ -118,7 +118,7 @@ static uint64_t branch_of(const struct sip_text *m)
 }
 
 /* The number in the body; false: not a message of this run. */
-static bool number_of(const struct flood *f, struct slice body, uint32_t *number)
+bool pager_number_of(const struct flood *f, struct slice body, uint32_t *number)
 {
 	char text[9] = "", *end;
 
@@ -130,6 +130,12 @@ static bool number_of(const struct flood *f, struct slice body, uint32_t *number
 	return *end == 0;
 }
 
+bool pager_body_is_whole(struct flood *f, struct slice body, uint32_t number)
+{
+	return body.n == f->run.options->size &&
+	       memcmp(body.p + MARK_OCTETS, msrp_pattern_at(&f->network, number), body.n - MARK_OCTETS) == 0;
+}
+
 static void on_first(struct flood *f, struct transaction *t, const struct sip_text *m)
 {
 	char want[16];
@@ -137,8 +143,7 @@ static void on_first(struct flood *f, struct transaction *t, const struct sip_te
 	snprintf(want, sizeof(want), "sip:b%06x@", pair_of(f, t->subject)->index);
 	if (!slice_starts(m->uri, slice_str(want)))
 		report_error(f->run.report, FLOOD_FOREIGN, "MESSAGE for another user");
-	if (m->body.n != f->run.options->size ||
-	    memcmp(m->body.p + MARK_OCTETS, msrp_pattern_at(&f->network, t->sequence), m->body.n - MARK_OCTETS) != 0)
+	if (!pager_body_is_whole(f, m->body, t->sequence))
 		report_error(f->run.report, FLOOD_BODY, "MESSAGE");
 	t->has_arrived = true;
 	t->mark = branch_of(m);
@@ -152,7 +157,7 @@ void pager_on_request(struct flood *f, struct sip_flow *flow, const struct sip_t
 
 	sip_calls_respond(&f->setup.calls, flow, m, "200 OK");
 	loop_clock(&f->run.loop);
-	if (!number_of(f, m->body, &number)) {
+	if (!pager_number_of(f, m->body, &number)) {
 		report_error(f->run.report, FLOOD_FOREIGN, "a MESSAGE that we did not send");
 		return;
 	}

@@ -91,6 +91,10 @@ void report_json(FILE *f, const struct flood_report *r, const struct flood_optio
 		fprintf(f, ",\"deaf\":%u,\"deaf_ratio\":%.3f,\"deaf_octets\":%llu", o->deaf, report_deaf_ratio(r),
 			(unsigned long long)r->deaf_octets);
 	}
+	if (o->workload == WORKLOAD_DEFERRED)
+		fprintf(f, ",\"storm\":{\"stored\":%llu,\"delivered\":%llu,\"seconds\":%.3f,\"cpu_us_per_message\":%.3f}",
+			(unsigned long long)r->stored, (unsigned long long)r->delivered, r->storm_s,
+			cpu_us_each(r->storm_cpu_s, r->delivered));
 	if (r->has_server)
 		fprintf(f,
 			",\"server\":{\"ended\":%s,\"cpu_us_per_message\":%.3f,\"cpu_share\":%.3f,\"memory_kib\":%llu,"

@@ -47,8 +47,10 @@ void sip_call_put_contact(struct sip_calls *s, struct buffer *b, uint32_t index,
 	char host[ADDRESS_TEXT_MAX];
 
 	address_print(&s->client.flows[sip_call_flow(s, index)]->local, host);
-	buffer_printf(b, "Contact: <sip:%c%06x@%s;transport=%s>;" FEATURE_TAG "\r\n", role, index,
-		      host, s->options->tls ? "tls" : s->options->tcp ? "tcp" : "udp");
+	/* who was away gets what waits as MESSAGEs only when he is an ordinary client */
+	buffer_printf(b, "Contact: <sip:%c%06x@%s;transport=%s>%s\r\n", role, index, host,
+		      s->options->tls ? "tls" : s->options->tcp ? "tcp" : "udp",
+		      role == 'b' && s->calls[index].b_is_away ? "" : ";" FEATURE_TAG);
 }
 
 void sip_call_put_body(struct buffer *b, struct slice sdp)

@@ -181,7 +181,7 @@ static void on_register_response(struct sip_calls *s, struct sip_call *call, cha
 		return;
 	}
 	*(kind == KIND_REGISTER_A ? &call->a_registered : &call->b_registered) = true;
-	if (!call->a_registered || !call->b_registered)
+	if (!call->a_registered || !(call->b_registered || call->b_is_away))
 		return;
 	if (call->registers_only) {
 		sip_call_over(s, call);
@@ -327,8 +327,16 @@ void sip_call_start(struct sip_calls *s, uint32_t index)
 	call->state = CALL_REGISTERING;
 	call->register_cseq[0]++;
 	call->register_cseq[1]++;
+	call->b_is_away = s->options->workload == WORKLOAD_DEFERRED;
 	sip_call_send_register(s, index, 'a');
-	sip_call_send_register(s, index, 'b');
+	if (!call->b_is_away)
+		sip_call_send_register(s, index, 'b');
+}
+
+void sip_call_b_is_registered(struct sip_calls *s, uint32_t index, uint32_t cseq)
+{
+	s->calls[index].b_registered = true;
+	s->calls[index].register_cseq[1] = cseq;
 }
 
 void sip_call_register(struct sip_calls *s, uint32_t index)
@@ -386,7 +394,7 @@ static void repeat(struct sip_calls *s, struct sip_call *call)
 	if (call->state == CALL_REGISTERING && lossy) {
 		if (!call->a_registered)
 			sip_call_send_register(s, index, 'a');
-		if (!call->b_registered)
+		if (!call->b_registered && !call->b_is_away)
 			sip_call_send_register(s, index, 'b');
 	} else if (call->state == CALL_INVITING && lossy && !call->b_answer) {
 		sip_call_send_invite(s, index);

@@ -24,6 +24,7 @@ enum sip_call_state {
 struct sip_call {
 	enum sip_call_state state;
 	bool a_registered, b_registered, registers_only;
+	bool b_is_away;       /* only A registers                                              */
 	bool is_timed;
 	bool is_refreshing;   /* a re-INVITE of A's is out                                     */
 	uint32_t cseq;        /* of A's last request in the dialog                             */
@@ -87,6 +88,8 @@ void sip_calls_close(struct sip_calls *s);
 void sip_call_start(struct sip_calls *s, uint32_t index);
 /* Before the first call: only its users are registered.  Then it is as if a call were over. */
 void sip_call_register(struct sip_calls *s, uint32_t index);
+/* B, who was away, did so by sip_calls_send_register(): he takes it back in the end with a higher CSeq. */
+void sip_call_b_is_registered(struct sip_calls *s, uint32_t index, uint32_t cseq);
 /* A re-INVITE with the same session; false: it is no time for one. */
 bool sip_call_refresh(struct sip_calls *s, uint32_t index);
 bool sip_call_is_over(const struct sip_calls *s, uint32_t index);
