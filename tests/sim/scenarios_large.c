@@ -38,6 +38,18 @@ static struct message *send_some(struct world *w, struct call *call, size_t anno
 	return ua_send(call, n);
 }
 
+/* Until the message has its answer; meanwhile a refresh where the connection stays what it is, or a request of no use
+ * here (no message: the session is over). */
+static void stay(struct world *w, struct call *call, struct message *m)
+{
+	if (world_chance(w, 30) && !w->scenario->may_lose)
+		(void)ua_change(call, world_chance(w, 50));
+	if (world_chance(w, 20))
+		(void)ua_inside(call, world_chance(w, 50) ? "OPTIONS" : "MESSAGE");
+	if (!world_until(w, is_answered, m, 60000) && world_is_strict(w))
+		world_miss(w, "a large message has no answer");
+}
+
 static void talk(struct world *w, struct call *call, size_t announced)
 {
 	struct message *m = send_some(w, call, announced);
@@ -67,15 +79,10 @@ static void talk(struct world *w, struct call *call, size_t announced)
 	case 4: /* several in one session */
 		(void)world_until(w, is_answered, m, 60000); /* or refused */
 		m = send_some(w, call, announced);
-		/* fall through */
+		stay(w, call, m);
+		break;
 	default:
-		/* a refresh where the connection stays what it is, or a request of no use here; NULL: it is over */
-		if (world_chance(w, 30) && !w->scenario->may_lose)
-			(void)ua_change(call, world_chance(w, 50));
-		if (world_chance(w, 20))
-			(void)ua_inside(call, world_chance(w, 50) ? "OPTIONS" : "MESSAGE");
-		if (!world_until(w, is_answered, m, 60000) && world_is_strict(w))
-			world_miss(w, "a large message has no answer");
+		stay(w, call, m);
 	}
 }
 

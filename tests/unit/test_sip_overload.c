@@ -203,7 +203,7 @@ static void send_many(struct peer *peer, unsigned n)
 	size_t at = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		char call_id[16];
+		char call_id[24];
 		snprintf(call_id, sizeof(call_id), "%u-%u", peer->port, i);
 		struct request r = { "MESSAGE", .branch = new_branch(), .call_id = call_id };
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s", write_message(peer, r));
@@ -213,7 +213,7 @@ static void send_many(struct peer *peer, unsigned n)
 
 static void expect_many(struct peer *peer, unsigned n)
 {
-	char call_id[16];
+	char call_id[24];
 
 	for (unsigned i = 0; i < n; i++) {
 		snprintf(call_id, sizeof(call_id), "%u-%u", peer->port, i);
