@@ -34,7 +34,7 @@ THEMES += ("network", "general", "forward", "rfc4975", "openssl", "relays", "unc
 THEMES += ("settings", "message_summary")
 THEMES += ("deferring", "large")
 THEMES += ("pushing", "retrieving",)
-THEMES += ("accept_deferred", "accept_mailbox")
+THEMES += ("accept_deferred", "accept_mailbox", "accept_names")
 THEMES += ("crashes",)
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
