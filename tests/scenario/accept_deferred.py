@@ -155,7 +155,10 @@ async def odd_messages_are_fetched(world):
         untouched(pager_in(message), request)
     same(len({message.id for message in got}), len(got), "outer Message-IDs")
     same(await fetched(bob), [], "what is left")
-    REQ("CR000-11.3.1.1.2-4", "CR000-11.3.1.1.2-5", "CR004-all-7", "CR004-all-8")
+    REQ("CR000-11.3.1.1.2-4", "CR000-11.3.1.1.2-5", "CR004-all-7", "CR004-all-8", "IM-10.3.1.1.2-4", "IM-10.3.1.1.2-5",
+        "IM-10.3.1.1.2-6", "IM-10.3.1.1-2")
+    if world.ims:   # by the core's Route, with the identity it asserts, and ours in the answer
+        REQ("IM-10.3.1-15", "CR000-11.3.1-12")
 
 
 @scenario(own=PUSH, seconds=40)
@@ -168,7 +171,8 @@ async def odd_messages_are_pushed(world):
     for request in requests:
         untouched(pager_in(await invitation.receive()), request)
     await invitation.wait_bye()
-    REQ("CR001-D.2-1", "CR001-D.2-2", "CR001-D.2-5", "CR001-D.2-6", "CR001-D.2-7")
+    REQ("CR001-D.2-1", "CR001-D.2-2", "CR001-D.2-5", "CR001-D.2-6", "CR001-D.2-7", "IM-4.2.3-2",
+        "IM-J-2", "IM-J-3", "IM-J-4", "IM-J-5", "IM-J-6", "IM-J-7", "IM-J-8", "IM-J-9")
     same(await fetched(bob), [], "what is left")
 
 

@@ -48,7 +48,7 @@ async def charlie_of_appendix_d(world):
          202, "MESSAGE")
     upload = await Upload(joe, charlie, b"HELP " * 1000).begin([("Subject", "HELP! at home ill"), ("Priority", "urgent")])
     await upload.all(1000)
-    REQ("CR004-D.1-1")
+    REQ("CR004-D.1-1", "IM-K-1", "IM-K-2", "IM-10.3.2.2-5")
     same((await charlie.register()).status, 200, "REGISTER")
     watcher, summary = await watching(charlie)
     same(summary.head, {"Messages-Waiting": "yes", "Message-Account": "sip:%s@%s" % (charlie.name, STORE),
@@ -60,7 +60,7 @@ async def charlie_of_appendix_d(world):
     word = re.fullmatch(r"sip:([a-z0-9]{26,})@" + re.escape(STORE), second["Message-ID"]).group(1)
     message, = await fetched(charlie, "sip:%s%%40%s@%s" % (word, STORE, STORE))
     same(large_in(message)[2], upload.content, "content")
-    REQ("CR004-D.1-3")
+    REQ("CR004-D.1-3", "IM-K-4", "IM-K-5", "IM-K-6")
     summary = await summary_until(watcher, 1)
     same((summary.messages, summary.head["Text-Message"]), ([first], "1/0 (0/0)"), "what is left")
     same(texts_of(await fetched(charlie, "sip:%s@%s" % (charlie.name, STORE))), [b"carpool?"], "the rest")
@@ -96,6 +96,7 @@ async def summaries_of_odd_messages(world):
     same(hidden.get("Subject"), "guess" if world.ims else None, "Subject of who hides: the privacy service takes it (RFC 3323)")
     found, _ = await entries(Xcap(world, bob.uri))
     same([e.get("uri") for e in found], [m["Message-ID"] for m in summary.messages], "the same by XCAP")
+    REQ("CR001-12.2.2.3-14")
     check("carol" not in str(found[5].attrib), "who hides: %s" % found[5].attrib)
     got = await fetched(bob, summary.messages[5]["Message-ID"])
     check(b"carol" not in bytes(got[0].body), "the sender is named")
@@ -178,7 +179,9 @@ async def lists_in_many_shapes(world):
         await session.wait_bye(15)
         same(session.leg.messages.qsize(), 1, "messages, list with " + what)
         same(pager_in(session.leg.messages.get_nowait()).body, request.body, what)
-    REQ("CR000-11.3.1.1.2-2", "CR000-11.3.1.1.2-3", "CR004-multi-6", "CR004-all-6")
+    same(len(set(ids)), len(ids), "URIs of messages")
+    REQ("CR000-11.3.1.1.2-2", "CR000-11.3.1.1.2-3", "CR004-multi-6", "CR004-all-6", "IM-10.3.1.1.2-2", "IM-10.3.1.1.2-3",
+        "CR000-11.3.1.1.1-1", "IM-10.3.1.1.1-1", "CR004-multi-9")
     same(await fetched(bob), [], "what is left")
 
 

@@ -101,7 +101,7 @@ def check_invite(world, bob, request, offer):
     deferred = "sip:Deferred@" + STORE
     if world.ims:
         same(first.uri, bob.uri, "Request-URI")
-        REQ("CR002-12.2.2.2-3")
+        REQ("CR002-12.2.2.2-3", "IM-10.3.2.3-3", "CR002-12.2.2.2-17", "IM-10.3.2.3-17")
     same(sip.address(request.get("From"))[1], deferred, "From")
     same(sip.address(request.get("To"))[1], bob.uri, "To")
     same(first.get("P-Asserted-Identity"), "<%s>" % deferred, "P-Asserted-Identity")
@@ -117,7 +117,9 @@ def check_invite(world, bob, request, offer):
     same(offer.attribute("accept-types"), ALL_TYPES, "accept-types")
     same(offer.attribute("accept-wrapped-types"), "*", "accept-wrapped-types")
     REQ("CR002-12.2.2.2-1", "CR002-12.2.2.2-2", "CR002-12.2.2.2-4", "CR002-12.2.2.2-5", "CR002-12.2.2.2-6",
-        "CR002-12.2.2.2-7", "CR002-12.2.2.2-8", "CR002-12.2.2.2-9", "CR002-12.2.2.2-10", "CR002-12.2.2.2-11")
+        "CR002-12.2.2.2-7", "CR002-12.2.2.2-8", "CR002-12.2.2.2-9", "CR002-12.2.2.2-10", "CR002-12.2.2.2-11",
+        "IM-10.3.2.3-4", "IM-10.3.2.3-5", "IM-10.3.2.3-6", "IM-10.3.2.3-7", "IM-10.3.2.3-8", "IM-10.3.2.3-9",
+        "IM-10.3.2.3-10", "IM-10.3.2.3-11")
 
 
 async def taking(world, bob, answers=None, **more):
