@@ -9,6 +9,7 @@ import time
 
 from pushing import PUSH, STORE, comes_back, invited, taken
 from retrieving import ask, accepted, deferred
+from settings import document, publish
 from ua import REQ, check, same, sip
 from world import DOMAIN, scenario
 
@@ -190,6 +191,50 @@ async def pager_of_the_most_octets(world):
     same(len(got), 3, "messages")
     for message, request in zip(got, requests):
         untouched(pager_in(message), request)
+
+
+@scenario(own=FETCH, transports=("tcp",))
+async def headers_of_the_most_octets(world):
+    """Header lines near limits.header_bytes, of one line or of hundreds, go the whole way, with 64 KiB behind them; more is 513
+    and blocks nobody."""
+    bob, raw = await world.client("bob", register=False), await world.raw()
+    sender = "sip:carol@" + DOMAIN
+    requests = [await leave(raw, world, bob, sender, body, headers) for body, headers in (
+        (b"one line", [("X-Long", "y" * 15000)]), (b"x" * 65536, [("X-%d" % n, "z" * 120) for n in range(105)]),
+        (b"subject", [("Subject", "\u2603" * 4500)]), (b"after", []))]
+    request = world.request("MESSAGE", raw, to=bob.uri, sender=sender, which="term", headers=[("X-Long", "y" * 17000)])
+    same(await (await world.raw()).ask(request), 513, "more than header_bytes")
+    same((await bob.register()).status, 200, "REGISTER")
+    got = await fetched(bob)
+    same(len(got), len(requests), "messages")
+    for message, request in zip(got, requests):
+        untouched(pager_in(message), request)
+
+
+@scenario(modes=("standalone",), own=PUSH, seconds=40)
+async def odd_messages_by_message(world):
+    """An ordinary client that registers gets them as MESSAGEs: From, Date, types and octets as they were (design 7)."""
+    bob, raw = await world.client("bob", register=False, feature_tag=False), await world.raw()
+    senders = ["sip:%s@%s" % (sip.token(4), DOMAIN) for _ in range(3)]
+    requests = [await leave(raw, world, bob, senders[i % 3], body, headers) for i, (body, headers) in enumerate(odd_messages())]
+    same((await bob.register()).status, 200, "REGISTER")
+    same((await publish(bob, document(offline_delivery=True))).status, 200, "PUBLISH")
+    for sent in requests:
+        server = await bob.expect("MESSAGE", 10)
+        inner = server.request
+        same(inner.body, sent.body, "body")
+        same(sip.address(inner.get("From"))[:2], sip.address(sent.get("From"))[:2], "From")
+        for name in ("Subject", "Priority", "Content-Type", "Content-Encoding", "Content-Language", "MIME-Version"):
+            if sent.body or not name.startswith("Content"):
+                same(inner.all(name), sent.all(name), name)
+        if sent.get("Date"):
+            same(inner.all("Date"), sent.all("Date"), "Date")
+        else:
+            check(inner.get("Date", "").endswith(" GMT"), "Date %r" % inner.get("Date"))
+        same(inner.all("Contact"), [], "Contact in MESSAGE (RFC 3428)")
+        server.respond(200, "OK")
+    await bob.quiet(0.2)
+    same(await fetched(bob), [], "what is left")
 
 
 @scenario(own=FETCH)

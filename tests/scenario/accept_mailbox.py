@@ -1,5 +1,6 @@
 """A mailbox as its owner uses it who knows the specification alone (F6 to F11, F10, D2-04 to D2-10, D2-19, D2-27): what
 he is told, every way to name what he wants, and what a push does with an answer."""
+import asyncio
 import datetime
 import re
 
@@ -100,6 +101,27 @@ async def summaries_of_odd_messages(world):
     check("carol" not in str(found[5].attrib), "who hides: %s" % found[5].attrib)
     got = await fetched(bob, summary.messages[5]["Message-ID"])
     check(b"carol" not in bytes(got[0].body), "the sender is named")
+    await watcher.again(0)
+
+
+@scenario(own=BOTH)
+async def summaries_of_large_messages(world):
+    """What counts is the type of the content, not of the INVITE; lines as those of a MESSAGE."""
+    alice, bob = await world.client("alice"), await world.client("bob", register=False)
+    for n, (kind, priority) in enumerate((("image/png", "urgent"), ("TEXT/plain;charset=utf-8", "normal"), ("video/mp4", None))):
+        upload = await Upload(alice, bob, b"x" * 3000, content_type=kind).begin(
+            [("Subject", "gr\u00fc\u00dfe %d" % n)] + ([("Priority", priority)] if priority else []))
+        await upload.all(2000)
+    same((await bob.register()).status, 200, "REGISTER")
+    watcher, summary = await watching(bob)
+    same((summary.head["Text-Message"], summary.head["Multimedia-Message"]), ("1/0 (0/0)", "2/0 (1/0)"), "counts")
+    same([(m["Subject"], m.get("Priority"), sip.address(m["To"])[1], sip.address(m["From"])[1]) for m in summary.messages],
+         [("gr\u00fc\u00dfe 0", "urgent", bob.uri, alice.uri), ("gr\u00fc\u00dfe 1", "normal", bob.uri, alice.uri),
+          ("gr\u00fc\u00dfe 2", None, bob.uri, alice.uri)], "blocks")
+    for m in summary.messages:
+        check(m["Date"].endswith(" GMT") and alice.uri in m["P-Asserted-Identity"], "block %s" % m)
+    same([len(large_in(message)[2]) for message in await fetched(bob)], [3000] * 3, "contents")
+    same((await summary_until(watcher, 0)).head["Messages-Waiting"], "no", "in the end")
     await watcher.again(0)
 
 
@@ -236,12 +258,15 @@ async def answers_to_a_push(world):
         check(invitation.leg.messages.empty(), "a message for %s" % accept)
         await ended(world)
         await published(bob, document(offline_delivery=True))
+    watcher, _ = await watching(bob)
     invitation = await invited(world, bob)
     invitation.ring()
     invitation.ring(183)
     await invitation.accept(direction="recvonly", accept="Multipart/* text/plain")
     same([pager_in(await invitation.receive()).body for _ in requests], [r.body for r in requests], "messages")
     await invitation.wait_bye()
+    same((await summary_until(watcher, 0)).head["Messages-Waiting"], "no", "after the push")
+    await watcher.again(0)
     same(await fetched(bob), [], "what is left")
 
 
@@ -320,3 +345,50 @@ async def thrown_away(world):
     same(texts_of(await fetched(bob)), [b"0"], "the rest")
     same((await summary_until(watcher, 0)).head["Messages-Waiting"], "no", "in the end")
     await watcher.again(0)
+
+
+async def thrown_away_meanwhile(world, answered):
+    """A message that is deleted while its delivery waits for an answer, and the one behind it."""
+    bob, requests, ids = await waiting(world, [b"0", b"1", b"2"])
+    x, node, held = Xcap(world, bob.uri), 'deferred-list/entry[@uri="%s"]', []
+    session = ask(bob, deferred())
+    response = await session.transaction.final()
+    same(response.status, 200, "INVITE")
+
+    def answer(chunk, respond):
+        held.append(respond) if chunk.has_body and not held else respond(200)
+    session.leg.answer = answer
+    session.answer = session.remote_description(response.body, "200")
+    session.active = session.answer.setup != "active"
+    await session.bind()
+    same(pager_in(await session.receive()).body, b"0", "the first")
+    for uri in ids[:2]:
+        await x.delete(AUID, "index", 200, node=node % uri)
+    left = [e.get("uri") for e in (await entries(x))[0]]
+    check(left in (ids[2:], ids[:1] + ids[2:]), "the list: %s of %s" % (left, ids))   # what is under way may go last
+    if answered:
+        held[0](200)
+        await session.wait_bye()
+        rest = []
+        while not session.leg.messages.empty():
+            rest.append(pager_in(session.leg.messages.get_nowait()).body)
+        check(rest in ([b"2"], [b"1", b"2"]), "what came behind it: %s" % rest)
+    else:
+        await session.hang_up()
+    expected, end = [] if answered else ids[2:], asyncio.get_running_loop().time() + 10
+    while [e.get("uri") for e in (await entries(x))[0]] != expected:
+        check(asyncio.get_running_loop().time() < end, "the list in the end is not %s" % expected)
+        await asyncio.sleep(0.02)
+    same(texts_of(await fetched(bob)), [] if answered else [b"2"], "what is left")
+
+
+@scenario(own=dict(FETCH, **{"deferred.push_window": "1"}))
+async def thrown_away_while_it_is_delivered(world):
+    """The delivery ends well, and nothing is left or comes twice."""
+    await thrown_away_meanwhile(world, True)
+
+
+@scenario(own=dict(FETCH, **{"deferred.push_window": "1"}))
+async def thrown_away_before_he_hangs_up(world):
+    """A delivery that ends without an answer: what was deleted meanwhile does not come back."""
+    await thrown_away_meanwhile(world, False)
