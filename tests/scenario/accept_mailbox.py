@@ -125,6 +125,25 @@ async def summaries_of_large_messages(world):
     await watcher.again(0)
 
 
+@scenario(own=FETCH, transports=("tcp",))
+async def summaries_of_long_lines(world):
+    """Lines as long as a request may have: he is told how many wait, and can fetch them by what he is told."""
+    subject = [("Subject", "s" * 9000), ("From", '"%s" <%%(sender)s>;tag=1' % ("f" * 4000))]
+    bob, raw = await world.client("bob", register=False), await world.raw()
+    for n in range(12):
+        await leave(raw, world, bob, "sip:carol@" + DOMAIN, b"%d" % n, subject)
+    same((await bob.register()).status, 200, "REGISTER")
+    watcher, summary = await watching(bob)
+    same(summary.head["Text-Message"], "12/0 (0/0)", "counts")
+    check(summary.messages, "no blocks")
+    same(texts_of(await fetched(bob, summary.messages[0]["Message-ID"])), [b"0"], "the first")
+    found, _ = await entries(Xcap(world, bob.uri))
+    same(len(found), 11, "entries")
+    same((await world.server.api("GET", "mailbox/" + bob.name))[1]["messages"], 11, "API")
+    same(len(await fetched(bob)), 11, "the rest")
+    await watcher.again(0)
+
+
 # --- every way to name it ---
 @scenario(own=FETCH, seconds=40)
 async def names_of_one_message(world):
@@ -205,6 +224,20 @@ async def lists_in_many_shapes(world):
     REQ("CR000-11.3.1.1.2-2", "CR000-11.3.1.1.2-3", "CR004-multi-6", "CR004-all-6", "IM-10.3.1.1.2-2", "IM-10.3.1.1.2-3",
         "CR000-11.3.1.1.1-1", "IM-10.3.1.1.1-1", "CR004-multi-9")
     same(await fetched(bob), [], "what is left")
+
+
+@scenario(own=FETCH, transports=("tcp",), seconds=40)
+async def a_list_of_a_hundred(world):
+    """As many entries as limits.uri_list has, in any order: those messages, in the order of reception; one more is 400."""
+    bob, raw = await world.client("bob", register=False), await world.raw()
+    for n in range(102):
+        await leave(raw, world, bob, "sip:carol@" + DOMAIN, b"%d" % n)
+    found, _ = await entries(Xcap(world, bob.uri))
+    ids = [e.get("uri") for e in found]
+    same((await bob.register()).status, 200, "REGISTER")
+    same(await status_of(ask(bob, deferred(), ids[:101])), 400, "101 entries")
+    same(texts_of(await fetched(bob, deferred(), ids[100:0:-1])), [b"%d" % n for n in range(1, 101)], "messages")
+    same(texts_of(await fetched(bob, deferred())), [b"0", b"101"], "the others")
 
 
 @scenario(own=FETCH)

@@ -4,10 +4,10 @@ import asyncio
 import email.utils
 import time
 
-from accept_deferred import FETCH, Upload, fetched, large_in, leave, pager_in, sections
-from accept_mailbox import BOTH, texts_of, waiting
+from accept_deferred import FETCH, Upload, fetched, large_in, leave, pager_in, sections, untouched
+from accept_mailbox import BOTH, RULES, texts_of, waiting
 from deferred_list import entries
-from documents import Xcap
+from documents import EVERYBODY, Xcap, both, one, ruleset
 from message_summary import STORE, watching
 from pushing import PUSH, comes_back, ended, invited
 from retrieving import accepted, ask, deferred, status_of
@@ -46,7 +46,56 @@ async def a_number_is_one_user(world):
         request = world.request("MESSAGE", raw, to=target, sender="sip:carol@" + DOMAIN, which="term", body=target.encode())
         same(await raw.ask(request), 202, target)
     same((await bob.register()).status, 200, "REGISTER")
-    same([pager_in(message).body.decode() for message in await fetched(bob)], targets, "messages")
+    if world.ims:   # the core knows him by his number
+        world.core.asserted[bob.name] = '"Bob" <tel:%s>' % number
+    _, summary = await watching(bob, uri="tel:" + number)
+    same(len(summary.messages), 4, "blocks")
+    same([pager_in(message).body.decode() for message in await fetched(bob, summary.messages[1]["Message-ID"])], targets[1:2], "one")
+    del targets[1]
+    got = await fetched(bob, summary.head["Message-Account"])
+    same([pager_in(message).body.decode() for message in got], targets, "messages")
+
+
+@scenario(own=FETCH)
+async def users_with_odd_names(world):
+    """What a user part may have (RFC 3261 25.1): his mailbox is told, listed and fetched by what it is told as."""
+    raw = await world.raw()
+    for name in ("o'neil!~*(x)", "a+b=c&d$e,f;g", "x%20%22y%22%3cz%3e", "u" * 150, "ALice", "alice"):
+        bob = await world.client(name, register=False, unique=False)
+        request = await leave(raw, world, bob, "sip:carol@" + DOMAIN, b"to " + name.encode())
+        same((await bob.register()).status, 200, "REGISTER of " + name)
+        watcher, summary = await watching(bob)
+        same(len(summary.messages), 1, "what waits for " + name)
+        await watcher.again(0)
+        found, _ = await entries(Xcap(world, bob.uri))
+        same([e.get("uri") for e in found], [summary.messages[0]["Message-ID"]], "list of " + name)
+        code, out, _ = await world.server.ctl("mailbox", bob.uri)
+        check(code == 0 and summary.messages[0]["Message-ID"][4:30] in out, "imservctl mailbox %s: %s" % (name, out))
+        message, = await fetched(bob, summary.head["Message-Account"])
+        untouched(pager_in(message), request)
+
+
+@scenario(own=FETCH)
+async def rules_of_many_kinds(world):
+    """Who is meant by a rule, and of several the most that one allows (RFC 4745 7.1, 10.2)."""
+    bob, raw = await world.client("bob", register=False), await world.raw()
+    x, alice, carol = Xcap(world, bob.uri), "sip:alice@" + DOMAIN, "sip:carol@" + DOMAIN
+    reject, accept = both("reject"), both("accept")
+    many = "<identity><many%s</many></identity>"
+    for rules, of_alice, of_carol in (
+            ([(EVERYBODY, reject), (one(alice), accept)], 202, 403),
+            ([(many % '><except id="%s"/>' % alice, reject)], 202, 403),
+            ([(many % ' domain="%s">' % DOMAIN, reject)], 403, 403),
+            ([(many % ' domain="example.org">', reject)], 202, 202),
+            ([(one("sip:ALICE@example.com", "sip:dora@example.com"), reject)], 202, 202),
+            ([(one("sip:alice@EXAMPLE.com"), reject), (one(carol), accept)], 403, 202),
+            ([(one(alice), reject), (one(alice), {"allow-session": "accept"})], 403, 202),
+            ([("<sphere value='work'/>" + one(alice), reject)], 202, 202)):
+        got = await x.do("PUT", RULES, "index", ruleset(*rules))
+        check(got[0] in (200, 201), "PUT %s: %s" % (rules, got))
+        for sender, status in ((alice, of_alice), (carol, of_carol)):
+            request = world.request("MESSAGE", raw, to=bob.uri, sender=sender, which="term", body=b"x")
+            same(await raw.ask(request), status, "%s by %s" % (sender, rules))
 
 
 # --- who ---
