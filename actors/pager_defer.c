@@ -38,6 +38,8 @@ static void refuse_unstored(struct pager *p, int err)
 	COUNT(&p->im->worker->counters, deferred_failed);
 	if (err == EDQUOT)
 		pager_refuse(p, 480, REASON_QUOTA);
+	else if (err == EFBIG) /* its header lines: another time they are no shorter */
+		pager_refuse(p, 513, REASON_TOO_LARGE);
 	else
 		pager_refuse(p, 503, err == EAGAIN ? REASON_STORE_BUSY : REASON_STORE);
 }

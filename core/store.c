@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/store_deferred.h"
 #include "core/store_internal.h"
 
 #define CACHE_KIB  "32768" /* pages in memory: the paths to the rows of a million messages, and a group's own */
@@ -330,7 +331,7 @@ static bool checks_first(enum store_kind kind)
 
 static bool is_verdict(int err)
 {
-	return err == 0 || err == ENOENT || err == EDQUOT || err == EINVAL;
+	return err == 0 || err == ENOENT || err == EDQUOT || err == EINVAL || err == EFBIG;
 }
 
 /* Any other error of it loses the group: once, for after that all have their SAVEPOINT.  (Damaged pages lose it
@@ -454,13 +455,24 @@ bool store_has_garbage(const struct store *store)
 	return store->db && store->has_garbage && !store->is_full;
 }
 
+/* As much goes as came: who begins uploads and gives them up may not fill the disk faster than that is deleted. */
+static void collect_as_written(struct store *store)
+{
+	int before = sqlite3_total_changes(store->db), wanted = (int)(2 * store->octets / STORE_PIECE_MAX);
+
+	while (store_has_garbage(store) && !sqlite3_get_autocommit(store->db)) {
+		collect_garbage(store);
+		if (sqlite3_total_changes(store->db) - before >= wanted)
+			break;
+	}
+}
+
 /* The last of a group: what all of it changed. */
 static int end_group(struct store *store)
 {
 	int err;
 
-	if (store_has_garbage(store))
-		collect_garbage(store);
+	collect_as_written(store);
 	if (sqlite3_get_autocommit(store->db)) /* nothing is left that could be committed */
 		return EIO;
 	if ((err = store_write_totals(store)) || (err = step(store, STATEMENT_COMMIT)))

@@ -249,6 +249,25 @@ static void header_lines_have_a_limit(void **state)
 	free(r);
 }
 
+/* Nor does it harm the others of its group. */
+static void long_header_lines_harm_no_other(void **state)
+{
+	struct store_deferred m = message("id", 5000), long_one = message("long", 5000);
+	struct store_deferred_put *good, *bad;
+
+	long_one.head = slice_of(big, STORE_HEAD_ROOM);
+	good = store_deferred_put_new(STORE_DEFERRED_PUT, BOB, &m);
+	bad = store_deferred_put_new(STORE_DEFERRED_PUT, BOB, &long_one);
+	store_begin(store);
+	store_execute(store, &good->request);
+	store_execute(store, &bad->request);
+	assert_ptr_equal(store_commit(store), &good->request);
+	assert_int_equal(good->request.msg.err, 0);
+	assert_int_equal(bad->request.msg.err, EFBIG);
+	free(good);
+	free(bad);
+}
+
 /* ---- one by its name ---- */
 
 static int find(struct slice mailbox, const char *key, uint64_t now_s, uint64_t *position)
@@ -559,6 +578,7 @@ int main(void)
 		CASE(long_content_is_read_in_pieces),
 		CASE(messages_that_do_not_fit_come_with_the_next),
 		CASE(header_lines_have_a_limit),
+		CASE(long_header_lines_harm_no_other),
 		CASE(a_message_is_found_by_its_id),
 		CASE(a_call_id_finds_the_only_one_that_has_it),
 		CASE(counts_are_kept),
