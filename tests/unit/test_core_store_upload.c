@@ -236,6 +236,35 @@ static void what_is_aborted_is_deleted_little_by_little(void **state)
 	nothing_is_left();
 }
 
+/* Or the disk would be full of what is given up, long before it is deleted. */
+static void much_is_deleted_while_much_is_written(void **state)
+{
+	enum { PIECES = 20 };
+	struct store_content_put *puts[PIECES];
+	uint64_t upload;
+
+	fill();
+	assert_int_equal(open_upload(100, 0, &upload), 0);
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(put_piece(upload, i, 1), 0);
+	collect();
+	assert_int_equal(abort_upload(upload), 0);
+	assert_int_equal(open_upload(PIECES * PIECE, 0, &upload), 0);
+	store_begin(store);
+	for (unsigned i = 0; i < PIECES; i++) {
+		puts[i] = store_content_put_new(upload, i * PIECE, slice_of(octets, PIECE));
+		store_execute(store, &puts[i]->request);
+	}
+	assert_ptr_equal(store_commit(store), &puts[0]->request);
+	for (unsigned i = 0; i < PIECES; i++) {
+		assert_int_equal(puts[i]->request.msg.err, 0);
+		free(puts[i]);
+	}
+	assert_true(number("SELECT count(*) FROM content WHERE id IN (SELECT id FROM garbage)") <= 100 - 2 * PIECES);
+	assert_int_equal(abort_upload(upload), 0);
+	nothing_is_left();
+}
+
 static void the_start_sweeps_what_was_never_closed(void **state)
 {
 	struct store_deferred m;
@@ -288,6 +317,7 @@ int main(void)
 		CASE(what_does_not_follow_is_refused),
 		CASE(an_upload_counts_in_the_quota_until_it_ends),
 		CASE(what_is_aborted_is_deleted_little_by_little),
+		CASE(much_is_deleted_while_much_is_written),
 		CASE(the_start_sweeps_what_was_never_closed),
 		CASE(a_failure_in_between_keeps_the_upload),
 	};
