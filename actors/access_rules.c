@@ -79,17 +79,33 @@ static bool is_named_anywhere(const struct access_rules *set, struct slice calle
 	return false;
 }
 
-static bool counts(const struct access_rules *set, const struct rule *rule, struct slice caller, bool is_anonymous)
+/* Who asks.  All rules are gone through at most once for him, however many of them are about everybody else. */
+struct caller {
+	struct slice name;
+	bool is_anonymous;
+	enum { UNSEEN, NAMED, OTHER } seen;
+};
+
+static bool is_other(const struct access_rules *set, struct caller *caller)
 {
-	if (rule->never || (rule->when_anonymous && !is_anonymous) || (rule->by_identity && !names(set, rule, caller)))
+	if (caller->seen == UNSEEN)
+		caller->seen = is_named_anywhere(set, caller->name) ? NAMED : OTHER;
+	return caller->seen == OTHER;
+}
+
+static bool counts(const struct access_rules *set, const struct rule *rule, struct caller *caller)
+{
+	if (rule->never || (rule->when_anonymous && !caller->is_anonymous) ||
+	    (rule->by_identity && !names(set, rule, caller->name)))
 		return false;
-	return !rule->when_other || (caller.n && !is_named_anywhere(set, caller));
+	return !rule->when_other || (caller->name.n && is_other(set, caller));
 }
 
 enum user_verdict access_rules_verdict(const struct access_rules *set, enum user_purpose purpose, struct slice caller,
 	bool is_anonymous)
 {
 	int which = purpose == USER_FOR_SESSION ? ACTION_SESSION : ACTION_PAGER;
+	struct caller who = { caller, is_anonymous, UNSEEN };
 	enum action best = ACTION_NONE;
 
 	if (!set || purpose == USER_FIND_ONLY)
@@ -99,7 +115,7 @@ enum user_verdict access_rules_verdict(const struct access_rules *set, enum user
 		enum action action = rule->actions[which];
 		bool is_by_name = rule->by_identity || rule->when_other;
 		if (action > best && !(is_anonymous && is_by_name && action > ACTION_REJECT) &&
-		    counts(set, rule, caller, is_anonymous))
+		    counts(set, rule, &who))
 			best = action;
 	}
 	return best == ACTION_REJECT ? USER_REJECTS : USER_ACCEPTS;
