@@ -149,7 +149,7 @@ static int print_rows(FILE *out, struct im_server *server, struct slice owner)
 	unsigned rows = 0;
 	bool is_last = false;
 
-	while (!is_last && rows < DEFERRED_LIST_MAX) {
+	while (!is_last && rows < DEFERRED_LIST_MAX && ftell(out) < DEFERRED_LIST_OCTETS_MAX) {
 		struct store_deferred_summary *page;
 		int err = deferred_list_page(server, owner, after, STORE_SUMMARY_MAX, &page);
 		if (err)

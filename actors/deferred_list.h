@@ -18,6 +18,7 @@
 #define DEFERRED_LIST_NAMESPACE "urn:imserv:deferred-list"
 #define DEFERRED_LIST_NAME      "index"
 #define DEFERRED_LIST_MAX       10000 /* the oldest: a larger mailbox says so by its attribute `messages` */
+#define DEFERRED_LIST_OCTETS_MAX (8 << 20) /* likewise, and a page: who sends to a user chooses how long its rows are */
 
 /* A page of the mailbox, behind `after`, at most `most` <= STORE_SUMMARY_MAX.  0 and *out, which the caller frees; ENOMEM,
  * or what the store said. */
