@@ -146,6 +146,7 @@ static void on_change(struct worker *worker, struct msg *msg)
 	    pool_raise(&im->sessions, s->config->limits.sessions) != 0 ||
 	    pool_raise(&im->virtual_user_agents, s->config->limits.sessions) != 0 ||
 	    pool_raise(&im->large_messages, s->config->limits.sessions) != 0 ||
+	    pool_raise(&im->retrievals, s->config->limits.sessions) != 0 ||
 	    pool_raise(&im->large_uploads, large_uploads_max(s->config)) != 0)
 		LOG(ERROR, worker, "config", 0, "no-room limits.sessions=%u error=\"%s\"", s->config->limits.sessions,
 			strerror(ENOMEM)); /* what is beyond the limit of before gets 503 */
