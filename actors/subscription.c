@@ -6,6 +6,7 @@
 
 #include "actors/message_summary.h"
 #include "actors/store_actor.h"
+#include "sip/write.h"
 
 #define PACE_MS	 1000 /* D2-27: between two NOTIFYs that nobody asked for */
 #define AGAIN_MS 5000 /* after the machine or the store said no */
@@ -182,8 +183,10 @@ static void write_headers(struct subscription *s, struct buffer *out)
 	buffer_lit(out, "Accept-Contact: *;" IM_FEATURE_TAG "\r\n"); /* D2-28 */
 	subscription_write_contact(s, out, &flow);
 	buffer_lit(out, "Event: " MESSAGE_SUMMARY_EVENT);
-	if (s->event_id_n)
-		buffer_printf(out, ";id=%.*s", (int)s->event_id_n, s->event_id);
+	if (s->event_id_n) {
+		buffer_lit(out, ";id=");
+		sip_write_text(out, slice_of(s->event_id, s->event_id_n));
+	}
 	if (s->state == SUBSCRIPTION_ACTIVE)
 		buffer_printf(out, "\r\nSubscription-State: active;expires=%u\r\n", left_s(s));
 	else

@@ -114,7 +114,7 @@ static bool keep_header(struct glance *g, struct slice line)
 /* No tag, nor anything that could hide one. */
 static bool is_outside_dialog(struct slice to)
 {
-	const char *close = memrchr(to.p, '>', to.n);
+	const char *close = to.p ? memrchr(to.p, '>', to.n) : NULL; /* NULL: a To without a colon */
 	struct slice params = close ? slice_skip(to, (size_t)(close - to.p)) : to;
 
 	return slice_trim(to).n && !memchr(to.p, '"', to.n) && !memchr(params.p, ';', params.n);
