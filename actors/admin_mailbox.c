@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "actors/admin_internal.h"
 #include "actors/deferred_list.h"
@@ -95,11 +96,21 @@ static void remove_one(struct admin *admin, struct slice owner, const char *id, 
 	}
 }
 
+/* Of USER: a URI's user part may have slashes (RFC 3261 25.1), and the path comes with its escapes decoded. */
+static size_t user_length(const char *path)
+{
+	bool is_uri = strncasecmp(path, "sip:", 4) == 0 || strncasecmp(path, "sips:", 5) == 0;
+	const char *at = is_uri ? strchr(path, '@') : NULL;
+	const char *domain = at ? at : path;
+
+	return (size_t)(domain - path) + strcspn(domain, "/");
+}
+
 /* USER or USER/ID. */
 void admin_on_mailbox(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
 {
-	const char *slash = strchr(request->path, '/');
-	size_t n = slash ? (size_t)(slash - request->path) : strlen(request->path);
+	size_t n = user_length(request->path);
+	const char *slash = request->path[n] == '/' ? request->path + n : NULL;
 	char user[IM_CANONICAL_MAX];
 	struct admin_user_name name;
 
