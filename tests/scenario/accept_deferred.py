@@ -7,6 +7,7 @@ import email.utils
 import re
 import time
 
+from message_summary import watching
 from pushing import PUSH, STORE, comes_back, invited, taken
 from retrieving import ask, accepted, deferred
 from settings import document, publish
@@ -160,6 +161,44 @@ async def odd_messages_are_fetched(world):
         "IM-10.3.1.1.2-6", "IM-10.3.1.1-2")
     if world.ims:   # by the core's Route, with the identity it asserts, and ours in the answer
         REQ("IM-10.3.1-15", "CR000-11.3.1-12")
+
+
+@scenario(own=FETCH, seconds=40, settle=False, once=True)
+async def odd_messages_outlive_the_process(world):
+    """What was answered with 202 or 200 is the same after kill -9, summary and order too."""
+    bob, raw = await world.client("bob", register=False), await world.raw()
+    sender = "sip:%s@%s" % (sip.token(4), DOMAIN)
+    requests = [await leave(raw, world, bob, sender, body, headers) for body, headers in odd_messages()]
+    same((await bob.register()).status, 200, "REGISTER")
+    _, before = await watching(bob)
+    await world.server.restart(True)
+    bob = await world.client(bob.name, unique=False)
+    _, after = await watching(bob)
+    same((after.head, after.messages), (before.head, before.messages), "summary")
+    got = await fetched(bob)
+    same(len(got), len(requests), "messages")
+    for message, request in zip(got, requests):
+        untouched(pager_in(message), request)
+    same(await fetched(bob), [], "what is left")
+
+
+@scenario(own=FETCH, seconds=40)
+async def many_write_at_once(world):
+    """Five senders with ten messages each to two users, all at a time: each message is there once, each sender's in the order
+    in which they were answered."""
+    users = [await world.client(name, register=False) for name in ("bob", "carol")]
+    raws = [await world.raw() for _ in range(5)]
+
+    async def write(number, raw):
+        for n in range(10):
+            await leave(raw, world, users[n % 2], "sip:sender%d@%s" % (number, DOMAIN), b"%d %d" % (number, n))
+    await asyncio.gather(*[write(number, raw) for number, raw in enumerate(raws)])
+    for odd, user in enumerate(users):
+        same((await user.register()).status, 200, "REGISTER")
+        got = [tuple(map(int, pager_in(message).body.split())) for message in await fetched(user)]
+        same(sorted(got), [(number, n) for number in range(5) for n in range(odd, 10, 2)], "messages")
+        for number in range(5):
+            same([n for who, n in got if who == number], list(range(odd, 10, 2)), "order of one sender")
 
 
 @scenario(own=PUSH, seconds=40)
