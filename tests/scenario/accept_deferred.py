@@ -93,7 +93,7 @@ def untouched(inner, sent):
 
 # --- what people send ---
 def odd_messages():
-    """(body, headers): each is legal."""
+    """(body, headers): each is legal, but for two Dates as old software writes them."""
     inner = (b"--in\r\nContent-Type: text/plain\r\n\r\none\r\n--in\r\nContent-Type: image/png\r\n"
              b"Content-Transfer-Encoding: binary\r\n\r\n\x89PNG\r\n\x1a\n\x00\r\n--in--")
     yield "gr\u00fc\u00df Gott \u2603".encode(), [
@@ -114,6 +114,8 @@ def odd_messages():
     yield b"later", [("X-Long", "y" * 3000), ("Subject", "s" * 900)]
     yield b"twice", [("X-One", "1"), ("x-one", "2"), ("Content-Language", "de, en"), ("In-Reply-To", "a@b, c@d")]
     yield b"old", [("Date", "Thu, 21 Feb 2002 13:02:03 GMT")]
+    yield b"older", [("Date", "Sunday, 06-Nov-94 08:49:37 GMT"), ("Expires", "4294967296")]
+    yield b"oldest", [("Date", "Sun Nov  6 08:49:37 1994 EST")]
     yield b"to come", [("Date", "Fri, 01 Jan 2038 00:00:00 GMT"), ("Expires", "86400")]
 
 
