@@ -251,11 +251,12 @@ void sip_connection_read(struct sip_connection *c)
 
 static void take_in(struct sip_connection *c, struct slice data)
 {
-	if (c->held_n == 0) {
+	if (c->held_n == 0 && !c->is_waiting) {
 		eat_all(c, data);
 		return;
 	}
-	if (append(c, data) != 0) {
+	/* who rests holds nothing, and what the kernel had received by then comes all the same */
+	if ((c->held_n ? append(c, data) : sip_connection_hold(c, data)) != 0) {
 		sip_connection_give_up(c, REASON_NO_MEMORY, true);
 		return;
 	}

@@ -2,6 +2,7 @@
  * New work that is refused: at a glance or after it was parsed, the answer is the same; and how much of streams one
  * turn of the worker looks at.
  */
+#include "sip/connection_internal.h"
 #include "tests/unit/sip_world.h"
 
 static struct world world;
@@ -195,6 +196,40 @@ static void a_moment_of_rest(void **state)
 	world_end(&world);
 }
 
+/* What had been received when a stream began to rest, or is another record of what had: it comes, and waits with it. */
+static void what_comes_while_it_rests_waits(void **state)
+{
+	enum { MANY = 8 * 100 }; /* more than one turn looks at */
+	struct request r = { .method = "MESSAGE" };
+	struct peer *peers[2];
+	size_t n = 0;
+
+	start(true);
+	for (unsigned i = 0; i < 2; i++)
+		peers[i] = peer_tcp(&world, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		send_request(&world, peers[i], 0, r);
+		expect(&world, peers[i], "SIP/2.0 503");
+	}
+	struct sip_connection *c = layer_of(&world, 0)->turns.resting;
+	assert_non_null(c->next_waiting);
+	const char *one = write_message(peers[1], r);
+	char *text = malloc(MANY * strlen(one));
+	for (unsigned i = 0; i < MANY; i++, n += strlen(one))
+		memcpy(text + n, one, strlen(one));
+	sip_connection_on_data(c->stream, slice_of(text, n));
+	free(text);
+	assert_int_equal(refused(&world, REASON_OVERLOAD), 2);
+	rested();
+	WAIT_FOR(&world, refused(&world, REASON_OVERLOAD) == 2 + MANY);
+	for (unsigned i = 0; i < 2; i++) { /* both are read again */
+		rested();
+		send_request(&world, peers[i], 0, r);
+		WAIT_FOR(&world, refused(&world, REASON_OVERLOAD) == 2 + MANY + i + 1);
+	}
+	world_end(&world);
+}
+
 /* ---- turns ---- */
 
 static void send_many(struct peer *peer, unsigned n)
@@ -281,6 +316,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_new_is_never_refused),
 		cmocka_unit_test(cut_at_every_octet),
 		cmocka_unit_test(a_moment_of_rest),
+		cmocka_unit_test(what_comes_while_it_rests_waits),
 		cmocka_unit_test(who_sends_little_does_not_wait),
 		cmocka_unit_test(ends_while_it_waits),
 	};
