@@ -709,6 +709,7 @@ async def push_is_refreshed_by_us(world):
         await asyncio.sleep(0.05)
     update = next(m for m in bob.log if m.method == "UPDATE")
     same(update.get("Session-Expires"), "3;refresher=uac", "Session-Expires of the refresh")
-    REQ("CR002-12.2.2.2-14", "CR002-12.2.2.2-15", "CR002-12.2.2.2-16")
+    REQ("CR002-12.2.2.2-14", "CR002-12.2.2.2-15", "CR002-12.2.2.2-16", "IM-10.3.2.3-14", "IM-10.3.2.3-15",
+        "IM-10.3.2.3-16")
     await invitation.hang_up()
     await remain(world, bob, 1)
