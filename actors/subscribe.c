@@ -117,6 +117,10 @@ static void on_resubscribe(struct subscription *s, struct sip_server *server, co
 		im_refuse(s->im, server, 489, REASON_EVENT_UNKNOWN, SLICE(ALLOW_EVENTS));
 	else if (is_acceptable(s->im, server, m, &expires_s)) {
 		(void)sip_dialog_refresh_target(s->dialog, m); /* no memory: where he was before he may still be */
+		if (s->im->config->core.mode == MODE_STANDALONE) { /* he may have come back by another connection */
+			s->dialog->next.flow = *sip_server_flow(server);
+			sip_flow_watch(s->im->worker, sip_server_flow(server));
+		}
 		accept_with(s, server, expires_s);
 	}
 }

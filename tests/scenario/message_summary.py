@@ -126,6 +126,20 @@ async def summary_of_an_empty_mailbox(world):
     same((await watcher.again()).status, 481, "SUBSCRIBE after the end")
 
 
+@scenario(modes=("standalone",), transports=("tcp",))
+async def summary_by_a_new_connection(world):
+    """The subscriber's connection is lost and he refreshes by a new one: the NOTIFYs come by that."""
+    bob = await world.client("bob")
+    watcher, _ = await watching(bob)
+    bob.flow.transport.abort()
+    await world.server.logged("binding-unreachable user=%s@" % bob.name)
+    bob.flow = watcher.dialog.flow = await bob.endpoint.flow_to(bob.outbound)
+    same((await watcher.again()).status, 200, "refresh by the new connection")
+    same((await watcher.notify())[0], "active", "NOTIFY by the new connection")
+    same((await watcher.again(0)).status, 200, "end")
+    same((await watcher.notify())[0], "terminated", "last NOTIFY")
+
+
 @scenario()
 async def summary_fetched(world):
     """Expires 0 at once is a fetch: one NOTIFY, terminated. Also under the name of the account at the store, and with
