@@ -22,6 +22,8 @@
 #include "actors/user.h"
 #include "core/xml.h"
 
+#define ACCESS_RULES_MAX 65536 /* of one user: rules and the names in them, which each message to him may be held against */
+
 /* One malloc block: also the message that brings it to the user's worker. */
 struct access_rules {
 	struct msg msg;
@@ -49,7 +51,8 @@ struct store_door;
 
 /*
  * Any thread that is no worker: compiles what the store has of the owner, with `content` in place of the document
- * `name` (content.p NULL: without it).  0 and *out, or what the store said, ENOMEM.
+ * `name` (content.p NULL: without it).  0 and *out, or what the store said, ENOMEM; EDQUOT: with it more than
+ * ACCESS_RULES_MAX.
  */
 int access_rules_read(struct store_door *door, const struct sip_home *home, struct slice owner, struct slice name,
 	struct slice content, struct access_rules **out);

@@ -93,7 +93,7 @@ static void answer_conflict(struct visit *v, const char *error, const char *phra
 static void answer_store(struct visit *v, int err)
 {
 	if (err == EDQUOT)
-		answer_code(v, 507, "as many documents as one user may have");
+		answer_code(v, 507, "as many documents, or rules in them, as one user may have");
 	else
 		answer_code(v, 503, err == ENOMEM ? "no memory" : err == EEXIST ? "somebody else changed it" :
 			"the store could not read or write it");

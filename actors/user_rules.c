@@ -99,7 +99,13 @@ int access_rules_read(struct store_door *door, const struct sip_home *home, stru
 	document_cursor_end(&cursor);
 	if (err == ENOENT)
 		err = content.p ? add(b, content) : 0;
-	return finish(b, owner, err, out);
+	err = finish(b, owner, err, out);
+	if (!err && content.p && (*out)->rule_count + (*out)->matcher_count > ACCESS_RULES_MAX) {
+		free(*out);
+		*out = NULL;
+		return EDQUOT;
+	}
+	return err;
 }
 
 /* The user whose documents are read just now. */

@@ -524,3 +524,15 @@ async def xcap_without_the_api(world):
     same((await x.get(LISTS, "index"))[0], 200, "GET")
     same((await Xcap(world, alice, ("Authorization", "Bearer ")).get(LISTS, "index"))[0], 401, "an empty token")
     same((await http_get(x.address, "/api/v1/status"))[0], 404, "the API")
+
+
+@scenario(once=True)
+async def rules_have_an_end(world):
+    """All documents of a user together: each message to him may be held against each name in them."""
+    bob = Xcap(world, "rules-bob")
+    many = ruleset(("<identity>%s</identity>" % ("<many/>" * 33000), both("accept")))
+    await bob.put(RULES, "index", many, 201)
+    await bob.put(RULES, "more", many, 507)
+    await bob.delete(RULES, "index", 200)
+    await bob.put(RULES, "more", many, 201)
+    await bob.delete(RULES, "more", 200)
