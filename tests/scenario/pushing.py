@@ -8,7 +8,7 @@ import secrets
 
 from deferring import away, counted, rows
 from settings import document, publish, published
-from ua import REQ, certificates, check, same, sdp, sip
+from ua import REQ, agent, certificates, check, same, sdp, sip
 from world import DOMAIN, scenario
 
 STORE = "store." + DOMAIN
@@ -105,6 +105,7 @@ def check_invite(world, bob, request, offer):
     same(sip.address(request.get("From"))[1], deferred, "From")
     same(sip.address(request.get("To"))[1], bob.uri, "To")
     same(first.get("P-Asserted-Identity"), "<%s>" % deferred, "P-Asserted-Identity")
+    REQ("IM-12.1.2-3", "IM-12.1.3.2-2")
     same(first.get("Accept-Contact"), "*;+g.oma.sip-im;require;explicit", "Accept-Contact")
     contact = sip.address(first.list("Contact")[0])
     check("automata" in contact[2] and sip.FEATURE_TAG in contact[2], "Contact %r" % first.get("Contact"))
@@ -530,7 +531,7 @@ def large_of(message):
     """(headers of the INVITE, headers of the SEND, content) of a large message (F5)."""
     first, second = parts_of(message)
     same((first.type, second.type), ("message/sipfrag", "message/msrpfrag"), "types")
-    REQ("CR001-12.2.2.5-6", "CR001-D.2-9")
+    REQ("CR001-12.2.2.5-6", "CR001-D.2-9", "IM-J-10")
     fragment = sip.parse_head(first.content.removesuffix(b"\r\n"))
     head, _, rest = second.content.partition(b"\r\n\r\n")
     line, *headers = head.decode().split("\r\n")
@@ -712,4 +713,38 @@ async def push_is_refreshed_by_us(world):
     REQ("CR002-12.2.2.2-14", "CR002-12.2.2.2-15", "CR002-12.2.2.2-16", "IM-10.3.2.3-14", "IM-10.3.2.3-15",
         "IM-10.3.2.3-16")
     await invitation.hang_up()
+    await remain(world, bob, 1)
+
+
+@scenario(own=dict(PUSH, **{"timers.session_expires": "3s", "timers.min_se": "1s"}), once=True)
+async def push_remembers_the_answer(world):
+    """Methods and Contact of the 200 count, not those of the 180 before it: without UPDATE we refresh by INVITE, and ACK,
+    refresh and BYE go to that Contact."""
+    bob = await away(world)
+    await stored(world, bob, TEXTS[:1])
+    await comes_back(world, bob)
+    invitation = await invited(world, bob)
+    at = bob.contact.partition(">")[0]
+    invitation.server.respond(180, "Ringing", [("Contact", at.replace("sip:", "sip:early-") + ">"),
+                                               ("Allow", "INVITE, ACK, CANCEL, BYE, UPDATE")])
+    allow, agent.ALLOW = agent.ALLOW, "INVITE, ACK, CANCEL, BYE"
+    try:
+        await taken(invitation, [None], session_timer=False,
+                    headers=[("Session-Expires", "3;refresher=uac"), ("Require", "timer")])
+    finally:
+        agent.ALLOW = allow
+    await invitation.receive()
+    refresh = await asyncio.wait_for(invitation.dialog.incoming.get(), 6)
+    same(refresh.request.method, "INVITE", "refresh of who knows no UPDATE")
+    same(sdp.Description(refresh.request.body).direction, "sendonly", "direction of the refresh")
+    REQ("CR002-12.2.2.2-12", "IM-10.3.2.3-12")
+    refresh.respond(200, "OK", [("Contact", bob.contact), ("Session-Expires", "3;refresher=uac"), ("Require", "timer")],
+                    sdp.build(invitation.leg.local, "passive", "recvonly", ALL_TYPES, version=1), "application/sdp")
+    await refresh.wait_ack()
+    invitation.leg.connection.close()
+    bye = await invitation.wait_bye(15)
+    requests = [m for m in bob.log if m.method in ("ACK", "INVITE", "BYE") and m.to_tag]
+    same({m.method for m in requests}, {"ACK", "INVITE", "BYE"}, "requests in the dialog")
+    same({m.uri for m in requests} | {bye.uri}, {at.lstrip("<")}, "Request-URIs in the dialog")
+    REQ("CR002-12.2.2.2-13", "IM-10.3.2.3-13")
     await remain(world, bob, 1)

@@ -107,9 +107,12 @@ async def retrieve_all(world):
     same((await bob.register(expires=0)).status, 200, "REGISTER")
     for target in (deferred(), deferred(name="DEFERRED"), deferred(DOMAIN), account(bob), account(bob, "bob." + STORE)):
         requests = await stored(world, bob, [b"one", b"two\r\n", b"three"], alice)
+        same(len({message_uri(row) for row in rows(world, bob)}), 3, "URIs, one of each message")
         same((await bob.register()).status, 200, "REGISTER")
         await fetched(ask(bob, target), requests)
         await remain(world, bob, 0)
+        if target == account(bob):  # the URI of all of them together
+            REQ("CR004-all-1")
         REQ("CR000-11.3.1.1-2", "IM-10.3.1-9", "IM-10.1.1-1", "IM-10.1.1-3")
         same((await bob.register(expires=0)).status, 200, "REGISTER")
     await counted(world, "retrievals", 5)
@@ -261,6 +264,19 @@ async def retrieval_without_account(world):
         REQ("CR000-11.3.1-2", "CR000-11.3.1.1.2-1", "IM-10.3.1.1.2-1")
         del world.core.asserted[bob.name]
     await fetched(ask(bob, deferred()), [])
+
+
+@scenario(own=dict(FETCH, **{"policy.allow_anonymity": "false"}))
+async def retrieval_against_policy(world):
+    """Where the operator lets nobody hide, who hides fetches nothing: 403 by each name, before it is looked whether
+    there is such a message; nothing is lost, and without Privacy he gets it."""
+    bob, requests = await returned(world, [b"one"])
+    row = rows(world, bob)[0]
+    for target in (deferred(), account(bob), message_uri(row), "sip:nobody@" + STORE):
+        same(await status_of(ask(bob, target, headers=[("Privacy", "id")])), 403, target)
+    same(len(rows(world, bob)), 1, "stored")
+    await fetched(ask(bob, deferred()), requests)
+    REQ("CR000-11.3.1-3", "IM-10.3.1-3")
 
 
 @scenario(own=FETCH)
