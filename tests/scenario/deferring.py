@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import sqlite3
+import stat
 import time
 
 from settings import document, published
@@ -14,6 +15,7 @@ from ua import REQ, check, same, sip
 from world import DOMAIN, scenario
 
 DEFER = {"policy.offline_pager": "defer"}
+CONTENT = "nobody's business"
 SILENT = dict(DEFER, **{"timers.client_answer": "700ms"})
 CHARGED = [("P-Charging-Vector", "icid-value=1234bc9876e;icid-generated-at=192.0.6.8"),
            ("P-Charging-Function-Addresses", "ccf=192.1.1.1;ecf=192.1.1.2"),
@@ -135,7 +137,7 @@ async def deferred_anonymous(world):
     for number, privacy in enumerate(("id", "header", "user", "critical;id", None)):
         name = "secret%s" % sip.token(6)
         sender = "sip:%s@%s" % (name, DOMAIN)
-        request = world.request("MESSAGE", raw, to=bob.uri, sender=sender, which="term", headers=[
+        request = world.request("MESSAGE", raw, to=bob.uri, sender=sender, which="term", body=CONTENT.encode(), headers=[
             ("Contact", "<sip:%s@hidden.invalid>" % name), ("User-Agent", name), ("Reply-To", "<%s>" % sender),
             ("Organization", name), ("Call-Info", "<http://%s.invalid/>" % name), ("Remote-Party-ID", "<%s>" % sender),
             ("P-Preferred-Identity", "<%s>" % sender), ("X-Name", name), ("Referred-By", "<%s>" % sender)])
@@ -162,8 +164,11 @@ async def deferred_anonymous(world):
             with open(os.path.join(folder, file), "rb") as content:
                 data = content.read()
             check(not any(secret in data for secret in secrets), "%s names the sender" % file)
+            if file.startswith("imserv.db"):
+                same(stat.S_IMODE(os.stat(os.path.join(folder, file)).st_mode), 0o600, "mode of " + file)
+        same([line for line in world.server.lines if CONTENT in line], [], "lines of the log with the content")
         same([line for line in world.server.lines if name in line], [], "lines of the log that name him")
-    REQ("CR001-12.2.2.3-4")
+    REQ("CR001-12.2.2.3-4", "IM-12.3-10")
 
 
 @scenario(own=dict(DEFER, **{"policy.content_types": "[text/*, application/*, message/*]", "limits.max_size_pager": "2KiB"}))

@@ -279,7 +279,7 @@ async def xcap_asserted_identity(world):
     got, _, _ = await Xcap(world, alice, *mine.headers).do("DELETE", LISTS, "index")
     same(got, 403, "DELETE of another's")
     same((await Xcap(world, alice).get(LISTS, "index"))[0], 200, "after what was refused")
-    REQ("IM-12.2-3")
+    REQ("IM-12.2-3", "IM-12.1.6-1")
 
 
 @scenario(once=True)
@@ -366,7 +366,7 @@ async def rules_reject(world):
     await x.put(RULES, "index", ruleset((one(alice.uri), both("reject"))), 201)
     await message(403)
     await session(403)
-    REQ("IM-6.2.6.1-2", "IM-6.2.6.1-3", "IM-6.2.6.1-4")
+    REQ("IM-6.2.6.1-2", "IM-6.2.6.1-3", "IM-6.2.6.1-4", "IM-12.2-1", "IM-G-2")
     await x.put(RULES, "index", ruleset((EVERYBODY, {"allow-session": "reject"})), 200)
     await message(200)
     await session(403)

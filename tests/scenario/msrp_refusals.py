@@ -3,7 +3,7 @@ import asyncio
 import re
 import secrets
 
-from ua import Failure, check, msrp, same
+from ua import Failure, REQ, check, msrp, same
 from world import scenario
 
 
@@ -78,6 +78,7 @@ async def unknown_session(world):
         tid, data = send_request(server_uri(world, session_id), sa.leg.local, body="hello")
         wire.send(data)
         same(await wire.response(tid), 481, "session-id %r" % session_id)
+        REQ("IM-12.1.5-1")
         wire.close()
     await sa.send("not harmed")
     await sb.receive()
@@ -115,6 +116,7 @@ async def wrong_from_path(world):
         tid, data = send_request(outgoing.leg.remote[0], sender, body="stolen")
         wire.send(data)
         same(await wire.response(tid), 481, "From-Path %s" % sender)
+        REQ("IM-12.1.5-1")
         wire.close()
     await asyncio.gather(outgoing.bind(), invitation.bind())
     await outgoing.send("mine")

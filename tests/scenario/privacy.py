@@ -21,11 +21,11 @@ async def asserted_identity_is_copied(world):
     world.core.asserted[alice.name] = '"Alice A." <%s>' % alice.uri
     got = await delivered(alice, bob)
     same(got.get("P-Asserted-Identity"), '"Alice A." <%s>' % alice.uri, "P-Asserted-Identity at B")
-    REQ("IM-5.2-1", "IM-6.2.2.1-7")
+    REQ("IM-5.2-1", "IM-6.2.2.1-7", "IM-G-1")
     world.core.assert_identity = False
     same((await alice.pager(bob, "who am I")).status, 403, "MESSAGE without P-Asserted-Identity")
     same((await alice.invite(bob).transaction.final()).status, 403, "INVITE without P-Asserted-Identity")
-    REQ("IM-5.2-9")
+    REQ("IM-5.2-9", "IM-12.1.3.2-1", "IM-12.1-2")
     await bob.quiet(0.05)
 
 
@@ -46,6 +46,7 @@ async def privacy_towards_trusted_core(world):
     for m in sent:
         same(sip.address(m.get("P-Asserted-Identity", ""))[1], alice.uri, "identity towards the core")
         same(m.get("Privacy"), "id", "Privacy towards the core")
+    REQ("IM-12.3-1", "IM-12.3-3", "IM-12.3-5", "IM-12.3-11", "IM-12.1-2")
     invitation.ring(headers=[("Privacy", "id")])
     await outgoing.transaction.provisional(180)
     accepting = asyncio.ensure_future(invitation.accept(headers=[("Privacy", "id")]))
@@ -77,6 +78,7 @@ async def client_sent_identity_is_removed(world):
     outgoing = alice.invite(bob, headers=[("P-Asserted-Identity", "<sip:king@%s>" % DOMAIN)])
     invitation = await bob.expect_invite()
     check("king" not in invitation.request.encode().decode(), "the claimed identity reached B")
+    REQ("IM-G-1", "IM-12.1-2")
     invitation.refuse(486)
     await outgoing.transaction.final()
 
@@ -92,6 +94,7 @@ async def standalone_is_the_privacy_service(world):
         check(alice.name not in text, "Privacy: %s: %s is named in %s" % (value, alice.name, text))
         check("anonymous" in sip.address(got.get("From"))[1], "From %r" % got.get("From"))
         check(not got.all("P-Asserted-Identity"), "P-Asserted-Identity with Privacy: " + value)
+        REQ("IM-12.3-1")
     outgoing = alice.invite(bob, headers=[("Privacy", "id")])
     invitation = await bob.expect_invite()
     text = invitation.request.encode().decode()
@@ -115,6 +118,7 @@ async def no_privacy_wanted(world):
     same(invitation.request.get("Privacy"), "none", "Privacy at B")
     same(invitation.request.get("Subject"), "lunch", "Subject at B")
     same(sip.address(invitation.request.get("P-Asserted-Identity", "<>"))[1], alice.uri, "P-Asserted-Identity at B")
+    REQ("IM-12.3-8")
     invitation.refuse(486)
     await outgoing.transaction.final()
 

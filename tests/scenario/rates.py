@@ -3,7 +3,7 @@
 to permit, so that a slow machine permits more and fails nothing."""
 import asyncio
 
-from ua import check, same, sip
+from ua import REQ, check, same, sip
 from world import DOMAIN, scenario
 
 RATE = 2
@@ -112,6 +112,7 @@ async def rates_of_one_user(world):
     check(await refused_by(world, "rate_limit") >= refused, "not counted")
     lines = [line for line in world.server.lines if "rate-exceeded user=mallory@" in line]
     check(1 <= len(lines) <= 4, "%d warnings: %r" % (len(lines), lines[:6]))
+    REQ("IM-12.1.5.1-1", "IM-G-2")
 
 
 @scenario(own=RATES, once=True, seconds=120, modes=("standalone",))

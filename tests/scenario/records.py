@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from admin import Trace
-from ua import check, hep, pcap, same, sip
+from ua import REQ, check, hep, pcap, same, sip
 from world import DOMAIN, scenario
 
 KEYS = ["time", "type", "id", "from", "to", "start", "end", "octets", "messages", "reason"]
@@ -108,6 +108,7 @@ async def records_of_sessions_and_messages(world):
     await anonymous(alice, bob)
     for record in await records.until(each, **{"type": "pager", "from": None}):
         same(record["to"], names["to"], "to")
+    REQ("IM-G-4")
     calling = alice.invite(bob)
     (await bob.expect_invite()).refuse(486)
     same((await calling.transaction.final()).status, 486, "INVITE")

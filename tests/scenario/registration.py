@@ -98,7 +98,7 @@ async def untrusted_peer(world):
     for method in ("REGISTER", "MESSAGE", "INVITE"):
         request = world.request(method, stranger)
         same(await stranger.ask(request), 403, "%s from an untrusted peer" % method)
-    REQ("IM-5.2-9", "IM-6.2.1-3")
+    REQ("IM-5.2-9", "IM-6.2.1-3", "IM-12.1-1", "IM-12.1.1-1", "IM-12.1.1-3")
     check(not stranger.last.all("Warning"), "403 discloses policy: %s" % stranger.last.all("Warning"))
     await world.normal_session()
 

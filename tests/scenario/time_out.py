@@ -3,7 +3,7 @@ import asyncio
 import time
 
 from msrp_refusals import Wire
-from ua import check, same
+from ua import REQ, check, same
 from world import scenario
 
 
@@ -25,6 +25,7 @@ async def unbound_connection_is_closed(world):
         await asyncio.sleep(0.05)
     check(await silent.closed(3), "silent connection stays open")
     check(await ended, "trickling connection stays open")
+    REQ("IM-12.1.5-1")
     check(0.5 < elapsed(started) < 2.5, "closed after %.2f s" % elapsed(started))
     silent.close(), trickle.close()
 
