@@ -65,7 +65,7 @@ static bool read_element(struct poc_settings *settings, const struct xml_node *e
 	const struct xml_node *value = value_of(element, row);
 	if (!value)
 		return true; /* extensions only */
-	*why = "active is missing or not boolean";
+	*why = "active is missing or neither true nor false";
 	if (!xml_attribute(value, SLICE_EMPTY, SLICE("active"), &active) || !xml_boolean(active, &is_on))
 		return false;
 	settings->known |= 1u << row->setting;
@@ -76,7 +76,7 @@ static bool read_element(struct poc_settings *settings, const struct xml_node *e
 
 static bool read_root(struct poc_settings *settings, const struct xml_node *root, const char **why)
 {
-	*why = "the root is not poc-settings";
+	*why = "the root is not poc-settings in urn:oma:params:xml:ns:poc:poc-settings";
 	if (!xml_is(root, POC_NS, SLICE("poc-settings")))
 		return false;
 	/* a client has one entity (RFC 4354 6); of several the last has the last word */

@@ -50,7 +50,7 @@ static void respond(struct publishing *p, const struct sip_reply *reply)
 	sip_server_respond(server, reply);
 }
 
-static void write_refusal_headers(const struct publishing *p, struct buffer *out)
+static void write_refusal_headers(const struct publishing *p, const char *text, struct buffer *out)
 {
 	const struct im *im = p->user->im;
 
@@ -61,16 +61,18 @@ static void write_refusal_headers(const struct publishing *p, struct buffer *out
 		buffer_lit(out, "Accept: " POC_SETTINGS_TYPE "\r\nAccept-Encoding: identity\r\n");
 	else if (p->status == 503)
 		buffer_lit(out, RETRY_AFTER);
+	if (text)
+		im_write_warning(im, out, 399, text);
 }
 
 /* Always true: it is answered. */
 static bool refuse(struct publishing *p, unsigned status, enum reason why, const char *text)
 {
-	char line[128];
-	struct buffer headers = buffer_over(line, sizeof(line));
+	char lines[512];
+	struct buffer headers = buffer_over(lines, sizeof(lines));
 
 	p->status = status;
-	write_refusal_headers(p, &headers);
+	write_refusal_headers(p, text, &headers);
 	if (p->server)
 		sip_server_tell_refusal(p->user->im->worker, p->server, status, why, text);
 	respond(p, &(struct sip_reply){ .status = status, .headers = buffer_slice(&headers) });
