@@ -187,7 +187,8 @@ static enum MHD_Result on_api(struct http *http, struct MHD_Connection *connecti
 		return http_reply_error(connection, code, *state ? why : "no memory");
 	}
 	if (octets.n == 0 && upload->is_too_large)
-		return http_reply_error(connection, MHD_HTTP_CONTENT_TOO_LARGE, "more octets than are taken");
+		return http_reply_error(connection, MHD_HTTP_CONTENT_TOO_LARGE,
+			is_below(http_request_path(target), API "/docs") ? "more than limits.xml_bytes" : "more octets than are taken");
 	if (octets.n == 0 && upload->has_no_memory)
 		return http_reply_error(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "no memory");
 	if (octets.n == 0)

@@ -67,7 +67,7 @@ enum MHD_Result http_xcap(const struct xcap *xcap, struct http_tally *tally, str
 		return http_upload_add(upload, r.body) ? MHD_YES : MHD_NO;
 	if (upload->is_too_large)
 		return http_reply_refused(tally, connection, MHD_HTTP_CONTENT_TOO_LARGE, REASON_DOCUMENT,
-			"more octets than are taken");
+			"more than limits.xml_bytes");
 	if (upload->has_no_memory)
 		return http_reply_refused(tally, connection, MHD_HTTP_SERVICE_UNAVAILABLE, REASON_NO_MEMORY, "no memory");
 	r.body = http_upload_body(upload);

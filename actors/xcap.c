@@ -100,6 +100,10 @@ static void answer_document(const struct xcap_request *r, const struct place *pl
 {
 	if (d->code == 409) {
 		answer_conflict(r, place, d, answer);
+	} else if (d->code == 415 && d->phrase) {
+		char text[128];
+		snprintf(text, sizeof(text), "expected Content-Type: %s", d->phrase);
+		answer_text(answer, d->code, text);
 	} else if (d->code >= 400) {
 		answer_text(answer, d->code, d->phrase ? d->phrase : "refused");
 	} else {
@@ -181,7 +185,9 @@ static void answer_unknown(const struct xcap *x, struct http_answer *answer, boo
 	char *lines = malloc(1024);
 	struct buffer out = buffer_over(lines, lines ? 1024 : 0);
 
-	answer_text(answer, 401, "who are you?");
+	answer_text(answer, 401, x->server->config->core.mode == MODE_STANDALONE ?
+		"who are you? expected Digest with the user's name and password, or Bearer and the token of http.token_file" :
+		"who are you? expected an asserted identity from http.trusted, or Bearer and the token of http.token_file");
 	xcap_write_challenge(x, &out, is_stale);
 	buffer_char(&out, 0);
 	if (out.overflow)
@@ -253,7 +259,7 @@ bool xcap_permits(const struct xcap *x, const struct xcap_request *r, struct htt
 	}
 	*why = REASON_DOCUMENT;
 	if (!is_place) {
-		answer_text(answer, 404, "no such resource");
+		answer_text(answer, 404, "no such resource: expected " XCAP_ROOT "/AUID/users/sip:USER@HOME_DOMAIN/NAME");
 		return false;
 	}
 	if (!is_method(r->method, place.is_caps)) {
