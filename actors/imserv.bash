@@ -65,8 +65,10 @@ _imservctl()
 	1:doc) _imserv_offer "put get del" ;;
 	1:history) _imserv_offer "search" ;;
 	2:mailbox*) _imserv_offer "delete" ;;
+	"2:doc put"* | "2:doc del"*)
+		_imserv_offer "org.openmobilealliance.groups org.openmobilealliance.im-rules resource-lists" ;;
 	2:doc*) _imserv_offer "org.openmobilealliance.groups org.openmobilealliance.im-rules resource-lists
-		org.openmobilealliance.conversation-history org.openmobilealliance.deferred-list" ;;
+		org.openmobilealliance.deferred-list" ;;
 	*) COMPREPLY=() ;;
 	esac
 }
