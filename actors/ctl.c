@@ -45,7 +45,8 @@ static const struct ctl_command commands[] = {
 	{ "doc", "put|get|del AUID XUI NAME", 5, 5, ctl_doc, "documents of users, as XCAP has them",
 	  "put reads the document from standard input, get writes it to standard output.\n"
 	  "AUID is org.openmobilealliance.im-rules (who may write to the user),\n"
-	  "org.openmobilealliance.groups or resource-lists; XUI the user's sip: URI.\n" },
+	  "org.openmobilealliance.groups or resource-lists; XUI the user's sip: URI.\n"
+	  "get also knows org.openmobilealliance.deferred-list, NAME index: what waits.\n" },
 	{ "drain", "", 1, 1, ctl_drain, "no new work, then the end, as by SIGTERM",
 	  "Returns at once; the server ends with its last session, or after runtime.drain.\n" },
 	{ "reload", "", 1, 1, ctl_reload, "read the configuration again, as by SIGHUP",
