@@ -60,13 +60,32 @@ static void free_all(struct retrieval *r)
 	count(im);
 }
 
+/* What the client could do about it; NULL: nothing that the status does not say. */
+static const char *warning_of(enum reason why)
+{
+	return why == REASON_RETRIEVAL_DIRECTION ? "A description with a=recvonly is expected" :
+	       why == REASON_MSRP_CONTENT_TYPE ? "The accept-types must permit multipart/mixed" :
+	       why == REASON_XML ? "The URI list cannot be read" :
+	       why == REASON_URI_LIST ? "The URI list is too long" : NULL;
+}
+
+static void refuse(struct retrieval *r, struct sip_server *invite, unsigned status, enum reason why)
+{
+	const char *warning = warning_of(why);
+
+	if (warning)
+		im_refuse_with_warning(r->im, invite, status, why, warning);
+	else
+		sip_server_refuse(invite, status, why);
+}
+
 void retrieval_refuse(struct retrieval *r, unsigned status, enum reason why)
 {
 	struct sip_server *invite = r->invite;
 
 	r->invite = NULL;
 	sip_server_watch(invite, NULL, NULL);
-	sip_server_refuse(invite, status, why);
+	refuse(r, invite, status, why);
 	write_record(r, reason_label(why));
 	free_all(r);
 }
@@ -212,7 +231,7 @@ static bool has_good_description(struct retrieval *r, const struct sip_message *
 		if (judgement != SDP_ACCEPTED)
 			session_sdp_refuse(r->im, server, judgement);
 		else
-			sip_server_refuse(server, 488, REASON_MSRP_CONTENT_TYPE);
+			refuse(r, server, 488, REASON_MSRP_CONTENT_TYPE);
 		finish(r, "description");
 		return false;
 	}

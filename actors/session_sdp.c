@@ -233,7 +233,7 @@ static const struct refusal {
 	[SDP_NO_ACCEPT_TYPES] = { 488, REASON_SDP, 305, "The message stream names no accept-types", "" },
 	[SDP_INACTIVE_] = { 488, REASON_SDP, 399, "An inactive message stream is not acceptable", "" },
 	[SDP_RECVONLY_] = { 403, REASON_SDP, 0, "", "" },
-	[SDP_SIZE_UNCLEAR] = { 488, REASON_SDP, 399, "The announced sizes contradict each other", "" },
+	[SDP_SIZE_UNCLEAR] = { 488, REASON_SDP, 399, "The announced sizes cannot be read or contradict each other", "" },
 	[SDP_SIZE_BARRED] = { 403, REASON_TOO_LARGE, 0, "", "" },
 	[SDP_TYPES_BARRED] = { 403, REASON_UNSUPPORTED_BODY, 0, "", "" },
 };
