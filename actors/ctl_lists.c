@@ -129,6 +129,16 @@ static void mailbox_head(void)
 	printf("%-20s %8s %-6s %-26s  %s\n", "RECEIVED", "OCTETS", "TYPE", "ID", "FROM, SUBJECT");
 }
 
+/* The sender without the parameters behind <URI>, which are of his dialog only. */
+static void print_sender(const char *from)
+{
+	const char *end = strrchr(from, '>');
+	char *text = end ? strndup(from, (size_t)(end - from) + 1) : NULL;
+
+	ctl_print_clean(stdout, text ? text : from);
+	free(text);
+}
+
 static void mailbox_row(json_t *item)
 {
 	const char *subject = ctl_text(item, "subject");
@@ -139,7 +149,7 @@ static void mailbox_row(json_t *item)
 	buffer_char(&octets_out, 0);
 	printf("%-20.24s %8s %-6s %-26.40s  ", ctl_text(item, "received"), octets,
 		json_is_true(json_object_get(item, "urgent")) ? "urgent" : ctl_text(item, "type"), ctl_text(item, "id"));
-	ctl_print_clean(stdout, ctl_text(item, "from"));
+	print_sender(ctl_text(item, "from"));
 	if (subject[0]) {
 		fputs(", ", stdout);
 		ctl_print_clean(stdout, subject);
