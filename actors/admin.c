@@ -291,7 +291,7 @@ static void on_trace(struct admin *admin, const struct admin_request *request, s
 		return;
 	}
 	if (!admin_read_user(admin, request->path, &name)) {
-		admin_error(answer, 400, "no name of the home domain");
+		admin_error(answer, 400, "expected a user of the home domain: NAME, NAME@DOMAIN or sip:NAME@DOMAIN");
 		return;
 	}
 	struct slice canonical = slice_of(name.canonical, name.canonical_n);

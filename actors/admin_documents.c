@@ -23,7 +23,7 @@ static bool read_path(struct admin *admin, const char *path, struct document_req
 	user[n] = 0;
 	r->name = slice_skip(rest, n + 1);
 	if (!admin_read_user(admin, user, owner)) {
-		admin_error(answer, 400, "no name of the home domain");
+		admin_error(answer, 400, "expected a user of the home domain: NAME, NAME@DOMAIN or sip:NAME@DOMAIN");
 		return false;
 	}
 	r->owner = slice_of(owner->canonical, owner->canonical_n);

@@ -123,7 +123,7 @@ void admin_on_mailbox(struct admin *admin, const struct admin_request *request, 
 		user[n] = 0;
 	}
 	if (n >= sizeof(user) || !admin_read_user(admin, user, &name)) {
-		admin_error(answer, 400, "no name of the home domain");
+		admin_error(answer, 400, "expected a user of the home domain: NAME, NAME@DOMAIN or sip:NAME@DOMAIN");
 		return;
 	}
 	struct slice owner = slice_of(name.canonical, name.canonical_n);

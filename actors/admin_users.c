@@ -138,7 +138,7 @@ void admin_on_user(struct admin *admin, const struct admin_request *request, str
 	if (strcmp(request->method, "PUT") != 0 && strcmp(request->method, "DELETE") != 0)
 		admin_answer_method(answer, "PUT, DELETE");
 	else if (!admin_read_user(admin, request->path, &name))
-		admin_error(answer, 400, "no name of the home domain");
+		admin_error(answer, 400, "expected a user of the home domain: NAME, NAME@DOMAIN or sip:NAME@DOMAIN");
 	else if (strcmp(request->method, "PUT") == 0 && is_reserved(admin, &name))
 		admin_error(answer, 409, "the name of a group or of a function of this server");
 	else
