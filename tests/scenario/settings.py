@@ -276,10 +276,14 @@ BAD = {"no XML": "hello", "no end": "<a>", "another root": "<settings xmlns='%s'
 
 @scenario()
 async def settings_bad_xml(world):
-    """Each is 400, keeps nothing, and harms nobody."""
+    """Each is 400 with a Warning that says what is wrong, keeps nothing, and harms nobody."""
     alice, bob = await world.pair()
     for what, text in BAD.items():
-        same((await publish(bob, text)).status, 400, what)
+        response = await publish(bob, text)
+        same(response.status, 400, what)
+        check(response.get("Warning", "").startswith("399 "), "%s: Warning %r" % (what, response.get("Warning")))
+        if what.startswith("another root") or what == "another namespace":
+            check(POC in response.get("Warning"), "%s: Warning %r" % (what, response.get("Warning")))
     REQ("IM-E.1.1-7", "IM-E.1.1-10", "IM-E.1.1-13", "IM-E.1.3-1", "IM-6.2.5-4")
     same(await call(alice, bob), 486, "INVITE")
 
