@@ -293,6 +293,7 @@ async def xcap_strangers(world):
         for path in ("index", "nothing"):
             got, fields, body = await Xcap(world, alice, *headers).get(LISTS, path)
             same((got, "www-authenticate" in fields), (401, True), str(headers))
+            check(b"http.token_file" in (body if isinstance(body, bytes) else body.encode()), "what is expected: %r" % body)
     got, _, _ = await Xcap(world, alice, ("X-Nothing", "x")).do("PUT", LISTS, "index", LIST)
     same(got, 401, "PUT")
     same((await Xcap(world, alice).get(LISTS, "index"))[0], 404, "after the PUT")

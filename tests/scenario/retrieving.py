@@ -142,7 +142,9 @@ async def retrieval_directions(world):
         if status == 200:
             await fetched(asked, [])
         else:
-            same(await status_of(asked), status, "%r, session %r" % (media, session))
+            response = await asked.transaction.final()
+            same(response.status, status, "%r, session %r" % (media, session))
+            check("a=recvonly" in response.get("Warning", ""), "Warning %r" % response.get("Warning"))
     REQ("CR000-11.3.1-5", "IM-10.3.1-5")
 
 
