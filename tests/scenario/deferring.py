@@ -222,7 +222,7 @@ async def silent_client(world):
         await asyncio.sleep(0.02)
 
 
-@scenario(own=DEFER)
+@scenario(own=dict(DEFER, **{"deferred.push_on_register": "false"}))  # a slow store would find the first message
 async def client_says_away(world):
     """408, 480, 430, 503 and what counts as 480 (D1-19) are stored and 202; other refusals are his answer."""
     alice, bob = await world.pair()
