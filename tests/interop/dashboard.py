@@ -34,7 +34,8 @@ class Place:
         self.server, self.agents, self.doubles = None, [], []
 
     async def start(self):
-        self.server = await Server(self.options.server, "standalone", 2, "auto", {"runtime.drain": "60s"}).start()
+        self.server = await Server(self.options.server, "standalone", 2, "auto",
+                                   {"runtime.drain": "60s", "policy.offline_pager": "reject"}).start()
         return self
 
     @property
