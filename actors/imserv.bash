@@ -89,7 +89,7 @@ _imflood()
 		;;
 	*)
 		if [[ $COMP_CWORD == 1 && ${COMP_WORDS[1]} != -* ]]; then
-			_imserv_offer "$("$1" --help 2>/dev/null | sed -nE 's/^  ([a-z]+)   .*/\1/p')"
+			_imserv_offer "$("$1" --help 2>/dev/null | sed -nE 's/^  ([a-z]+)  +[^ ].*/\1/p')"
 		elif [[ ${COMP_WORDS[1]} == report ]]; then
 			_imserv_files
 		else

@@ -241,6 +241,8 @@ static void on_response(const struct wire_end *end, const struct seen *got, size
 		MUST(is_unclear[index_of(end)] || !has_room, "answer %u to nothing: %.*s", got->status, SLICE_ARG(got->id));
 		return;
 	}
+	if (is_unclear[index_of(end)] && !is_way_back(&first->seen, got))
+		return; /* to what came last: a head that was refused before its end was known to be none, with this id again */
 	MUST(first->answers == 0 || is_unclear[index_of(end)], "second answer %u to %.*s", got->status, SLICE_ARG(got->id));
 	MUST(is_way_back(&first->seen, got), "answer from %.*s to %.*s", SLICE_ARG(got->from_path), SLICE_ARG(got->to_path));
 	first->answers++;
