@@ -130,7 +130,7 @@ static void remember(struct event event, const void *octets)
 		disk.events = realloc(disk.events, disk.room * sizeof(*disk.events));
 		assert(disk.events);
 	}
-	if (event.n) {
+	if (octets && event.n) {
 		event.octets = malloc(event.n);
 		assert(event.octets);
 		memcpy(event.octets, octets, event.n);

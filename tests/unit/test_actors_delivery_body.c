@@ -153,6 +153,8 @@ static void test_boundary(void **state)
 		slice_of(second.content_type, second.content_type_n)));
 	struct slice closing = slice_skip(first.after, 4);
 	assert_int_equal(closing.n, DELIVERY_BOUNDARY_CHARS + 2);
+	if (!closing.p) /* cannot be with that length */
+		return;
 	assert_true(memmem(first.before.p, first.before.n, closing.p, DELIVERY_BOUNDARY_CHARS) == first.before.p + 2);
 	/* taken already: another one is drawn */
 	char taken[DELIVERY_BOUNDARY_CHARS];
