@@ -165,11 +165,5 @@ void identity_write_from(struct buffer *out, const struct im *im, const struct i
 	}
 	if (!sip_address_decode(sip_header_value(m, SIP_HDR_FROM), &from))
 		return; /* cannot be: the generic checks read it */
-	if (from.display.n) {
-		sip_write_text(out, from.display);
-		buffer_char(out, ' ');
-	}
-	buffer_char(out, '<');
-	sip_write_text(out, from.uri);
-	buffer_char(out, '>');
+	sip_write_name_addr(out, &from);
 }

@@ -164,13 +164,7 @@ void outgoing_to_value(struct buffer *out, const struct sip_message *m)
 
 	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to))
 		return; /* cannot be: the generic checks read it */
-	if (to.display.n) {
-		sip_write_text(out, to.display);
-		buffer_char(out, ' ');
-	}
-	buffer_char(out, '<');
-	sip_write_text(out, to.uri);
-	buffer_char(out, '>');
+	sip_write_name_addr(out, &to);
 }
 
 void outgoing_to(struct buffer *out, const struct sip_message *m)

@@ -207,13 +207,7 @@ static void write_from(struct buffer *out, const struct sip_message *kept)
 	if (!sip_address_decode(sip_header_value(kept, SIP_HDR_FROM), &from))
 		return; /* cannot be: it was read before it was stored */
 	buffer_lit(out, "From: ");
-	if (from.display.n) {
-		sip_write_text(out, from.display);
-		buffer_char(out, ' ');
-	}
-	buffer_char(out, '<');
-	sip_write_text(out, from.uri);
-	buffer_char(out, '>');
+	sip_write_name_addr(out, &from);
 }
 
 static void write_headers(const struct push_message *m, struct buffer *out, const struct sip_message *kept)

@@ -191,13 +191,7 @@ static bool without_tag(struct buffer *out, struct slice value, struct slice *ta
 	if (!sip_address_decode(value, &address))
 		return false;
 	*tag = address.tag;
-	if (address.display.n) {
-		sip_write_text(out, address.display);
-		buffer_char(out, ' ');
-	}
-	buffer_char(out, '<');
-	sip_write_text(out, address.uri);
-	buffer_char(out, '>');
+	sip_write_name_addr(out, &address);
 	for (struct slice params = address.params; sip_param_next(&params, &param);) {
 		if (slice_case_eq(param.name, SLICE("tag")))
 			continue;

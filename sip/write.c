@@ -115,6 +115,17 @@ void sip_write_text(struct buffer *b, struct slice text)
 	}
 }
 
+void sip_write_name_addr(struct buffer *b, const struct sip_address *address)
+{
+	if (address->display.n) {
+		sip_write_text(b, address->display);
+		buffer_char(b, ' ');
+	}
+	buffer_char(b, '<');
+	sip_write_text(b, address->uri);
+	buffer_char(b, '>');
+}
+
 void sip_write_param(struct buffer *b, const struct sip_param *param)
 {
 	buffer_char(b, ';');

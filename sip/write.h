@@ -27,6 +27,8 @@ void sip_copy_header(struct buffer *b, const struct sip_header *header);
 void sip_copy_headers(struct buffer *b, const struct sip_message *m, enum sip_header_id id);
 /* Only the text, made safe: for values put together by the caller. */
 void sip_write_text(struct buffer *b, struct slice text);
+/* Display name and URI in angle brackets, without the parameters; made safe. */
+void sip_write_name_addr(struct buffer *b, const struct sip_address *address);
 /* `;name` or `;name=value`, made safe. */
 void sip_write_param(struct buffer *b, const struct sip_param *param);
 

@@ -130,7 +130,8 @@ async def taking(world, bob, answers=None, **more):
     return invitation
 
 
-async def taken(invitation, answers=None, **more):
+def answering(answers=None):
+    """For Leg.answer: each message with a body gets the next of these, afterwards 200; 0: nothing."""
     left = list(answers or [])
     given = {}
 
@@ -143,7 +144,11 @@ async def taken(invitation, answers=None, **more):
             given[name] = left.pop(0) if left else 200
         if given[name]:
             respond(given[name])
-    invitation.leg.answer = answer
+    return answer
+
+
+async def taken(invitation, answers=None, **more):
+    invitation.leg.answer = answering(answers)
     await invitation.accept(direction="recvonly", accept=ALL_TYPES, **more)
 
 

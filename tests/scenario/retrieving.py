@@ -9,7 +9,7 @@ import re
 from deferring import away, counted, refused, rows
 from digest import PROVISIONED, log_in, user
 from large import offer as offer_large, size_of
-from pushing import ALL_TYPES, STORE, comes_back, ended, pager_of, parts_of, remain, stored, taking, unaltered
+from pushing import ALL_TYPES, STORE, answering, comes_back, ended, pager_of, parts_of, remain, stored, taking, unaltered
 from ua import REQ, check, same, sdp, sip
 from world import DOMAIN, scenario
 
@@ -49,18 +49,7 @@ def ask(user, target, entries=None, raw=None, headers=(), direction="recvonly", 
 
 async def accepted(session, answers=None):
     """The 200 with all that it must have; the leg is bound, what comes is answered 200 or as said."""
-    left, given = list(answers or []), {}
-
-    def answer(chunk, respond):
-        if not chunk.has_body:
-            respond(200)
-            return
-        name = chunk.get("Message-ID")
-        if name not in given:
-            given[name] = left.pop(0) if left else 200
-        if given[name]:
-            respond(given[name])
-    session.leg.answer = answer
+    session.leg.answer = answering(answers)
     response = await session.transaction.final()
     same(response.status, 200, "INVITE to the store")
     contact = sip.address(response.list("Contact")[0])
