@@ -37,6 +37,16 @@ def prack(early, response, rseq=None, cseq=None):
         rseq or response.get("RSeq"), cseq or response.cseq[0]))])
 
 
+async def next_reliable(outgoing, before):
+    """The provisional response with the next RSeq."""
+    rseq = str(int(before.get("RSeq")) + 1)
+    while True:
+        for response in outgoing.transaction.provisionals:
+            if response.get("RSeq") == rseq:
+                return response
+        await outgoing.transaction.response()
+
+
 @scenario()
 async def a_requires_reliability(world):
     """180 and 183 to A with RSeq, one at a time and in order; PRACK gets 200, another one 481; B, who was not
@@ -59,8 +69,10 @@ async def a_requires_reliability(world):
     same((await early.request("PRACK").final()).status, 400, "PRACK without RAck")
     same((await prack(early, ringing).final()).status, 200, "PRACK")
     same((await prack(early, ringing).final()).status, 481, "PRACK once more")
-    progress = await outgoing.transaction.provisional(183)
-    same(int(progress.get("RSeq")), int(ringing.get("RSeq")) + 1, "RSeq of the next")
+    progress = await next_reliable(outgoing, ringing)
+    # datagrams reach the workers in any order: the newest is the one that came last
+    check(progress.status == 183 or (progress.status == 181 and world.transport == "udp"),
+          "%d after the PRACK" % progress.status)
     accepting = asyncio.ensure_future(invitation.accept())
     await outgoing.established()
     await accepting
