@@ -281,7 +281,7 @@ int sip_dialog_refresh_target(struct sip_dialog *dialog, const struct sip_messag
 	return keep_remote(dialog, sip_dialog_remote_tag(dialog), target, sip_dialog_routes(dialog));
 }
 
-void sip_dialog_close(struct sip_dialog *dialog)
+static void forget(struct sip_dialog *dialog)
 {
 	struct dialogs *d = dialogs_of(dialog->worker);
 
@@ -290,6 +290,42 @@ void sip_dialog_close(struct sip_dialog *dialog)
 	struct worker *worker = dialog->worker;
 	pool_give(&d->pool, dialog);
 	pool_gauge_set(&worker->counters, POOL_dialogs, pool_used(&d->pool));
+}
+
+static void on_request_without_owner(struct sip_dialog *dialog, struct sip_server *server, const struct sip_message *m,
+	void *owner)
+{
+	(void)dialog;
+	(void)m;
+	(void)owner;
+	sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
+}
+
+static const struct sip_dialog_events events_without_owner = { on_request_without_owner };
+
+void sip_dialog_close(struct sip_dialog *dialog)
+{
+	dialog->events = &events_without_owner;
+	dialog->owner = NULL;
+	if (!dialog->usages)
+		forget(dialog);
+}
+
+void sip_dialog_join(struct sip_dialog *dialog, struct sip_dialog_usage *usage)
+{
+	usage->next = dialog->usages;
+	dialog->usages = usage;
+}
+
+void sip_dialog_leave(struct sip_dialog *dialog, struct sip_dialog_usage *usage)
+{
+	struct sip_dialog_usage **link = &dialog->usages;
+
+	while (*link != usage)
+		link = &(*link)->next;
+	*link = usage->next;
+	if (!dialog->usages && dialog->events == &events_without_owner)
+		forget(dialog);
 }
 
 struct sip_dialog *sip_dialog_find_named(struct worker *worker, struct slice call_id, struct slice local_tag,
@@ -330,6 +366,9 @@ bool sip_dialog_receive(struct worker *worker, struct sip_server *server, const 
 	}
 	dialog->remote_cseq = cseq;
 	dialog->has_remote_cseq = true;
+	for (struct sip_dialog_usage *usage = dialog->usages; usage; usage = usage->next)
+		if (usage->on_request(usage, server, request))
+			return true;
 	dialog->events->on_request(dialog, server, request, dialog->owner);
 	return true;
 }

@@ -21,11 +21,22 @@ struct sip_dialog_events {
 	void (*on_request)(struct sip_dialog *, struct sip_server *, const struct sip_message *, void *owner);
 };
 
+/*
+ * Something that goes on in a dialog beside what its owner does in it (RFC 5057): a subscription in the dialog of an
+ * INVITE.  The dialog stays until its owner has closed it and the last of these has left.
+ */
+struct sip_dialog_usage {
+	struct sip_dialog_usage *next;
+	/* Offered before the owner gets it, also when he has gone; true: it was for this one, who answered it. */
+	bool (*on_request)(struct sip_dialog_usage *, struct sip_server *, const struct sip_message *);
+};
+
 struct sip_dialog {
 	struct worker *worker;
 	const struct sip_dialog_events *events;
 	void *owner;
 	struct sip_dialog *hash_next;
+	struct sip_dialog_usage *usages;
 	/* Heap: what the functions below give slices of, one behind the other, and how long each is.  There are
 	 * two dialogs for each session, so one allocation and no pointers. */
 	char *text;
@@ -116,7 +127,13 @@ int sip_dialog_confirm_anyhow(struct sip_dialog *dialog, const struct sip_messag
 /* RFC 3261 12.2: a target refresh.  A message without a usable Contact changes nothing. */
 int sip_dialog_refresh_target(struct sip_dialog *dialog, const struct sip_message *m);
 
+/* The owner has done with it; it stays while it has usages, and what they do not take gets 481. */
 void sip_dialog_close(struct sip_dialog *dialog);
+
+/* `usage` is the caller's, and has its on_request. */
+void sip_dialog_join(struct sip_dialog *dialog, struct sip_dialog_usage *usage);
+/* It may be the end of the dialog.  Not from inside another usage's on_request(). */
+void sip_dialog_leave(struct sip_dialog *dialog, struct sip_dialog_usage *usage);
 
 /* The dialog that a request with a To tag belongs to, or NULL (481). */
 struct sip_dialog *sip_dialog_find(struct worker *worker, const struct sip_message *request);
