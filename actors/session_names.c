@@ -63,26 +63,6 @@ static void map_dialog(struct buffer *out, struct side *from, struct slice value
 
 /* ---- URIs ---- */
 
-static int hex_of(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static void unescape(struct buffer *out, struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '%' && i + 2 < s.n && hex_of(s.p[i + 1]) >= 0 && hex_of(s.p[i + 2]) >= 0) {
-			buffer_char(out, (char)(hex_of(s.p[i + 1]) << 4 | hex_of(s.p[i + 2])));
-			i += 2;
-		} else {
-			buffer_char(out, s.p[i]);
-		}
-	}
-}
-
 /* RFC 3261 25.1: hname and hvalue. */
 static void escape(struct buffer *out, struct slice s)
 {
@@ -115,7 +95,7 @@ static void map_headers(struct buffer *out, struct side *from, struct slice head
 		char plain_text[1024], mapped_text[1024];
 		struct buffer plain = buffer_over(plain_text, sizeof(plain_text)),
 			      mapped = buffer_over(mapped_text, sizeof(mapped_text));
-		unescape(&plain, value);
+		sip_unescape(&plain, value);
 		map_dialog(&mapped, from, buffer_slice(&plain));
 		out->overflow |= plain.overflow || mapped.overflow;
 		buffer_put(out, name);

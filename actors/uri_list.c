@@ -6,6 +6,7 @@
 #include "core/xml.h"
 #include "sip/header.h"
 #include "sip/multipart.h"
+#include "sip/uri.h"
 
 #define RESOURCE_LISTS "urn:ietf:params:xml:ns:resource-lists"
 #define DEPTH_MAX      16 /* lists within lists */
@@ -27,28 +28,61 @@ static bool is_multipart(struct slice type)
 	return sip_content_type_decode(type, &decoded) && slice_case_eq(decoded.type, SLICE("multipart"));
 }
 
-static enum uri_list_verdict find(struct slice type, struct slice disposition, struct slice body, unsigned depth,
-	struct slice *xml)
+/* Is it what a cid: URL names?  RFC 2392 2: the Content-ID without <>, escaped where a URL must be. */
+static bool is_named(struct slice id, struct slice cid)
+{
+	char text[URI_LIST_CID_MAX];
+	struct buffer plain = buffer_over(text, sizeof(text));
+
+	id = slice_trim(id);
+	if (id.n < 2 || id.p[0] != '<' || id.p[id.n - 1] != '>')
+		return false;
+	sip_unescape(&plain, cid);
+	return !plain.overflow && slice_eq(slice_of(id.p + 1, id.n - 2), buffer_slice(&plain));
+}
+
+/* One body: a whole one, or a part. */
+struct entity {
+	struct slice type, disposition, id, content;
+};
+
+static bool is_wanted(const struct entity *entity, struct slice cid)
+{
+	if (cid.n) /* whoever names it has said what it is for */
+		return is_named(entity->id, cid) && is_list(entity->type, SLICE_EMPTY);
+	return is_list(entity->type, entity->disposition);
+}
+
+static enum uri_list_verdict find(const struct entity *entity, struct slice cid, unsigned depth, struct slice *xml)
 {
 	enum sip_part_verdict verdict;
 	struct sip_parts parts;
 	struct sip_part part;
 
-	if (is_list(type, disposition)) {
-		*xml = body;
+	if (is_wanted(entity, cid)) {
+		*xml = entity->content;
 		return URI_LIST_OK;
 	}
-	if (!is_multipart(type) || depth == 0)
+	if (!is_multipart(entity->type) || depth == 0)
 		return URI_LIST_NONE;
-	if (!sip_parts_begin(&parts, type, body))
+	if (!sip_parts_begin(&parts, entity->type, entity->content))
 		return URI_LIST_MALFORMED;
 	while ((verdict = sip_parts_next(&parts, &part)) == SIP_PART_OK) {
-		enum uri_list_verdict found = find(sip_part_header(&part, "Content-Type"),
-			sip_part_header(&part, "Content-Disposition"), part.content, depth - 1, xml);
+		struct entity inner = { sip_part_header(&part, "Content-Type"),
+			sip_part_header(&part, "Content-Disposition"), sip_part_header(&part, "Content-ID"), part.content };
+		enum uri_list_verdict found = find(&inner, cid, depth - 1, xml);
 		if (found != URI_LIST_NONE)
 			return found;
 	}
 	return verdict == SIP_PART_BAD ? URI_LIST_MALFORMED : URI_LIST_NONE;
+}
+
+static struct slice content_id_of(const struct sip_message *m)
+{
+	for (unsigned i = 0; i < m->header_count; i++)
+		if (slice_case_eq(m->headers[i].name, SLICE("Content-ID")))
+			return m->headers[i].value;
+	return SLICE_EMPTY;
 }
 
 /* ---- what it says ---- */
@@ -77,6 +111,9 @@ static void collect(struct sum *sum, const struct xml_node *parent, unsigned dep
 	struct slice uri;
 
 	for (const struct xml_node *node = xml_first(parent); node && !sum->is_malformed; node = xml_next(node)) {
+		/* nobody fetches what is defined elsewhere, and leaving it out would not be what was asked (D2-41) */
+		sum->is_malformed = xml_is(node, SLICE(RESOURCE_LISTS), SLICE("entry-ref")) ||
+				    xml_is(node, SLICE(RESOURCE_LISTS), SLICE("external"));
 		if (xml_is(node, SLICE(RESOURCE_LISTS), SLICE("list"))) {
 			sum->is_malformed = depth == 0;
 			if (depth)
@@ -109,16 +146,18 @@ static enum uri_list_verdict copy(struct uri_list *out, const struct xml_node *r
 	return URI_LIST_OK;
 }
 
-enum uri_list_verdict uri_list_read(struct uri_list *out, const struct sip_message *m, const struct limits_options *limits)
+enum uri_list_verdict uri_list_read_named(struct uri_list *out, const struct sip_message *m, struct slice cid,
+	const struct limits_options *limits)
 {
+	struct entity whole = { sip_header_value(m, SIP_HDR_CONTENT_TYPE), sip_header_value(m, SIP_HDR_CONTENT_DISPOSITION),
+		content_id_of(m), m->body };
 	struct xml_limits bounds = { limits->xml_bytes, XML_DEPTH_MAX };
 	struct slice text = SLICE_EMPTY;
 	enum uri_list_verdict verdict;
 	struct xml *xml;
 
 	*out = (struct uri_list){ 0 };
-	verdict = find(sip_header_value(m, SIP_HDR_CONTENT_TYPE), sip_header_value(m, SIP_HDR_CONTENT_DISPOSITION), m->body,
-		limits->mime_depth, &text);
+	verdict = find(&whole, cid, limits->mime_depth, &text);
 	if (verdict != URI_LIST_OK)
 		return verdict;
 	switch (xml_parse(&xml, text, &bounds)) {
@@ -137,6 +176,11 @@ enum uri_list_verdict uri_list_read(struct uri_list *out, const struct sip_messa
 	verdict = copy(out, xml_root(xml), limits->uri_list);
 	xml_free(xml);
 	return verdict;
+}
+
+enum uri_list_verdict uri_list_read(struct uri_list *out, const struct sip_message *m, const struct limits_options *limits)
+{
+	return uri_list_read_named(out, m, SLICE_EMPTY, limits);
 }
 
 void uri_list_free(struct uri_list *list)

@@ -12,10 +12,13 @@
 
 struct limits_options;
 
+#define URI_LIST_CID_MAX 256
+
 enum uri_list_verdict {
 	URI_LIST_OK,
 	URI_LIST_NONE,      /* the request has none                                        */
-	URI_LIST_MALFORMED, /* 400 (design.md 13): its multipart, its XML, an entry without URI */
+	URI_LIST_MALFORMED, /* 400 (design.md 13, D2-41): its multipart, its XML, an entry without URI, one that is defined
+	                     * elsewhere (entry-ref, external)                               */
 	URI_LIST_TOO_MANY,  /* 400: more entries than limits.uri_list                        */
 	URI_LIST_TOO_LARGE, /* 413: more octets than limits.xml_bytes                        */
 	URI_LIST_NO_MEMORY,
@@ -26,9 +29,11 @@ struct uri_list {
 	struct slice *uris; /* heap, one block with their text: as written, without references */
 };
 
-/* OK: *out is the caller's, to be freed by uri_list_free().  Lists within lists count as one; entries that only refer
- * to other documents are left out. */
+/* OK: *out is the caller's, to be freed by uri_list_free().  Lists within lists count as one. */
 enum uri_list_verdict uri_list_read(struct uri_list *out, const struct sip_message *m, const struct limits_options *limits);
+/* The list whose Content-ID a cid: URL names (RFC 5368; RFC 2392): `cid` is what follows the colon. */
+enum uri_list_verdict uri_list_read_named(struct uri_list *out, const struct sip_message *m, struct slice cid,
+	const struct limits_options *limits);
 void uri_list_free(struct uri_list *list); /* of one that was read, or is all zero */
 
 #endif

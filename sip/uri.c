@@ -28,6 +28,20 @@ static int hex_digit(unsigned char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+void sip_unescape(struct buffer *out, struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		int high = s.p[i] == '%' && s.n - i > 2 ? hex_digit((unsigned char)s.p[i + 1]) : -1;
+		int low = high < 0 ? -1 : hex_digit((unsigned char)s.p[i + 2]);
+		if (low < 0) {
+			buffer_char(out, s.p[i]);
+			continue;
+		}
+		buffer_char(out, (char)(high << 4 | low));
+		i += 2;
+	}
+}
+
 #define ESCAPED 256 /* added to an octet that must stay escaped */
 
 /* Takes one character off *s with unreserved escapes decoded; -1 at the end. */

@@ -75,6 +75,9 @@ bool sip_uri_is_number(const struct sip_uri *uri);
  */
 bool sip_uri_canonical(struct buffer *out, const struct sip_uri *uri, const struct sip_home *home);
 
+/* The escapes decoded, all of them: for what is no URI any more.  What is no whole escape stays. */
+void sip_unescape(struct buffer *out, struct slice s);
+
 /* Compares two hosts without case; IPv6 by address, a trailing dot does not count. */
 bool sip_host_equal(struct slice a, struct slice b);
 

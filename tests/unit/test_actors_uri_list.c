@@ -24,7 +24,9 @@ static const struct {
 		ENTRIES("<list><list><entry uri=' sip:a@x '/></list></list><list name='o'><entry uri='sip:b@x'/></list>"), URI_LIST_OK,
 		"sip:a@x sip:b@x " },
 	{ "elsewhere defined", "application/resource-lists+xml",
-		ENTRIES("<list><entry-ref ref='x'/><external anchor='http://x'/><entry uri='sip:a@x'/></list>"), URI_LIST_OK, "sip:a@x " },
+		ENTRIES("<list><entry uri='sip:a@x'/><external anchor='http://x'/></list>"), URI_LIST_MALFORMED, "" },
+	{ "a reference", "application/resource-lists+xml",
+		ENTRIES("<list><list><entry-ref ref='x'/></list><entry uri='sip:a@x'/></list>"), URI_LIST_MALFORMED, "" },
 	{ "as many as are allowed", "application/resource-lists+xml",
 		ENTRIES("<list><entry uri='a'/><entry uri='b'/><entry uri='c'/></list>"), URI_LIST_OK, "a b c " },
 	{ "one more", "application/resource-lists+xml",
@@ -46,6 +48,8 @@ static const struct {
 	{ "no end", "multipart/mixed;boundary=b7", SDP, URI_LIST_MALFORMED, "" },
 };
 
+static const char *cid; /* NULL: any list */
+
 static enum uri_list_verdict read_case(struct uri_list *list, const char *type, const char *body)
 {
 	static char text[8192];
@@ -55,7 +59,7 @@ static enum uri_list_verdict read_case(struct uri_list *list, const char *type, 
 
 	snprintf(text, sizeof(text), "INVITE sip:a@b SIP/2.0\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", type, strlen(body), body);
 	assert_int_equal(sip_message_parse(&m, slice_str(text), &bounds, SIP_DATAGRAM, &used), SIP_PARSE_OK);
-	return uri_list_read(list, &m, &limits);
+	return cid ? uri_list_read_named(list, &m, slice_str(cid), &limits) : uri_list_read(list, &m, &limits);
 }
 
 static void lists(void **state)
@@ -72,6 +76,34 @@ static void lists(void **state)
 	}
 }
 
+static void by_its_name(void **state)
+{
+	static const char body[] = PART ENTRIES("<list><entry uri='sip:other@x'/></list>") "\r\n--b7\r\n"
+		"Content-Type: application/resource-lists+xml\r\nContent-ID: <a%b@x>\r\nContent-Disposition: mine\r\n\r\n" TWO
+		"\r\n--b7\r\nContent-Type: text/plain\r\nContent-ID: <text@x>\r\n\r\nhello\r\n--b7--\r\n";
+	static const struct {
+		const char *cid;
+		enum uri_list_verdict verdict;
+	} names[] = { { "a%25b@x", URI_LIST_OK }, { "a%b@x", URI_LIST_OK }, { "A%25b@x", URI_LIST_NONE }, { "b@x", URI_LIST_NONE },
+		{ "text@x", URI_LIST_NONE } };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct uri_list list;
+		cid = names[i].cid;
+		enum uri_list_verdict verdict = read_case(&list, "multipart/mixed;boundary=b7", body);
+		CHECK(verdict == names[i].verdict, "%s: %d\n", cid, verdict);
+		CHECK(list.count == (verdict == URI_LIST_OK ? 2 : 0), "%s: %u entries\n", cid, list.count);
+		uri_list_free(&list);
+	}
+	cid = "alone@x";
+	struct uri_list list;
+	assert_int_equal(read_case(&list, "application/resource-lists+xml\r\nContent-Id: <alone@x>", TWO), URI_LIST_OK);
+	assert_int_equal(list.count, 2);
+	uri_list_free(&list);
+	assert_int_equal(read_case(&list, "application/resource-lists+xml", TWO), URI_LIST_NONE);
+	cid = NULL;
+}
+
 static void more_than_is_read(void **state)
 {
 	char body[6000];
@@ -86,7 +118,8 @@ static void more_than_is_read(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(lists), cmocka_unit_test(more_than_is_read) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(lists), cmocka_unit_test(by_its_name),
+		cmocka_unit_test(more_than_is_read) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
