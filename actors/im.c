@@ -6,6 +6,7 @@
 
 #include "actors/admin_worker.h"
 #include "actors/authentication.h"
+#include "actors/conference.h"
 #include "actors/credentials.h"
 #include "actors/flow_owner.h"
 #include "actors/forward.h"
@@ -169,7 +170,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 		return ENOMEM;
 	if (mailboxes_init(im) != 0 || users_init(im) != 0 || subscriptions_init(im) != 0 || session_contacts_init(im) != 0 ||
 	    sessions_init(im) != 0 ||
-	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pushes_init(im) != 0 || retrievals_init(im) != 0 || pagers_init(im) != 0 ||
+	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pushes_init(im) != 0 || retrievals_init(im) != 0 || pagers_init(im) != 0 || conferences_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
 	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
@@ -189,6 +190,7 @@ void im_worker_free(struct worker *worker)
 	if (!im)
 		return;
 	subscriptions_free(im);
+	conferences_free(im);
 	sessions_free(im);
 	large_messages_free(im);
 	retrievals_free(im);

@@ -103,6 +103,8 @@ struct im {
 	struct pool sessions, virtual_user_agents, large_messages, large_uploads, pagers, forwards, authentications, flow_questions;
 	LIST_HEAD(, virtual_user_agent_calling) callings; /* INVITEs of virtual user agents */
 	struct session_contacts *session_contacts;
+	struct pool conferences, participants;
+	struct conference_table *conference_table;
 	bool is_drained;            /* sessions_drain() was called */
 	struct session_fork *forks; /* all of them, also those whose session is gone */
 };

@@ -7,6 +7,7 @@
 #include "actors/im.h"
 
 #include "actors/authentication.h"
+#include "actors/controlling.h"
 #include "actors/flow_owner.h"
 #include "actors/forward.h"
 #include "actors/identity.h"
@@ -172,8 +173,7 @@ static bool may_leave(const struct asked *a)
 					     address_is_loopback(&sip_server_flow(a->server)->peer.any)));
 }
 
-/* What is addressed, when it is no user: functions, groups and sessions (D1-08, D2-04), of which none is built
- * yet, so that there is none of that name (D1-33). */
+/* What is addressed, when it is no user: functions, groups and sessions (D1-08, D2-04). */
 enum addressed { A_USER, A_FACTORY, A_CONFERENCE, A_FUNCTION };
 
 static enum addressed addressed_by(const struct asked *a, struct slice user)
@@ -292,10 +292,33 @@ static void start_publication(struct asked *a)
 		user_on_publish(a->im, a->server, a->m, slice_of(a->callee, a->callee_n));
 }
 
+/* What is for the Controlling Function.  A session identity of our own focus reaches it by whatever port (design.md 13). */
+static bool start_controlling(struct asked *a, bool leaves)
+{
+	struct controlling_start start = { .who = &a->who, .target = &a->target, .may_leave = may_leave(a) };
+
+	if (!a->target_is_home || find_callee(a))
+		return false;
+	start.canonical = slice_of(a->callee, a->callee_n);
+	if (minted_worker(a->target.user) >= 0)
+		start.kind = CONTROLLING_SESSION;
+	else if (leaves)
+		return false;
+	else if (addressed_by(a, sip_canonical_user(start.canonical)) == A_FACTORY)
+		start.kind = CONTROLLING_FACTORY;
+	else if (addressed_by(a, sip_canonical_user(start.canonical)) == A_CONFERENCE)
+		start.kind = CONTROLLING_GROUP;
+	else
+		return false;
+	return controlling_start(a->im, a->server, a->m, &start);
+}
+
 static void start_function(struct asked *a)
 {
 	bool leaves = is_in_ims(a->im) ? is_originating(a) : !a->target_is_home;
 
+	if (start_controlling(a, leaves))
+		return;
 	/* a MESSAGE has its own order (6.2.4.1) */
 	if (a->m->method != SIP_MESSAGE && a->m->method != SIP_PUBLISH && a->who.wants_id_privacy &&
 	    !a->im->config->policy.allow_anonymity) {
