@@ -33,8 +33,8 @@ struct notifier_package {
 	void (*write_answer)(const struct notifier *, struct buffer *out);
 	/* A SUBSCRIBE in the dialog: false when it was refused, for instance since the right is gone.  NULL: always true. */
 	bool (*may_refresh)(struct notifier *, struct sip_server *, const struct sip_message *);
-	/* The subscription is no more, the last NOTIFY answered or pointless (`status` of its answer, 0: there is none).
-	 * The struct is its owner's again; may come from inside notifier_end(). */
+	/* The subscription is no more: REASON_COUNT, its last NOTIFY was taken; else why not (`status` of the answer, 0:
+	 * there was none).  The struct is its owner's again.  May come from inside notifier_end() and notifier_tell(). */
 	void (*on_over)(struct notifier *, enum reason why, unsigned status);
 };
 

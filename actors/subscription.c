@@ -1,75 +1,62 @@
-/* The life of a subscription, and its NOTIFYs; SUBSCRIBE is subscribe.c. */
-#include "actors/subscription_internal.h"
+/* The event package message-summary: what its NOTIFYs say is asked of the store. */
+#include "actors/subscription.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "actors/message_summary.h"
+#include "actors/notifier.h"
 #include "actors/store_actor.h"
-#include "sip/write.h"
+#include "actors/user_internal.h"
 
-#define PACE_MS	 1000 /* D2-27: between two NOTIFYs that nobody asked for */
-#define AGAIN_MS 5000 /* after the machine or the store said no */
+#define PACE_MS 1000 /* D2-27: between two NOTIFYs that nobody asked for */
+
+struct subscription {
+	struct notifier notifier;
+	struct user *user;
+	struct subscription *next; /* of the user */
+	bool is_asking;            /* the store, for the next NOTIFY */
+	bool is_over;              /* and only waits for that answer */
+};
+
+static struct subscription *of(struct notifier *n)
+{
+	return (struct subscription *)((char *)n - offsetof(struct subscription, notifier));
+}
 
 static void count(const struct im *im)
 {
 	pool_gauge_set(&im->worker->counters, POOL_subscriptions, pool_used(&im->subscriptions));
 }
 
-/* ---- the end ---- */
+/* ---- the beginning and the end ---- */
 
-void subscription_free(struct subscription *s)
+static void forget(struct subscription *s)
 {
+	struct im *im = s->notifier.im;
 	struct user *user = s->user;
-	struct im *im = s->im;
+	struct subscription **link = &user->subscriptions;
 
-	if (user) {
-		struct subscription **link = &user->subscriptions;
-		while (*link != s)
-			link = &(*link)->next;
-		*link = s->next;
-	}
-	worker_disarm(im->worker, &s->expiry);
-	worker_disarm(im->worker, &s->pace);
-	if (s->notify)
-		sip_client_forget(s->notify);
-	if (s->dialog)
-		sip_dialog_close(s->dialog);
+	while (*link != s)
+		link = &(*link)->next;
+	*link = s->next;
 	pool_give(&im->subscriptions, s);
 	count(im);
-	if (user)
-		user_forget_if_empty(user);
+	user_forget_if_empty(user);
 }
 
-/* Without another word: he is not there, or does not want it. */
-static void drop(struct subscription *s, enum reason why, unsigned status)
+static void on_over(struct notifier *n, enum reason why, unsigned status)
 {
-	LOG(INFO, s->im->worker, "subscription", 0, "ended user=%.*s status=%u reason=%s", SLICE_ARG(user_name(s->user)),
-		status, reason_label(why));
-	s->state = SUBSCRIPTION_ENDING;
-	s->end_reason = NULL;
+	struct subscription *s = of(n);
+
+	if (why != REASON_COUNT)
+		LOG(INFO, n->im->worker, "subscription", 0, "ended user=%.*s status=%u reason=%s",
+			SLICE_ARG(user_name(s->user)), status, reason_label(why));
+	s->is_over = true;
 	if (!s->is_asking) /* else when the answer comes home */
-		subscription_free(s);
+		forget(s);
 }
-
-/* With a last NOTIFY. */
-void subscription_end(struct subscription *s, const char *reason)
-{
-	if (s->state == SUBSCRIPTION_ENDING)
-		return;
-	s->state = SUBSCRIPTION_ENDING;
-	s->end_reason = reason;
-	s->is_due = true;
-	worker_disarm(s->im->worker, &s->expiry);
-	subscription_notify(s);
-}
-
-static void on_expired(struct timer *timer)
-{
-	subscription_end((struct subscription *)((char *)timer - offsetof(struct subscription, expiry)), "timeout");
-}
-
-/* ---- the beginning ---- */
 
 static unsigned count_of(const struct user *user)
 {
@@ -80,7 +67,8 @@ static unsigned count_of(const struct user *user)
 	return n;
 }
 
-struct subscription *subscription_make(struct im *im, struct slice canonical, enum reason *why)
+/* Of a user, who is made if need be.  NULL: *why it may not be. */
+static struct subscription *make(struct im *im, struct slice canonical, enum reason *why)
 {
 	struct user *user = user_find_or_make(im, canonical);
 	bool is_full = user && count_of(user) == SUBSCRIPTIONS_OF_USER_MAX;
@@ -92,7 +80,7 @@ struct subscription *subscription_make(struct im *im, struct slice canonical, en
 			user_forget_if_empty(user);
 		return NULL;
 	}
-	s->im = im;
+	s->notifier.im = im;
 	s->user = user;
 	s->next = user->subscriptions;
 	user->subscriptions = s;
@@ -100,128 +88,23 @@ struct subscription *subscription_make(struct im *im, struct slice canonical, en
 	return s;
 }
 
-void subscription_extend(struct subscription *s, uint32_t expires_s)
-{
-	s->expires_at_ms = worker_now_ms(s->im->worker) + (uint64_t)expires_s * 1000;
-	worker_arm(s->im->worker, &s->expiry, (uint64_t)expires_s * 1000, on_expired);
-}
-
 /* ---- NOTIFY ---- */
 
-static void on_pace(struct timer *timer)
+/* 0 or ENOMEM. */
+static int tell(struct subscription *s, const struct store_deferred_summary *summary)
 {
-	subscription_notify((struct subscription *)((char *)timer - offsetof(struct subscription, pace)));
-}
+	struct im *im = s->notifier.im;
+	size_t room = message_summary_octets(im, summary);
+	char *text = malloc(room);
+	struct buffer body = buffer_over(text, room);
 
-/* Later, without harm: a NOTIFY tells how it is then. */
-static void notify_again(struct subscription *s)
-{
-	s->is_due = true;
-	worker_arm(s->im->worker, &s->pace, AGAIN_MS, on_pace);
-}
-
-static void on_answered(struct subscription *s, unsigned status)
-{
-	sip_client_forget(s->notify);
-	s->notify = NULL;
-	if (status >= 300) /* RFC 6665 4.2.2 */
-		drop(s, REASON_REJECTED, status);
-	else if (s->state == SUBSCRIPTION_ENDING && !s->is_changed)
-		subscription_free(s);
-	else if (s->is_changed)
-		subscription_notify(s);
-}
-
-static void on_response(struct sip_client *client, const struct sip_message *m, void *arg)
-{
-	struct subscription *s = arg;
-
-	(void)client;
-	if (m->status < 200)
-		return;
-	if (m->status >= 300)
-		REFUSED(&s->im->worker->counters, REASON_REJECTED);
-	else
-		COUNT(&s->im->worker->counters, notifies);
-	on_answered(s, m->status);
-}
-
-static void on_failed(struct sip_client *client, unsigned status, void *arg)
-{
-	struct subscription *s = arg;
-
-	(void)client;
-	REFUSED(&s->im->worker->counters, status == 408 ? REASON_TIMEOUT : REASON_CONNECT_FAILED);
-	sip_client_forget(s->notify);
-	s->notify = NULL;
-	drop(s, status == 408 ? REASON_TIMEOUT : REASON_CONNECT_FAILED, status);
-}
-
-static const struct sip_client_events client_events = { on_response, on_failed, NULL };
-
-void subscription_write_contact(const struct subscription *s, struct buffer *out, const struct sip_flow *flow)
-{
-	struct outgoing_self self = { slice_of(s->contact, sizeof(s->contact)), s->is_sips };
-
-	buffer_lit(out, "Contact: <");
-	outgoing_contact_uri(out, s->im, flow, self);
-	buffer_lit(out, ">;automata;" IM_FEATURE_TAG "\r\n");
-}
-
-static unsigned left_s(const struct subscription *s)
-{
-	uint64_t now_ms = worker_now_ms(s->im->worker);
-
-	return s->expires_at_ms > now_ms ? (unsigned)((s->expires_at_ms - now_ms + 999) / 1000) : 0;
-}
-
-static void write_headers(struct subscription *s, struct buffer *out)
-{
-	struct sip_flow flow = outgoing_flow(s->im, &s->dialog->next);
-
-	sip_dialog_write(s->dialog, out, "NOTIFY", 0);
-	buffer_lit(out, "Accept-Contact: *;" IM_FEATURE_TAG "\r\n"); /* D2-28 */
-	subscription_write_contact(s, out, &flow);
-	buffer_lit(out, "Event: " MESSAGE_SUMMARY_EVENT);
-	if (s->event_id_n) {
-		buffer_lit(out, ";id=");
-		sip_write_text(out, slice_of(s->event_id, s->event_id_n));
-	}
-	if (s->state == SUBSCRIPTION_ACTIVE)
-		buffer_printf(out, "\r\nSubscription-State: active;expires=%u\r\n", left_s(s));
-	else
-		buffer_printf(out, "\r\nSubscription-State: terminated;reason=%s\r\n", s->end_reason);
-	outgoing_date(out, s->im->worker);
-}
-
-/* `summary` NULL: nothing is known, but that it is over must be said.  0 or ENOMEM. */
-static int send_notify(struct subscription *s, const struct store_deferred_summary *summary)
-{
-	char headers_text[SIP_DIALOG_HEADERS_MAX + 2048];
-	struct buffer headers = buffer_over(headers_text, sizeof(headers_text));
-	size_t room = summary ? message_summary_octets(s->im, summary) : 1;
-	char *body_text = malloc(room);
-	struct buffer body = buffer_over(body_text, room);
-
-	if (!body_text)
+	if (!text)
 		return ENOMEM;
-	write_headers(s, &headers);
-	if (summary)
-		message_summary_write(&body, s->im, user_name(s->user), summary);
-	struct sip_outgoing request = { .method = SLICE("NOTIFY"), .uri = sip_dialog_uri(s->dialog),
-		.headers = buffer_slice(&headers), .content_type = summary ? SLICE(MESSAGE_SUMMARY_TYPE) : SLICE_EMPTY,
-		.body = buffer_slice(&body), .target = s->dialog->next };
-	int err = headers.overflow || body.overflow ? ENOMEM :
-		  sip_client_send(&s->notify, s->im->worker, &request, &client_events, s);
-	free(body_text);
-	if (err) {
-		s->notify = NULL;
-		return err;
-	}
-	s->notified_at_ms = worker_now_ms(s->im->worker);
-	if (s->state == SUBSCRIPTION_ENDING) /* this is the last, whatever changed meanwhile */
-		s->is_changed = false;
-	return 0;
+	message_summary_write(&body, im, user_name(s->user), summary);
+	if (!body.overflow)
+		notifier_tell(&s->notifier, buffer_slice(&body));
+	free(text);
+	return body.overflow ? ENOMEM : 0;
 }
 
 static void on_summary(struct worker *worker, struct store_request *request)
@@ -230,9 +113,9 @@ static void on_summary(struct worker *worker, struct store_request *request)
 	int err = request->msg.err;
 
 	s->is_asking = false;
-	if (s->state == SUBSCRIPTION_ENDING && !s->end_reason) { /* dropped meanwhile */
+	if (s->is_over) {
 		free(request);
-		subscription_free(s);
+		forget(s);
 		return;
 	}
 	if (err) {
@@ -241,50 +124,51 @@ static void on_summary(struct worker *worker, struct store_request *request)
 			SLICE_ARG(user_name(s->user)), strerror(err), reason_label(REASON_STORE));
 	}
 	if (!err)
-		err = send_notify(s, (struct store_deferred_summary *)request);
-	else if (s->state == SUBSCRIPTION_ENDING)
-		err = send_notify(s, NULL);
+		err = tell(s, (struct store_deferred_summary *)request);
 	free(request);
-	if (err && s->state == SUBSCRIPTION_ENDING)
-		drop(s, REASON_NO_MEMORY, 0);
-	else if (err)
-		notify_again(s);
+	if (err)
+		notifier_has_nothing(&s->notifier);
 }
 
-static int ask(struct subscription *s)
+static void on_due(struct notifier *n)
 {
+	struct subscription *s = of(n);
 	struct store_deferred_summary *summary = store_deferred_summary_new(user_name(s->user), MESSAGE_SUMMARY_ROOM);
 
-	if (!summary)
-		return ENOMEM;
-	summary->now_s = user_unix_s(s->im->worker);
+	if (!summary) {
+		notifier_has_nothing(n);
+		return;
+	}
+	summary->now_s = user_unix_s(n->im->worker);
 	summary->most = MESSAGE_SUMMARY_MAX;
 	summary->request.on_answer = on_summary;
 	summary->request.asker = s;
 	s->is_asking = true;
-	(void)store_ask(s->im->worker, &summary->request); /* reads are never refused */
-	return 0;
+	(void)store_ask(n->im->worker, &summary->request); /* reads are never refused */
 }
 
-void subscription_notify(struct subscription *s)
-{
-	uint64_t now_ms = worker_now_ms(s->im->worker), next_ms = s->notified_at_ms + PACE_MS;
+static const struct notifier_package package = { .event = MESSAGE_SUMMARY_EVENT, .type = MESSAGE_SUMMARY_TYPE,
+	.contact = "automata", .pace_ms = PACE_MS, .on_due = on_due, .on_over = on_over };
 
-	s->is_changed = s->is_asking || s->notify;
-	if (s->is_changed)
+void subscription_start(struct im *im, struct sip_server *server, const struct sip_message *m, struct slice canonical)
+{
+	enum reason why;
+	uint32_t expires_s;
+
+	if (!notifier_reads(im, &package, server, m, &expires_s))
 		return;
-	if (!s->is_due && now_ms < next_ms) {
-		worker_arm(s->im->worker, &s->pace, next_ms - now_ms, on_pace);
+	struct subscription *s = make(im, canonical, &why);
+	if (!s) {
+		notifier_refuse_for_want_of_room(im, server, why);
 		return;
 	}
-	worker_disarm(s->im->worker, &s->pace);
-	s->is_due = false;
-	if (ask(s) == 0)
+	if (!notifier_open(&s->notifier, im, &package, &(struct notifier_start){ .server = server, .m = m })) {
+		forget(s);
 		return;
-	if (s->state == SUBSCRIPTION_ENDING)
-		drop(s, REASON_NO_MEMORY, 0);
-	else
-		notify_again(s);
+	}
+	LOG(INFO, im->worker, "subscription", 0, "began user=%.*s event=" MESSAGE_SUMMARY_EVENT " expires=%u",
+		SLICE_ARG(canonical), expires_s);
+	notifier_accept(&s->notifier, server, expires_s);
 }
 
 void subscriptions_on_change(struct im *im, struct slice canonical)
@@ -292,8 +176,8 @@ void subscriptions_on_change(struct im *im, struct slice canonical)
 	struct user *user = user_of(im, canonical);
 
 	for (struct subscription *s = user ? user->subscriptions : NULL; s; s = s->next)
-		if (s->state == SUBSCRIPTION_ACTIVE)
-			subscription_notify(s);
+		if (!s->is_over && s->notifier.state == NOTIFIER_ACTIVE)
+			notifier_changed(&s->notifier);
 }
 
 /* ---- per worker ---- */
@@ -307,8 +191,8 @@ void subscriptions_drain(struct im *im)
 {
 	for (uint32_t slot = 0; slot < im->subscriptions.made; slot++) {
 		struct subscription *s = pool_at(&im->subscriptions, slot);
-		if (s)
-			subscription_end(s, "probation");
+		if (s && !s->is_over)
+			notifier_end(&s->notifier, "probation");
 	}
 }
 
@@ -319,8 +203,9 @@ void subscriptions_free(struct im *im)
 		struct subscription *s = pool_at(&im->subscriptions, slot);
 		if (!s)
 			continue;
-		s->notify = NULL;
-		subscription_free(s);
+		s->notifier.notify = NULL;
+		notifier_close(&s->notifier);
+		forget(s);
 	}
 	pool_free(&im->subscriptions);
 }

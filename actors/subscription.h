@@ -1,7 +1,7 @@
 /*
- * Subscriptions of users to what waits in their own mailbox (RFC 6665, RFC 3842; 10.3.2.6, D2-27): this server is
- * the notifier.  A NOTIFY follows each SUBSCRIBE at once, then each change of the mailbox, at most one a second;
- * changes meanwhile are one.  One NOTIFY is under way at a time; a subscriber who does not take it has none any more.
+ * Subscriptions of users to what waits in their own mailbox (RFC 3842; 10.3.2.6, D2-27): this server is the notifier
+ * (actors/notifier.h).  A NOTIFY follows each SUBSCRIBE at once, then each change of the mailbox, at most one a
+ * second; changes meanwhile are one.  A subscriber who does not take it has none any more.
  *
  * Thread: the user's worker.  Owner: the worker's pool.  Nothing of them outlives the process: subscribers find out
  * by the 481 to their refresh.
@@ -13,9 +13,6 @@
 
 #define SUBSCRIPTIONS_OF_USER_MAX 8
 #define SUBSCRIPTIONS_MAX         65536 /* of one worker */
-
-#define SUBSCRIPTION_EXPIRES_DEFAULT_S 3600
-#define SUBSCRIPTION_EXPIRES_MAX_S     86400
 
 /* A SUBSCRIBE for message-summary outside dialogs, of the user `canonical` himself; answers it. */
 void subscription_start(struct im *im, struct sip_server *server, const struct sip_message *m, struct slice canonical);
