@@ -54,6 +54,39 @@ void sdp_text_with_setup(struct buffer *out, struct slice text, enum sdp_setup s
 	buffer_put(out, behind(text, value));
 }
 
+/* m=message 4711 TCP/MSRP * */
+static void put_declined(struct buffer *out, struct slice line)
+{
+	struct slice rest;
+
+	buffer_put(out, slice_cut(line, ' ', &rest));
+	buffer_lit(out, " 0 ");
+	slice_cut(rest, ' ', &rest);
+	buffer_put(out, rest);
+}
+
+void sdp_text_with_declined(struct buffer *out, struct slice text, uint32_t lines)
+{
+	bool is_dropped = false;
+	unsigned index = 0;
+
+	while (text.n) {
+		const char *end = memchr(text.p, '\n', text.n);
+		size_t n = end ? (size_t)(end + 1 - text.p) : text.n;
+		struct slice line = slice_of(text.p, n);
+		bool is_media = slice_starts(line, SLICE("m="));
+		if (is_media) {
+			is_dropped = index < 32 && (lines >> index & 1);
+			index++;
+		}
+		if (is_media && is_dropped)
+			put_declined(out, line);
+		else if (!is_dropped)
+			buffer_put(out, line);
+		text = slice_skip(text, n);
+	}
+}
+
 bool sdp_text_says_same(struct slice a, struct slice b)
 {
 	struct slice version_of_a, version_of_b;

@@ -17,6 +17,9 @@ void sdp_text_with_version(struct buffer *out, struct slice text, uint64_t versi
 /* `text` with another a=setup, where it has one. */
 void sdp_text_with_setup(struct buffer *out, struct slice text, enum sdp_setup setup);
 
+/* `text` with the m= lines of `lines` (bit i: the one with index i) rejected: port 0 and nothing below (RFC 3264 6). */
+void sdp_text_with_declined(struct buffer *out, struct slice text, uint32_t lines);
+
 /* The same but for the version of o=. */
 bool sdp_text_says_same(struct slice a, struct slice b);
 

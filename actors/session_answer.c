@@ -43,6 +43,7 @@ void session_on_ringing(struct session *s, const struct sip_message *response)
 /* Our answer to A's offer, and the way to his MSRP end. */
 static bool write_answer(struct session *s, const struct sip_message *invite, struct session_description description)
 {
+	struct session_line more[SDP_MEDIA_MAX];
 	struct msrp_peer peer;
 	struct sockaddr_storage from = { 0 };
 	const struct sdp_media *offered;
@@ -50,6 +51,8 @@ static bool write_answer(struct session *s, const struct sip_message *invite, st
 
 	if (session_offer_of(s, invite, &offer, &offered) != SDP_ACCEPTED)
 		return false;
+	const struct sdp_media *first = offered;
+	offered = session_files_main(s, &offer, first);
 	memcpy(&from, &sip_server_flow(s->invite)->peer, sizeof(sip_server_flow(s->invite)->peer));
 	struct session_peer caller = { &offer, offered, false, &from, s->a.identity };
 	if (!session_sdp_peer(s->im, &caller, &peer)) {
@@ -63,6 +66,11 @@ static bool write_answer(struct session *s, const struct sip_message *invite, st
 	description.offer = &offer;
 	description.offered = offered;
 	description.setup = session_sdp_answer_setup(&offer, offered);
+	int count = session_files_accept(s, description.sdp, &offer, first, more);
+	if (count < 0)
+		return false;
+	description.more = more;
+	description.more_count = (unsigned)count;
 	if (!session_write_sdp(&s->a, &description) || msrp_leg_set_peer(s->a.leg, &peer) != 0)
 		return false;
 	s->a.peer_sdp = sdp_text_hash(&offer);
@@ -122,6 +130,8 @@ static bool attach_b(struct session *s, const struct sip_message *response, cons
 	if (session_sdp_read(response, sdp, media) != SDP_ACCEPTED)
 		return false;
 	sip_flow_get_peer(flow, &from);
+	if (s->b.files && !session_files_answered(&s->b, sdp, media, &from))
+		return false;
 	struct session_peer callee = { sdp, *media, true, &from, s->b.identity };
 	if (!session_sdp_peer(s->im, &callee, &peer)) {
 		REFUSED(&s->im->worker->counters, REASON_CONNECT_FORBIDDEN);
@@ -171,6 +181,7 @@ void session_on_answer(struct session *s, const struct session_answer *answer)
 	}
 	session_timer_accepted(&s->b.timer, m, s->im);
 	msrp_leg_pair(s->a.leg, s->b.leg);
+	session_files_pair(s);
 	session_contact_enter(&s->a);
 	session_contact_enter(&s->b);
 	session_free_invitation(s);

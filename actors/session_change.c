@@ -567,14 +567,21 @@ void session_on_offer(struct side *side, struct sip_server *server, const struct
 		answer_refresh(side, server, m, NULL);
 		return;
 	}
-	enum sdp_judgement judgement = session_sdp_read(m, &sdp, &media);
-	if (judgement == SDP_ACCEPTED)
+	enum sdp_judgement judgement = side->files ? session_sdp_parse(m, &sdp) : session_sdp_read(m, &sdp, &media);
+	if (judgement == SDP_ACCEPTED && !side->files)
 		judgement = session_sdp_policy(s->im, &sdp, media);
 	if (judgement != SDP_ACCEPTED) {
 		session_sdp_refuse(s->im, server, judgement);
 		return;
 	}
 	signalled_from(sip_server_flow(server), &from);
+	if (side->files) {
+		if (session_files_take_offer(side, &sdp, &from))
+			answer(side, server, m, NULL);
+		else
+			sip_server_refuse(server, 488, REASON_SDP);
+		return;
+	}
 	struct session_peer said = { &sdp, media, false, &from, side->identity };
 	if (sdp_text_hash(&sdp) == side->peer_sdp)
 		answer_refresh(side, server, m, &said);

@@ -13,6 +13,10 @@ static void on_leg_bound(struct msrp_leg *leg, void *arg)
 	struct side *side = arg;
 	struct session *s = side->session;
 
+	if (leg != side->leg) {
+		session_file_bound(side, leg);
+		return;
+	}
 	side->is_bound = true;
 	if (s->a.is_bound && s->b.is_bound && (s->state == SESSION_BINDING || s->state == SESSION_DETACHED))
 		session_enter(s, SESSION_ACTIVE, "bound");
@@ -23,14 +27,18 @@ static void on_leg_lost(struct msrp_leg *leg, enum reason why, void *arg)
 	struct side *side = arg;
 	struct session *s = side->session;
 
-	side->is_bound = false;
 	if (why == REASON_CONNECT_FAILED)
 		connect_limit_failed(s->im, side->identity);
+	if (leg != side->leg) {
+		session_file_lost(side, leg, why);
+		return;
+	}
+	side->is_bound = false;
 	switch (s->state) { /* no default: a new state must be thought of here */
 	case SESSION_ACTIVE:
 		if (why == REASON_QUEUE_FULL || why == REASON_QUEUED_BYTES)
 			session_end(s, reason_label(why));
-		else
+		else if (!session_files_go_on(s))
 			session_enter(s, SESSION_DETACHED, reason_label(why));
 		break;
 	case SESSION_BINDING:

@@ -50,7 +50,9 @@ static void drop_offer(struct session_branch *branch)
 {
 	if (branch->leg)
 		msrp_leg_close(branch->leg);
+	session_files_free(branch->files);
 	free(branch->sdp);
+	branch->files = NULL;
 	branch->leg = NULL;
 	branch->sdp = NULL;
 }
@@ -370,8 +372,10 @@ static void on_success(struct session_branch *branch, struct sip_client *client,
 		s->b.leg = branch->leg;
 		s->b.sdp = branch->sdp;
 		s->b.sdp_n = branch->sdp_n;
+		s->b.files = branch->files;
 		branch->leg = NULL;
 		branch->sdp = NULL;
+		branch->files = NULL;
 		settle(branch);
 		session_fork_cancel(f);
 		free(f->found);

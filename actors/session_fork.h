@@ -33,6 +33,7 @@ struct session_branch {
 	struct msrp_leg *leg;       /* its own: who is too late connects to nothing that another one has */
 	char *sdp;                  /* our offer, packed; both go to s->b with the answer */
 	uint32_t sdp_n;
+	struct session_files *files; /* legs of further m= lines; NULL: there are none */
 };
 
 struct session_fork {

@@ -26,6 +26,7 @@ struct side {
 	struct session *session;
 	struct sip_dialog *dialog;
 	struct msrp_leg *leg;
+	struct session_files *files; /* of further m= lines; NULL: there are none     */
 	struct session_timer timer;
 	char *sdp;          /* what we last sent to this side, for refreshes; packed: session_sdp_of() */
 	uint64_t identity;  /* of its user, for connects in vain; 0: unknown */
@@ -40,6 +41,7 @@ struct side {
 	bool hides;         /* nothing that we pass on may name it (design.md 13) */
 	bool connects;      /* we are the one who made its MSRP connection, or will */
 	bool is_bound, bye_is_out, has_left;
+	uint8_t line;       /* which m= line of its descriptions the leg's is, where there are files */
 	bool bye_waits;     /* a only: for the ACK of our 2xx, session.bye_headers with it */
 	/* ---- an INVITE of its own that we answered with 2xx, until the ACK ---- */
 	bool offered_in_2xx; /* it had no offer, ours is in the 2xx: the answer comes with the ACK */
@@ -256,6 +258,52 @@ uint64_t session_identity_of(const struct im *im, const struct sip_dialog *dialo
  * not connect there, or no memory. */
 bool session_attach(struct side *side, const struct session_peer *said);
 
+/* ---- session_files.c: further m= lines, each an MSRP session of its own (F22) ---- */
+
+struct session_file {
+	struct msrp_leg *leg; /* NULL: declined, or over */
+	uint8_t line;         /* of the side's descriptions */
+	bool is_bound;
+};
+
+/* One side's; those of the other with the same index are paired with them. */
+struct session_files {
+	unsigned count;
+	struct session_file at[];
+};
+
+/* A leg for each line of an offer to B, whose first line is the session's own; side->files.  0 or errno. */
+int session_files_offer(struct side *b, const struct sip_flow *flow, const struct session_further *lines);
+/* What `more` of struct session_description says of them, with `media` of the lines; returns how many. */
+unsigned session_files_lines(const struct session_files *files, const struct session_further *lines,
+	struct session_line *more);
+/* Legs whose content counts for nobody. */
+void session_files_free(struct session_files *files);
+
+/* B's answer: whoever is not in it is closed, and the first that is becomes the session's own leg.  False: none of ours
+ * is, or no memory. */
+bool session_files_answered(struct side *b, const struct sdp *answer, const struct sdp_media **media,
+	const struct sockaddr_storage *from);
+/* A's legs for those that B took, and our answer's lines of them; `offer` is A's, `main` its line of the session's own.
+ * Returns how many, or -1: no memory. */
+int session_files_accept(struct session *s, const struct sdp *answer, const struct sdp *offer,
+	const struct sdp_media *main, struct session_line more[SDP_MEDIA_MAX]);
+/* The line of A's offer that B's `side->line` answers. */
+const struct sdp_media *session_files_main(const struct session *s, const struct sdp *offer,
+	const struct sdp_media *first);
+/* Each of A's with B's. */
+void session_files_pair(struct session *s);
+
+/* An offer inside the dialog of a session that has files is answered here, the other side is not asked: a file that is
+ * over has port 0 (RFC 5547 8.2), a line may have a new path, others are declined. */
+bool session_files_take_offer(struct side *side, const struct sdp *offer, const struct sockaddr_storage *from);
+
+/* A leg that is not side->leg. */
+void session_file_bound(struct side *side, const struct msrp_leg *leg);
+void session_file_lost(struct side *side, const struct msrp_leg *leg, enum reason why);
+/* The session's own leg was lost, but a file is under way: it takes that place.  False: none is. */
+bool session_files_go_on(struct session *s);
+
 /* ---- session_replaces.c: a newcomer in the place of one side ---- */
 
 /* What the newcomer offered and the other side answered. */
@@ -280,6 +328,9 @@ void session_record_drop(struct session *s);
 void session_record_attempt(struct im *im, const struct identity *caller, struct slice callee,
 	const struct sip_message *invite, const char *reason);
 /* With what went over it in the record; nothing where there is none. */
+void session_close_one_leg(struct session *s, struct msrp_leg **leg);
+void session_close_files(struct side *side);
+/* The side's own and those of its files. */
 void session_close_leg(struct side *side);
 
 /* ---- session_relay.c: requests of all other methods ---- */

@@ -161,6 +161,8 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 /* Made as s->b's own, and kept by the branch until it is that. */
 static int offer_to(struct session *s, struct session_branch *branch, const struct sip_message *m)
 {
+	struct session_line more[SDP_MEDIA_MAX];
+	struct session_further further;
 	const struct sdp_media *media;
 	struct side *b = &s->b;
 	struct sdp sdp;
@@ -170,9 +172,15 @@ static int offer_to(struct session *s, struct session_branch *branch, const stru
 	if (session_offer_of(s, m, &sdp, &media) != SDP_ACCEPTED)
 		return ENOMEM; /* cannot be: it was read before */
 	int err = session_open_leg(b, &branch->flow, session_sdp_is_secure(media), SLICE_EMPTY);
+	session_sdp_further(&sdp, media, &further);
+	if (!err)
+		err = session_files_offer(b, &branch->flow, &further);
 	if (!err)
 		err = write_sdp(b, &(struct session_description){ .sdp = &sdp, .media = media,
-			.setup = SDP_SETUP_ACTPASS, .hides = identity_hides_sender(s->im, s->caller) });
+			.setup = SDP_SETUP_ACTPASS, .hides = identity_hides_sender(s->im, s->caller), .more = more,
+			.more_count = session_files_lines(b->files, &further, more) });
+	branch->files = b->files;
+	b->files = NULL;
 	branch->leg = b->leg;
 	branch->sdp = b->sdp;
 	branch->sdp_n = b->sdp_n;
@@ -252,7 +260,7 @@ static bool is_permitted(struct session *s)
 	if (s->im->config->core.mode != MODE_IMS || !session_reread_invite(s, &invite) ||
 	    session_sdp_read_offer(&invite, &offer, &media) != SDP_ACCEPTED)
 		return true; /* judged when it came, or without an offer */
-	enum sdp_judgement judgement = session_sdp_policy(s->im, &offer, media);
+	enum sdp_judgement judgement = session_sdp_policy_of_all(s->im, &offer, media);
 	if (judgement == SDP_ACCEPTED)
 		return true;
 	session_refuse(s, 403, judgement == SDP_SIZE_BARRED ? REASON_TOO_LARGE : REASON_UNSUPPORTED_BODY);
@@ -421,7 +429,7 @@ bool session_invite_is_acceptable(struct im *im, struct sip_server *server, cons
 	if (judgement == SDP_MISSING) /* RFC 3261 13.3.1: then we offer */
 		return true;
 	if (judgement == SDP_ACCEPTED)
-		judgement = session_sdp_policy(im, &sdp, media);
+		judgement = session_sdp_policy_of_all(im, &sdp, media);
 	if (is_judged_later && (judgement == SDP_SIZE_BARRED || judgement == SDP_TYPES_BARRED))
 		judgement = SDP_ACCEPTED;
 	if (judgement != SDP_ACCEPTED) {

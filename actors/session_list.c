@@ -36,13 +36,23 @@ static void put_callee(char out[IM_CANONICAL_MAX], const struct session *s)
 		memcpy(out, s->callee, s->callee_n < IM_CANONICAL_MAX ? s->callee_n : IM_CANONICAL_MAX - 1);
 }
 
+static uint64_t octets_of(const struct side *side)
+{
+	uint64_t octets = side->leg ? msrp_leg_octets(side->leg) : 0;
+
+	for (unsigned i = 0; side->files && i < side->files->count; i++)
+		if (side->files->at[i].leg)
+			octets += msrp_leg_octets(side->files->at[i].leg);
+	return octets;
+}
+
 static void describe(const struct session *s, struct admin_session *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->id = s->actor.id;
 	out->state = session_state_name(s->state);
 	out->age_ms = worker_now_ms(s->im->worker) - s->started_at_ms;
-	out->octets = (s->a.leg ? msrp_leg_octets(s->a.leg) : 0) + (s->b.leg ? msrp_leg_octets(s->b.leg) : 0);
+	out->octets = octets_of(&s->a) + octets_of(&s->b);
 	/* who hides does so from the operator's tools too */
 	if (!s->a.hides && !(s->caller && s->caller->is_anonymous))
 		put_caller(out->caller, s);

@@ -32,18 +32,32 @@ void session_record_begin(struct session *s, const struct identity *caller, stru
 	s->record = r;
 }
 
-void session_close_leg(struct side *side)
+void session_close_one_leg(struct session *s, struct msrp_leg **leg)
 {
-	struct session_record *r = side->session->record;
+	struct session_record *r = s->record;
 
-	if (!side->leg)
+	if (!*leg)
 		return;
 	if (r) {
-		r->octets += msrp_leg_octets(side->leg);
-		r->messages += msrp_leg_messages(side->leg);
+		r->octets += msrp_leg_octets(*leg);
+		r->messages += msrp_leg_messages(*leg);
 	}
-	msrp_leg_close(side->leg);
-	side->leg = NULL;
+	msrp_leg_close(*leg);
+	*leg = NULL;
+}
+
+void session_close_leg(struct side *side)
+{
+	session_close_one_leg(side->session, &side->leg);
+	session_close_files(side);
+}
+
+void session_close_files(struct side *side)
+{
+	for (unsigned i = 0; side->files && i < side->files->count; i++)
+		session_close_one_leg(side->session, &side->files->at[i].leg);
+	free(side->files);
+	side->files = NULL;
 }
 
 void session_record_end(struct session *s, const char *reason)

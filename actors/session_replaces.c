@@ -167,6 +167,7 @@ bool session_take_place(struct side *place, const struct session_place *taking)
 	newcomer.connects = peer.connect;
 	minted_make(s->im->worker, newcomer.contact);
 	session_contact_leave(place);
+	session_close_files(session_other(place));
 	send_away(place);
 	*place = newcomer;
 	session_contact_enter(place);

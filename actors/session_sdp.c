@@ -9,8 +9,6 @@
 
 /* ---- reading ---- */
 
-#define SESSION_SDP_MAX 15360 /* as it goes out: every line end may become longer by one */
-
 /* The listeners are those of the process, as its configuration is. */
 static bool serves_tcp = true, serves_tls;
 
@@ -99,8 +97,7 @@ static enum sdp_judgement choose_media(const struct sdp *sdp, bool is_initial_of
 	return nearest;
 }
 
-static enum sdp_judgement read_description(const struct sip_message *m, bool is_initial_offer, struct sdp *sdp,
-	const struct sdp_media **media)
+enum sdp_judgement session_sdp_parse(const struct sip_message *m, struct sdp *sdp)
 {
 	struct session_body body;
 	enum sdp_judgement judgement = judgement_of_body(session_body_read(m, &body));
@@ -112,7 +109,15 @@ static enum sdp_judgement read_description(const struct sip_message *m, bool is_
 	enum sdp_verdict verdict = sdp_parse(sdp, body.sdp);
 	if (verdict != SDP_OK)
 		return verdict == SDP_TOO_MANY_MEDIA ? SDP_TOO_MANY : SDP_MALFORMED;
-	return choose_media(sdp, is_initial_offer, media);
+	return SDP_ACCEPTED;
+}
+
+static enum sdp_judgement read_description(const struct sip_message *m, bool is_initial_offer, struct sdp *sdp,
+	const struct sdp_media **media)
+{
+	enum sdp_judgement judgement = session_sdp_parse(m, sdp);
+
+	return judgement == SDP_ACCEPTED ? choose_media(sdp, is_initial_offer, media) : judgement;
 }
 
 enum sdp_judgement session_sdp_read(const struct sip_message *m, struct sdp *sdp, const struct sdp_media **media)
@@ -124,6 +129,22 @@ enum sdp_judgement session_sdp_read_offer(const struct sip_message *m, struct sd
 	const struct sdp_media **media)
 {
 	return read_description(m, true, sdp, media);
+}
+
+bool session_sdp_is_usable(const struct sdp *sdp, const struct sdp_media *media)
+{
+	return judge_media(sdp, media, false) == SDP_ACCEPTED;
+}
+
+void session_sdp_further(const struct sdp *offer, const struct sdp_media *media, struct session_further *further)
+{
+	further->count = 0;
+	for (unsigned i = 0; i < offer->media_count; i++) {
+		const struct sdp_media *at = &offer->media[i];
+		if (at != media && sdp_media_direction(offer, at) == SDP_SENDONLY &&
+		    judge_media(offer, at, true) == SDP_ACCEPTED)
+			further->media[further->count++] = at;
+	}
 }
 
 /* ---- policy ---- */
@@ -208,6 +229,17 @@ enum sdp_judgement session_sdp_policy(const struct im *im, const struct sdp *sdp
 	    !policy_permitted_types(im->config, media->accept_types, &types))
 		return SDP_TYPES_BARRED;
 	return SDP_ACCEPTED;
+}
+
+enum sdp_judgement session_sdp_policy_of_all(const struct im *im, const struct sdp *sdp, const struct sdp_media *media)
+{
+	enum sdp_judgement judgement = session_sdp_policy(im, sdp, media);
+	struct session_further further;
+
+	session_sdp_further(sdp, media, &further);
+	for (unsigned i = 0; i < further.count && judgement == SDP_ACCEPTED; i++)
+		judgement = session_sdp_policy(im, sdp, further.media[i]);
+	return judgement;
 }
 
 /* ---- refusing ---- */
@@ -403,34 +435,4 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 		return true;
 	return peer_address(peer, &path, &out->address) && may_connect(im, &out->address, peer->signalled) &&
 	       connect_limit_permits(im, peer->identity);
-}
-
-/* ---- writing ---- */
-
-/* An answer to sendonly that does not say so itself would be one that sends too (RFC 3264 6.1). */
-static enum sdp_direction direction_of_answer(const struct session_description *d)
-{
-	enum sdp_direction said = sdp_media_direction(d->sdp, d->media);
-
-	if (!d->offer || sdp_media_direction(d->offer, d->offered) != SDP_SENDONLY || said == SDP_INACTIVE)
-		return SDP_UNSAID;
-	return SDP_RECVONLY;
-}
-
-bool session_sdp_write(const struct im *im, struct buffer *out, const struct session_description *d,
-	const struct msrp_leg *leg, uint64_t session_id)
-{
-	char types[SESSION_SDP_MAX], wrapped[SESSION_SDP_MAX];
-	struct sdp_own ours = { .session_id = session_id, .version = d->version ? d->version : 1,
-		.address = slice_str(msrp_leg_host(leg)),
-		.media = d->media, .offer = d->offer, .offered = d->offered, .port = msrp_leg_port(leg),
-		.proto = msrp_leg_is_secure(leg) ? SLICE("TCP/TLS/MSRP") : SLICE("TCP/MSRP"),
-		.path = msrp_leg_uri(leg), .fingerprint = msrp_leg_fingerprint(leg),
-		.setup = d->setup, .is_nameless = d->hides,
-		.has_cema = !d->offer || sdp_media_has_cema(d->offered),
-		.is_alone = !d->offer, .direction = direction_of_answer(d),
-		.max_size = d->offer ? session_sdp_size_limit(im, d->offer, d->offered) : session_sdp_size_limit(im, d->sdp, d->media) };
-
-	(void)permit(im, d->media->accept_wrapped_types, wrapped, &ours.accept_wrapped_types); /* none: left out */
-	return permit(im, d->media->accept_types, types, &ours.accept_types) && sdp_rewrite(out, d->sdp, &ours);
 }

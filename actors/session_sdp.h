@@ -11,6 +11,8 @@
 #include "actors/im.h"
 #include "sip/sdp.h"
 
+#define SESSION_SDP_MAX 15360 /* as it goes out: every line end may become longer by one */
+
 enum sdp_judgement {
 	SDP_ACCEPTED,
 	SDP_MISSING,         /* no application/sdp: 488 (offerless INVITE)                  */
@@ -43,6 +45,23 @@ enum sdp_judgement session_sdp_read(const struct sip_message *m, struct sdp *sdp
 enum sdp_judgement session_sdp_read_offer(const struct sip_message *m, struct sdp *sdp,
 	const struct sdp_media **media);
 
+/* Only the description, whatever its m= lines are. */
+enum sdp_judgement session_sdp_parse(const struct sip_message *m, struct sdp *sdp);
+/* This m= line is an MSRP session that we can have. */
+bool session_sdp_is_usable(const struct sdp *sdp, const struct sdp_media *media);
+
+/*
+ * The m= lines of an offer that become MSRP sessions of their own beside `media`, in their order: the others that can,
+ * and go one way, each for a file (F22, RFC 5547 8).
+ */
+struct session_further {
+	unsigned count;
+	const struct sdp_media *media[SDP_MEDIA_MAX];
+};
+void session_sdp_further(const struct sdp *offer, const struct sdp_media *media, struct session_further *further);
+/* session_sdp_policy() of `media` and of all of them. */
+enum sdp_judgement session_sdp_policy_of_all(const struct im *im, const struct sdp *sdp, const struct sdp_media *media);
+
 /* The operator's policy on an offer that was read (6.2.2.1 step 3, 6.2.6.1 step 3): size, then content. */
 enum sdp_judgement session_sdp_policy(const struct im *im, const struct sdp *sdp, const struct sdp_media *media);
 
@@ -68,6 +87,13 @@ bool session_sdp_is_secure(const struct sdp_media *media);
 /* Our answer's or offer's a=setup. */
 enum sdp_setup session_sdp_answer_setup(const struct sdp *offer, const struct sdp_media *media);
 
+/* An m= line beside the first, as struct session_description has that one. */
+struct session_line {
+	const struct sdp_media *media, *offered;
+	enum sdp_setup setup;
+	const struct msrp_leg *leg;
+};
+
 /* A description of one side on its way to the other. */
 struct session_description {
 	const struct sdp *sdp;
@@ -77,6 +103,8 @@ struct session_description {
 	enum sdp_setup setup;
 	bool hides;                        /* nothing that names who wrote it         */
 	uint64_t version;                  /* of o=; 0: the first                     */
+	const struct session_line *more;
+	unsigned more_count;
 };
 /* As it goes out: with our path, o= and c=, the permitted content types and the smaller max-size.  False:
  * too long, or no content type is permitted. */

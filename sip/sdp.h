@@ -101,6 +101,9 @@ struct sdp_own {
 	uint64_t max_size;        /* octets; the smaller one of this and the peer's */
 	enum sdp_direction direction;
 	bool is_nameless;         /* privacy: s=-, and no i=, u=, e=, p= (RFC 4566 5.3 to 5.6) */
+	/* More m= lines of ours, in any order; of each only what one line says counts, from `media` and `offered` on. */
+	const struct sdp_own *more;
+	unsigned more_count;
 };
 
 /*
@@ -109,7 +112,7 @@ struct sdp_own {
  * and msrp-cema are left out at both levels; every other line is copied as it stands (but see
  * is_nameless), line ends become CRLF.  s= and t= are added where the peer forgot them; an answer has
  * the times of its offer (RFC 3264 6).
- * Other m= lines are rejected, port 0 and nothing below them (RFC 3264 6), or left out (is_alone).
+ * m= lines that are neither that one nor among `more` are rejected, port 0 and nothing below them (RFC 3264 6), or left out (is_alone).
  * False when `out` overflowed or an own text has a CR, LF or NUL.
  */
 bool sdp_rewrite(struct buffer *out, const struct sdp *sdp, const struct sdp_own *own);

@@ -203,19 +203,37 @@ static bool is_clean(struct slice s)
 	return true;
 }
 
+static bool are_clean(const struct sdp_own *line)
+{
+	return is_clean(line->proto) && is_clean(line->path) && is_clean(line->fingerprint) &&
+	       is_clean(line->accept_types) && is_clean(line->accept_wrapped_types);
+}
+
+/* What becomes of an m= line of the offer; NULL: nothing of ours. */
+static const struct sdp_own *own_line(const struct sdp_own *own, const struct sdp_media *media)
+{
+	if (media == (own->offer ? own->offered : own->media))
+		return own;
+	for (unsigned i = 0; i < own->more_count; i++)
+		if (media == (own->offer ? own->more[i].offered : own->more[i].media))
+			return &own->more[i];
+	return NULL;
+}
+
 bool sdp_rewrite(struct buffer *out, const struct sdp *sdp, const struct sdp_own *own)
 {
-	if (!own->address.n || !is_clean(own->address) || !is_clean(own->proto) ||
-	    !is_clean(own->path) || !is_clean(own->fingerprint) ||
-	    !is_clean(own->accept_types) || !is_clean(own->accept_wrapped_types))
+	if (!own->address.n || !is_clean(own->address) || !are_clean(own))
 		return false;
+	for (unsigned i = 0; i < own->more_count; i++)
+		if (!are_clean(&own->more[i]))
+			return false;
 	const struct sdp *order = own->offer ? own->offer : sdp;
-	const struct sdp_media *accepted = own->offer ? own->offered : own->media;
 	rewrite_session(out, sdp, own);
 	for (unsigned i = 0; i < order->media_count; i++) {
 		const struct sdp_media *media = &order->media[i];
-		if (media == accepted)
-			rewrite_media(out, own->media, own);
+		const struct sdp_own *line = own_line(own, media);
+		if (line)
+			rewrite_media(out, line->media, line);
 		else if (!own->is_alone)
 			put_media_line(out, media, 0, media->proto);
 	}

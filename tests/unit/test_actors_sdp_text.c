@@ -51,6 +51,31 @@ static bool says_same(const char *a, const char *b)
 	return sdp_text_says_same(slice_str(a), slice_str(b));
 }
 
+static void test_declined(void **state)
+{
+	static const char text[] = "v=0\r\no=- 1 1 IN IP4 h\r\nm=message 7 TCP/MSRP *\r\na=path:a\r\n"
+		"m=message 8 TCP/TLS/MSRP *\r\na=path:b\r\nm=message 0 TCP/MSRP *\r\n";
+	static const struct {
+		uint32_t lines;
+		const char *want;
+	} cases[] = {
+		{ 0, text },
+		{ 1, "v=0\r\no=- 1 1 IN IP4 h\r\nm=message 0 TCP/MSRP *\r\nm=message 8 TCP/TLS/MSRP *\r\na=path:b\r\n"
+		     "m=message 0 TCP/MSRP *\r\n" },
+		{ 2 | 4, "v=0\r\no=- 1 1 IN IP4 h\r\nm=message 7 TCP/MSRP *\r\na=path:a\r\nm=message 0 TCP/TLS/MSRP *\r\n"
+			 "m=message 0 TCP/MSRP *\r\n" },
+		{ 8, text },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char memory[256];
+		struct buffer out = buffer_over(memory, sizeof(memory));
+		sdp_text_with_declined(&out, SLICE(text), cases[i].lines);
+		CHECK(slice_eq(buffer_slice(&out), slice_str(cases[i].want)), "lines %x: got:\n%.*s\n", cases[i].lines,
+			SLICE_ARG(buffer_slice(&out)));
+	}
+}
+
 static void test_same(void **state)
 {
 	assert_true(says_same(TEXT("1", ""), TEXT("12", "")));
@@ -88,6 +113,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_version),
 		cmocka_unit_test(test_setup),
+		cmocka_unit_test(test_declined),
 		cmocka_unit_test(test_same),
 		cmocka_unit_test(test_hash),
 	};

@@ -302,6 +302,37 @@ static void test_rewrite_ipv6_and_injection(void **state)
 	assert_false(sdp_rewrite(&out, &sdp, &own));
 }
 
+/* Several lines of ours: each with its own path, the rest rejected in an answer and left out of an offer. */
+static void test_rewrite_several(void **state)
+{
+	static const char lines[] = V O S C T "m=audio 4 RTP/AVP 0\r\n" M P "a=filename:x\r\n" M P "a=filename:y\r\n" M P;
+	static struct sdp offer, answer, again;
+	char memory[2048];
+	struct buffer out = buffer_over(memory, sizeof(memory));
+
+	assert_int_equal(sdp_parse(&offer, SLICE(lines)), SDP_OK);
+	struct sdp_own more[] = { { .media = &offer.media[3], .port = 9, .path = SLICE("third") } };
+	struct sdp_own own = { .address = SLICE("h"), .media = &offer.media[1], .port = 7, .path = SLICE("first"),
+		.is_alone = true, .more = more, .more_count = 1 };
+	assert_true(sdp_rewrite(&out, &offer, &own));
+	assert_int_equal(sdp_parse(&again, buffer_slice(&out)), SDP_OK);
+	assert_int_equal(again.media_count, 2);
+	assert_true(slice_eq(again.media[0].path, SLICE("first")) && slice_eq(again.media[1].path, SLICE("third")));
+	assert_true(sdp_attribute(again.media[0].whole, "filename", NULL));
+	/* B took the second of the two: it answers the fourth line of the offer */
+	assert_int_equal(sdp_parse(&answer, SLICE(V O S C T "m=message 0 TCP/MSRP *\r\n" M P "a=b\r\n")), SDP_OK);
+	more[0] = (struct sdp_own){ .media = &answer.media[1], .offered = &offer.media[2], .port = 9, .path = SLICE("z") };
+	own = (struct sdp_own){ .address = SLICE("h"), .media = &answer.media[1], .offer = &offer,
+		.offered = &offer.media[3], .port = 7, .path = SLICE("w"), .more = more, .more_count = 1 };
+	out = buffer_over(memory, sizeof(memory));
+	assert_true(sdp_rewrite(&out, &answer, &own));
+	assert_int_equal(sdp_parse(&again, buffer_slice(&out)), SDP_OK);
+	assert_int_equal(again.media_count, 4);
+	assert_true(again.media[0].port == 0 && again.media[1].port == 0 && again.media[2].port == 9 && again.media[3].port == 7);
+	more[0].path = SLICE("x\r\na=evil");
+	assert_false(sdp_rewrite(&out, &answer, &own));
+}
+
 static void test_rewrite_nameless(void **state)
 {
 	static const char text[] = "v=0\r\no=alice 1 1 IN IP4 192.0.2.1\r\ns=Alice\r\ni=of Alice\r\n"
@@ -327,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_index),	 cmocka_unit_test(test_rewrite),
 		cmocka_unit_test(test_rewrite_cema),
 		cmocka_unit_test(test_rewrite_decided),
+		cmocka_unit_test(test_rewrite_several),
 		cmocka_unit_test(test_rewrite_ipv6_and_injection),
 		cmocka_unit_test(test_rewrite_nameless),
 	};
