@@ -10,6 +10,7 @@
 #include "actors/credentials.h"
 #include "actors/flow_owner.h"
 #include "actors/forward.h"
+#include "actors/group.h"
 #include "actors/large_message.h"
 #include "actors/listeners.h"
 #include "actors/mailbox.h"
@@ -168,7 +169,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	worker_random(worker, &im->connect_limit_key, sizeof(im->connect_limit_key));
 	if (store_worker_init(worker, server->store) != 0)
 		return ENOMEM;
-	if (mailboxes_init(im) != 0 || users_init(im) != 0 || subscriptions_init(im) != 0 || session_contacts_init(im) != 0 ||
+	if (mailboxes_init(im) != 0 || groups_init(im) != 0 || users_init(im) != 0 || subscriptions_init(im) != 0 || session_contacts_init(im) != 0 ||
 	    sessions_init(im) != 0 ||
 	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pushes_init(im) != 0 || retrievals_init(im) != 0 || pagers_init(im) != 0 || conferences_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
@@ -176,6 +177,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
 	user_register_handlers(worker);
 	mailbox_register_handlers(worker);
+	group_register_handlers(worker);
 	mailbox_on_change(im, subscriptions_on_change);
 	worker->on_message[MSG_SESSIONS_DRAIN] = on_drain;
 	admin_register_handlers(worker);
@@ -205,6 +207,7 @@ void im_worker_free(struct worker *worker)
 	credentials_free(im);
 	users_free(im);
 	mailboxes_free(im);
+	groups_free(im);
 	store_worker_free(im->worker);
 	settings_drop(im->settings);
 	free(im);

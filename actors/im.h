@@ -47,12 +47,16 @@ enum {
 	MSG_MAILBOX_LEAVE,
 	MSG_ACCESS_RULES,                 /* from whoever changed documents: actors/access_rules.h */
 	MSG_MAILBOX_CHANGED,              /* something was stored, removed or expired */
+	MSG_GROUP_FIND,                   /* to the group's worker: actors/group.h */
+	MSG_GROUP_FOUND,                  /* home again           */
+	MSG_GROUP_CHANGED,                /* from whoever changed its document */
 };
 
 struct im_settings;
 struct rate_table;
 struct user_table;
 struct mailbox_table;
+struct group_table;
 struct store_door;
 struct record_file;
 struct credentials;
@@ -93,6 +97,7 @@ struct im {
 
 	struct user_table *users;
 	struct mailbox_table *mailboxes;
+	struct group_table *groups;
 	struct push_table *pushes;
 	struct credentials *credentials;
 	struct nonce_counts nonces;

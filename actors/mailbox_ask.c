@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "actors/group.h"
 #include "actors/mailbox_internal.h"
 #include "sip/owner.h"
 
@@ -168,6 +169,8 @@ static void drop(struct msg *msg)
 {
 	if (msg->kind == MSG_MAILBOX_LEASED)
 		mailbox_lease_free((struct mailbox_lease *)msg);
+	else if (msg->kind >= MSG_GROUP_FIND && msg->kind <= MSG_GROUP_CHANGED)
+		group_message_free(msg);
 	else
 		free(msg);
 }
