@@ -64,3 +64,47 @@ bool policy_permitted_types(const struct config *config, struct slice list, stru
 	}
 	return out->n > 0 && !out->overflow;
 }
+
+static bool has_word(struct slice list, struct slice word)
+{
+	while (list.n)
+		if (slice_case_eq(slice_cut(list, ' ', &list), word))
+			return true;
+	return false;
+}
+
+/* Of `other` what `type` covers. */
+static void put_covered(struct buffer *out, struct slice type, struct slice other)
+{
+	while (other.n) {
+		struct slice candidate = slice_cut(other, ' ', &other);
+		if (candidate.n && covers(type, without_parameters(candidate)) && !has_word(buffer_slice(out), candidate))
+			put_word(out, candidate);
+	}
+}
+
+static bool is_covered(struct slice type, struct slice list)
+{
+	while (list.n) {
+		struct slice candidate = slice_cut(list, ' ', &list);
+		if (candidate.n && covers(without_parameters(candidate), type))
+			return true;
+	}
+	return false;
+}
+
+bool policy_common_types(struct slice list, struct slice other, struct buffer *out)
+{
+	size_t before = out->n;
+
+	while (list.n) {
+		struct slice type = slice_cut(list, ' ', &list), bare = without_parameters(type);
+		if (type.n == 0)
+			continue;
+		if (!is_covered(bare, other))
+			put_covered(out, bare, other);
+		else if (!has_word(buffer_slice(out), type))
+			put_word(out, type);
+	}
+	return out->n > before && !out->overflow;
+}

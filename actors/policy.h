@@ -18,4 +18,8 @@ bool policy_permits_every_type(const struct config *config);
  * policy names in its place.  False: nothing is left, or `out` is full. */
 bool policy_permitted_types(const struct config *config, struct slice list, struct buffer *out);
 
+/* Of two such lists what both name, in the order of the first; where one is wider the narrower name.  False: nothing,
+ * or `out` is full. */
+bool policy_common_types(struct slice list, struct slice other, struct buffer *out);
+
 #endif

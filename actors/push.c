@@ -169,9 +169,10 @@ static bool may_be_secure(const struct push *push)
 	       (msrp_leg_has_listener(worker, AF_INET, true) || msrp_leg_has_listener(worker, AF_INET6, true));
 }
 
-static void on_refused(struct virtual_user_agent *agent, unsigned status, void *arg)
+static void on_refused(struct virtual_user_agent *agent, const struct virtual_user_agent_refusal *refusal, void *arg)
 {
 	struct push *push = arg;
+	unsigned status = refusal->received;
 
 	(void)agent;
 	push->agent = NULL;

@@ -73,6 +73,10 @@ void session_answer_busy(struct im *im, struct sip_server *server);
 /* Our address for a peer who reached us by `flow` and has this path (empty: not known), as msrp_leg_open() wants it. */
 void session_leg_address(struct worker *worker, const struct sip_flow *flow, bool is_secure, struct slice path,
 	struct sockaddr_storage *local);
+/* Checks the offer's direction, size, session timer and path; false: answered.  An INVITE without one is acceptable.
+ * `is_judged_later`: not whether the operator permits size and types. */
+bool session_invite_is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite,
+	bool is_judged_later);
 /* A copy in *to, whose old content is freed.  False: no memory, nothing changed. */
 bool session_keep(char **to, uint32_t *to_n, struct slice text);
 

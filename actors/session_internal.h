@@ -168,10 +168,6 @@ int session_send_invite(struct session *s, struct session_branch *branch, const 
 /* The offer of that INVITE, or where it has none the one we make in its place (RFC 3261 13.2.1). */
 enum sdp_judgement session_offer_of(const struct session *s, const struct sip_message *invite, struct sdp *sdp,
 	const struct sdp_media **media);
-/* Checks the offer's direction, size and session timer; false: answered.  `is_judged_later`: not whether the operator
- * permits size and types. */
-bool session_invite_is_acceptable(struct im *im, struct sip_server *server, const struct sip_message *invite,
-	bool is_judged_later);
 int session_open_leg(struct side *side, const struct sip_flow *flow, bool is_secure, struct slice path);
 /* What the other side said as `side` gets it, kept for refreshes.  False: too long, or no memory. */
 bool session_write_sdp(struct side *side, const struct session_description *description);

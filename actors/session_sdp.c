@@ -268,6 +268,7 @@ static const struct refusal {
 	[SDP_SIZE_UNCLEAR] = { 488, REASON_SDP, 399, "The announced sizes cannot be read or contradict each other", "" },
 	[SDP_SIZE_BARRED] = { 403, REASON_TOO_LARGE, 0, "", "" },
 	[SDP_TYPES_BARRED] = { 403, REASON_UNSUPPORTED_BODY, 0, "", "" },
+	[SDP_NO_COMMON_TYPE] = { 488, REASON_SDP, 305, "None of the accept-types is used in this session", "" },
 };
 
 void session_sdp_refuse(struct im *im, struct sip_server *server, enum sdp_judgement why)

@@ -6,9 +6,11 @@
 #include "actors/virtual_user_agent_internal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "sip/write.h"
 
 static const struct {
 	const char *name;
@@ -54,7 +56,7 @@ static void count(const struct im *im)
 	im_count_sessions(im);
 }
 
-struct virtual_user_agent *virtual_user_agent_make(struct im *im)
+struct virtual_user_agent *virtual_user_agent_make(struct im *im, const struct virtual_user_agent_face *face)
 {
 	struct virtual_user_agent *agent;
 
@@ -68,7 +70,12 @@ struct virtual_user_agent *virtual_user_agent_make(struct im *im)
 	agent->im = im;
 	agent->timer.events = &virtual_user_agent_timer_events;
 	agent->sdp_id = worker_random_fast(im->worker) >> 2;
-	minted_make(im->worker, agent->contact);
+	agent->is_focus = face->is_focus;
+	agent->methods = face->methods;
+	if (face->user.n == MINTED_CHARS)
+		memcpy(agent->contact, face->user.p, MINTED_CHARS);
+	else
+		minted_make(im->worker, agent->contact);
 	count(im);
 	return agent;
 }
@@ -86,6 +93,9 @@ void virtual_user_agent_unmake(struct virtual_user_agent *agent)
 		sip_client_forget(agent->bye_out);
 	if (agent->invite)
 		sip_server_watch(agent->invite, NULL, NULL);
+	if (agent->ringing && agent->ringing->server)
+		sip_server_watch(agent->ringing->server, NULL, NULL);
+	free(agent->ringing);
 	virtual_user_agent_stop_calling(agent);
 	if (agent->leg)
 		msrp_leg_close(agent->leg);
@@ -112,12 +122,63 @@ bool virtual_user_agent_is_bound(const struct virtual_user_agent *agent)
 	return agent->leg && msrp_leg_is_bound(agent->leg);
 }
 
+struct sip_dialog *virtual_user_agent_dialog(const struct virtual_user_agent *agent)
+{
+	return agent->dialog;
+}
+
+struct slice virtual_user_agent_said(const struct virtual_user_agent *agent)
+{
+	return agent->sdp ? slice_of(agent->sdp, agent->sdp_n) : SLICE_EMPTY;
+}
+
+bool virtual_user_agent_is_established(const struct virtual_user_agent *agent)
+{
+	switch (agent->state) {
+	case VIRTUAL_USER_AGENT_BINDING:
+	case VIRTUAL_USER_AGENT_ACTIVE:
+	case VIRTUAL_USER_AGENT_DETACHED:
+		return true;
+	case VIRTUAL_USER_AGENT_RINGING:
+	case VIRTUAL_USER_AGENT_INVITING:
+	case VIRTUAL_USER_AGENT_LEAVING:
+	case VIRTUAL_USER_AGENT_CLOSING:
+		break;
+	}
+	return false;
+}
+
+/* ---- as whom it stands there ---- */
+
+void virtual_user_agent_write_allow(const struct virtual_user_agent *agent, struct buffer *out)
+{
+	buffer_lit(out, "Allow: " VIRTUAL_USER_AGENT_ALLOW);
+	if (agent->methods) {
+		buffer_lit(out, ", ");
+		buffer_str(out, agent->methods);
+	}
+	buffer_lit(out, "\r\n");
+}
+
 void virtual_user_agent_write_contact(const struct virtual_user_agent *agent, struct buffer *out,
 	const struct sip_flow *flow)
 {
 	buffer_lit(out, "Contact: <");
 	outgoing_contact_uri(out, agent->im, flow, virtual_user_agent_self(agent));
-	buffer_lit(out, ">;automata;" IM_FEATURE_TAG "\r\nAllow: " VIRTUAL_USER_AGENT_ALLOW "\r\n");
+	buffer_str(out, agent->is_focus ? ">;isfocus;" : ">;automata;");
+	buffer_lit(out, IM_FEATURE_TAG "\r\n");
+	virtual_user_agent_write_allow(agent, out);
+}
+
+void virtual_user_agent_write_asserted(struct buffer *out, struct slice asserted)
+{
+	bool is_name_addr = memchr(asserted.p, '<', asserted.n) != NULL;
+
+	if (asserted.n == 0)
+		return;
+	buffer_str(out, is_name_addr ? "P-Asserted-Identity: " : "P-Asserted-Identity: <");
+	sip_write_text(out, asserted);
+	buffer_str(out, is_name_addr ? "\r\n" : ">\r\n");
 }
 
 /* ---- the leg ---- */
@@ -131,7 +192,8 @@ static void on_leg_bound(struct msrp_leg *leg, void *arg)
 	if (agent->dialog->next.has_flow) /* it counts no more in limits.conns_per_ip */
 		sip_flow_watch(agent->im->worker, &agent->dialog->next.flow);
 	virtual_user_agent_enter(agent, VIRTUAL_USER_AGENT_ACTIVE, "bound");
-	agent->events->on_bound(agent, agent->arg);
+	if (agent->events->on_bound)
+		agent->events->on_bound(agent, agent->arg);
 }
 
 static void on_leg_lost(struct msrp_leg *leg, enum reason why, void *arg)
@@ -156,6 +218,7 @@ static void on_leg_lost(struct msrp_leg *leg, enum reason why, void *arg)
 			virtual_user_agent_fail(agent, why, reason_label(why));
 		break;
 	case VIRTUAL_USER_AGENT_DETACHED:
+	case VIRTUAL_USER_AGENT_RINGING:
 	case VIRTUAL_USER_AGENT_INVITING:
 	case VIRTUAL_USER_AGENT_CLOSING:
 		break;
@@ -171,6 +234,13 @@ int virtual_user_agent_open_leg(struct virtual_user_agent *agent, const struct s
 
 	session_leg_address(agent->im->worker, flow, is_secure, path, &local);
 	return msrp_leg_open(&agent->leg, agent->im->worker, &local, is_secure, &leg_events, agent);
+}
+
+int virtual_user_agent_open_any_leg(struct virtual_user_agent *agent, const struct sip_flow *flow, bool is_secure)
+{
+	int err = virtual_user_agent_open_leg(agent, flow, is_secure, SLICE_EMPTY);
+
+	return err == EADDRNOTAVAIL ? virtual_user_agent_open_leg(agent, flow, !is_secure, SLICE_EMPTY) : err;
 }
 
 /* ---- the end ---- */
@@ -261,6 +331,7 @@ static void leave(struct virtual_user_agent *agent, const char *reason)
 	session_timer_stop(&agent->timer);
 	virtual_user_agent_stop_asking(agent);
 	virtual_user_agent_stop_calling(agent);
+	virtual_user_agent_stop_ringing(agent, 480, REASON_REJECTED, SLICE_EMPTY);
 	if (agent->leg)
 		msrp_leg_close(agent->leg);
 	agent->leg = NULL;
@@ -279,6 +350,7 @@ void virtual_user_agent_fail(struct virtual_user_agent *agent, enum reason why, 
 {
 	const struct virtual_user_agent_events *events = agent->events;
 
+	virtual_user_agent_stop_ringing(agent, why == REASON_DRAINING ? 503 : 480, why, SLICE_EMPTY);
 	events->on_ended(agent, why, agent->arg);
 	leave(agent, text);
 }
@@ -292,6 +364,7 @@ static void on_state_expired(struct timer *timer)
 	struct counters *counters = &agent->im->worker->counters;
 
 	switch (agent->state) {
+	case VIRTUAL_USER_AGENT_RINGING:
 	case VIRTUAL_USER_AGENT_INVITING:
 		REFUSED(counters, REASON_TIMEOUT);
 		virtual_user_agent_fail(agent, REASON_TIMEOUT, reason_label(REASON_TIMEOUT));
@@ -344,6 +417,8 @@ void virtual_user_agents_free(struct im *im)
 		if (!agent)
 			continue;
 		agent->invite = agent->bye = NULL;
+		if (agent->ringing)
+			agent->ringing->server = NULL;
 		agent->asked = agent->bye_out = NULL;
 		virtual_user_agent_unmake(agent);
 	}

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "actors/user.h"
 #include "core/log.h"
 #include "sip/header.h"
 
@@ -20,10 +21,12 @@ struct virtual_user_agent_calling {
 	struct sip_client *client;
 	struct sip_dialog *common;        /* what the dialogs of all forks begin with */
 	uint32_t cseq, session_expires_s; /* the latter of a 422; 0: none came */
-	uint32_t uri_n, path_n, asserted_n;
+	uint32_t uri_n, path_n, asserted_n, headers_n;
+	const char *accept_contact;
 	unsigned strays;
+	bool peer_refreshes;
 	bool is_to_one; /* nobody between us and him forks */
-	char text[];    /* Request-URI, Route, P-Asserted-Identity */
+	char text[];    /* Request-URI, Route, P-Asserted-Identity, more lines */
 };
 
 static const struct sip_client_events invite_events;
@@ -72,11 +75,14 @@ static void write_headers(const struct virtual_user_agent_calling *c, struct buf
 	buffer_put(out, sip_dialog_call_id(c->common));
 	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", c->cseq);
 	virtual_user_agent_write_contact(c->agent, out, flow);
-	buffer_lit(out, "Accept-Contact: *;" IM_FEATURE_TAG ";require;explicit\r\nP-Asserted-Identity: <");
-	buffer_put(out, slice_of(c->text + c->uri_n + c->path_n, c->asserted_n));
-	/* D1-04: a session of ours is refreshed by us */
-	buffer_printf(out, ">\r\nSupported: timer\r\nSession-Expires: %llu;refresher=uac\r\nMin-SE: %llu\r\n",
-		(unsigned long long)expires_s, (unsigned long long)least_s);
+	buffer_str(out, "Accept-Contact: ");
+	buffer_str(out, c->accept_contact ? c->accept_contact : "*;" IM_FEATURE_TAG ";require;explicit");
+	buffer_lit(out, "\r\n");
+	virtual_user_agent_write_asserted(out, slice_of(c->text + c->uri_n + c->path_n, c->asserted_n));
+	buffer_put(out, slice_of(c->text + c->uri_n + c->path_n + c->asserted_n, c->headers_n));
+	/* D1-04: a session of ours is refreshed by us, one of a conference by its participant */
+	buffer_printf(out, "Supported: timer\r\nSession-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
+		(unsigned long long)expires_s, c->peer_refreshes ? "uas" : "uac", (unsigned long long)least_s);
 }
 
 static int send_invite(struct virtual_user_agent_calling *c)
@@ -211,15 +217,20 @@ static void on_success(struct virtual_user_agent_calling *c, struct sip_client *
 
 /* ---- no 2xx ---- */
 
-static void give_up(struct virtual_user_agent_calling *c, unsigned status)
+static void give_up(struct virtual_user_agent_calling *c, unsigned status, const struct sip_message *m)
 {
 	struct virtual_user_agent *agent = c->agent;
+	struct virtual_user_agent_refusal refusal = { .status = outgoing_final_status(status), .received = status };
 
 	c->agent = NULL;
 	if (!agent)
 		return;
 	agent->calling = NULL;
-	agent->events->on_refused(agent, status, agent->arg);
+	if (m && refusal.status == status)
+		refusal.phrase = m->reason;
+	if (m)
+		refusal.warning = sip_header_value(m, SIP_HDR_WARNING);
+	agent->events->on_refused(agent, &refusal, agent->arg);
 	virtual_user_agent_unmake(agent);
 }
 
@@ -229,14 +240,16 @@ static void on_response(struct sip_client *client, const struct sip_message *m, 
 
 	if (m->status >= 200 && m->status < 300)
 		on_success(c, client, m);
+	else if (m->status < 199 && c->agent && c->agent->events->on_ringing)
+		c->agent->events->on_ringing(c->agent, m->status, c->agent->arg);
 	else if (m->status >= 300 && !retry_longer(c, client, m))
-		give_up(c, m->status);
+		give_up(c, m->status, m);
 }
 
 static void on_failed(struct sip_client *client, unsigned status, void *arg)
 {
 	(void)client;
-	give_up(arg, status);
+	give_up(arg, status, NULL);
 }
 
 static void on_gone(struct sip_client *client, void *arg)
@@ -244,7 +257,7 @@ static void on_gone(struct sip_client *client, void *arg)
 	struct virtual_user_agent_calling *c = arg;
 
 	(void)client;
-	give_up(c, 503); /* a 2xx for which there was no memory, however often it came */
+	give_up(c, 503, NULL); /* a 2xx for which there was no memory, however often it came */
 	calling_free(c);
 }
 
@@ -279,7 +292,7 @@ static struct virtual_user_agent_calling *calling_make(struct im *im, const stru
 {
 	char call_id_text[64], tag[MINTED_CHARS];
 	struct buffer call_id = buffer_over(call_id_text, sizeof(call_id_text)), text;
-	size_t text_n = call->uri.n + call->path.n + call->asserted.n;
+	size_t text_n = call->uri.n + call->path.n + call->asserted.n + call->headers.n;
 	struct virtual_user_agent_calling *c = calloc(1, sizeof(*c) + text_n);
 
 	if (!c)
@@ -296,26 +309,23 @@ static struct virtual_user_agent_calling *calling_make(struct im *im, const stru
 	buffer_put(&text, call->uri);
 	buffer_put(&text, call->path);
 	buffer_put(&text, call->asserted);
+	buffer_put(&text, call->headers);
 	c->im = im;
 	c->cseq = 1;
 	c->uri_n = (uint32_t)call->uri.n;
 	c->path_n = (uint32_t)call->path.n;
 	c->asserted_n = (uint32_t)call->asserted.n;
+	c->headers_n = (uint32_t)call->headers.n;
+	c->accept_contact = call->accept_contact;
+	c->peer_refreshes = call->peer_refreshes;
 	c->is_to_one = call->target.flow_only;
 	LIST_INSERT_HEAD(&im->callings, c, link);
 	return c;
 }
 
-static int open_leg(struct virtual_user_agent *agent, const struct sip_flow *flow, bool is_secure)
+static bool call_one(struct virtual_user_agent **out, struct im *im, const struct virtual_user_agent_call *call)
 {
-	int err = virtual_user_agent_open_leg(agent, flow, is_secure, SLICE_EMPTY);
-
-	return err == EADDRNOTAVAIL ? virtual_user_agent_open_leg(agent, flow, !is_secure, SLICE_EMPTY) : err;
-}
-
-bool virtual_user_agent_call(struct virtual_user_agent **out, struct im *im, const struct virtual_user_agent_call *call)
-{
-	struct virtual_user_agent *agent = virtual_user_agent_make(im);
+	struct virtual_user_agent *agent = virtual_user_agent_make(im, &call->face);
 	struct sip_flow flow = outgoing_flow(im, &call->target);
 
 	if (!agent)
@@ -329,8 +339,8 @@ bool virtual_user_agent_call(struct virtual_user_agent **out, struct im *im, con
 	agent->calling = calling_make(im, call);
 	if (agent->calling)
 		agent->calling->agent = agent;
-	if (!agent->calling || open_leg(agent, &flow, call->is_secure) != 0 ||
-	    !virtual_user_agent_describe(agent, NULL, SDP_SETUP_ACTPASS) || send_invite(agent->calling) != 0) {
+	if (!agent->calling || virtual_user_agent_open_any_leg(agent, &flow, call->is_secure) != 0 ||
+	    !virtual_user_agent_offer(agent, call->attributes) || send_invite(agent->calling) != 0) {
 		if (agent->calling)
 			calling_free(agent->calling);
 		agent->calling = NULL;
@@ -340,4 +350,19 @@ bool virtual_user_agent_call(struct virtual_user_agent **out, struct im *im, con
 	virtual_user_agent_enter(agent, VIRTUAL_USER_AGENT_INVITING, "called");
 	*out = agent;
 	return true;
+}
+
+bool virtual_user_agent_call(struct virtual_user_agent **out, struct im *im, const struct virtual_user_agent_call *call)
+{
+	struct virtual_user_agent_call one = *call;
+	const struct user_contact *best = call->found && call->found->contact_count ? &call->found->contacts[0] : NULL;
+
+	if (best) {
+		one.uri = slice_of(best->uri, best->uri_n);
+		one.path = slice_of(best->path, best->path_n);
+		one.target = (struct sip_target){ .has_flow = true, .flow_only = true, .flow = best->flow };
+	}
+	bool is_called = call_one(out, im, &one);
+	free(call->found);
+	return is_called;
 }

@@ -7,21 +7,6 @@
 #include "core/log.h"
 #include "sip/write.h"
 
-static bool is_established(const struct virtual_user_agent *agent)
-{
-	switch (agent->state) {
-	case VIRTUAL_USER_AGENT_BINDING:
-	case VIRTUAL_USER_AGENT_ACTIVE:
-	case VIRTUAL_USER_AGENT_DETACHED:
-		return true;
-	case VIRTUAL_USER_AGENT_INVITING:
-	case VIRTUAL_USER_AGENT_LEAVING:
-	case VIRTUAL_USER_AGENT_CLOSING:
-		break;
-	}
-	return false;
-}
-
 /* Last in a handler: the owner may end it. */
 static void tell_new_path(struct virtual_user_agent *agent)
 {
@@ -40,7 +25,7 @@ static void on_acked(struct sip_server *server, const struct sip_message *ack, v
 	struct sockaddr_storage from = { 0 };
 	const struct sdp_media *media;
 	struct sdp sdp;
-	bool brings_answer = agent->offered_in_2xx && is_established(agent);
+	bool brings_answer = agent->offered_in_2xx && virtual_user_agent_is_established(agent);
 
 	sip_flow_get_peer(sip_server_flow(server), &from);
 	sip_server_watch(server, NULL, NULL);
@@ -66,7 +51,7 @@ static void on_unacked(struct sip_server *server, void *arg)
 	struct virtual_user_agent *agent = arg;
 
 	sip_server_watch(server, NULL, NULL);
-	if (is_established(agent)) {
+	if (virtual_user_agent_is_established(agent)) {
 		agent->invite = NULL;
 		REFUSED(&agent->im->worker->counters, REASON_TIMEOUT);
 		virtual_user_agent_fail(agent, REASON_TIMEOUT, "no ACK");
@@ -118,9 +103,9 @@ static bool may_offer(struct virtual_user_agent *agent, struct sip_server *serve
 {
 	struct im *im = agent->im;
 
-	if (agent->state == VIRTUAL_USER_AGENT_INVITING || agent->invite)
+	if (agent->state == VIRTUAL_USER_AGENT_INVITING || agent->ringing || agent->invite)
 		session_answer_busy(im, server); /* RFC 3261 14.2, RFC 3311 5.2 */
-	else if (!is_established(agent))
+	else if (!virtual_user_agent_is_established(agent))
 		sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
 	else if (agent->asked)
 		sip_server_refuse(server, 491, REASON_REQUEST_PENDING);
@@ -128,6 +113,30 @@ static bool may_offer(struct virtual_user_agent *agent, struct sip_server *serve
 		session_timer_refuse(im, server);
 	else
 		return true;
+	return false;
+}
+
+/* False: refused, and all is as it was. */
+static bool agree(struct virtual_user_agent *agent, struct sip_server *server, const struct session_peer *said)
+{
+	struct virtual_user_agent_media before = agent->media;
+
+	if (agent->events->on_offer && !agent->events->on_offer(agent, said, &agent->media, agent->arg)) {
+		agent->media = before;
+		im_refuse_with_warning(agent->im, server, 488, REASON_SDP, "The session description is not acceptable");
+		return false;
+	}
+	if (!virtual_user_agent_has_common_type(agent, said)) {
+		agent->media = before;
+		session_sdp_refuse(agent->im, server, SDP_NO_COMMON_TYPE);
+		return false;
+	}
+	/* ours first: of the two only the path cannot be taken back */
+	if (virtual_user_agent_describe(agent, said, virtual_user_agent_answer_setup(agent, said)) &&
+	    virtual_user_agent_attach(agent, said))
+		return true;
+	agent->media = before;
+	sip_server_refuse(server, 488, REASON_SDP);
 	return false;
 }
 
@@ -151,12 +160,8 @@ static void on_offer(struct virtual_user_agent *agent, struct sip_server *server
 	}
 	sip_flow_get_peer(sip_server_flow(server), &from);
 	struct session_peer said = { &sdp, media, false, &from, agent->identity };
-	/* ours first: of the two only the path cannot be taken back */
-	if (!virtual_user_agent_describe(agent, &said, virtual_user_agent_answer_setup(agent, &said)) ||
-	    !virtual_user_agent_attach(agent, &said)) {
-		sip_server_refuse(server, 488, REASON_SDP);
+	if (!agree(agent, server, &said))
 		return;
-	}
 	answer_offer(agent, server, m, true);
 }
 
@@ -181,7 +186,12 @@ static void on_bye(struct virtual_user_agent *agent, struct sip_server *server)
 		return;
 	}
 	agent->peer_has_left = true;
-	if (!is_established(agent) || !agent->events->on_bye) {
+	if (agent->ringing) { /* RFC 3261 15: who calls may end his early dialog so too */
+		sip_server_respond(server, &(struct sip_reply){ .status = 200 });
+		virtual_user_agent_cancelled(agent, 487, REASON_REJECTED);
+		return;
+	}
+	if (!virtual_user_agent_is_established(agent) || !agent->events->on_bye) {
 		sip_server_respond(server, &(struct sip_reply){ .status = 200 });
 		virtual_user_agent_fail(agent, REASON_PEER_CLOSED, "bye");
 		return;
@@ -193,10 +203,40 @@ static void on_bye(struct virtual_user_agent *agent, struct sip_server *server)
 	agent->events->on_bye(agent, agent->arg);
 }
 
+static void answer_options(struct virtual_user_agent *agent, struct sip_server *server)
+{
+	char text[256];
+	struct buffer headers = buffer_over(text, sizeof(text));
+
+	virtual_user_agent_write_allow(agent, &headers);
+	buffer_lit(&headers, "Accept: application/sdp\r\n");
+	sip_server_respond(server, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers) });
+}
+
+/* What the dialog itself does not need is the owner's. */
+static void hand_over(struct virtual_user_agent *agent, struct sip_server *server, const struct sip_message *m)
+{
+	char text[256];
+	struct buffer headers = buffer_over(text, sizeof(text));
+
+	if (agent->events && agent->events->on_request && !agent->peer_has_left) {
+		agent->events->on_request(agent, server, m, agent->arg);
+		return;
+	}
+	if (agent->methods) { /* he takes some, but has gone */
+		sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
+		return;
+	}
+	virtual_user_agent_write_allow(agent, &headers);
+	im_refuse(agent->im, server, 405, REASON_METHOD_NOT_ALLOWED, buffer_slice(&headers));
+}
+
 static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *server, const struct sip_message *m,
 	void *owner)
 {
 	struct virtual_user_agent *agent = owner;
+	char text[256];
+	struct buffer headers = buffer_over(text, sizeof(text));
 
 	switch (m->method) {
 	case SIP_BYE:
@@ -210,20 +250,22 @@ static void on_dialog_request(struct sip_dialog *dialog, struct sip_server *serv
 		sip_server_prack(dialog->worker, server, m);
 		break;
 	case SIP_OPTIONS: /* whether we are still there is what it asks for inside a dialog */
-		sip_server_respond(server, &(struct sip_reply){ .status = 200,
-			.headers = SLICE("Allow: " VIRTUAL_USER_AGENT_ALLOW "\r\nAccept: application/sdp\r\n") });
+		answer_options(agent, server);
 		break;
-	case SIP_MESSAGE: /* nobody stands behind us who could take the rest */
+	case SIP_MESSAGE:
 	case SIP_SUBSCRIBE:
 	case SIP_NOTIFY:
-	case SIP_PUBLISH:
 	case SIP_REFER:
 	case SIP_INFO:
 	case SIP_METHOD_OTHER:
+		hand_over(agent, server, m);
+		break;
+	case SIP_PUBLISH:
 	case SIP_ACK:
 	case SIP_CANCEL:
 	case SIP_REGISTER:
-		im_refuse(agent->im, server, 405, REASON_METHOD_NOT_ALLOWED, SLICE("Allow: " VIRTUAL_USER_AGENT_ALLOW "\r\n"));
+		virtual_user_agent_write_allow(agent, &headers);
+		im_refuse(agent->im, server, 405, REASON_METHOD_NOT_ALLOWED, buffer_slice(&headers));
 		break;
 	}
 }
@@ -261,7 +303,7 @@ static void on_again(struct timer *timer)
 {
 	struct virtual_user_agent *agent = (struct virtual_user_agent *)((char *)timer - offsetof(struct virtual_user_agent, again));
 
-	if (is_established(agent) && !agent->asked && !agent->invite)
+	if (virtual_user_agent_is_established(agent) && !agent->asked && !agent->invite)
 		refresh(agent);
 }
 
@@ -347,7 +389,7 @@ static void on_refresh_answered(struct sip_client *client, const struct sip_mess
 			session_acknowledge_in(agent->dialog, client, m, agent->asked_cseq);
 	}
 	forget_asked(agent);
-	if (!is_established(agent))
+	if (!virtual_user_agent_is_established(agent))
 		return;
 	if (m->status >= 300) {
 		on_refused(agent, m);
@@ -367,7 +409,7 @@ static void on_refresh_failed(struct sip_client *client, unsigned status, void *
 	struct virtual_user_agent *agent = arg;
 
 	forget_asked(agent);
-	if (!is_established(agent))
+	if (!virtual_user_agent_is_established(agent))
 		return;
 	if (status != 408) {
 		session_timer_retry(&agent->timer);
@@ -383,7 +425,7 @@ static void on_refresh_due(struct session_timer *timer)
 {
 	struct virtual_user_agent *agent = (struct virtual_user_agent *)((char *)timer - offsetof(struct virtual_user_agent, timer));
 
-	if (!is_established(agent) || agent->asked)
+	if (!virtual_user_agent_is_established(agent) || agent->asked)
 		return; /* what is under way refreshes too */
 	if (agent->invite) /* RFC 3261 14.1: his 2xx has no ACK yet */
 		refresh_later(agent);

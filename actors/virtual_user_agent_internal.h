@@ -23,6 +23,15 @@ enum virtual_user_agent_state {
 #undef X
 };
 
+/* What only the way to the final answer needs, of an INVITE of the peer that waits for it.  Heap. */
+struct virtual_user_agent_ringing {
+	struct sip_server *server; /* NULL: the transactions are gone */
+	bool wants_reliable;       /* provisional responses are for PRACK: Require 100rel (D1-34) */
+	bool has_180, has_183;     /* were sent */
+	uint32_t request_n, asserted_n;
+	char text[];               /* the request, then the value of our P-Asserted-Identity */
+};
+
 struct virtual_user_agent {
 	struct im *im;
 	enum virtual_user_agent_state state;
@@ -39,6 +48,8 @@ struct virtual_user_agent {
 	struct sip_client *asked;  /* our INVITE or UPDATE under way; NULL: none */
 	struct sip_client *bye_out;
 	struct virtual_user_agent_calling *calling; /* our INVITE without a final answer; NULL: none */
+	struct virtual_user_agent_ringing *ringing; /* the peer's; NULL: none */
+	const char *methods;       /* what the owner takes in the dialog, for Allow; NULL: nothing */
 	char *sdp;                 /* what we said last; heap */
 	uint32_t sdp_n;
 	uint32_t asked_cseq, invite_cseq;
@@ -46,6 +57,7 @@ struct virtual_user_agent {
 	uint64_t identity;         /* of the peer, for connects in vain */
 	char contact[MINTED_CHARS];
 	bool is_sips;
+	bool is_focus;
 	bool is_caller;            /* its INVITE was ours */
 	bool takes_update;         /* the peer's Allow has UPDATE */
 	bool connects;             /* we made its MSRP connection, or will */
@@ -60,7 +72,7 @@ struct virtual_user_agent {
 /* ---- virtual_user_agent.c: life and end ---- */
 
 /* A place in limits.sessions and the pool.  NULL: there is none (503). */
-struct virtual_user_agent *virtual_user_agent_make(struct im *im);
+struct virtual_user_agent *virtual_user_agent_make(struct im *im, const struct virtual_user_agent_face *face);
 /* Before anybody was told anything: everything it has goes, no BYE. */
 void virtual_user_agent_unmake(struct virtual_user_agent *agent);
 /* The only place where one changes state. */
@@ -68,6 +80,8 @@ void virtual_user_agent_enter(struct virtual_user_agent *agent, enum virtual_use
 /* Its MSRP leg, for a peer who reached us by `flow` and whose path is this (empty: not known yet).  0 or errno. */
 int virtual_user_agent_open_leg(struct virtual_user_agent *agent, const struct sip_flow *flow, bool is_secure,
 	struct slice path);
+/* The same for an offer of ours: where there is no such listener, the other kind. */
+int virtual_user_agent_open_any_leg(struct virtual_user_agent *agent, const struct sip_flow *flow, bool is_secure);
 /* It cannot go on: BYE unless the peer has left, then on_ended(why).  May free it. */
 void virtual_user_agent_fail(struct virtual_user_agent *agent, enum reason why, const char *text);
 /* The ACK of our 2xx came, or nobody waits for it any more. */
@@ -85,16 +99,28 @@ static inline struct outgoing_self virtual_user_agent_self(const struct virtual_
 	return (struct outgoing_self){ slice_of(agent->contact, MINTED_CHARS), agent->is_sips };
 }
 
-/* `Contact: <...>;+g.oma.sip-im;automata` and our Allow. */
-void virtual_user_agent_write_contact(const struct virtual_user_agent *agent, struct buffer *out,
-	const struct sip_flow *flow);
+/* ---- virtual_user_agent_server.c ---- */
+
+/* The final answer to who is rung at, and what was kept for it goes; nothing where nobody is. */
+void virtual_user_agent_stop_ringing(struct virtual_user_agent *agent, unsigned status, enum reason why,
+	struct slice headers);
+/* He said BYE in his early dialog (RFC 3261 15), which has its 200.  Frees it. */
+void virtual_user_agent_cancelled(struct virtual_user_agent *agent, unsigned status, enum reason why);
+
+/* `P-Asserted-Identity: ..`; nothing for an empty one. */
+void virtual_user_agent_write_asserted(struct buffer *out, struct slice asserted);
+/* `Allow: ..` */
+void virtual_user_agent_write_allow(const struct virtual_user_agent *agent, struct buffer *out);
 
 /* ---- virtual_user_agent_sdp.c: descriptions ---- */
 
-/* Writes ours and keeps it: the answer to an offer, or with NULL an offer.  False: too long, no type is permitted,
- * or no memory. */
+/* Writes ours and keeps it: the answer to an offer.  False: too long, no type is permitted, or no memory. */
 bool virtual_user_agent_describe(struct virtual_user_agent *agent, const struct session_peer *offer,
 	enum sdp_setup setup);
+/* An offer, with whole lines of the owner. */
+bool virtual_user_agent_offer(struct virtual_user_agent *agent, struct slice attributes);
+/* Does an offer leave anything of what the session takes (D1-22)?  True where that does not matter. */
+bool virtual_user_agent_has_common_type(const struct virtual_user_agent *agent, const struct session_peer *offer);
 /* What the peer says of its end: the leg may get another path and connection.  False: we may not connect there, or
  * no memory. */
 bool virtual_user_agent_attach(struct virtual_user_agent *agent, const struct session_peer *said);
