@@ -42,6 +42,7 @@
 	X(DEFERRED_OPEN, true)       \
 	X(CONTENT_PUT, true)         \
 	X(DEFERRED_CLOSE, true)      \
+	X(DEFERRED_SHARE, true)      \
 	X(DEFERRED_ABORT, false)     \
 	X(DEFERRED_NEXT, false)      \
 	X(DEFERRED_FIND, false)      \

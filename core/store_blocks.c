@@ -129,6 +129,7 @@ struct store_content_get *store_content_get_new(uint64_t position, uint64_t offs
 		return NULL;
 	r->position = position;
 	r->offset = offset;
+	r->upload = 0;
 	return r;
 }
 

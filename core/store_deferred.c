@@ -25,7 +25,7 @@ int store_check_quota(struct store *store, struct store_mailbox *mailbox, struct
 	return err ? err : has_room(mailbox, r) ? 0 : EDQUOT;
 }
 
-/* There is no SAVEPOINT that would undo it: what expired stays gone, and is counted so. */
+/* PUT has no SAVEPOINT that would undo it: what expired stays gone, and is counted so. */
 static int refuse(struct store *store, struct store_mailbox *mailbox)
 {
 	int err = store_mailbox_write(store, mailbox);
@@ -134,6 +134,8 @@ int store_run_deferred(struct store *store, struct store_request *r)
 		return store_put_piece(store, (struct store_content_put *)r);
 	case STORE_DEFERRED_CLOSE:
 		return store_close_upload(store, (struct store_deferred_close *)r);
+	case STORE_DEFERRED_SHARE:
+		return store_share_upload(store, (struct store_deferred_put *)r);
 	case STORE_DEFERRED_ABORT:
 		return store_abort_upload(store, (struct store_deferred_abort *)r);
 	case STORE_DEFERRED_NEXT:

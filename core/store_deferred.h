@@ -52,13 +52,18 @@ struct store_deferred_put {
 	uint64_t quota_messages, quota_octets; /* 0: no limit */
 	struct store_deferred message;
 	/* ---- written by the store ---- */
-	uint64_t upload;  /* OPEN: which */
-	/* PUT: message.position */
+	uint64_t upload;  /* OPEN: which.  SHARE: written by the caller */
+	/* PUT, SHARE: message.position */
 	unsigned expired; /* messages of this mailbox that had to go first, because they had expired */
 	char text[];
 };
 
-/* `kind`: one of the two above.  The caller sets the quotas. */
+/*
+ * STORE_DEFERRED_SHARE: a message whose content is that of `upload`, as far as it has come, which must be message.size
+ * octets (EINVAL); visible when committed.  The upload stays, and may be shared again or aborted: content goes with the last
+ * that has it.  Its own mailbox is none of a user's.  ENOENT: no such upload.
+ *
+ * `kind`: one of the three above.  The caller sets the quotas, of SHARE the upload. */
 struct store_deferred_put *store_deferred_put_new(enum store_kind kind, struct slice mailbox,
 	const struct store_deferred *message);
 
@@ -139,11 +144,13 @@ struct store_deferred_find {
 
 struct store_deferred_find *store_deferred_find_new(struct slice mailbox, struct slice key, uint32_t room);
 
-/* STORE_CONTENT_GET: content of a visible message from `offset` on, as much as one read gives: at least one
- * octet.  ENOENT: there is no such message any more, or nothing at `offset`. */
+/* STORE_CONTENT_GET: content of a visible message, or with `upload` (not 0, set by the caller) of one that still
+ * comes, from `offset` on, as much as one read gives: at least one octet.  ENOENT: there is no such message any more, or
+ * nothing at `offset`. */
 struct store_content_get {
 	struct store_request request;
 	uint64_t position, offset;
+	uint64_t upload;
 	/* ---- written by the store ---- */
 	struct slice piece;
 	char text[STORE_PIECE_MAX];

@@ -52,6 +52,10 @@
 		"FROM upload WHERE id = ?1")                                                             \
 	X(UPLOAD_RECEIVED, "UPDATE upload SET received = ?2 WHERE id = ?1")                              \
 	X(UPLOAD_DELETE, "DELETE FROM upload WHERE id = ?1")                                             \
+	X(SHARE_ADD, "INSERT INTO content_share (id, holders) VALUES (?1, 2) "                           \
+		"ON CONFLICT (id) DO UPDATE SET holders = holders + 1")                                  \
+	X(SHARE_LESS, "UPDATE content_share SET holders = holders - 1 WHERE id = ?1")                    \
+	X(SHARE_DELETE, "DELETE FROM content_share WHERE id = ?1 AND holders <= 0")                      \
 	X(GARBAGE_ADD, "INSERT INTO garbage (id) VALUES (?1)")                                           \
 	X(GARBAGE_GET, "SELECT id FROM garbage LIMIT 1")                                                 \
 	X(GARBAGE_COLLECT, "DELETE FROM content WHERE rowid IN "                                         \

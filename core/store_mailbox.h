@@ -71,10 +71,11 @@ int store_summary(struct store *store, struct store_deferred_summary *r);
 int store_open_upload(struct store *store, struct store_deferred_put *r);      /* store_upload.c */
 int store_put_piece(struct store *store, struct store_content_put *r);
 int store_close_upload(struct store *store, struct store_deferred_close *r);
+int store_share_upload(struct store *store, struct store_deferred_put *r);
 int store_abort_upload(struct store *store, struct store_deferred_abort *r);
 /* PUT: content too long for its row. */
 int store_add_content(struct store *store, uint64_t content_id, uint64_t offset, struct slice content);
-/* Its pieces go, little by little. */
+/* One holder less; of the last one its pieces go, little by little. */
 int store_discard_content(struct store *store, uint64_t content_id);
 /* Does one more message of `size` octets fit?  Makes room by what expired. */
 int store_check_quota(struct store *store, struct store_mailbox *mailbox, struct store_deferred_put *r);

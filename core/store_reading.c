@@ -144,6 +144,8 @@ int store_get_content(struct store *store, struct store_content_get *r)
 	struct sqlite3_stmt *row = store_use(store, STATEMENT_MESSAGE_CONTENT);
 
 	r->piece = SLICE_EMPTY;
+	if (r->upload)
+		return give_piece(store, r, r->upload);
 	store_bind_numbers(row, 1, &r->position, 1);
 	int code = sqlite3_step(row);
 	uint64_t content_id = number(row, 0);

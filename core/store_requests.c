@@ -264,6 +264,7 @@ int store_run_request(struct store *store, struct store_request *r)
 	case STORE_DEFERRED_OPEN:
 	case STORE_CONTENT_PUT:
 	case STORE_DEFERRED_CLOSE:
+	case STORE_DEFERRED_SHARE:
 	case STORE_DEFERRED_ABORT:
 	case STORE_DEFERRED_NEXT:
 	case STORE_DEFERRED_FIND:

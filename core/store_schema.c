@@ -13,6 +13,8 @@ static const char *const steps[] = {
 #include "schema.sql.h" /* made of core/schema.sql */
 	,
 #include "schema_2.sql.h"
+	,
+#include "schema_3.sql.h"
 };
 #define VERSION (sizeof(steps) / sizeof(steps[0]))
 

@@ -177,10 +177,63 @@ int store_abort_upload(struct store *store, struct store_deferred_abort *r)
 	return delete_upload(store, r->upload);
 }
 
+/* ---- of many ---- */
+
+static int share(struct store *store, struct store_mailbox *mailbox, struct store_deferred_put *r)
+{
+	int err;
+
+	if (!mailbox->exists)
+		mailbox->id = ++store->totals.last_mailbox;
+	store_bind_numbers(store_use(store, STATEMENT_SHARE_ADD), 1, &r->upload, 1);
+	if ((err = store_run(store, STATEMENT_SHARE_ADD)) ||
+	    (err = store_message_add(store, mailbox, &r->message, (struct store_row){ .content_id = r->upload })))
+		return err;
+	return store_mailbox_write(store, mailbox);
+}
+
+int store_share_upload(struct store *store, struct store_deferred_put *r)
+{
+	struct store_mailbox mailbox;
+	struct upload u;
+	int err = find_upload(store, &u, r->upload);
+
+	if (!err && (!u.received || r->message.size != u.received))
+		err = EINVAL;
+	done_with(&u);
+	if (err)
+		return err;
+	if (!store_fits(&r->message))
+		return EFBIG;
+	if ((err = store_mailbox_read(store, &mailbox, r->mailbox)) || (err = store_check_quota(store, &mailbox, r)))
+		return err;
+	return share(store, &mailbox, r);
+}
+
+/* *is_held: somebody else still has it. */
+static int leave_share(struct store *store, uint64_t content_id, bool *is_held)
+{
+	int err;
+
+	*is_held = false;
+	store_bind_numbers(store_use(store, STATEMENT_SHARE_LESS), 1, &content_id, 1);
+	if ((err = store_run(store, STATEMENT_SHARE_LESS)) || !sqlite3_changes(store->db))
+		return err;
+	store_bind_numbers(store_use(store, STATEMENT_SHARE_DELETE), 1, &content_id, 1);
+	err = store_run(store, STATEMENT_SHARE_DELETE);
+	*is_held = !err && !sqlite3_changes(store->db);
+	return err;
+}
+
 /* ---- what is left over ---- */
 
 int store_discard_content(struct store *store, uint64_t content_id)
 {
+	bool is_held;
+	int err = leave_share(store, content_id, &is_held);
+
+	if (err || is_held)
+		return err;
 	store_bind_numbers(store_use(store, STATEMENT_GARBAGE_ADD), 1, &content_id, 1);
 	store->has_garbage = true;
 	return store_run(store, STATEMENT_GARBAGE_ADD);
@@ -195,7 +248,10 @@ int store_sweep_uploads(struct store *store)
 		return err;
 	LOG(INFO, NULL, "store", 0, "uploads-swept path=%s count=%llu", store_name(store), (unsigned long long)uploads);
 	return store_run_sql(store, "BEGIN IMMEDIATE;"
-		"INSERT OR IGNORE INTO garbage SELECT id FROM upload;"
+		"UPDATE content_share SET holders = holders - 1 WHERE id IN (SELECT id FROM upload);"
+		"INSERT OR IGNORE INTO garbage SELECT id FROM upload WHERE id NOT IN "
+			"(SELECT id FROM content_share WHERE holders > 0);"
+		"DELETE FROM content_share WHERE holders <= 0;"
 		"UPDATE mailbox SET uploads = 0, upload_octets = 0 WHERE name IN (SELECT mailbox FROM upload);"
 		"DELETE FROM mailbox WHERE messages = 0 AND name IN (SELECT mailbox FROM upload);"
 		"DELETE FROM upload;"

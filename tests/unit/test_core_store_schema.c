@@ -7,6 +7,8 @@
 #include "tests/unit/disk.h"
 #include "tests/unit/store_file.h"
 
+#define NEWEST 3
+
 /* As version 1 made it: never to be changed. */
 static const char version_1[] =
 	"CREATE TABLE user (name TEXT PRIMARY KEY, ha1_md5 BLOB, ha1_sha256 BLOB) WITHOUT ROWID;"
@@ -41,9 +43,9 @@ static int put(void)
 	return ask_and_free(store_deferred_put_new(STORE_DEFERRED_PUT, SLICE("bob@example.com"), &m));
 }
 
-static void assert_version_2(void)
+static void assert_newest(void)
 {
-	assert_int_equal(number("PRAGMA user_version"), 2);
+	assert_int_equal(number("PRAGMA user_version"), NEWEST);
 	assert_int_equal(number("SELECT count(*) FROM user"), 2);
 	assert_int_equal(number("SELECT length(ha1_sha256) FROM user WHERE name = 'alice@example.com'"), 64);
 	assert_int_equal(number("SELECT expires_at FROM registration WHERE aor = 'alice@example.com'"), 5000);
@@ -54,7 +56,7 @@ static void version_1_is_brought_up(void **state)
 {
 	disk_run_sql(path, version_1);
 	assert_int_equal(store_open(&store, path, &options), 0);
-	assert_version_2();
+	assert_newest();
 	reopen();
 	assert_int_equal(number("SELECT count(*) FROM deferred"), 1);
 }
@@ -73,7 +75,7 @@ static void an_upgrade_has_the_schema_of_a_new_one(void **state)
 	assert_int_equal(number("SELECT count(*) FROM deferred_total"), 1);
 }
 
-/* Each write of it fails once: the next start finds version 1, or 2, whole. */
+/* Each write of it fails once: the next start finds version 1, or the newest, whole. */
 static void an_interrupted_upgrade_begins_anew(void **state)
 {
 	bool came_to_it = true;
@@ -88,7 +90,7 @@ static void an_interrupted_upgrade_begins_anew(void **state)
 		assert_int_equal(err, came_to_it ? ENOSPC : 0);
 		if (err)
 			assert_int_equal(store_open(&store, path, &options), 0);
-		assert_version_2();
+		assert_newest();
 		close_store();
 		unlink(path);
 	}
@@ -98,11 +100,11 @@ static void the_next_version_is_refused(void **state)
 {
 	assert_int_equal(store_open(&store, path, &options), 0);
 	close_store();
-	disk_run_sql(path, "PRAGMA user_version = 3");
+	disk_run_sql(path, "PRAGMA user_version = 4");
 	assert_int_equal(store_open(&store, path, &options), EINVAL);
 	disk_run_sql(path, "PRAGMA user_version = 0"); /* tables, and no version: nobody's */
 	assert_int_equal(store_open(&store, path, &options), EINVAL);
-	disk_run_sql(path, "PRAGMA user_version = 2");
+	disk_run_sql(path, "PRAGMA user_version = 3");
 	assert_int_equal(store_open(&store, path, &options), 0);
 }
 

@@ -309,6 +309,93 @@ static void a_failure_in_between_keeps_the_upload(void **state)
 	assert_content(m.position, 20);
 }
 
+/* ---- of many ---- */
+
+static int share(uint64_t upload, struct slice mailbox, uint64_t size, uint64_t quota, uint64_t *position)
+{
+	struct store_deferred m = { .id = SLICE("large"), .type = STORE_LARGE, .is_urgent = true, .is_multimedia = true,
+		.size = size, .call_id = SLICE("call"), .head = SLICE("INVITE sip:bob@example.com SIP/2.0\r\n"),
+		.summary = SLICE("Subject: x\r\n"), .msrp = SLICE("MSRP d93kswow SEND\r\n"), .received_us = 7000000,
+		.expires_at_s = 5000 };
+	struct store_deferred_put *r = store_deferred_put_new(STORE_DEFERRED_SHARE, mailbox, &m);
+
+	r->quota_octets = quota;
+	r->upload = upload;
+	int err = ask(r);
+	*position = r->message.position;
+	free(r);
+	return err;
+}
+
+static int remove_one(struct slice mailbox, uint64_t position)
+{
+	struct store_deferred_remove *r = store_deferred_remove_new(mailbox);
+
+	r->count = 1;
+	r->positions[0] = position;
+	return ask_and_free(r);
+}
+
+static void content_of_many_goes_with_the_last(void **state)
+{
+	static const struct slice boxes[] = { SLICE("bob@example.com"), SLICE("carol@example.com"), SLICE("dave@example.com") };
+	uint64_t upload, positions[3], none;
+	struct store_deferred m;
+
+	fill();
+	for (unsigned first = 0; first < 4; first++) { /* 3: the upload goes first */
+		assert_int_equal(open_upload(2 * PIECE + 5, 0, &upload), 0);
+		assert_int_equal(share(upload, boxes[0], 0, 0, &none), EINVAL);
+		assert_int_equal(put_piece(upload, 0, PIECE), 0);
+		assert_int_equal(put_piece(upload, PIECE, 77), 0);
+		assert_int_equal(share(upload, boxes[0], PIECE, 0, &none), EINVAL);
+		assert_int_equal(share(upload + 1, boxes[0], PIECE + 77, 0, &none), ENOENT);
+		assert_int_equal(share(upload, boxes[1], PIECE + 77, PIECE, &none), EDQUOT);
+		for (unsigned i = 0; i < 3; i++)
+			assert_int_equal(share(upload, boxes[i], PIECE + 77, i ? PIECE + 77 : 0, &positions[i]), 0);
+		struct store_content_get *get = store_content_get_new(0, PIECE);
+		get->upload = upload; /* it may be read before anybody sees it */
+		assert_int_equal(ask(get), 0);
+		assert_true(slice_eq(get->piece, slice_of(octets + PIECE, 77)));
+		free(get);
+		assert_int_equal(visible(&m), 1);
+		if (first == 3)
+			assert_int_equal(abort_upload(upload), 0);
+		for (unsigned i = 0; i < 3; i++) {
+			unsigned at = (first + i) % 3;
+			for (unsigned left = i; left < 3; left++)
+				assert_content(positions[(first + left) % 3], PIECE + 77);
+			assert_int_equal(remove_one(boxes[at], positions[at]), 0);
+			collect();
+		}
+		assert_int_equal(number("SELECT count(*) FROM content"), first == 3 ? 0 : 2);
+		if (first != 3)
+			assert_int_equal(abort_upload(upload), 0);
+		nothing_is_left();
+		assert_int_equal(number("SELECT count(*) FROM content_share"), 0);
+	}
+}
+
+/* A process ended before it gave its own part back. */
+static void the_start_leaves_what_others_have(void **state)
+{
+	uint64_t upload, position, alone;
+
+	fill();
+	assert_int_equal(open_upload(PIECE, 0, &upload), 0);
+	assert_int_equal(put_piece(upload, 0, PIECE), 0);
+	assert_int_equal(share(upload, SLICE("carol@example.com"), PIECE, 0, &position), 0);
+	assert_int_equal(open_upload(PIECE, 0, &alone), 0);
+	assert_int_equal(put_piece(alone, 0, PIECE), 0);
+	reopen();
+	collect();
+	assert_content(position, PIECE);
+	assert_int_equal(number("SELECT count(*) FROM content"), 1);
+	assert_int_equal(remove_one(SLICE("carol@example.com"), position), 0);
+	nothing_is_left();
+	assert_int_equal(number("SELECT count(*) FROM content_share"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +407,8 @@ int main(void)
 		CASE(much_is_deleted_while_much_is_written),
 		CASE(the_start_sweeps_what_was_never_closed),
 		CASE(a_failure_in_between_keeps_the_upload),
+		CASE(content_of_many_goes_with_the_last),
+		CASE(the_start_leaves_what_others_have),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
