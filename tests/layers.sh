@@ -35,6 +35,7 @@ includes() { # prints what is wrong with the includes of the tree in the working
 		generated["imserv.yaml.h"] = "config"
 		generated["schema.sql.h"] = "core"
 		generated["schema_2.sql.h"] = "core"
+		generated["schema_3.sql.h"] = "core"
 		generated["dashboard.html.h"] = "actors"
 	}
 	function wrong(why) { printf "%s:%d: %s\n", FILENAME, FNR, why }
