@@ -20,10 +20,8 @@ static void on_answer(struct worker *worker, struct store_request *request)
 	free(get);
 }
 
-int deferred_reader_ask(struct deferred_reader *reader, struct worker *worker, uint64_t position, uint64_t offset)
+static int ask(struct deferred_reader *reader, struct worker *worker, struct store_content_get *get)
 {
-	struct store_content_get *get = store_content_get_new(position, offset);
-
 	assert(!reader->asked);
 	if (!get)
 		return ENOMEM;
@@ -32,6 +30,20 @@ int deferred_reader_ask(struct deferred_reader *reader, struct worker *worker, u
 	reader->asked = get;
 	(void)store_ask(worker, &get->request); /* reads are never refused */
 	return 0;
+}
+
+int deferred_reader_ask(struct deferred_reader *reader, struct worker *worker, uint64_t position, uint64_t offset)
+{
+	return ask(reader, worker, store_content_get_new(position, offset));
+}
+
+int deferred_reader_ask_upload(struct deferred_reader *reader, struct worker *worker, uint64_t upload, uint64_t offset)
+{
+	struct store_content_get *get = store_content_get_new(0, offset);
+
+	if (get)
+		get->upload = upload;
+	return ask(reader, worker, get);
 }
 
 void deferred_reader_stop(struct deferred_reader *reader)

@@ -18,6 +18,8 @@ struct deferred_reader {
 
 /* One at a time.  ENOMEM: nothing was asked. */
 int deferred_reader_ask(struct deferred_reader *reader, struct worker *worker, uint64_t position, uint64_t offset);
+/* The same of content that still comes: `upload` is the store's name of it. */
+int deferred_reader_ask_upload(struct deferred_reader *reader, struct worker *worker, uint64_t upload, uint64_t offset);
 /* What is under way finds nobody. */
 void deferred_reader_stop(struct deferred_reader *reader);
 

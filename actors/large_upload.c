@@ -172,6 +172,7 @@ static void on_done(struct large_upload *upload, const struct store_request *req
 {
 	switch ((unsigned)request->kind) {
 	case STORE_DEFERRED_PUT:
+	case STORE_DEFERRED_SHARE:
 		succeed(upload, ((const struct store_deferred_put *)request)->message.position);
 		break;
 	case STORE_DEFERRED_CLOSE:
@@ -220,12 +221,15 @@ static bool add(struct large_upload *upload, struct store_request *request)
 static struct store_request *first_request(struct im *im, const struct large_upload_start *start)
 {
 	const struct deferred_options *options = &im->config->deferred;
-	bool is_whole = start->message->content.n == start->message->size;
-	struct store_deferred_put *put =
-		store_deferred_put_new(is_whole ? STORE_DEFERRED_PUT : STORE_DEFERRED_OPEN, start->mailbox, start->message);
+	bool is_whole = start->message->content.n == start->message->size && !start->is_spool;
+	enum store_kind kind = start->shared ? STORE_DEFERRED_SHARE : is_whole ? STORE_DEFERRED_PUT : STORE_DEFERRED_OPEN;
+	struct store_deferred_put *put = store_deferred_put_new(kind, start->mailbox, start->message);
 
 	if (!put)
 		return NULL;
+	put->upload = start->shared;
+	if (start->is_spool) /* the sender's, not a user's */
+		return &put->request;
 	put->quota_messages = options->quota_messages;
 	put->quota_octets = options->quota_bytes;
 	return &put->request;
@@ -249,6 +253,11 @@ struct large_upload *large_upload_begin(struct im *im, const struct large_upload
 		return upload;
 	upload_free(upload);
 	return NULL;
+}
+
+uint64_t large_upload_id(const struct large_upload *upload)
+{
+	return upload->is_open ? upload->upload : 0;
 }
 
 bool large_upload_put(struct large_upload *upload, uint64_t offset, struct slice piece)

@@ -30,10 +30,15 @@ struct large_upload_start {
 	const struct store_deferred *message;
 	const struct large_upload_events *events;
 	void *arg;
+	uint64_t shared;       /* large_upload_id() of another one, which has all of its content; 0: it has its own */
+	bool is_spool;         /* for nobody's mailbox: no quota, never closed, read and shared until it is dropped */
 };
 
 /* NULL: no memory, or no room (EAGAIN) in the pool. */
 struct large_upload *large_upload_begin(struct im *im, const struct large_upload_start *start);
+
+/* What the store calls it; 0: it has not said so yet. */
+uint64_t large_upload_id(const struct large_upload *upload);
 
 /* The next octets, at most STORE_PIECE_MAX; copied.  False: no memory, and it has to be dropped. */
 bool large_upload_put(struct large_upload *upload, uint64_t offset, struct slice piece);

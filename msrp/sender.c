@@ -146,12 +146,17 @@ void msrp_sender_on_answer(struct msrp_leg *leg, struct msrp_outgoing *m, uint32
 	msrp_todo_event(leg);
 }
 
+static struct slice id_of(const struct msrp_outgoing *m)
+{
+	return m->given_id.n ? m->given_id : slice_of(m->message_id, MSRP_OUTGOING_ID_CHARS);
+}
+
 static struct msrp_outgoing *find(const struct messages *list, struct slice message_id)
 {
 	struct msrp_outgoing *m;
 
 	TAILQ_FOREACH(m, list, link) {
-		if (m->has_begun && slice_eq(slice_of(m->message_id, MSRP_OUTGOING_ID_CHARS), message_id))
+		if (m->has_begun && slice_eq(id_of(m), message_id))
 			return m;
 	}
 	return NULL;
@@ -241,7 +246,7 @@ static void write_head(struct buffer *b, const struct msrp_leg *leg, const struc
 		.transaction_id = slice_of(id, MSRP_ID_CHARS),
 		.to_path = msrp_leg_peer_path(leg),
 		.from_path = msrp_leg_uri_slice(leg),
-		.message_id = slice_of(m->message_id, MSRP_OUTGOING_ID_CHARS),
+		.message_id = id_of(m),
 		.byte_range = &range,
 		.lines = m->lines,
 		.content_type = m->content_type,
@@ -262,7 +267,7 @@ static bool holds_end_line(struct slice content, const char id[MSRP_ID_CHARS])
 static bool write_chunk(struct msrp_leg *leg, struct msrp_outgoing *m, struct msrp_transaction *t,
 	char id[MSRP_ID_CHARS], const struct slice *parts, unsigned count, size_t n)
 {
-	size_t size = HEAD_EXTRA + leg->peer_path_n + leg->uri_n + m->lines.n + m->content_type.n + n, content_at;
+	size_t size = HEAD_EXTRA + leg->peer_path_n + leg->uri_n + m->given_id.n + m->lines.n + m->content_type.n + n, content_at;
 	char *p = msrp_output_reserve(leg->connection, size, NULL);
 	struct buffer b;
 
@@ -332,7 +337,7 @@ void msrp_sender_give(struct msrp_leg *leg, struct msrp_outgoing *m, const struc
 /* Its peer has a part of it and waits for the rest; what he says to this is of no interest. */
 static void write_abort(struct msrp_leg *leg, const struct msrp_outgoing *m)
 {
-	size_t size = HEAD_EXTRA + leg->peer_path_n + leg->uri_n;
+	size_t size = HEAD_EXTRA + leg->peer_path_n + leg->uri_n + m->given_id.n;
 	struct msrp_byte_range range = range_of(m, 0);
 	char *p = msrp_output_reserve(leg->connection, size, NULL);
 	char id[MSRP_ID_CHARS];
@@ -347,7 +352,7 @@ static void write_abort(struct msrp_leg *leg, const struct msrp_outgoing *m)
 		.transaction_id = slice_of(id, MSRP_ID_CHARS),
 		.to_path = msrp_leg_peer_path(leg),
 		.from_path = msrp_leg_uri_slice(leg),
-		.message_id = slice_of(m->message_id, MSRP_OUTGOING_ID_CHARS),
+		.message_id = id_of(m),
 		.byte_range = &range,
 	});
 	msrp_write_end_line(&b, slice_of(id, MSRP_ID_CHARS), '#', false);

@@ -30,6 +30,7 @@ struct msrp_outgoing {
 	struct slice content_type; /* of the whole message                         */
 	struct slice lines;        /* more header lines, each with its CRLF        */
 	uint64_t size;             /* octets of content, known before              */
+	struct slice given_id;     /* its Message-ID, of a message that came from elsewhere; empty: one is made */
 	/* ---- the sender's ---- */
 	TAILQ_ENTRY(msrp_outgoing) link;
 	uint64_t sent;             /* octets written: may be read                  */
