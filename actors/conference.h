@@ -59,6 +59,7 @@ struct participant {
 	bool is_recorder;         /* the history function: does not count (D1-20) */
 	bool in_room;             /* his leg is a member */
 	bool was_listed;          /* an invitation of the beginning, for D1-19 */
+	bool has_referred;        /* actors/referral.c alone */
 	enum participant_departure departure;
 	struct conference_invitation_kept *invitation; /* NULL: he was not invited, or it is over */
 	char *nickname;           /* RFC 7701; heap, NULL: none */
@@ -92,6 +93,7 @@ struct conference {
 	uint64_t start_us;
 	unsigned messages;
 	void *subscriptions;      /* actors/conference_event.c alone */
+	LIST_HEAD(, referral) referrals; /* actors/referral.c alone */
 	struct conference *next_by_user, *next_by_canonical;
 };
 

@@ -103,7 +103,7 @@ struct im {
 	struct nonce_counts nonces;
 	struct connect_limit connect_limit;
 	struct siphash_key connect_limit_key;
-	struct pool subscriptions;
+	struct pool subscriptions, referrals;
 	struct pool retrievals;
 	struct pool sessions, virtual_user_agents, large_messages, large_uploads, pagers, forwards, authentications, flow_questions;
 	LIST_HEAD(, virtual_user_agent_calling) callings; /* INVITEs of virtual user agents */
