@@ -2,10 +2,11 @@
 """Runs the scenarios against a server over real sockets.
 
 usage: run.py --server PATH [--mode ims|standalone] [--workers N] [--io io_uring|epoll]
-              [--transport udp|tcp|tls] [--match TEXT] [--waiting] [--list] [--verbose]
+              [--transport udp|tcp|tls] [--match TEXT] [--part waiting|rest] [--list] [--verbose]
 
 Without restrictions a matrix in which every scenario meets each mode, 1, 2 and 4 workers, UDP, TCP and TLS,
-io_uring and epoll, but not their full product. Prints `ok NAME (params)`, `FAIL NAME (params): why` or
+io_uring and epoll, but not their full product; its two modes, and what waits for short timers, run side by side in
+processes of their own. Prints `ok NAME (params)`, `FAIL NAME (params): why` or
 `skip NAME (params): why`, at the end `N passed, N failed, N skipped`; exit code 1 when one failed.
 
 What failed is run once more, on a fresh server at the end of its row: only who fails twice has failed. Who passes
@@ -212,11 +213,10 @@ def fits(scenario, combination):
             and workers >= scenario.least_workers)
 
 
-async def run_beside(report):
-    """The scenarios with short timers in a process of their own, whose lines are ours."""
+async def run_beside(report, *arguments):
+    """A part of the matrix in a process of its own, whose lines are ours."""
     process = await asyncio.create_subprocess_exec(sys.executable, os.path.abspath(__file__), *sys.argv[1:],
-                                                   "--waiting", stdout=asyncio.subprocess.PIPE,
-                                                   limit=1 << 20)
+                                                   *arguments, stdout=asyncio.subprocess.PIPE, limit=1 << 20)
     counted = None
     while line := (await process.stdout.readline()).decode():
         counted = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped\n", line)
@@ -228,7 +228,7 @@ async def run_beside(report):
             print(line, end="", flush=True)
     await process.wait()
     if not counted:
-        report.fail("scenarios with short timers", "a process", "ended with %s" % process.returncode)
+        report.fail(" ".join(arguments), "a process", "ended with %s" % process.returncode)
 
 
 async def run(options):
@@ -269,15 +269,14 @@ async def run(options):
                 await run_on(options.server, combination, [s],
                              dict(world.BASE, **(s.own() if callable(s.own) else s.own)), report)
 
-    if options.waiting:
-        await run_waiting()
-    elif len(matrix) > 4:   # the whole of it: waiting costs nothing beside the rest
-        beside = asyncio.ensure_future(run_beside(report))
-        await run_rest()
-        await beside
+    if not options.part and len(matrix) > 4:   # the whole of it: each part waits more than it works
+        await asyncio.gather(run_beside(report, "--part", "waiting"),
+                             *(run_beside(report, "--part", "rest", "--mode", mode) for mode in ("standalone", "ims")))
     else:
-        await run_rest()
-        await run_waiting()
+        if options.part != "waiting":
+            await run_rest()
+        if options.part != "rest":
+            await run_waiting()
     print("%d passed, %d failed, %d skipped" % (report.passed, report.failed, report.skipped))
     return 1 if report.failed or not report.passed else 0
 
@@ -291,7 +290,7 @@ def main():
     parser.add_argument("--io", choices=("io_uring", "uring", "epoll"))
     parser.add_argument("--transport", choices=("udp", "tcp", "tls"))
     parser.add_argument("--match", default="")
-    parser.add_argument("--waiting", action="store_true", help="only the scenarios with short timers")
+    parser.add_argument("--part", choices=("waiting", "rest"), help="only the scenarios with short timers, or the others")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
