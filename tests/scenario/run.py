@@ -111,7 +111,7 @@ async def run_one(place, scenario, row):
         await asyncio.wait_for(scenario.function(place), scenario.seconds)
         place.close_clients()
         if scenario.settle and place.server.alive:
-            await place.settled(9 if scenario.tuned else 5)
+            await place.settled(20 if scenario.tuned else 15)
         if witness.violations:
             why = "; ".join(witness.violations[:4])
     except world.Skip as reason:
