@@ -115,6 +115,18 @@ static unsigned tls_entry(const struct config *config, const struct listen_optio
 	return i;
 }
 
+/* What a peer has sent and we have not read waits with him, where it can go elsewhere, and not here, where it only
+ * grows old and cold in the caches (measured: refusing a request out of 6 MB that wait takes three times as long as out
+ * of 128 KB).  Below twice the segment of loopback the kernel would send by its probes alone.  Accepted sockets
+ * inherit it. */
+static void keep_backlog_small(const int *fds, unsigned workers)
+{
+	const int octets = 128 * 1024;
+
+	for (unsigned i = 0; i < workers; i++)
+		(void)setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &octets, sizeof(octets));
+}
+
 static int open_sip(struct im_server *server, const struct listen_options *listen, unsigned workers)
 {
 	if (server->sip.listener_count == SIP_LISTENERS_MAX)
@@ -126,6 +138,8 @@ static int open_sip(struct im_server *server, const struct listen_options *liste
 	if (listen->advertise)
 		snprintf(l->advertise, sizeof(l->advertise), "%s", listen->advertise);
 	int err = open_group(&l->bound, listen->proto == LISTEN_UDP ? SOCK_DGRAM : SOCK_STREAM, workers, false, l->fds);
+	if (!err && listen->proto != LISTEN_UDP)
+		keep_backlog_small(l->fds, workers);
 	if (!err)
 		server->sip.listener_count++;
 	return err;

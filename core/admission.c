@@ -10,6 +10,7 @@
 #define FALL        0.85 /* this, or */
 #define FALL_FAST   0.6  /* this with a backlog of more than LATE_US, which is soon refused and late as it is */
 #define LATE_US     500000
+#define SAVED_IN_US 10000000 /* of calm, from nothing */
 #define GROWN_MAX   100  /* intervals made up for after a sleep: enough from least to all */
 
 void admission_init(struct admission *a)
@@ -79,16 +80,33 @@ static void count_anew(struct admission *a)
 	a->was_forced = false;
 }
 
+static void save(struct admission *a, double more)
+{
+	a->may_refuse += more;
+	if (a->may_refuse > ADMISSION_SAVED)
+		a->may_refuse = ADMISSION_SAVED;
+}
+
+/* What was saved up is spent: shedding that ends and begins again each second must not have it each time. */
+static void end(struct admission *a)
+{
+	double may_refuse = a->may_refuse;
+
+	admission_init(a);
+	a->may_refuse = may_refuse;
+}
+
 static enum admission_change step(struct admission *a, const struct admission_interval *i)
 {
 	enum admission_change change = ADMISSION_SAME;
 
 	if (i->high_water >= 100) { /* off, perhaps by a reload */
 		change = a->is_shedding ? ADMISSION_ENDS : ADMISSION_SAME;
-		admission_init(a);
+		end(a);
 		return change;
 	}
 	if (!a->is_shedding) {
+		save(a, (double)i->us * ADMISSION_SAVED / SAVED_IN_US);
 		a->over = is_over(i) ? a->over + 1 : a->over ? a->over - 1 : 0;
 		if (a->over < ADMISSION_PATIENCE)
 			return ADMISSION_SAME;
@@ -101,7 +119,7 @@ static enum admission_change step(struct admission *a, const struct admission_in
 		raise(a, i);
 	if (a->share < 1)
 		return change;
-	admission_init(a);
+	end(a);
 	return change == ADMISSION_BEGINS ? ADMISSION_SAME : ADMISSION_ENDS;
 }
 
@@ -146,7 +164,5 @@ void admission_refused(struct admission *a)
 void admission_took(struct admission *a, unsigned earns)
 {
 	a->taken++;
-	a->may_refuse += earns * ADMISSION_PART;
-	if (a->may_refuse > ADMISSION_SAVED)
-		a->may_refuse = ADMISSION_SAVED;
+	save(a, earns * ADMISSION_PART);
 }

@@ -34,8 +34,8 @@
 #define ADMISSION_PATIENCE 4  /* intervals */
 #define ADMISSION_KEEPS_UP 80 /* percent */
 #define ADMISSION_ALWAYS   4  /* requests of an interval that are taken in any case */
-#define ADMISSION_PART     0.9    /* of the time that serving takes, for refusals in streams (less: answers came seconds later) ... */
-#define ADMISSION_SAVED    100000 /* ... of which so many may be saved up: less than a tenth of a second */
+#define ADMISSION_PART     0.2   /* of the time that serving takes, for refusals in streams ... */
+#define ADMISSION_SAVED    20000 /* ... of which so many may be saved up: less than a tenth of a second */
 #define ADMISSION_LEAST    0.1  /* less would be spent on refusing: the rest waits in streams, or is dropped */
 #define ADMISSION_LEAST_LATE 0.05 /* for the moment that it takes to refuse what has queued up */
 

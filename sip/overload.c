@@ -19,8 +19,8 @@
 #define WAITING_POSTED (SIP_CREDIT / 2)
 
 /* What serving takes, in refusals: a whole session, or a MESSAGE. */
-#define SERVING_INVITE 40
-#define SERVING_OTHER  10
+#define SERVING_INVITE 20
+#define SERVING_OTHER  5
 
 #define ANSWER_US     3     /* of CPU time, for one refusal: measured 2 to 4 */
 #define ANSWERS_LEAST 1e-3  /* a microsecond: where the CPU time is not known */

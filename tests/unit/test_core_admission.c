@@ -237,6 +237,33 @@ static void refusing_has_its_bounds(void **state)
 	assert_true(a.was_forced);
 }
 
+/* Shedding that ends and begins again each second has no more refusals to spend than one that goes on. */
+static void what_is_saved_is_spent_once(void **state)
+{
+	struct admission a;
+	unsigned refused = 0, times = 0;
+
+	admission_init(&a);
+	for (unsigned i = 0; i < 200; i++) {
+		bool is_over = i % 20 < 15;
+		for (unsigned n = 0; n < 5000 && a.is_shedding; n++)
+			if (admission_would_refuse(&a, a.share, UINT64_MAX)) {
+				admission_refused(&a);
+				refused++;
+			} else {
+				admission_took(&a, 0);
+			}
+		times += admission_step(&a, &(struct admission_interval){ LOAD_INTERVAL_US, is_over ? 1000 : 10, 85, is_over,
+			0 }) == ADMISSION_BEGINS;
+	}
+	assert_true(times > 5);
+	CHECK(refused > ADMISSION_SAVED / 2 && refused < 3 * ADMISSION_SAVED, "%u refused\n", refused); /* some of it saved again */
+	/* quiet for long enough, and it may again */
+	for (unsigned i = 0; i < 10000000 / LOAD_INTERVAL_US; i++)
+		admission_step(&a, &(struct admission_interval){ LOAD_INTERVAL_US, 10, 85, false, 0 });
+	assert_true(a.may_refuse >= ADMISSION_SAVED * 0.99);
+}
+
 /* Nothing waits: a worker that is busy all the time may be doing just enough, and refuses hardly more than before. */
 static void busy_without_a_queue_falls_slowly(void **state)
 {
@@ -263,6 +290,7 @@ int main(void)
 		cmocka_unit_test(sessions_do_not_shut_the_door),
 		cmocka_unit_test(it_is_fair),
 		cmocka_unit_test(refusing_has_its_bounds),
+		cmocka_unit_test(what_is_saved_is_spent_once),
 		cmocka_unit_test(busy_without_a_queue_falls_slowly),
 	};
 
