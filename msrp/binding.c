@@ -53,6 +53,15 @@ static struct msrp_leg *find_leg(struct msrp_endpoint *endpoint, struct slice se
 	return leg;
 }
 
+struct msrp_leg *msrp_binding_leg_of(struct msrp_endpoint *endpoint, struct slice to_path)
+{
+	struct msrp_path path;
+
+	if (msrp_path_parse(to_path, &path) != MSRP_PATH_OK || minted_worker(path.first.session_id) != (int)endpoint->worker->index)
+		return NULL;
+	return find_leg(endpoint, path.first.session_id);
+}
+
 /* ---- one head ---- */
 
 static enum msrp_binding refuse(struct msrp_connection *c, unsigned status, enum reason why)

@@ -21,6 +21,9 @@ enum msrp_binding {
 enum msrp_binding msrp_binding_find(struct msrp_connection *c, struct msrp_leg **leg,
 	unsigned *owner);
 
+/* Our leg that a request or response is to; NULL: none. */
+struct msrp_leg *msrp_binding_leg_of(struct msrp_endpoint *endpoint, struct slice to_path);
+
 /* The table of legs by session-id, `chains` (a power of two) at most.  0 or ENOMEM. */
 int msrp_bindings_init(struct msrp_endpoint *endpoint, size_t chains);
 void msrp_binding_add(struct msrp_leg *leg);

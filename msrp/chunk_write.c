@@ -10,10 +10,14 @@ const char *msrp_status_text(unsigned status)
 	case 200: return "OK";
 	case 400: return "Bad Request";
 	case 403: return "Forbidden";
+	case 404: return "Failure to Resolve Recipient's URI"; /* RFC 7701 */
 	case 408: return "Request Timeout";
 	case 413: return "Stop Sending";
 	case 415: return "Unsupported Media Type";
 	case 423: return "Parameter Out Of Bounds";
+	case 424: return "Malformed Nickname"; /* RFC 7701, as the next two */
+	case 425: return "Nickname Reserved or Already in Use";
+	case 428: return "Private Messages Not Supported";
 	case 481: return "No Such Session";
 	case 501: return "Not Implemented";
 	case 506: return "Session Already Bound";

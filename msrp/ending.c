@@ -1,11 +1,15 @@
 #include "msrp/ending.h"
 
+#include "msrp/room_internal.h"
+
 void msrp_ending_lost(struct msrp_leg *leg, unsigned status)
 {
 	if (leg->receiver)
 		msrp_receiver_lost(leg);
 	if (leg->sender)
 		msrp_sender_lost(leg, status);
+	if (leg->seat)
+		msrp_room_on_lost(leg, status);
 }
 
 void msrp_ending_free(struct msrp_leg *leg)

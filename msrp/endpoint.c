@@ -211,6 +211,9 @@ static void free_tables(struct msrp_endpoint *endpoint)
 	if (endpoint->transactions.slabs)
 		pool_free(&endpoint->transactions);
 	chains_free(&endpoint->legs_by_id);
+	if (endpoint->room_messages.heads)
+		chains_free(&endpoint->room_messages);
+	free(endpoint->room_scratch);
 	free(endpoint);
 }
 

@@ -9,7 +9,7 @@
  *   leg         one end of a session; pairs of them switch
  *   pressure    what may wait for who reads slowly, of one connection and of all
  *   transaction chunks that were forwarded and not answered yet
- *   ending      legs that have no other: receiver and sender
+ *   ending      legs that have no other: receiver and sender; room: those that have many
  *   switch      what becomes of an incoming chunk; waiting: until the other leg is there;
  *               content: what the other side takes; message: which have begun
  *
@@ -56,6 +56,9 @@ struct msrp_proxy;
 struct msrp_reading;
 struct msrp_receiver;
 struct msrp_sender;
+struct msrp_seat;
+struct room_chunk;
+struct room_stream;
 
 /* A growing heap buffer; freed when empty, so that an idle connection costs little. */
 struct msrp_held {
@@ -86,6 +89,7 @@ enum msrp_way {
 	WAY_WAIT,    /* kept at the leg until the other leg is bound                       */
 	WAY_FOREIGN, /* its octets go to another worker                                    */
 	WAY_RECEIVE, /* it ends here: the leg's receiver takes it                          */
+	WAY_ROOM,    /* goes to the others of the leg's room as it comes                   */
 };
 
 struct msrp_incoming {
@@ -104,6 +108,7 @@ struct msrp_incoming {
 	size_t wait_at;         /* WAIT: where it begins in leg->waiting                   */
 	unsigned owner;         /* FOREIGN                                                 */
 	struct msrp_transaction *transaction; /* NULL: wants no answer, or has it          */
+	struct room_stream *room_stream;      /* ROOM                                      */
 	char id[MSRP_ID_CHARS]; /* of the outgoing chunk that is open                      */
 	struct slice head;      /* STREAM: its text, in the input or copied                */
 	char *head_copy;        /* STREAM beyond one read: heap                            */
@@ -119,6 +124,7 @@ struct msrp_connection {
 	LIST_HEAD(, msrp_leg) legs;
 	unsigned leg_count;
 	struct msrp_connection *writer; /* whose incoming chunk is open on our output      */
+	struct msrp_leg *writer_leg;    /* for which of our sessions, where that is in a room */
 	size_t queued_seen;     /* our share of endpoint->queued                           */
 	LIST_ENTRY(msrp_connection) queue_link; /* unless queue_class is 0                 */
 	uint8_t queue_class;
@@ -146,6 +152,7 @@ struct msrp_leg {
 	const struct msrp_leg_events *events;
 	void *arg;
 	struct msrp_leg *pair;
+	struct msrp_seat *seat;             /* in a room; NULL: in none                    */
 	struct msrp_leg *next_of_chain;
 	struct msrp_connection *connection; /* NULL: neither bound nor connecting          */
 	struct msrp_connection *early;      /* came before the peer's (new) path was known */
@@ -202,6 +209,7 @@ struct msrp_transaction { /* two cache lines with the pool's header: thousands m
 			struct msrp_outgoing *message; /* NULL: the empty SEND a leg begins with */
 			uint32_t octets;
 		} own;
+		struct room_chunk *room; /* from == NULL: the name of what a room sends    */
 	};
 };
 
@@ -212,6 +220,9 @@ struct msrp_endpoint {
 	struct pool legs, connections, transactions, readings;
 	struct msrp_reading *spare_reading;
 	struct chains legs_by_id;
+	struct chains room_messages; /* that wait for REPORTs, by Message-ID; since the first of them */
+	char *room_scratch;
+	size_t room_scratch_n;
 	size_t queued, held;    /* octets to be sent, and to be parsed, of all connections: limits.queued_bytes */
 	LIST_HEAD(, msrp_connection) queues[MSRP_QUEUE_CLASSES]; /* see pressure.c         */
 	bool is_full;           /* of that: somebody has to go at the end of the turn      */

@@ -487,7 +487,7 @@ void msrp_proxy_flush(struct msrp_connection *c)
 	if (keep_little(c))
 		return;
 	if (c->writer)
-		msrp_switch_interrupt(c->writer);
+		msrp_switch_interrupt(c->writer, c);
 	m = c->proxy->out;
 	if (!m)
 		return;

@@ -10,6 +10,7 @@
 #include "msrp/ending.h"
 #include "msrp/leg_internal.h"
 #include "msrp/output.h"
+#include "msrp/room_internal.h"
 #include "msrp/sharing.h"
 #include "msrp/switch.h"
 #include "msrp/transaction.h"
@@ -366,7 +367,7 @@ static void release_waiting(struct msrp_leg *leg)
 
 void msrp_leg_pair(struct msrp_leg *a, struct msrp_leg *b)
 {
-	assert(a != b && !a->pair && !b->pair && !a->ends_here && !b->ends_here);
+	assert(a != b && !a->pair && !b->pair && !a->ends_here && !b->ends_here && !a->seat && !b->seat);
 	a->pair = b;
 	b->pair = a;
 	release_waiting(a);
@@ -377,6 +378,8 @@ void msrp_leg_on_bound(struct msrp_leg *leg)
 {
 	leg->tell_bound = true;
 	msrp_todo_event(leg);
+	if (leg->seat)
+		msrp_room_on_bound(leg);
 	release_waiting(leg->pair);
 	release_waiting(leg);
 }
@@ -465,6 +468,8 @@ void msrp_leg_close(struct msrp_leg *leg)
 	struct msrp_endpoint *endpoint = leg->endpoint;
 
 	msrp_ending_free(leg); /* nothing is told any more */
+	if (leg->seat)
+		msrp_room_remove(leg->seat->room, leg);
 	if (leg->connection && leg->connection->in->leg == leg)
 		msrp_switch_abort(leg->connection);
 	stop_switching(leg, 0);

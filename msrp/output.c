@@ -20,7 +20,7 @@ char *msrp_output_reserve(struct msrp_connection *c, size_t n,
 	if (c->is_lost)
 		return NULL;
 	if (c->writer && c->writer != writer)
-		msrp_switch_interrupt(c->writer);
+		msrp_switch_interrupt(c->writer, c);
 	if (c->is_lost)
 		return NULL;
 	p = c->proxy ? msrp_proxy_reserve(c, n) : stream_reserve(c->stream, n);

@@ -3,6 +3,7 @@
 #include "msrp/connection.h"
 #include "msrp/leg_internal.h"
 #include "msrp/output.h"
+#include "msrp/room_internal.h"
 
 #define LISTED_OCTETS_LOG2 11 /* queues below that are never looked for */
 
@@ -120,6 +121,8 @@ static void let_senders_go_on(struct msrp_connection *c)
 		struct msrp_connection *sender = leg->pair ? leg->pair->connection : NULL;
 		if (leg->sender)
 			msrp_todo_event(leg);
+		if (leg->seat)
+			msrp_room_on_drained(leg);
 		if (!sender)
 			continue;
 		sender->is_slowed = false;

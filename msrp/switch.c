@@ -11,6 +11,7 @@
 #include "msrp/output.h"
 #include "msrp/pressure.h"
 #include "msrp/refusal.h"
+#include "msrp/room_internal.h"
 #include "msrp/transaction.h"
 #include "msrp/waiting.h"
 
@@ -61,6 +62,10 @@ bool msrp_switch_on_response(struct msrp_connection *c)
 	const struct msrp_head *head = &c->parser->head;
 	struct msrp_transaction *part = msrp_transaction_find(c->endpoint, head->transaction_id);
 
+	if (part && !part->from) {
+		msrp_room_on_response(c, part->room, head->status);
+		return true;
+	}
 	if (!part || part->to->connection != c)
 		return false;
 	msrp_transaction_on_response(part, head->status, head->comment);
@@ -69,9 +74,7 @@ bool msrp_switch_on_response(struct msrp_connection *c)
 
 /* ---- heads ---- */
 
-/* The head of the open chunk; parsed again when its octets have moved since. */
-static const struct msrp_head *head_of(struct msrp_connection *c, struct slice text,
-	struct msrp_parser *scratch)
+const struct msrp_head *msrp_switch_head(struct msrp_connection *c, struct slice text, struct msrp_parser *scratch)
 {
 	size_t used;
 
@@ -174,7 +177,7 @@ static bool open_part(struct msrp_connection *c)
 	struct msrp_leg *leg = in->leg, *far = leg->pair;
 	struct msrp_connection *out = far->connection;
 	struct msrp_parser scratch;
-	const struct msrp_head *head = head_of(c, in->head, &scratch);
+	const struct msrp_head *head = msrp_switch_head(c, in->head, &scratch);
 	struct msrp_byte_range range = { in->next, MSRP_RANGE_UNKNOWN, in->range.total };
 	size_t size = HEAD_EXTRA + head->method_name.n + head->lines.n + far->peer_path_n +
 		far->uri_n;
@@ -218,9 +221,12 @@ static void close_part(struct msrp_connection *c, char flag)
 	msrp_parser_avoid(c->parser, SLICE_EMPTY);
 }
 
-void msrp_switch_interrupt(struct msrp_connection *c)
+void msrp_switch_interrupt(struct msrp_connection *writer, struct msrp_connection *out)
 {
-	close_part(c, '+');
+	if (writer->in->way == WAY_ROOM)
+		msrp_room_interrupt(writer, out);
+	else
+		close_part(writer, '+');
 }
 
 /* No further part can be made. */
@@ -341,7 +347,7 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 	struct msrp_leg *leg = in->leg, *far = leg->pair;
 	struct msrp_connection *out = far->connection;
 	struct msrp_parser scratch;
-	const struct msrp_head *head = head_of(c, kept, &scratch);
+	const struct msrp_head *head = msrp_switch_head(c, kept, &scratch);
 	size_t size = HEAD_EXTRA + head->method_name.n + head->lines.n + far->peer_path_n +
 		far->uri_n + in->body_n;
 	bool refused;
@@ -403,7 +409,8 @@ static void end_pending(struct msrp_connection *c, struct slice kept)
 void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct slice kept)
 {
 	const struct msrp_head *head = &c->parser->head;
-	unsigned status = msrp_refusal_of_head(head);
+	bool is_nickname = leg->seat && head->method == MSRP_METHOD_NICKNAME;
+	unsigned status = is_nickname ? 0 : msrp_refusal_of_head(head);
 
 	if (status) {
 		struct worker *worker = c->endpoint->worker;
@@ -416,6 +423,10 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 	}
 	if (leg->ends_here) {
 		msrp_receiver_on_head(c, leg);
+		return;
+	}
+	if (leg->seat) {
+		msrp_room_on_head(c, leg, kept);
 		return;
 	}
 	*c->in = (struct msrp_incoming){
@@ -437,6 +448,10 @@ void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)
 {
 	struct slice octets = c->parser->body;
 
+	if (c->in->leg && c->in->leg->seat && c->in->way != WAY_WAIT) {
+		msrp_room_on_body(c, kept);
+		return;
+	}
 	switch (c->in->way) {
 	case WAY_PENDING:
 		c->in->body_n += octets.n;
@@ -452,6 +467,7 @@ void msrp_switch_on_body(struct msrp_connection *c, struct slice kept)
 	case WAY_RECEIVE:
 		msrp_receiver_on_body(c);
 		break;
+	case WAY_ROOM:
 	case WAY_NONE:
 	case WAY_SKIP:
 	case WAY_FOREIGN:
@@ -463,7 +479,13 @@ void msrp_switch_on_end(struct msrp_connection *c, struct slice kept)
 {
 	switch (c->in->way) {
 	case WAY_PENDING:
-		end_pending(c, kept);
+		if (c->in->leg->seat)
+			msrp_room_on_end(c, kept);
+		else
+			end_pending(c, kept);
+		break;
+	case WAY_ROOM:
+		msrp_room_on_end(c, kept);
 		break;
 	case WAY_STREAM:
 		end_stream(c);
@@ -500,6 +522,9 @@ void msrp_switch_abort(struct msrp_connection *c)
 		break;
 	case WAY_WAIT:
 		leg->waiting.n = in->wait_at;
+		break;
+	case WAY_ROOM:
+		msrp_room_abort(c);
 		break;
 	case WAY_SKIP:
 	case WAY_PENDING:

@@ -23,8 +23,11 @@ bool msrp_switch_on_response(struct msrp_connection *c);
 /* The memory of the head goes away while the chunk is open. */
 void msrp_switch_keep_head(struct msrp_connection *c);
 
-/* Ends the outgoing chunk of `c` with '+'; it goes on under a new head. */
-void msrp_switch_interrupt(struct msrp_connection *c);
+/* Ends the outgoing chunk that is open on `out` with '+'; it goes on under a new head. */
+void msrp_switch_interrupt(struct msrp_connection *writer, struct msrp_connection *out);
+
+/* The head of the open chunk, from `text`; parsed again when its octets have moved since. */
+const struct msrp_head *msrp_switch_head(struct msrp_connection *c, struct slice text, struct msrp_parser *scratch);
 
 /* The chunk that is open on `c` will not be completed: '#' to the other leg, the rest is skipped.
  */

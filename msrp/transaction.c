@@ -122,6 +122,24 @@ struct msrp_transaction *msrp_transaction_open_own(struct msrp_leg *leg, struct 
 	return t;
 }
 
+struct msrp_transaction *msrp_transaction_open_room(struct msrp_endpoint *endpoint, struct room_chunk *chunk,
+	char id[MSRP_ID_CHARS])
+{
+	struct msrp_transaction *t = pool_take(&endpoint->transactions);
+
+	if (!t)
+		return NULL;
+	t->room = chunk;
+	msrp_transaction_make_id(endpoint, pool_slot(t), id);
+	memcpy(t->random, id + MSRP_ID_SLOT_CHARS, MSRP_ID_RANDOM_CHARS);
+	return t;
+}
+
+void msrp_transaction_close_room(struct msrp_endpoint *endpoint, struct msrp_transaction *t)
+{
+	pool_give(&endpoint->transactions, t);
+}
+
 unsigned msrp_transactions_most(const struct msrp_endpoint *endpoint)
 {
 	const struct pool *pool = &endpoint->transactions;

@@ -20,6 +20,11 @@ struct msrp_transaction *msrp_transaction_open(struct msrp_leg *from, struct msr
 struct msrp_transaction *msrp_transaction_open_own(struct msrp_leg *leg, struct msrp_outgoing *message, uint32_t octets,
 	char id[MSRP_ID_CHARS]);
 
+/* The name of what a room sends to several; there is no leg to it.  NULL: as above. */
+struct msrp_transaction *msrp_transaction_open_room(struct msrp_endpoint *endpoint, struct room_chunk *chunk,
+	char id[MSRP_ID_CHARS]);
+void msrp_transaction_close_room(struct msrp_endpoint *endpoint, struct msrp_transaction *t);
+
 /* Another id for a part that was not sent yet. */
 void msrp_transaction_rename(struct msrp_transaction *part, char id[MSRP_ID_CHARS]);
 

@@ -8,7 +8,7 @@
 
 bool msrp_leg_is_ready(const struct msrp_leg *leg)
 {
-	return leg->pair && leg->pair->is_bound;
+	return leg->seat || (leg->pair && leg->pair->is_bound);
 }
 
 /* What waits at a leg: for the other leg, or (early) to hear whose path is the right one. */

@@ -12,7 +12,7 @@
 
 #include "msrp/endpoint.h"
 
-/* Paired, and the other leg is bound. */
+/* Paired, and the other leg is bound; or in a room. */
 bool msrp_leg_is_ready(const struct msrp_leg *leg);
 
 /* The open chunk, from its first octet on, is kept: WAY_WAIT. */
