@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "actors/conference.h"
 #include "actors/forward_headers.h"
 #include "actors/outgoing.h"
+#include "actors/refer.h"
 #include "actors/session_contact.h"
 #include "actors/user.h"
 #include "core/minted.h"
@@ -70,6 +72,20 @@ static void refuse(struct forward *f, unsigned status, enum reason why)
 
 	forward_free(f);
 	sip_server_refuse(server, status, why);
+}
+
+/* Nobody is there.  Who wants to leave a session that is none here has nothing to leave: 403 (D1-33). */
+static void refuse_unknown(struct forward *f, const struct sip_message *m, const char *warning)
+{
+	struct sip_server *server = f->server;
+	struct im *im = f->im;
+	bool is_answered = refer_refuses_leaving(im, server, m);
+
+	forward_free(f);
+	if (!is_answered && warning)
+		im_refuse_with_warning(im, server, 404, REASON_TARGET_UNKNOWN, warning);
+	else if (!is_answered)
+		sip_server_refuse(server, 404, REASON_TARGET_UNKNOWN);
 }
 
 static void on_deadline(struct timer *timer)
@@ -231,10 +247,7 @@ static void send_to_contact(struct forward *f, const struct sip_message *m)
 	struct sip_uri uri;
 
 	if (!sip_uri_parse(m->uri, &uri) || !session_contact_find(f->im, uri.user, &view)) {
-		struct sip_server *server = f->server;
-		struct im *im = f->im;
-		forward_free(f);
-		im_refuse_with_warning(im, server, 404, REASON_TARGET_UNKNOWN, "Conference URI does not exist");
+		refuse_unknown(f, m, "Conference URI does not exist");
 		return;
 	}
 	if (view.hides) { /* the answer would say who and where it is */
@@ -304,12 +317,27 @@ static void on_user_found(struct forward *f, struct user_find *found)
 
 /* ---- a session URI in Refer-To (D1-15) ---- */
 
+/* The identity of a session of our own focus needs no translation (D1-15). */
+static bool names_conference(struct im *im, struct slice value)
+{
+	struct sip_address address;
+	struct sip_uri uri;
+
+	return sip_address_decode(value, &address) && sip_uri_parse(address.uri, &uri) && conference_find(im, uri.user);
+}
+
 static void on_contact_question(struct worker *worker, struct msg *msg)
 {
 	struct contact_question *question = (struct contact_question *)msg;
 	struct buffer out = buffer_over(question->mapped, sizeof(question->mapped));
 
-	question->is_known = session_contact_map(im_of(worker), slice_of(question->value, question->value_n), &out);
+	struct slice value = slice_of(question->value, question->value_n);
+
+	question->is_known = session_contact_map(im_of(worker), value, &out);
+	if (!question->is_known && names_conference(im_of(worker), value)) {
+		buffer_put(&out, value);
+		question->is_known = !out.overflow;
+	}
 	question->mapped_n = out.n;
 	msg->actor = question->asker;
 	worker_answer(worker, msg, MSG_CONTACT_ANSWERED, 0);
@@ -351,8 +379,10 @@ static void on_contact_answered(struct forward *f, struct contact_question *answ
 	struct sip_message m;
 
 	f->refer_to = answer;
-	if (!answer->is_known || !reread(f, &m)) /* reading cannot fail: it was done before */
-		refuse(f, 404, REASON_TARGET_UNKNOWN);
+	if (!reread(f, &m)) /* cannot fail: it was done before */
+		refuse(f, 400, REASON_SYNTAX);
+	else if (!answer->is_known)
+		refuse_unknown(f, &m, NULL);
 	else
 		go_on(f, &m);
 }

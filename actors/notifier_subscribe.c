@@ -92,11 +92,24 @@ bool notifier_reads(struct im *im, const struct notifier_package *package, struc
 	return true;
 }
 
+/* RFC 3261 12.1.1: who made the dialog learns its route set from the 2xx.  Of a server's dialog that is as it came. */
+static void write_record_route(const struct notifier *n, struct buffer *out)
+{
+	struct slice rest = sip_dialog_routes(n->dialog);
+
+	while (!n->is_usage && rest.n) {
+		buffer_lit(out, "Record-");
+		buffer_put(out, slice_cut(rest, '\n', &rest));
+		buffer_char(out, '\n');
+	}
+}
+
 void notifier_accept(struct notifier *n, struct sip_server *server, uint32_t expires_s)
 {
-	char text[2048];
+	char text[OUTGOING_HEADERS_MAX];
 	struct buffer headers = buffer_over(text, sizeof(text));
 
+	write_record_route(n, &headers);
 	buffer_printf(&headers, "Expires: %u\r\n", expires_s);
 	notifier_write_contact(n, &headers, sip_server_flow(server));
 	if (n->package->write_answer)

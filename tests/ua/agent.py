@@ -2,7 +2,7 @@
 import asyncio
 import itertools
 
-from . import Failure, check, msrp, sdp, sip, transaction, transport
+from . import Failure, check, msrp, referral, sdp, sip, transaction, transport
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, MESSAGE, OPTIONS, UPDATE, PRACK, NOTIFY, INFO"
 USER_AGENT = "IM-client/OMA1.0 test"
@@ -31,6 +31,7 @@ class Dialog:
         self.bye = None               # the BYE that ended it
         self.acknowledged = asyncio.Event()
         self.incoming = asyncio.Queue()
+        self.referrals = []           # of REFERs in it, or of the one that made it
         agent.dialogs[(self.call_id, self.local_tag)] = self
 
     def build(self, method, headers=(), body=b"", content_type=None):
@@ -73,6 +74,8 @@ class Dialog:
         self.remote_cseq = request.cseq[0]
         witness.expect(request.uri == sip.address(self.agent.contact)[1],
                        "%s: Request-URI is not our Contact %s" % (request, self.agent.contact))
+        if any(sent.takes(server) for sent in self.referrals):
+            return
         if request.method == "BYE":
             if self.ended.is_set():
                 server.respond(481, "Call/Transaction Does Not Exist")
@@ -353,6 +356,15 @@ class Agent:
         session.transaction = self.start(request)
         session.transaction.on_success = session.answered
         return session
+
+    def refer(self, uri, to=None, **more):
+        """REFER to `uri`, or in a `dialog`; see referral.build(). The result has accepted(), refused() and
+        progress(), finished() of its NOTIFYs."""
+        request = referral.build(self, getattr(uri, "uri", uri), to, **more)
+        dialog = more.get("dialog")
+        if not dialog:
+            self.witness.secrets[request.call_id] = self.name
+        return referral.Referral(self, request, dialog.flow if dialog else self.flow, dialog, Dialog).start()
 
     async def expect(self, method, seconds=None):
         """The next request outside dialogs, which must have this method."""

@@ -101,7 +101,7 @@ class Core:
         self.upstream[branch] = upstream
         request.push("Via", self.endpoint.via(branch))
         request.put("Max-Forwards", str(int(request.get("Max-Forwards")) - 1))
-        if request.method == "INVITE" and not request.to_tag:
+        if request.method in RECORDED and not request.to_tag:
             self.recorded.add(branch)
         asyncio.ensure_future(self._send(request, flow))
 
@@ -251,10 +251,11 @@ class Core:
             return
         if client is None:
             self.from_server.append(response.copy())
-            if (branch in self.recorded and response.cseq[1] == "INVITE"
+            if (branch in self.recorded and response.cseq[1] in RECORDED
                     and 100 < response.status < 300):
                 self.witness.expect(self.endpoint.sent_by in ",".join(response.all("Record-Route")),
-                                    "%s to INVITE without our Record-Route (RFC 3261 12.1.1)" % response)
+                                    "%s to %s without our Record-Route (RFC 3261 12.1.1)" % (
+                                        response, response.cseq[1]))
         flow = self.upstream[branch]
         values = response.list("Via")
         response.remove("Via")
