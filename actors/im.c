@@ -197,7 +197,6 @@ void im_worker_free(struct worker *worker)
 	large_messages_free(im);
 	retrievals_free(im);
 	pushes_free(im);
-	virtual_user_agent_callings_free(im);
 	virtual_user_agents_free(im);
 	session_contacts_free(im);
 	pagers_free(im);

@@ -106,12 +106,11 @@ struct im {
 	struct pool subscriptions, referrals;
 	struct pool retrievals;
 	struct pool sessions, virtual_user_agents, large_messages, large_uploads, pagers, forwards, authentications, flow_questions;
-	LIST_HEAD(, virtual_user_agent_calling) callings; /* INVITEs of virtual user agents */
 	struct session_contacts *session_contacts;
 	struct pool conferences, participants;
 	struct conference_table *conference_table;
 	bool is_drained;            /* sessions_drain() was called */
-	struct session_fork *forks; /* all of them, also those whose session is gone */
+	struct session_fork *forks; /* all of them, also those whose owner is gone */
 };
 
 /* Of a session that ended one is kept for 32 s, for 2xx that come late: at 30 000 sessions a second and worker. */

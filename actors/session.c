@@ -135,7 +135,8 @@ static void session_free(struct session *s)
 
 	assert(!s->invite);
 	worker_disarm(im->worker, &s->state_timer);
-	session_fork_leave(s);
+	if (s->fork)
+		session_fork_leave(s->fork);
 	session_drop_change(s);
 	session_drop_relays(s, false);
 	session_contact_leave(&s->a);

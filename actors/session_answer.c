@@ -24,8 +24,9 @@ static void write_answer_headers(struct session *s, struct buffer *out, const st
 	outgoing_copied_without_body(out, s->im, response, hides);
 }
 
-void session_on_ringing(struct session *s, const struct sip_message *response)
+static void on_ringing(const struct sip_message *response, void *owner)
 {
+	struct session *s = owner;
 	char text[OUTGOING_HEADERS_MAX];
 	struct buffer headers = buffer_over(text, sizeof(text));
 	struct sip_message invite;
@@ -158,7 +159,7 @@ static const struct sip_message *find_description(const struct session_answer *a
 			       SIP_PARSE_OK ? early : answer->response;
 }
 
-void session_on_answer(struct session *s, const struct session_answer *answer)
+static void take_answer(struct session *s, const struct session_answer *answer)
 {
 	struct sip_message early;
 	const struct sip_message *m = answer->response, *described = find_description(answer, &early);
@@ -202,8 +203,9 @@ void session_on_late_answer(struct session *s, const struct sip_message *ack, co
 	}
 }
 
-void session_on_failed(struct session *s, const struct session_failure *failure)
+static void on_failed(const struct session_failure *failure, void *owner)
 {
+	struct session *s = owner;
 	struct sip_server *invite = s->invite;
 
 	session_record_end(s, reason_label(failure->why));
@@ -219,3 +221,58 @@ void session_on_failed(struct session *s, const struct session_failure *failure)
 	session_enter(s, s->fork->waiting ? SESSION_CANCELLED : SESSION_CLOSED, "refused");
 	session_free_if_done(s);
 }
+
+/* ---- what the fork tells ---- */
+
+static bool waits(const void *owner)
+{
+	return ((const struct session *)owner)->state == SESSION_INVITED;
+}
+
+static void on_answer(struct session_answer *answer, void *owner)
+{
+	struct session *s = owner;
+
+	s->b.dialog = answer->dialog;
+	s->b.dialog->events = &session_dialog_events;
+	s->b.dialog->owner = &s->b;
+	s->b.invite_cseq = answer->cseq;
+	s->b.leg = answer->leg;
+	s->b.sdp = answer->sdp;
+	s->b.sdp_n = answer->sdp_n;
+	s->b.files = answer->files;
+	take_answer(s, answer);
+}
+
+
+static void on_settled(void *owner)
+{
+	struct session *s = owner;
+
+	if (s->state != SESSION_CANCELLED)
+		return;
+	session_enter(s, SESSION_CLOSED, "refused");
+	session_free_if_done(s);
+}
+
+static struct sip_dialog *dialog_of(const void *owner)
+{
+	return ((const struct session *)owner)->b.dialog;
+}
+
+static void write_contact(struct buffer *out, const struct sip_flow *flow, const void *owner)
+{
+	const struct session *s = owner;
+
+	outgoing_contact(out, s->im, flow, session_self(&s->b));
+	buffer_lit(out, "Allow: " IM_ALLOW "\r\n");
+}
+
+static void on_fork_gone(void *owner)
+{
+	((struct session *)owner)->fork = NULL;
+}
+
+const struct session_fork_events session_fork_events = { .send = session_send_invite, .waits = waits,
+	.on_ringing = on_ringing, .on_answer = on_answer, .on_failed = on_failed, .on_settled = on_settled,
+	.dialog = dialog_of, .write_contact = write_contact, .on_gone = on_fork_gone };

@@ -1,5 +1,5 @@
 /*
- * Early dialogs of B's side: made by reliable provisional responses, which are
+ * Early dialogs of who is called: made by reliable provisional responses, which are
  * acknowledged by PRACK in them (RFC 3262 4, D1-34: whatever A asked for).
  */
 #include <stdlib.h>
@@ -11,10 +11,6 @@
 #include "sip/header.h"
 
 #define EARLY_MAX 16 /* of one fork: a proxy behind may have as many targets as it likes */
-
-static void on_early_request(struct sip_dialog *dialog, struct sip_server *server, const struct sip_message *m,
-	void *owner);
-static const struct sip_dialog_events early_events = { on_early_request };
 
 void session_early_free(struct session_early *early)
 {
@@ -67,11 +63,11 @@ static struct session_early *make(struct session_branch *branch, const struct si
 	if (count < EARLY_MAX)
 		early = calloc(1, sizeof(*early));
 	if (early)
-		early->dialog = session_branch_dialog(branch, &early_events, branch);
+		early->dialog = session_branch_dialog(branch);
 	if (!early || !early->dialog || sip_dialog_confirm(early->dialog, m) != 0) {
 		/* without PRACK he repeats it, and ends his INVITE in the end */
 		REFUSED(&f->im->worker->counters, REASON_EARLY_DIALOG);
-		LOG(WARN, f->im->worker, "session", f->session->actor.id, "refused status=%u reason=%s", m->status,
+		LOG(WARN, f->im->worker, "session", f->id, "refused status=%u reason=%s", m->status,
 			reason_label(REASON_EARLY_DIALOG));
 		if (early)
 			session_early_free(early);
@@ -126,11 +122,10 @@ static void take_update(struct session_branch *branch, struct sip_dialog *dialog
 {
 	char text[1024];
 	struct buffer headers = buffer_over(text, sizeof(text));
-	struct session *s = branch->fork->session;
+	struct session_fork *f = branch->fork;
 
 	(void)sip_dialog_refresh_target(dialog, m); /* without memory the old one may still do */
-	outgoing_contact(&headers, s->im, sip_server_flow(server), session_self(&s->b));
-	buffer_lit(&headers, "Allow: " IM_ALLOW "\r\n");
+	f->events->write_contact(&headers, sip_server_flow(server), f->owner);
 	sip_server_respond(server, &(struct sip_reply){ .status = 200, .headers = buffer_slice(&headers) });
 }
 
@@ -139,7 +134,7 @@ static void on_early_request(struct sip_dialog *dialog, struct sip_server *serve
 {
 	struct session_branch *branch = owner;
 
-	if (m->method == SIP_BYE || !branch->fork->session) { /* RFC 3261 15: who is called ends it by his answer */
+	if (m->method == SIP_BYE || !branch->fork->owner) { /* RFC 3261 15: who is called ends it by his answer */
 		sip_server_refuse(server, 481, REASON_DIALOG_UNKNOWN);
 	} else if (m->method == SIP_UPDATE && m->body.n == 0) {
 		take_update(branch, dialog, server, m);
@@ -151,3 +146,5 @@ static void on_early_request(struct sip_dialog *dialog, struct sip_server *serve
 			.headers = SLICE("Allow: " IM_ALLOW "\r\n") });
 	}
 }
+
+const struct sip_dialog_events session_early_events = { on_early_request };

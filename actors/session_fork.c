@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "actors/outgoing.h"
-#include "actors/session_internal.h"
+#include "actors/session_internal.h" /* session_files.c */
 #include "core/log.h"
 #include "sip/header.h"
 
@@ -15,19 +15,23 @@ static const struct sip_client_events branch_events;
 
 /* ---- making and unmaking ---- */
 
-int session_fork_open(struct session *s, const struct sip_dialog_start *start, struct user_find *found)
+int session_fork_open(struct session_fork **out, struct im *im, const struct session_fork_start *start)
 {
+	struct user_find *found = start->found;
 	unsigned count = found ? found->contact_count : 1;
 	struct session_fork *f = calloc(1, sizeof(*f) + count * sizeof(f->branches[0]));
 
-	if (!f || sip_dialog_open_client(&f->common, s->im->worker, start) != 0) {
+	if (!f || sip_dialog_open_client(&f->common, im->worker, &start->dialog) != 0) {
 		free(f);
 		free(found);
 		return ENOMEM;
 	}
-	f->im = s->im;
-	f->session = s;
+	f->im = im;
+	f->events = start->events;
+	f->owner = start->owner;
+	f->id = start->id;
 	f->found = found;
+	f->target = start->dialog.next;
 	f->to_contacts = found != NULL;
 	f->count = count;
 	f->common->local_cseq = 1;
@@ -36,12 +40,12 @@ int session_fork_open(struct session *s, const struct sip_dialog_start *start, s
 		if (found)
 			f->branches[i].flow = found->contacts[i].flow;
 	}
-	f->next = s->im->forks;
-	f->link = &s->im->forks;
+	f->next = im->forks;
+	f->link = &im->forks;
 	if (f->next)
 		f->next->link = &f->next;
-	s->im->forks = f;
-	s->fork = f;
+	im->forks = f;
+	*out = f;
 	return 0;
 }
 
@@ -61,8 +65,8 @@ static void fork_free(struct session_fork *f)
 {
 	for (unsigned i = 0; i < f->count; i++)
 		drop_offer(&f->branches[i]);
-	if (f->session)
-		f->session->fork = NULL;
+	if (f->owner)
+		f->events->on_gone(f->owner);
 	*f->link = f->next;
 	if (f->next)
 		f->next->link = f->link;
@@ -71,6 +75,7 @@ static void fork_free(struct session_fork *f)
 	sip_dialog_close(f->common);
 	free(f->found);
 	free(f->best.text);
+	free(f->kept);
 	free(f);
 }
 
@@ -88,13 +93,12 @@ void session_forks_free(struct im *im)
 		fork_free(im->forks);
 }
 
-struct sip_dialog *session_branch_dialog(struct session_branch *branch, const struct sip_dialog_events *events,
-	void *owner)
+struct sip_dialog *session_branch_dialog(struct session_branch *branch)
 {
 	const struct sip_dialog *common = branch->fork->common;
 	struct sip_dialog_start start = { .call_id = sip_dialog_call_id(common), .local = sip_dialog_local(common),
 		.remote = sip_dialog_remote(common), .local_tag = sip_dialog_local_tag(common),
-		.next = session_branch_target(branch), .events = events, .owner = owner };
+		.next = session_branch_target(branch), .events = &session_early_events, .owner = branch };
 	struct sip_dialog *dialog;
 
 	if (sip_dialog_open_client(&dialog, branch->fork->im->worker, &start) != 0)
@@ -124,7 +128,7 @@ struct sip_target session_branch_target(const struct session_branch *branch)
 	const struct session_fork *f = branch->fork;
 
 	if (!f->to_contacts)
-		return im_next_hop(f->im);
+		return f->target;
 	return (struct sip_target){ .has_flow = true, .flow_only = true, .flow = branch->flow };
 }
 
@@ -157,6 +161,7 @@ static void remember_failure(struct session_fork *f, unsigned status, enum reaso
 	free(f->best.text);
 	memset(&f->best, 0, sizeof(f->best));
 	f->best.status = passed_on;
+	f->best.received = status;
 	f->best.rank = rank;
 	f->best.why = why;
 	if (!m)
@@ -173,13 +178,14 @@ static void remember_failure(struct session_fork *f, unsigned status, enum reaso
 
 static void tell_failure(struct session_fork *f)
 {
-	struct session_failure failure = { .status = f->best.status ? f->best.status : 480, .why = f->best.why };
+	struct session_failure failure = { .status = f->best.status ? f->best.status : 480,
+		.received = f->best.received ? f->best.received : 480, .why = f->best.why };
 
 	if (f->best.text) {
 		failure.phrase = slice_of(f->best.text, f->best.phrase_n);
 		failure.headers = slice_of(f->best.text + f->best.phrase_n, f->best.headers_n);
 	}
-	session_on_failed(f->session, &failure);
+	f->events->on_failed(&failure, f->owner);
 }
 
 /* ---- calling ---- */
@@ -199,7 +205,7 @@ static bool begin_group(struct session_fork *f, int *err)
 	while (f->begun < f->count && q_of(f, f->begun) == q) {
 		struct session_branch *branch = &f->branches[f->begun++];
 		branch->cseq = f->common->local_cseq;
-		int failed = session_send_invite(f->session, branch, &branch_events);
+		int failed = f->events->send(branch, &branch_events, f->owner);
 		if (failed) {
 			*err = failed;
 			branch->is_answered = true;
@@ -236,7 +242,7 @@ static void on_next_group(struct timer *timer)
 	struct session_fork *f = (struct session_fork *)((char *)timer - offsetof(struct session_fork, next_group));
 	int err;
 
-	LOG(INFO, f->im->worker, "session", f->session->actor.id, "next-contacts begun=%u of=%u", f->begun, f->count);
+	LOG(INFO, f->im->worker, "session", f->id, "next-contacts begun=%u of=%u", f->begun, f->count);
 	(void)go_on(f, &err); /* those that ring already may still answer */
 }
 
@@ -251,17 +257,18 @@ void session_fork_cancel(struct session_fork *f)
 	}
 }
 
-void session_fork_leave(struct session *s)
+void session_fork_leave(struct session_fork *f)
 {
-	struct session_fork *f = s->fork;
-
-	if (!f)
-		return;
 	session_fork_cancel(f);
-	f->session = NULL;
-	s->fork = NULL;
+	f->owner = NULL;
 	if (!has_clients(f))
 		fork_free(f);
+}
+
+/* Nobody wants what comes any more. */
+static bool is_over(const struct session_fork *f)
+{
+	return f->is_over || !f->owner || !f->events->waits(f->owner);
 }
 
 /* ---- a 2xx ---- */
@@ -277,8 +284,7 @@ static struct sip_dialog *acknowledge(struct session_branch *branch, struct sip_
 	if (!sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to))
 		return NULL; /* cannot be: the transaction layer read it */
 	*early = session_early_take(f, to.tag);
-	struct sip_dialog *dialog = *early ? (*early)->dialog :
-					     session_branch_dialog(branch, &session_dialog_events, NULL);
+	struct sip_dialog *dialog = *early ? (*early)->dialog : session_branch_dialog(branch);
 	if (!dialog)
 		return NULL;
 	if (*early)
@@ -305,7 +311,7 @@ static void end_stray(struct session_branch *branch, struct sip_client *client, 
 
 	if (f->strays++ >= STRAYS_MAX) { /* each would cost a transaction of 32 s */
 		REFUSED(&f->im->worker->counters, REASON_DIALOG_LIMIT);
-		LOG(WARN, f->im->worker, "session", f->session ? f->session->actor.id : 0, "refused status=%u reason=%s",
+		LOG(WARN, f->im->worker, "session", f->id, "refused status=%u reason=%s",
 			m->status, reason_label(REASON_DIALOG_LIMIT));
 		return;
 	}
@@ -316,17 +322,19 @@ static void end_stray(struct session_branch *branch, struct sip_client *client, 
 	if (!dialog)
 		return;
 	COUNT(&f->im->worker->counters, session_strays);
-	LOG(INFO, f->im->worker, "session", f->session ? f->session->actor.id : 0, "second-answer-ended");
+	LOG(INFO, f->im->worker, "session", f->id, "second-answer-ended");
 	(void)session_send_in(dialog, "BYE", SLICE_EMPTY, SLICE_EMPTY, NULL, NULL, &bye); /* nobody waits for it */
 	sip_dialog_close(dialog);
 }
 
-static bool is_repeated(const struct session *s, const struct sip_message *m)
+/* The dialog of the 2xx that counted, if this is that one again; else NULL. */
+static struct sip_dialog *repeated(const struct session_fork *f, const struct sip_message *m)
 {
+	struct sip_dialog *dialog = f->owner ? f->events->dialog(f->owner) : NULL;
 	struct sip_address to;
 
-	return s && s->b.dialog && sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) &&
-	       slice_eq(to.tag, sip_dialog_remote_tag(s->b.dialog));
+	return dialog && sip_address_decode(sip_header_value(m, SIP_HDR_TO), &to) &&
+	       slice_eq(to.tag, sip_dialog_remote_tag(dialog)) ? dialog : NULL;
 }
 
 static void settle(struct session_branch *branch)
@@ -338,50 +346,54 @@ static void settle(struct session_branch *branch)
 	drop_offer(branch);
 }
 
-/* Taken back, or refused, and the last one has said so. */
-static void end_if_cancelled(struct session *s)
+/* Taken back, or refused: has the last one said so? */
+static void tell_settled(struct session_fork *f)
 {
-	if (!s || s->state != SESSION_CANCELLED || s->fork->waiting)
-		return;
-	session_enter(s, SESSION_CLOSED, "refused");
-	session_free_if_done(s);
+	if (f->owner && !f->waiting)
+		f->events->on_settled(f->owner);
+}
+
+/* What the branch has goes with it. */
+static void hand_over(struct session_branch *branch, struct session_answer *answer)
+{
+	struct session_fork *f = branch->fork;
+
+	answer->cseq = branch->cseq;
+	answer->leg = branch->leg;
+	answer->sdp = branch->sdp;
+	answer->sdp_n = branch->sdp_n;
+	answer->files = branch->files;
+	branch->leg = NULL;
+	branch->sdp = NULL;
+	branch->files = NULL;
+	settle(branch);
+	session_fork_cancel(f);
+	free(f->found);
+	free(f->kept);
+	f->found = NULL;
+	f->kept = NULL;
+	f->events->on_answer(answer, f->owner); /* both may be gone */
 }
 
 static void on_success(struct session_branch *branch, struct sip_client *client, const struct sip_message *m)
 {
 	struct session_fork *f = branch->fork;
-	struct session *s = f->session;
-	struct session_answer answer = { .response = m };
+	struct session_answer answer = { .response = m, .flow = *sip_client_flow(client) };
+	struct sip_dialog *again = repeated(f, m);
 
-	if (is_repeated(s, m)) { /* its ACK could not be sent, or kept */
-		session_acknowledge(&s->b, client, m, s->b.invite_cseq);
+	if (again) { /* its ACK could not be sent, or kept */
+		session_acknowledge_in(again, client, m, branch->cseq);
 		return;
 	}
-	if (!s || s->state != SESSION_INVITED || f->is_over) {
+	if (is_over(f)) {
 		settle(branch);
 		end_stray(branch, client, m);
-		end_if_cancelled(s);
+		tell_settled(f);
 		return;
 	}
-	s->b.dialog = acknowledge(branch, client, m, &answer.early, &answer.is_whole);
-	if (s->b.dialog) {
-		s->b.dialog->events = &session_dialog_events;
-		s->b.dialog->owner = &s->b;
-		s->b.invite_cseq = branch->cseq;
-		answer.flow = *sip_client_flow(client);
-		s->b.leg = branch->leg;
-		s->b.sdp = branch->sdp;
-		s->b.sdp_n = branch->sdp_n;
-		s->b.files = branch->files;
-		branch->leg = NULL;
-		branch->sdp = NULL;
-		branch->files = NULL;
-		settle(branch);
-		session_fork_cancel(f);
-		free(f->found);
-		f->found = NULL;
-		session_on_answer(s, &answer); /* it may be freed */
-	}
+	answer.dialog = acknowledge(branch, client, m, &answer.early, &answer.is_whole);
+	if (answer.dialog)
+		hand_over(branch, &answer);
 	if (answer.early)
 		session_early_free(answer.early);
 }
@@ -390,11 +402,10 @@ static void on_success(struct session_branch *branch, struct sip_client *client,
 
 static void after_failure(struct session_fork *f)
 {
-	struct session *s = f->session;
 	int err;
 
-	if (!s || s->state != SESSION_INVITED || f->is_over) {
-		end_if_cancelled(s);
+	if (is_over(f)) {
+		tell_settled(f);
 		return;
 	}
 	if (f->best.status >= 600) /* nobody anywhere: RFC 3261 16.7 step 5 */
@@ -412,12 +423,11 @@ static bool retry_longer(struct session_branch *branch, struct sip_client *clien
 	uint64_t sent_s = f->im->config->timers.session_expires_ms / 1000;
 	uint32_t least;
 
-	if (m->status != 422 || !f->session || f->session->state != SESSION_INVITED || f->is_over ||
-	    branch->session_expires_s || !sip_seconds_of(m, SIP_HDR_MIN_SE, &least) || least <= sent_s)
+	if (m->status != 422 || is_over(f) || branch->session_expires_s || !sip_seconds_of(m, SIP_HDR_MIN_SE, &least) || least <= sent_s)
 		return false;
 	branch->session_expires_s = least;
 	branch->cseq = ++f->common->local_cseq;
-	if (session_send_invite(f->session, branch, &branch_events) != 0) {
+	if (f->events->send(branch, &branch_events, f->owner) != 0) {
 		branch->client = client;
 		return false;
 	}
@@ -439,14 +449,14 @@ static void on_refused(struct session_branch *branch, struct sip_client *client,
 
 static void on_provisional(struct session_branch *branch, const struct sip_message *m)
 {
-	struct session *s = branch->fork->session;
+	struct session_fork *f = branch->fork;
 
-	if (!s || s->state != SESSION_INVITED || branch->fork->is_over)
+	if (is_over(f))
 		return;
 	if (sip_items_have(m, SIP_HDR_REQUIRE, "100rel") && !session_early_receive(branch, m))
 		return;
 	if (m->status != 199) /* RFC 6228: the end of one early dialog; A's goes on with the others */
-		session_on_ringing(s, m);
+		f->events->on_ringing(m, f->owner);
 }
 
 static void on_branch_response(struct sip_client *client, const struct sip_message *m, void *arg)

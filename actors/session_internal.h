@@ -163,8 +163,8 @@ void session_on_message(struct actor *actor, struct msg *msg);
 void session_cancelled(struct session *s);
 /* A's INVITE again, which the answers to both sides are built from. */
 bool session_reread_invite(const struct session *s, struct sip_message *m);
-/* One INVITE to B, as the branch says.  0, ENOMEM, or EMSGSIZE: too much of A's has to be in it. */
-int session_send_invite(struct session *s, struct session_branch *branch, const struct sip_client_events *events);
+/* session_fork_events.send */
+int session_send_invite(struct session_branch *branch, const struct sip_client_events *events, void *owner);
 /* The offer of that INVITE, or where it has none the one we make in its place (RFC 3261 13.2.1). */
 enum sdp_judgement session_offer_of(const struct session *s, const struct sip_message *invite, struct sdp *sdp,
 	const struct sdp_media **media);
@@ -181,27 +181,10 @@ void session_on_offline(struct session *s, uint64_t registration);
 
 /* ---- session_answer.c: from B's answer to A's ---- */
 
-struct session_answer {
-	const struct sip_message *response; /* the 2xx; it has its ACK, and s->b its dialog */
-	struct session_early *early;        /* that it belongs to; may be NULL */
-	struct sip_flow flow;               /* of our INVITE: a name has several servers */
-	bool is_whole;                      /* else it lacks what a dialog needs */
-};
-/* May free `s`. */
-void session_on_answer(struct session *s, const struct session_answer *answer);
-
-struct session_failure {
-	unsigned status; /* what A is told (D1-19) */
-	enum reason why;
-	struct slice phrase, headers; /* empty: none; whole lines */
-};
-/* Nobody answers any more.  May free `s`. */
-void session_on_failed(struct session *s, const struct session_failure *failure);
+extern const struct session_fork_events session_fork_events;
 
 /* The ACK of an INVITE without an offer.  May free `s`. */
 void session_on_late_answer(struct session *s, const struct sip_message *ack, const struct sip_flow *flow);
-
-void session_on_ringing(struct session *s, const struct sip_message *response);
 
 /* ---- session_dialog.c: requests in the dialogs, the legs ---- */
 

@@ -109,9 +109,10 @@ static int open_fork(struct session *s, const struct sip_message *m, struct user
 		free(found);
 		return EMSGSIZE;
 	}
-	struct sip_dialog_start start = { .call_id = buffer_slice(&call_id), .local = buffer_slice(&from),
-		.remote = buffer_slice(&to), .local_tag = slice_of(tag, sizeof(tag)) };
-	return session_fork_open(s, &start, found);
+	struct session_fork_start start = { .dialog = { .call_id = buffer_slice(&call_id), .local = buffer_slice(&from),
+		.remote = buffer_slice(&to), .local_tag = slice_of(tag, sizeof(tag)), .next = im_next_hop(s->im) },
+		.found = found, .events = &session_fork_events, .owner = s, .id = s->actor.id };
+	return session_fork_open(&s->fork, s->im, &start);
 }
 
 /* D1-04: B's client refreshes; the originating side copies the role, and refreshes its inner leg itself. */
@@ -189,8 +190,9 @@ static int offer_to(struct session *s, struct session_branch *branch, const stru
 	return err;
 }
 
-int session_send_invite(struct session *s, struct session_branch *branch, const struct sip_client_events *events)
+int session_send_invite(struct session_branch *branch, const struct sip_client_events *events, void *owner)
 {
+	struct session *s = owner;
 	char headers_text[OUTGOING_HEADERS_MAX], parts_text[SESSION_BODY_MAX], sdp[SDP_TEXT_MAX];
 	struct buffer headers = buffer_over(headers_text, sizeof(headers_text)),
 		      parts = buffer_over(parts_text, sizeof(parts_text));

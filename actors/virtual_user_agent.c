@@ -355,6 +355,14 @@ void virtual_user_agent_fail(struct virtual_user_agent *agent, enum reason why, 
 	leave(agent, text);
 }
 
+void virtual_user_agent_call_failed(struct virtual_user_agent *agent, unsigned status, const char *text)
+{
+	const struct virtual_user_agent_events *events = agent->events;
+
+	events->on_refused(agent, &(struct virtual_user_agent_refusal){ .status = status, .received = status == 408 ? 408 : 200 }, agent->arg);
+	leave(agent, text);
+}
+
 /* ---- time ---- */
 
 static void on_state_expired(struct timer *timer)
@@ -364,8 +372,11 @@ static void on_state_expired(struct timer *timer)
 	struct counters *counters = &agent->im->worker->counters;
 
 	switch (agent->state) {
-	case VIRTUAL_USER_AGENT_RINGING:
 	case VIRTUAL_USER_AGENT_INVITING:
+		REFUSED(counters, REASON_TIMEOUT);
+		virtual_user_agent_call_failed(agent, 408, reason_label(REASON_TIMEOUT));
+		break;
+	case VIRTUAL_USER_AGENT_RINGING:
 		REFUSED(counters, REASON_TIMEOUT);
 		virtual_user_agent_fail(agent, REASON_TIMEOUT, reason_label(REASON_TIMEOUT));
 		break;

@@ -84,7 +84,8 @@ struct virtual_user_agent_events {
 	/* He answered, his 2xx is acknowledged and the leg has its peer: a sender is attached now or never.  `said` is
 	 * his description.  virtual_user_agent_end() is allowed inside. */
 	void (*on_answered)(struct virtual_user_agent *, const struct session_peer *said, void *arg);
-	/* He did not, nor anybody else who was called.  The pointer is dead when this returns. */
+	/* He did not, nor anybody else who was called; 488, 480: by a 2xx that is none, which has its ACK and BYE.  The
+	 * pointer is dead when this returns. */
 	void (*on_refused)(struct virtual_user_agent *, const struct virtual_user_agent_refusal *, void *arg);
 };
 
@@ -174,8 +175,6 @@ bool virtual_user_agent_call(struct virtual_user_agent **out, struct im *im, con
  * path, setup, connection, direction, fingerprint, crypto, chatroom, accept-types.  max-size: the smaller one of his and
  * `most` (0: any). */
 void virtual_user_agent_copy_attributes(struct buffer *out, const struct sdp_media *said, uint64_t most);
-/* The process ends. */
-void virtual_user_agent_callings_free(struct im *im);
 
 /* ---- both sides ---- */
 

@@ -1,368 +1,335 @@
 /*
- * The client side of a user agent of ours: the INVITE, its forks, its taking
- * back, and what the answer makes of it.  A calling outlives its agent, so that
- * no 2xx stays without ACK and BYE (RFC 3261 13.2.2.4).
+ * The client side of a user agent of ours: the INVITE to one target or to all
+ * contacts of a user, its taking back, and what the answer makes of it.  The
+ * fork (session_fork.h) outlives the agent, so that no 2xx stays without ACK and
+ * BYE (RFC 3261 13.2.2.4).
  */
 #include "actors/virtual_user_agent_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "actors/user.h"
 #include "core/log.h"
 #include "sip/header.h"
+#include "sip/write.h"
 
-#define STRAYS_MAX 64 /* 2xx of one call that are ended: no proxy forks to so many */
-
-struct virtual_user_agent_calling {
-	LIST_ENTRY(virtual_user_agent_calling) link;
-	struct im *im;
-	struct virtual_user_agent *agent; /* NULL: it was answered, or wants no answer any more */
-	struct sip_client *client;
-	struct sip_dialog *common;        /* what the dialogs of all forks begin with */
-	uint32_t cseq, session_expires_s; /* the latter of a 422; 0: none came */
-	uint32_t uri_n, path_n, asserted_n, headers_n;
-	const char *accept_contact;
-	unsigned strays;
-	bool peer_refreshes;
-	bool is_to_one; /* nobody between us and him forks */
-	char text[];    /* Request-URI, Route, P-Asserted-Identity, more lines */
+/* What the INVITEs are written from: with the fork, in session_fork.kept. */
+struct calling {
+	const char *accept_contact; /* NULL: the default */
+	uint32_t uri_n, path_n, asserted_n, headers_n, attributes_n;
+	bool peer_refreshes, is_secure;
+	char text[];                /* those of which the lengths are above, one behind the other */
 };
 
-static const struct sip_client_events invite_events;
-static const struct sip_dialog_events no_dialog_events;
+static const struct calling *calling_of(const struct session_fork *fork)
+{
+	return (const struct calling *)(const void *)fork->kept;
+}
 
-static struct slice uri_of(const struct virtual_user_agent_calling *c)
+static struct slice uri_of(const struct calling *c)
 {
 	return slice_of(c->text, c->uri_n);
 }
 
-static void calling_free(struct virtual_user_agent_calling *c)
+static struct slice path_of(const struct calling *c)
 {
-	LIST_REMOVE(c, link);
-	sip_dialog_close(c->common);
-	free(c);
+	return slice_of(c->text + c->uri_n, c->path_n);
 }
 
-void virtual_user_agent_callings_free(struct im *im)
+static struct slice asserted_of(const struct calling *c)
 {
-	struct virtual_user_agent_calling *c;
+	return slice_of(path_of(c).p + c->path_n, c->asserted_n);
+}
 
-	while ((c = LIST_FIRST(&im->callings))) {
-		if (c->agent)
-			c->agent->calling = NULL;
-		calling_free(c);
-	}
+static struct slice headers_of(const struct calling *c)
+{
+	return slice_of(asserted_of(c).p + c->asserted_n, c->headers_n);
+}
+
+static struct slice attributes_of(const struct calling *c)
+{
+	return slice_of(headers_of(c).p + c->headers_n, c->attributes_n);
+}
+
+static struct calling *calling_make(const struct virtual_user_agent_call *call)
+{
+	size_t text_n = call->uri.n + call->path.n + call->asserted.n + call->headers.n + call->attributes.n;
+	struct calling *c = calloc(1, sizeof(*c) + text_n);
+	struct buffer text;
+
+	if (!c)
+		return NULL;
+	text = buffer_over(c->text, text_n);
+	buffer_put(&text, call->uri);
+	buffer_put(&text, call->path);
+	buffer_put(&text, call->asserted);
+	buffer_put(&text, call->headers);
+	buffer_put(&text, call->attributes);
+	c->uri_n = (uint32_t)call->uri.n;
+	c->path_n = (uint32_t)call->path.n;
+	c->asserted_n = (uint32_t)call->asserted.n;
+	c->headers_n = (uint32_t)call->headers.n;
+	c->attributes_n = (uint32_t)call->attributes.n;
+	c->accept_contact = call->accept_contact;
+	c->peer_refreshes = call->peer_refreshes;
+	c->is_secure = call->is_secure;
+	return c;
 }
 
 /* ---- the INVITE ---- */
 
-static void write_headers(const struct virtual_user_agent_calling *c, struct buffer *out, const struct sip_flow *flow)
+static void write_names(struct buffer *out, const struct session_branch *branch)
 {
-	const struct timers_options *timers = &c->im->config->timers;
+	const struct sip_dialog *common = branch->fork->common;
+
+	buffer_lit(out, "Max-Forwards: 70\r\nFrom: ");
+	buffer_put(out, sip_dialog_local(common));
+	buffer_lit(out, ";tag=");
+	buffer_put(out, sip_dialog_local_tag(common));
+	buffer_lit(out, "\r\nTo: ");
+	buffer_put(out, sip_dialog_remote(common));
+	buffer_lit(out, "\r\nCall-ID: ");
+	buffer_put(out, sip_dialog_call_id(common));
+	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", branch->cseq);
+}
+
+/* D1-04: a session of ours is refreshed by us, that of a conference by its participant. */
+static void write_timer(struct buffer *out, const struct session_branch *branch)
+{
+	const struct timers_options *timers = &branch->fork->im->config->timers;
 	uint64_t expires_s = timers->session_expires_ms / 1000, least_s = timers->min_se_ms / 1000;
 
-	if (c->session_expires_s) /* RFC 4028 7.3: both as the 422 wanted */
-		expires_s = least_s = c->session_expires_s;
-	outgoing_path(out, slice_of(c->text + c->uri_n, c->path_n));
-	buffer_lit(out, "Max-Forwards: 70\r\nFrom: ");
-	buffer_put(out, sip_dialog_local(c->common));
-	buffer_lit(out, ";tag=");
-	buffer_put(out, sip_dialog_local_tag(c->common));
-	buffer_lit(out, "\r\nTo: ");
-	buffer_put(out, sip_dialog_remote(c->common));
-	buffer_lit(out, "\r\nCall-ID: ");
-	buffer_put(out, sip_dialog_call_id(c->common));
-	buffer_printf(out, "\r\nCSeq: %u INVITE\r\n", c->cseq);
-	virtual_user_agent_write_contact(c->agent, out, flow);
-	buffer_str(out, "Accept-Contact: ");
+	if (branch->session_expires_s) /* RFC 4028 7.3: both as the 422 wanted */
+		expires_s = least_s = branch->session_expires_s;
+	buffer_printf(out, "Supported: timer, 100rel\r\nSession-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
+		(unsigned long long)expires_s, calling_of(branch->fork)->peer_refreshes ? "uas" : "uac",
+		(unsigned long long)least_s);
+}
+
+static void write_headers(const struct virtual_user_agent *agent, struct buffer *out,
+	const struct session_branch *branch)
+{
+	const struct calling *c = calling_of(branch->fork);
+
+	outgoing_path(out, branch->fork->to_contacts ? session_branch_path(branch) : path_of(c));
+	write_names(out, branch);
+	virtual_user_agent_write_contact(agent, out, &branch->flow);
+	buffer_lit(out, "Accept-Contact: ");
 	buffer_str(out, c->accept_contact ? c->accept_contact : "*;" IM_FEATURE_TAG ";require;explicit");
 	buffer_lit(out, "\r\n");
-	virtual_user_agent_write_asserted(out, slice_of(c->text + c->uri_n + c->path_n, c->asserted_n));
-	buffer_put(out, slice_of(c->text + c->uri_n + c->path_n + c->asserted_n, c->headers_n));
-	/* D1-04: a session of ours is refreshed by us, one of a conference by its participant */
-	buffer_printf(out, "Supported: timer\r\nSession-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
-		(unsigned long long)expires_s, c->peer_refreshes ? "uas" : "uac", (unsigned long long)least_s);
+	virtual_user_agent_write_asserted(out, asserted_of(c));
+	write_timer(out, branch);
+	buffer_put(out, headers_of(c));
 }
 
-static int send_invite(struct virtual_user_agent_calling *c)
+/* Made as the agent's own, and kept by the branch until it is that. */
+static int offer_to(struct virtual_user_agent *agent, struct session_branch *branch)
 {
+	const struct calling *c = calling_of(branch->fork);
+
+	if (branch->leg) /* again, after a 422 */
+		return 0;
+	agent->sdp_version = 0;
+	int err = virtual_user_agent_open_any_leg(agent, &branch->flow, c->is_secure);
+	if (!err && !virtual_user_agent_offer(agent, attributes_of(c)))
+		err = EMSGSIZE;
+	branch->leg = agent->leg;
+	branch->sdp = agent->sdp;
+	branch->sdp_n = agent->sdp_n;
+	agent->leg = NULL;
+	agent->sdp = NULL;
+	agent->sdp_n = 0;
+	return err;
+}
+
+static int send_invite(struct session_branch *branch, const struct sip_client_events *events, void *owner)
+{
+	struct virtual_user_agent *agent = owner;
 	char text[OUTGOING_HEADERS_MAX];
 	struct buffer headers = buffer_over(text, sizeof(text));
-	struct sip_flow flow = outgoing_flow(c->im, &c->common->next);
+	struct sip_target target = session_branch_target(branch);
+	struct slice uri = branch->fork->to_contacts ? session_branch_uri(branch) : uri_of(calling_of(branch->fork));
 
-	write_headers(c, &headers, &flow);
-	struct sip_outgoing invite = { .method = SLICE("INVITE"), .uri = uri_of(c), .headers = buffer_slice(&headers),
-		.content_type = SLICE("application/sdp"), .body = slice_of(c->agent->sdp, c->agent->sdp_n),
-		.target = c->common->next };
-	return headers.overflow ? EMSGSIZE : sip_client_send(&c->client, c->im->worker, &invite, &invite_events, c);
+	branch->flow = outgoing_flow(agent->im, &target);
+	int err = offer_to(agent, branch);
+	if (err)
+		return err;
+	write_headers(agent, &headers, branch);
+	struct sip_outgoing invite = { .method = SLICE("INVITE"), .uri = uri, .headers = buffer_slice(&headers),
+		.content_type = SLICE("application/sdp"), .body = slice_of(branch->sdp, branch->sdp_n), .target = target };
+	return headers.overflow ? EMSGSIZE : sip_client_send(&branch->client, agent->im->worker, &invite, events, branch);
 }
 
-/* RFC 4028 7.3: once more, with the interval that he wants at least. */
-static bool retry_longer(struct virtual_user_agent_calling *c, struct sip_client *client, const struct sip_message *m)
-{
-	uint32_t least;
+/* ---- what becomes of it ---- */
 
-	if (m->status != 422 || !c->agent || c->session_expires_s || !sip_seconds_of(m, SIP_HDR_MIN_SE, &least) ||
-	    least * 1000ull <= c->im->config->timers.session_expires_ms)
-		return false;
-	c->session_expires_s = least;
-	c->cseq++;
-	if (send_invite(c) != 0) {
-		c->client = client;
-		return false;
-	}
-	sip_client_forget(client);
-	return true;
+static bool waits(const void *owner)
+{
+	return ((const struct virtual_user_agent *)owner)->state == VIRTUAL_USER_AGENT_INVITING;
 }
 
-/* ---- a 2xx ---- */
-
-/* Its dialog, acknowledged.  NULL: no memory; it is repeated and we try again. */
-static struct sip_dialog *acknowledge(struct virtual_user_agent_calling *c, struct sip_client *client,
-	const struct sip_message *m, bool *is_whole)
+static void on_ringing(const struct sip_message *response, void *owner)
 {
-	const struct sip_dialog *common = c->common;
-	struct sip_dialog_start start = { .call_id = sip_dialog_call_id(common), .local = sip_dialog_local(common),
-		.remote = sip_dialog_remote(common), .local_tag = sip_dialog_local_tag(common),
-		.next = common->next, .events = &no_dialog_events };
-	struct sip_dialog *dialog;
+	struct virtual_user_agent *agent = owner;
 
-	if (sip_dialog_open_client(&dialog, c->im->worker, &start) != 0)
-		return NULL;
-	dialog->local_cseq = c->cseq;
-	int err = sip_dialog_confirm(dialog, m);
-	*is_whole = err == 0;
-	if (err == EINVAL) /* nothing to go on with, but it has to end */
-		err = sip_dialog_confirm_anyhow(dialog, m, uri_of(c));
-	if (err) {
-		sip_dialog_close(dialog);
-		return NULL;
-	}
-	session_acknowledge_in(dialog, client, m, c->cseq);
-	return dialog;
+	if (agent->events->on_ringing)
+		agent->events->on_ringing(agent, response->status, agent->arg);
 }
 
-/* Another one was faster, or nobody wants it any more: acknowledged and ended at once. */
-static void end_stray(struct virtual_user_agent_calling *c, struct sip_client *client, const struct sip_message *m)
+/* Where his description is: in a reliable provisional response, acknowledged with it, or in the 2xx (RFC 3262 5). */
+static const struct sip_message *find_description(const struct session_answer *answer, struct sip_message *early)
 {
-	struct sip_dialog *dialog;
-	struct sip_client *bye;
-	bool is_whole;
+	const struct session_early *from = answer->early;
+	size_t used;
 
-	if (c->strays++ >= STRAYS_MAX) {
-		REFUSED(&c->im->worker->counters, REASON_DIALOG_LIMIT);
-		return;
-	}
-	dialog = acknowledge(c, client, m, &is_whole);
-	if (!dialog)
-		return;
-	COUNT(&c->im->worker->counters, session_strays);
-	(void)session_send_in(dialog, "BYE", SLICE_EMPTY, SLICE_EMPTY, NULL, NULL, &bye); /* nobody waits for it */
-	sip_dialog_close(dialog);
+	if (!from || !from->answer)
+		return answer->response;
+	struct sip_limits limits = { from->answer_n + 1, from->answer_n + 1, 0 };
+	return sip_message_parse(early, slice_of(from->answer, from->answer_n), &limits, SIP_DATAGRAM, &used) ==
+			       SIP_PARSE_OK ? early : answer->response;
 }
 
-static void establish(struct virtual_user_agent *agent, const struct sip_message *m, const struct sip_flow *flow)
+static void establish(struct virtual_user_agent *agent, const struct session_answer *answer)
 {
+	const struct sip_message *m = answer->response;
 	struct sockaddr_storage from = { 0 };
 	const struct sdp_media *media;
+	struct sip_message early;
 	struct sdp sdp;
 
 	agent->takes_update = sip_items_have(m, SIP_HDR_ALLOW, "UPDATE");
 	session_timer_accepted(&agent->timer, m, agent->im);
-	sip_flow_get_peer(flow, &from);
-	if (session_sdp_read(m, &sdp, &media) != SDP_ACCEPTED) {
+	sip_flow_get_peer(&answer->flow, &from);
+	if (session_sdp_read(find_description(answer, &early), &sdp, &media) != SDP_ACCEPTED) {
 		REFUSED(&agent->im->worker->counters, REASON_SDP);
-		virtual_user_agent_fail(agent, REASON_SDP, "session description not acceptable");
+		virtual_user_agent_call_failed(agent, 488, "session description not acceptable");
 		return;
 	}
 	struct session_peer said = { &sdp, media, true, &from, agent->identity };
 	if (!virtual_user_agent_attach(agent, &said)) {
-		virtual_user_agent_fail(agent, REASON_CONNECT_FORBIDDEN, "session description not acceptable");
+		virtual_user_agent_call_failed(agent, 488, "session description not acceptable");
 		return;
 	}
 	virtual_user_agent_enter(agent, VIRTUAL_USER_AGENT_BINDING, "answered");
 	agent->events->on_answered(agent, &said, agent->arg); /* it may be gone */
 }
 
-static void on_success(struct virtual_user_agent_calling *c, struct sip_client *client, const struct sip_message *m)
+static void on_answer(struct session_answer *answer, void *owner)
 {
-	struct virtual_user_agent *agent = c->agent;
-	struct sip_flow flow = *sip_client_flow(client);
-	bool is_whole;
+	struct virtual_user_agent *agent = owner;
 
-	if (!agent) {
-		end_stray(c, client, m);
-		return;
-	}
-	agent->dialog = acknowledge(c, client, m, &is_whole);
-	if (!agent->dialog)
-		return;
+	agent->dialog = answer->dialog;
 	agent->dialog->events = &virtual_user_agent_dialog_events;
 	agent->dialog->owner = agent;
-	agent->invite_cseq = c->cseq;
-	agent->calling = NULL;
-	c->agent = NULL;
-	if (c->is_to_one) {
-		sip_client_forget(client);
-		calling_free(c);
-	}
-	if (is_whole) {
-		establish(agent, m, &flow);
+	agent->leg = answer->leg;
+	agent->sdp = answer->sdp;
+	agent->sdp_n = answer->sdp_n;
+	agent->sdp_version = 1;
+	if (answer->is_whole) {
+		establish(agent, answer);
 		return;
 	}
 	REFUSED(&agent->im->worker->counters, REASON_SYNTAX);
-	virtual_user_agent_fail(agent, REASON_SYNTAX, "answer without Contact or tag");
+	virtual_user_agent_call_failed(agent, 480, "answer without Contact or tag");
 }
 
-/* ---- no 2xx ---- */
-
-static void give_up(struct virtual_user_agent_calling *c, unsigned status, const struct sip_message *m)
+static struct slice warning_of(struct slice headers)
 {
-	struct virtual_user_agent *agent = c->agent;
-	struct virtual_user_agent_refusal refusal = { .status = outgoing_final_status(status), .received = status };
+	while (headers.n) {
+		struct slice line = slice_trim(slice_cut(headers, '\n', &headers));
+		if (slice_case_starts(line, SLICE("Warning:")))
+			return slice_trim(slice_skip(line, 8));
+	}
+	return SLICE_EMPTY;
+}
 
-	c->agent = NULL;
-	if (!agent)
-		return;
-	agent->calling = NULL;
-	if (m && refusal.status == status)
-		refusal.phrase = m->reason;
-	if (m)
-		refusal.warning = sip_header_value(m, SIP_HDR_WARNING);
-	agent->events->on_refused(agent, &refusal, agent->arg);
+static void on_failed(const struct session_failure *failure, void *owner)
+{
+	struct virtual_user_agent *agent = owner;
+
+	agent->events->on_refused(agent, &(struct virtual_user_agent_refusal){ .status = failure->status,
+		.received = failure->received, .phrase = failure->phrase, .warning = warning_of(failure->headers) },
+		agent->arg);
 	virtual_user_agent_unmake(agent);
 }
 
-static void on_response(struct sip_client *client, const struct sip_message *m, void *arg)
+static void on_settled(void *owner)
 {
-	struct virtual_user_agent_calling *c = arg;
-
-	if (m->status >= 200 && m->status < 300)
-		on_success(c, client, m);
-	else if (m->status < 199 && c->agent && c->agent->events->on_ringing)
-		c->agent->events->on_ringing(c->agent, m->status, c->agent->arg);
-	else if (m->status >= 300 && !retry_longer(c, client, m))
-		give_up(c, m->status, m);
+	(void)owner; /* it left, or has its answer */
 }
 
-static void on_failed(struct sip_client *client, unsigned status, void *arg)
+static struct sip_dialog *dialog_of(const void *owner)
 {
-	(void)client;
-	give_up(arg, status, NULL);
+	return ((const struct virtual_user_agent *)owner)->dialog;
 }
 
-static void on_gone(struct sip_client *client, void *arg)
+static void write_contact(struct buffer *out, const struct sip_flow *flow, const void *owner)
 {
-	struct virtual_user_agent_calling *c = arg;
-
-	(void)client;
-	give_up(c, 503, NULL); /* a 2xx for which there was no memory, however often it came */
-	calling_free(c);
+	virtual_user_agent_write_contact(owner, out, flow);
 }
 
-static const struct sip_client_events invite_events = { on_response, on_failed, on_gone };
-
-/* Nobody asks in a dialog that was ended at once. */
-static void on_stray_request(struct sip_dialog *dialog, struct sip_server *server, const struct sip_message *m,
-	void *owner)
+static void on_fork_gone(void *owner)
 {
-	(void)m;
-	(void)owner;
-	REFUSED(&dialog->worker->counters, REASON_DIALOG_UNKNOWN);
-	sip_server_respond(server, &(struct sip_reply){ .status = 481 });
+	((struct virtual_user_agent *)owner)->fork = NULL;
 }
 
-static const struct sip_dialog_events no_dialog_events = { on_stray_request };
+static const struct session_fork_events fork_events = { .send = send_invite, .waits = waits, .on_ringing = on_ringing,
+	.on_answer = on_answer, .on_failed = on_failed, .on_settled = on_settled, .dialog = dialog_of,
+	.write_contact = write_contact, .on_gone = on_fork_gone };
 
 /* ---- beginning and taking back ---- */
 
 void virtual_user_agent_stop_calling(struct virtual_user_agent *agent)
 {
-	struct virtual_user_agent_calling *c = agent->calling;
+	struct session_fork *fork = agent->fork;
 
-	if (!c)
-		return;
-	agent->calling = NULL;
-	c->agent = NULL;
-	sip_client_cancel(c->client);
+	agent->fork = NULL;
+	if (fork)
+		session_fork_leave(fork);
 }
 
-static struct virtual_user_agent_calling *calling_make(struct im *im, const struct virtual_user_agent_call *call)
+static bool begin(struct virtual_user_agent *agent, const struct virtual_user_agent_call *call)
 {
+	struct im *im = agent->im;
 	char call_id_text[64], tag[MINTED_CHARS];
-	struct buffer call_id = buffer_over(call_id_text, sizeof(call_id_text)), text;
-	size_t text_n = call->uri.n + call->path.n + call->asserted.n + call->headers.n;
-	struct virtual_user_agent_calling *c = calloc(1, sizeof(*c) + text_n);
+	struct buffer call_id = buffer_over(call_id_text, sizeof(call_id_text));
+	struct calling *calling = calling_make(call);
 
-	if (!c)
-		return NULL;
 	outgoing_call_id(&call_id, im->worker);
 	minted_make(im->worker, tag);
-	struct sip_dialog_start start = { .call_id = buffer_slice(&call_id), .local = call->local, .remote = call->remote,
-		.local_tag = slice_of(tag, sizeof(tag)), .next = call->target, .events = &no_dialog_events };
-	if (sip_dialog_open_client(&c->common, im->worker, &start) != 0) {
-		free(c);
-		return NULL;
+	struct session_fork_start start = { .dialog = { .call_id = buffer_slice(&call_id), .local = call->local,
+		.remote = call->remote, .local_tag = slice_of(tag, sizeof(tag)), .next = call->target },
+		.found = call->found, .events = &fork_events, .owner = agent, .id = virtual_user_agent_id(agent) };
+	if (!calling) {
+		free(call->found);
+		return false;
 	}
-	text = buffer_over(c->text, text_n);
-	buffer_put(&text, call->uri);
-	buffer_put(&text, call->path);
-	buffer_put(&text, call->asserted);
-	buffer_put(&text, call->headers);
-	c->im = im;
-	c->cseq = 1;
-	c->uri_n = (uint32_t)call->uri.n;
-	c->path_n = (uint32_t)call->path.n;
-	c->asserted_n = (uint32_t)call->asserted.n;
-	c->headers_n = (uint32_t)call->headers.n;
-	c->accept_contact = call->accept_contact;
-	c->peer_refreshes = call->peer_refreshes;
-	c->is_to_one = call->target.flow_only;
-	LIST_INSERT_HEAD(&im->callings, c, link);
-	return c;
+	if (session_fork_open(&agent->fork, im, &start) != 0) {
+		free(calling);
+		return false;
+	}
+	agent->fork->kept = (char *)calling;
+	return session_fork_begin(agent->fork) == 0;
 }
 
-static bool call_one(struct virtual_user_agent **out, struct im *im, const struct virtual_user_agent_call *call)
+bool virtual_user_agent_call(struct virtual_user_agent **out, struct im *im, const struct virtual_user_agent_call *call)
 {
 	struct virtual_user_agent *agent = virtual_user_agent_make(im, &call->face);
-	struct sip_flow flow = outgoing_flow(im, &call->target);
 
-	if (!agent)
+	if (!agent) {
+		free(call->found);
 		return false;
+	}
 	agent->events = call->events;
 	agent->arg = call->arg;
 	agent->media = call->media;
 	agent->is_caller = true;
 	agent->is_sips = outgoing_is_sips(call->uri);
 	agent->identity = connect_limit_identity(im, call->user);
-	agent->calling = calling_make(im, call);
-	if (agent->calling)
-		agent->calling->agent = agent;
-	if (!agent->calling || virtual_user_agent_open_any_leg(agent, &flow, call->is_secure) != 0 ||
-	    !virtual_user_agent_offer(agent, call->attributes) || send_invite(agent->calling) != 0) {
-		if (agent->calling)
-			calling_free(agent->calling);
-		agent->calling = NULL;
+	if (!begin(agent, call)) {
 		virtual_user_agent_unmake(agent);
 		return false;
 	}
 	virtual_user_agent_enter(agent, VIRTUAL_USER_AGENT_INVITING, "called");
 	*out = agent;
 	return true;
-}
-
-bool virtual_user_agent_call(struct virtual_user_agent **out, struct im *im, const struct virtual_user_agent_call *call)
-{
-	struct virtual_user_agent_call one = *call;
-	const struct user_contact *best = call->found && call->found->contact_count ? &call->found->contacts[0] : NULL;
-
-	if (best) {
-		one.uri = slice_of(best->uri, best->uri_n);
-		one.path = slice_of(best->path, best->path_n);
-		one.target = (struct sip_target){ .has_flow = true, .flow_only = true, .flow = best->flow };
-	}
-	bool is_called = call_one(out, im, &one);
-	free(call->found);
-	return is_called;
 }

@@ -8,6 +8,7 @@
 #include "actors/outgoing.h"
 #include "actors/sdp_text.h"
 #include "actors/session.h"
+#include "actors/session_fork.h"
 #include "actors/session_sdp.h"
 #include "actors/session_timer.h"
 #include "actors/virtual_user_agent.h"
@@ -47,12 +48,12 @@ struct virtual_user_agent {
 	struct sip_server *bye;    /* of the peer, until its 200; NULL: none */
 	struct sip_client *asked;  /* our INVITE or UPDATE under way; NULL: none */
 	struct sip_client *bye_out;
-	struct virtual_user_agent_calling *calling; /* our INVITE without a final answer; NULL: none */
+	struct session_fork *fork; /* our INVITE, until its transactions are gone; NULL: none */
 	struct virtual_user_agent_ringing *ringing; /* the peer's; NULL: none */
 	const char *methods;       /* what the owner takes in the dialog, for Allow; NULL: nothing */
 	char *sdp;                 /* what we said last; heap */
 	uint32_t sdp_n;
-	uint32_t asked_cseq, invite_cseq;
+	uint32_t asked_cseq;
 	uint64_t sdp_id, sdp_version;
 	uint64_t identity;         /* of the peer, for connects in vain */
 	char contact[MINTED_CHARS];
@@ -84,6 +85,8 @@ int virtual_user_agent_open_leg(struct virtual_user_agent *agent, const struct s
 int virtual_user_agent_open_any_leg(struct virtual_user_agent *agent, const struct sip_flow *flow, bool is_secure);
 /* It cannot go on: BYE unless the peer has left, then on_ended(why).  May free it. */
 void virtual_user_agent_fail(struct virtual_user_agent *agent, enum reason why, const char *text);
+/* Our INVITE was answered with what is none, or not at all: on_refused(status), then it leaves by BYE or CANCEL. */
+void virtual_user_agent_call_failed(struct virtual_user_agent *agent, unsigned status, const char *text);
 /* The ACK of our 2xx came, or nobody waits for it any more. */
 void virtual_user_agent_acked(struct virtual_user_agent *agent);
 /* CLOSING, and the peer said BYE too: ours need not wait for anything.  May free it. */
