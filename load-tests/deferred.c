@@ -119,7 +119,7 @@ void deferred_on_request(struct flood *f, struct sip_flow *flow, const struct si
 	}
 	uint32_t subject = number % f->run.options->pairs;
 	char want[16];
-	snprintf(want, sizeof(want), "sip:b%06x@", subject);
+	snprintf(want, sizeof(want), "sip:b%06x@", options_user(f->run.options, subject));
 	if (!slice_starts(m->uri, slice_str(want)))
 		report_error(f->run.report, FLOOD_FOREIGN, "MESSAGE for another user");
 	if (is_set(d->arrived, number)) {

@@ -47,6 +47,8 @@ const char imflood_help[] =
 	"  --domain NAME        home domain of the users (default: the target's address)\n"
 	"  --password TEXT      of all users (a000000, b000000, a000001, ...): digest\n"
 	"                       authentication, SHA-256 or MD5, when the server asks for it\n"
+	"  --first-user N       number of the first pair of users, 0 to 15728640, default 0: two\n"
+	"                       runs on one server have users of their own\n"
 	"\n"
 	"Load\n"
 	"  --sessions N         1 to 100000, default 64: sessions, or pairs of users\n"

@@ -34,6 +34,7 @@ enum {
 	MIX,
 	FLOWS,
 	PASSWORD,
+	FIRST_USER,
 	RECORD,
 	LABEL,
 	ANSWER,
@@ -67,6 +68,7 @@ static const struct option long_options[] = {
 	{ "mix", required_argument, NULL, MIX },
 	{ "flows", required_argument, NULL, FLOWS },
 	{ "password", required_argument, NULL, PASSWORD },
+	{ "first-user", required_argument, NULL, FIRST_USER },
 	{ "record", required_argument, NULL, RECORD },
 	{ "label", required_argument, NULL, LABEL },
 	{ "answer", required_argument, NULL, ANSWER },
@@ -238,6 +240,8 @@ static bool take(struct flood_options *o, int option, const char *value)
 		return decimal("setup-rate", value, "/s", 0.1, RATE_MAX, &o->setup_rate);
 	case IDLE:
 		return decimal("idle", value, "s", 0.1, DURATION_MAX_S, &o->idle_s);
+	case FIRST_USER:
+		return u32_number("first-user", value, 0, FIRST_USER_MAX, &o->first_user);
 	case STORM:
 		return decimal("storm", value, "s", 0.1, DURATION_MAX_S, &o->storm_s);
 	case SHARED:

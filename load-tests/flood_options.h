@@ -12,6 +12,7 @@
 #define LOCAL_ADDRESSES_MAX 64
 #define FLOWS_MAX           4096u
 #define SESSIONS_MAX        100000u
+#define FIRST_USER_MAX      0xf00000u /* six hexadecimal digits with all that follow */
 #define DEAF_MAX            1000u
 #define OUTSTANDING_MAX     4096u
 #define SIZE_MAX_OCTETS     (1024u * 1024 * 1024)
@@ -42,6 +43,7 @@ struct flood_options {
 	struct sockaddr_storage locals[LOCAL_ADDRESSES_MAX];
 	unsigned locals_n;
 	uint32_t flows;     /* SIP sockets or connections, over the local addresses in turn */
+	uint32_t first_user;  /* number in the names of the first pair */
 	uint32_t sessions, outstanding;
 	uint32_t deaf;        /* the last of the sessions, whose B stops reading now and then */
 	uint32_t pairs;       /* of users without a session of their own: churn, pager, mixed */
@@ -66,6 +68,12 @@ static inline uint32_t options_pairs(const struct flood_options *o)
 
 /* Reads the command line behind the name of the workload.  False: one line on stderr has said what is wrong. */
 bool options_read(struct flood_options *o, int argc, char **argv);
+
+/* The number in the names of a pair. */
+static inline uint32_t options_user(const struct flood_options *o, uint32_t index)
+{
+	return o->first_user + index;
+}
 
 const char *workload_name(enum flood_workload workload);
 extern const char imflood_help[];

@@ -140,7 +140,7 @@ static void on_first(struct flood *f, struct transaction *t, const struct sip_te
 {
 	char want[16];
 
-	snprintf(want, sizeof(want), "sip:b%06x@", pair_of(f, t->subject)->index);
+	snprintf(want, sizeof(want), "sip:b%06x@", options_user(f->run.options, pair_of(f, t->subject)->index));
 	if (!slice_starts(m->uri, slice_str(want)))
 		report_error(f->run.report, FLOOD_FOREIGN, "MESSAGE for another user");
 	if (!pager_body_is_whole(f, m->body, t->sequence))

@@ -48,7 +48,7 @@ void sip_call_put_contact(struct sip_calls *s, struct buffer *b, uint32_t index,
 
 	address_print(&s->client.flows[sip_call_flow(s, index)]->local, host);
 	/* who was away gets what waits as MESSAGEs only when he is an ordinary client */
-	buffer_printf(b, "Contact: <sip:%c%06x@%s;transport=%s>%s\r\n", role, index, host,
+	buffer_printf(b, "Contact: <sip:%c%06x@%s;transport=%s>%s\r\n", role, options_user(s->options, index), host,
 		      s->options->tls ? "tls" : s->options->tcp ? "tcp" : "udp",
 		      role == 'b' && s->calls[index].b_is_away ? "" : ";" FEATURE_TAG);
 }
@@ -86,7 +86,7 @@ static bool put_register(struct sip_calls *s, uint32_t index, char role, uint32_
 	struct head h = { index, role == 'a' ? KIND_REGISTER_A : KIND_REGISTER_B, 0, "REGISTER", uri,
 			  third_party ? "core" : user, to, cseq };
 
-	snprintf(user, sizeof(user), "%c%06x", role, index);
+	snprintf(user, sizeof(user), "%c%06x", role, options_user(s->options, index));
 	snprintf(uri, sizeof(uri), "sip:%s", s->domain);
 	snprintf(to, sizeof(to), "<sip:%s@%s>", user, s->domain);
 	if (branch) {
@@ -133,8 +133,8 @@ bool sip_calls_send_message(struct sip_calls *s, uint32_t index, uint32_t number
 	/* each MESSAGE has a Call-ID of its own: outside a dialog (RFC 3428 section 4) */
 	struct head h = { index, KIND_MESSAGE, number, "MESSAGE", uri, user, to, cseq };
 
-	snprintf(user, sizeof(user), "a%06x", index);
-	snprintf(uri, sizeof(uri), "sip:b%06x@%s", index, s->domain);
+	snprintf(user, sizeof(user), "a%06x", options_user(s->options, index));
+	snprintf(uri, sizeof(uri), "sip:b%06x@%s", options_user(s->options, index), s->domain);
 	snprintf(to, sizeof(to), "<%s>", uri);
 	snprintf(branch, sizeof(branch), "%c%08x.%u", KIND_MESSAGE, number, cseq);
 	buffer_printf(&b, "MESSAGE %s SIP/2.0\r\n", uri);
@@ -154,8 +154,8 @@ void sip_call_send_invite(struct sip_calls *s, uint32_t index)
 		      sdp = buffer_over(sdp_text, sizeof(sdp_text));
 	struct head h = { index, KIND_CALL, s->calls[index].cycle, "INVITE", uri, user, to, s->calls[index].cseq };
 
-	snprintf(user, sizeof(user), "a%06x", index);
-	snprintf(uri, sizeof(uri), "sip:b%06x@%s", index, s->domain);
+	snprintf(user, sizeof(user), "a%06x", options_user(s->options, index));
+	snprintf(uri, sizeof(uri), "sip:b%06x@%s", options_user(s->options, index), s->domain);
 	snprintf(to, sizeof(to), "<%s>", uri);
 	put_request(s, &b, &h);
 	put_credentials(s, &b, &h, 'a');
@@ -175,7 +175,7 @@ static void send_in_dialog(struct sip_calls *s, uint32_t index, const char *meth
 	struct buffer b = buffer_over(text, sizeof(text));
 	struct head h = { index, KIND_CALL, call->cycle, method, call->a_target, user, call->a_to, call->cseq };
 
-	snprintf(user, sizeof(user), "a%06x", index);
+	snprintf(user, sizeof(user), "a%06x", options_user(s->options, index));
 	put_request(s, &b, &h);
 	buffer_str(&b, call->a_route);
 	if (sdp.n)
@@ -213,7 +213,7 @@ void sip_call_ack_refusal(struct sip_calls *s, uint32_t index, const struct sip_
 	uint32_t cseq = sip_text_cseq(response);
 	bool in_dialog = cseq > call->invite_cseq && call->a_target;
 
-	snprintf(uri, sizeof(uri), "sip:b%06x@%s", index, s->domain);
+	snprintf(uri, sizeof(uri), "sip:b%06x@%s", options_user(s->options, index), s->domain);
 	buffer_printf(&b,
 		      "ACK %s SIP/2.0\r\nVia: %.*s\r\nMax-Forwards: 70\r\nFrom: %.*s\r\nTo: "
 		      "%.*s\r\nCall-ID: %.*s\r\nCSeq: %u ACK\r\n",

@@ -125,7 +125,7 @@ static struct sip_call *called(struct sip_calls *s, struct slice uri)
 		return NULL;
 	memcpy(text, user.p + 1, 6);
 	text[6] = 0;
-	unsigned long index = strtoul(text, &end, 16);
+	unsigned long index = strtoul(text, &end, 16) - s->options->first_user;
 	return *end || index >= options_pairs(s->options) ? NULL : &s->calls[index];
 }
 

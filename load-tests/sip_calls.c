@@ -202,7 +202,7 @@ bool sip_calls_challenged(struct sip_calls *s, uint32_t index, char role, const 
 
 	if (!s->credentials || (m->status != 401 && m->status != 407) || attempt >= CHALLENGES_MAX)
 		return false;
-	snprintf(user, sizeof(user), "%c%06x", role, index);
+	snprintf(user, sizeof(user), "%c%06x", role, options_user(s->options, index));
 	return credentials_learn(&s->credentials[index * 2 + (role == 'b')], m, user, s->options->password);
 }
 
