@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -166,6 +167,7 @@ def main():
             file.write("-20")
     except OSError:
         pass    # not root, or no such groups
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))    # its loops must not stay behind
     print(HEAD, flush=True)
     for i in options.row or range(len(ROWS)):
         if options.workload in (None, ROWS[i][0]):
