@@ -1,6 +1,7 @@
 #include "actors/controlling.h"
 
 #include "actors/conference.h"
+#include "actors/pager_list.h"
 
 /* The user part of S or of another Contact that was minted here. */
 static struct conference *find_session(struct im *im, const struct controlling_start *start)
@@ -11,6 +12,11 @@ static struct conference *find_session(struct im *im, const struct controlling_s
 bool controlling_start(struct im *im, struct sip_server *server, const struct sip_message *m,
 	const struct controlling_start *start)
 {
+	if (m->method == SIP_MESSAGE) { /* it has an answer of its own to sessions that nobody knows (D2-43) */
+		pager_list_start(im, server, m, &(struct pager_list_start){ .sender = start->who,
+			.target = start->canonical, .may_leave = start->may_leave });
+		return true;
+	}
 	if (start->kind == CONTROLLING_SESSION && !find_session(im, start))
 		return false;
 	(void)server;

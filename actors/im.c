@@ -15,6 +15,7 @@
 #include "actors/listeners.h"
 #include "actors/mailbox.h"
 #include "actors/pager.h"
+#include "actors/pager_list.h"
 #include "actors/push.h"
 #include "actors/retrieval.h"
 #include "actors/session.h"
@@ -28,7 +29,7 @@
 #define FORK_LEGS 256 /* of INVITEs to several contacts: all but one end with the answer */
 #define TRANSACTIONS_MAX 2000000 /* 32 s of finished ones at 60 000 requests a second and worker */
 
-static const char *const supported_options[] = { "path", "outbound", "pref", "timer", "100rel", "replaces", "recipient-list-invite", NULL };
+static const char *const supported_options[] = { "path", "outbound", "pref", "timer", "100rel", "replaces", "recipient-list-invite", "recipient-list-message", NULL };
 
 static bool is_trusted(const struct worker *worker, const struct sockaddr *address)
 {
@@ -171,7 +172,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 		return ENOMEM;
 	if (mailboxes_init(im) != 0 || groups_init(im) != 0 || users_init(im) != 0 || subscriptions_init(im) != 0 || session_contacts_init(im) != 0 ||
 	    sessions_init(im) != 0 ||
-	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pushes_init(im) != 0 || retrievals_init(im) != 0 || pagers_init(im) != 0 || conferences_init(im) != 0 ||
+	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || pushes_init(im) != 0 || retrievals_init(im) != 0 || pagers_init(im) != 0 || pager_lists_init(im) != 0 || conferences_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
 	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
@@ -200,6 +201,7 @@ void im_worker_free(struct worker *worker)
 	virtual_user_agents_free(im);
 	session_contacts_free(im);
 	pagers_free(im);
+	pager_lists_free(im);
 	forwards_free(im);
 	flow_owners_free(im);
 	authentications_free(im);

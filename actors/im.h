@@ -108,6 +108,8 @@ struct im {
 	struct pool sessions, virtual_user_agents, large_messages, large_uploads, pagers, forwards, authentications, flow_questions;
 	struct session_contacts *session_contacts;
 	struct pool conferences, participants;
+	struct pool pager_lists;
+	size_t pager_list_octets;   /* held by them */
 	struct conference_table *conference_table;
 	bool is_drained;            /* sessions_drain() was called */
 	struct session_fork *forks; /* all of them, also those whose owner is gone */

@@ -167,6 +167,14 @@ void outgoing_to_value(struct buffer *out, const struct sip_message *m)
 	sip_write_name_addr(out, &to);
 }
 
+void outgoing_from_value(struct buffer *out, const struct sip_message *m)
+{
+	struct sip_address from;
+
+	if (sip_address_decode(sip_header_value(m, SIP_HDR_FROM), &from)) /* the generic checks, or we, wrote one that can be read */
+		sip_write_name_addr(out, &from);
+}
+
 void outgoing_to(struct buffer *out, const struct sip_message *m)
 {
 	buffer_lit(out, "To: ");

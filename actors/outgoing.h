@@ -59,6 +59,8 @@ void outgoing_copied_without_body(struct buffer *out, const struct im *im, const
 void outgoing_to(struct buffer *out, const struct sip_message *m);
 /* The same value without the header name. */
 void outgoing_to_value(struct buffer *out, const struct sip_message *m);
+/* That of From. */
+void outgoing_from_value(struct buffer *out, const struct sip_message *m);
 
 /* `Call-ID`: minted so that it hashes to this worker (design.md 2). */
 void outgoing_call_id(struct buffer *out, struct worker *worker);

@@ -2,14 +2,14 @@
 #include <stdlib.h>
 
 #include "actors/deferred.h"
+#include "actors/group_advertisement.h"
 #include "actors/outgoing.h"
+#include "actors/pager_content.h"
 #include "actors/pager_internal.h"
 #include "actors/policy.h"
 #include "core/minted.h"
 #include "sip/header.h"
 #include "sip/owner.h"
-
-#define GROUP_ADVERTISEMENT "application/vnd.IM.group-advertisement+xml" /* D1-12 */
 
 #define LOOKUP_MS 5000
 
@@ -33,20 +33,38 @@ void pager_free(struct pager *p)
 		sip_server_watch(p->server, NULL, NULL);
 	if (p->client)
 		sip_client_forget(p->client);
-	free(p->message);
+	pager_forget_message(p);
 	free(p->found);
 	actor_close(&p->actor);
 	pool_give(&im->pagers, p);
 }
 
-/* Answers the sender and ends. */
-void pager_answer(struct pager *p, const struct sip_reply *reply)
+void pager_forget_message(struct pager *p)
+{
+	free(p->message);
+	p->message = NULL;
+	pager_content_drop(p->content);
+	p->content = NULL;
+}
+
+void pager_tell(struct pager *p, const struct sip_reply *reply)
 {
 	struct sip_server *server = p->server;
+	struct pager_list *list = p->list;
 
 	p->server = NULL;
+	p->list = NULL;
+	if (list) {
+		pager_list_on_copy_end(list, reply->status < 300);
+		return;
+	}
 	sip_server_watch(server, NULL, NULL);
 	sip_server_respond(server, reply);
+}
+
+void pager_answer(struct pager *p, const struct sip_reply *reply)
+{
+	pager_tell(p, reply);
 	pager_free(p);
 }
 
@@ -54,10 +72,15 @@ void pager_refuse(struct pager *p, unsigned status, enum reason why)
 {
 	struct sip_server *server = p->server;
 
+	pager_record_end(p, false, reason_label(why));
+	if (p->list) {
+		pager_copy_refused(p->im, p->actor.id, slice_of(p->recipient, p->recipient_n), status, why);
+		pager_answer(p, &(struct sip_reply){ .status = status });
+		return;
+	}
 	p->server = NULL;
 	sip_server_watch(server, NULL, NULL);
 	sip_server_refuse(server, status, why);
-	pager_record_end(p, false, reason_label(why));
 	pager_free(p);
 }
 
@@ -66,7 +89,11 @@ bool pager_read(const struct pager *p, struct sip_message *m)
 	struct sip_limits limits = { p->message_n + 1, p->message_n + 1, 0 };
 	size_t used;
 
-	return sip_message_parse(m, slice_of(p->message, p->message_n), &limits, SIP_DATAGRAM, &used) == SIP_PARSE_OK;
+	if (sip_message_parse(m, slice_of(p->message, p->message_n), &limits, SIP_DATAGRAM, &used) != SIP_PARSE_OK)
+		return false;
+	if (p->content)
+		m->body = p->content->body;
+	return true;
 }
 
 /* ---- the other side's answer ---- */
@@ -88,7 +115,10 @@ static bool says_away(unsigned status)
 
 static void log_rejected(const struct pager *p, unsigned status)
 {
-	sip_server_tell_refusal(p->im->worker, p->server, status, REASON_REJECTED, "the answer of the other side");
+	if (p->list)
+		pager_copy_refused(p->im, p->actor.id, slice_of(p->recipient, p->recipient_n), status, REASON_REJECTED);
+	else
+		sip_server_tell_refusal(p->im->worker, p->server, status, REASON_REJECTED, "the answer of the other side");
 }
 
 static bool has_next(const struct pager *p)
@@ -201,7 +231,7 @@ static bool is_acceptable(struct im *im, struct sip_server *server, const struct
 		return false;
 	}
 	/* 6.2.3.8, D2-38: an advertisement says who advertises */
-	bool is_advertisement = sip_content_type_is(sip_header_value(m, SIP_HDR_CONTENT_TYPE), GROUP_ADVERTISEMENT);
+	bool is_advertisement = sip_content_type_is(sip_header_value(m, SIP_HDR_CONTENT_TYPE), GROUP_ADVERTISEMENT_TYPE);
 	if (sender->wants_id_privacy && (is_advertisement || !im->config->policy.allow_anonymity)) {
 		sip_server_refuse(server, 403, REASON_IDENTITY);
 		return false;
@@ -227,13 +257,19 @@ static void write_headers(struct pager *p, struct buffer *out, const struct sip_
 	outgoing_max_forwards(out, m);
 	minted_make(p->im->worker, tag);
 	buffer_lit(out, "From: ");
-	identity_write_from(out, p->im, &p->sender, m);
+	if (p->is_from_session)
+		outgoing_from_value(out, m);
+	else
+		identity_write_from(out, p->im, &p->sender, m);
 	buffer_printf(out, ";tag=%.*s\r\n", MINTED_CHARS, tag);
 	outgoing_to(out, m);
 	buffer_lit(out, "Call-ID: ");
 	outgoing_call_id(out, p->im->worker);
 	buffer_lit(out, "\r\nCSeq: 1 MESSAGE\r\n");
 	outgoing_accept_contact(out, m);
+	/* RFC 5365 4: its list is for a service behind us */
+	if (!p->is_to_client && !p->content && sip_items_have(m, SIP_HDR_REQUIRE, "recipient-list-message"))
+		buffer_lit(out, "Require: recipient-list-message\r\n");
 	identity_write(out, p->im, &p->sender, m);
 	outgoing_copied(out, p->im, m, identity_hides_sender(p->im, &p->sender));
 }
@@ -263,10 +299,8 @@ static void relay(struct pager *p, const struct user_contact *contact, const str
 		pager_refuse(p, 503, REASON_POOL_EXHAUSTED);
 		return;
 	}
-	if (!has_next(p) && !pager_may_wait(p)) {
-		free(p->message);
-		p->message = NULL;
-	}
+	if (!has_next(p) && !pager_may_wait(p))
+		pager_forget_message(p);
 	if (p->is_to_client && p->state == PAGER_LOOKUP) /* of all contacts together */
 		worker_arm(p->im->worker, &p->deadline, p->im->config->timers.client_answer_ms, pager_on_deadline);
 	else if (!p->is_to_client)
@@ -312,6 +346,8 @@ static void on_found(struct pager *p, struct user_find *found)
 		pager_refuse(p, policy->barred_code, REASON_BARRED);
 	} else if (found->verdict == USER_REJECTS) {
 		pager_refuse(p, policy->rejected_code, REASON_ACCESS_REJECTED);
+	} else if (found->is_unknown) {
+		pager_refuse(p, 404, REASON_TARGET_UNKNOWN);
 	} else if (!is_permitted(p)) {
 		free(found);
 		return;
@@ -340,6 +376,46 @@ static void on_pager_message(struct actor *actor, struct msg *msg)
 		free(msg);
 }
 
+struct pager *pager_open(struct im *im, const struct pager_start *start, struct slice message, enum reason *why)
+{
+	char *text = malloc(message.n);
+	struct pager *p = text ? pool_take(&im->pagers) : NULL;
+
+	*why = text ? REASON_POOL_EXHAUSTED : REASON_NO_MEMORY;
+	if (!p) {
+		free(text);
+		return NULL;
+	}
+	if (actor_open(im->worker, &p->actor, &pager_type) != 0) {
+		*why = REASON_NO_MEMORY;
+		pool_give(&im->pagers, p);
+		free(text);
+		return NULL;
+	}
+	p->im = im;
+	p->sender = *start->sender;
+	memcpy(p->recipient, start->recipient.p, start->recipient.n);
+	p->recipient_n = start->recipient.n;
+	p->message = memcpy(text, message.p, message.n);
+	p->message_n = message.n;
+	return p;
+}
+
+void pager_go(struct pager *p, enum pager_route route, bool is_sips)
+{
+	if (route == PAGER_TO_NEXT_HOP) {
+		struct sip_target target = im_next_hop(p->im);
+		relay(p, NULL, &target);
+		return;
+	}
+	p->state = PAGER_LOOKUP;
+	worker_arm(p->im->worker, &p->deadline, LOOKUP_MS, pager_on_deadline);
+	if (user_find_for(p->im, &(struct user_wanted){ .canonical = slice_of(p->recipient, p->recipient_n),
+		    .is_sips = is_sips, .purpose = USER_FOR_PAGER, .caller = &p->sender, .must_exist = p->list != NULL },
+		    p->actor.id) != 0)
+		pager_refuse(p, 503, REASON_NO_MEMORY);
+}
+
 void pager_start(struct im *im, struct sip_server *server, const struct sip_message *message,
 	const struct pager_start *start)
 {
@@ -347,43 +423,17 @@ void pager_start(struct im *im, struct sip_server *server, const struct sip_mess
 		pager_record_attempt(im, message, start, "not_acceptable");
 		return;
 	}
-	struct pager *p = pool_take(&im->pagers);
+	enum reason why;
+	struct pager *p = pager_open(im, start, message->wire, &why);
 	if (!p) {
-		pager_record_attempt(im, message, start, reason_label(REASON_POOL_EXHAUSTED));
-		sip_server_refuse(server, 503, REASON_POOL_EXHAUSTED);
+		pager_record_attempt(im, message, start, reason_label(why));
+		sip_server_refuse(server, 503, why);
 		return;
 	}
-	p->im = im;
 	p->server = server;
-	p->sender = *start->sender;
 	p->loop = sip_loop_of(im->worker, sip_server_flow(server), message);
-	if (actor_open(im->worker, &p->actor, &pager_type) != 0) {
-		pool_give(&im->pagers, p);
-		pager_record_attempt(im, message, start, reason_label(REASON_NO_MEMORY));
-		sip_server_refuse(server, 503, REASON_NO_MEMORY);
-		return;
-	}
-	memcpy(p->recipient, start->recipient.p, start->recipient.n);
-	p->recipient_n = start->recipient.n;
 	pager_record_begin(p, message);
-	p->message_n = message->wire.n;
-	p->message = malloc(p->message_n);
-	if (!p->message) {
-		pager_refuse(p, 503, REASON_NO_MEMORY);
-		return;
-	}
-	memcpy(p->message, message->wire.p, p->message_n);
-	if (start->route == PAGER_TO_NEXT_HOP) {
-		struct sip_target target = im_next_hop(im);
-		relay(p, NULL, &target);
-		return;
-	}
-	p->state = PAGER_LOOKUP;
-	worker_arm(im->worker, &p->deadline, LOOKUP_MS, pager_on_deadline);
-	if (user_find_for(im, &(struct user_wanted){ .canonical = start->recipient,
-		    .is_sips = outgoing_is_sips(message->uri), .purpose = USER_FOR_PAGER, .caller = start->sender },
-		    p->actor.id) != 0)
-		pager_refuse(p, 503, REASON_NO_MEMORY);
+	pager_go(p, start->route, outgoing_is_sips(message->uri));
 }
 
 int pagers_init(struct im *im)
@@ -399,6 +449,7 @@ void pagers_free(struct im *im)
 		if (!p)
 			continue;
 		p->server = NULL;
+		p->list = NULL;
 		p->client = NULL;
 		pager_free(p);
 	}

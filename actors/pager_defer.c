@@ -46,12 +46,8 @@ static void refuse_unstored(struct pager *p, int err)
 
 static void acknowledge(struct pager *p)
 {
-	struct sip_server *server = p->server;
-
-	p->server = NULL;
-	sip_server_watch(server, NULL, NULL);
-	sip_server_respond(server, &(struct sip_reply){ .status = 202 });
 	pager_record_end(p, true, "stored");
+	pager_tell(p, &(struct sip_reply){ .status = 202 });
 	LOG(INFO, p->im->worker, "deferred", p->actor.id, "stored user=%.*s position=%llu", SLICE_ARG(recipient_of(p)),
 		(unsigned long long)p->position);
 	mailbox_stored(p->im, recipient_of(p), p->registration);
@@ -69,7 +65,7 @@ static void on_stored(struct worker *worker, struct store_request *request)
 
 	if (is_stored)
 		COUNT(&worker->counters, deferred_stored);
-	if (p && p->server) { /* it is still waited for */
+	if (p && pager_is_waited_for(p)) {
 		worker_disarm(worker, &p->deadline);
 		p->position = put->message.position;
 		if (is_stored)
@@ -88,7 +84,7 @@ static void on_stored(struct worker *worker, struct store_request *request)
 
 void pager_on_store_silent(struct pager *p)
 {
-	if (p->server)
+	if (pager_is_waited_for(p))
 		refuse_unstored(p, ETIMEDOUT);
 	else
 		pager_free(p);
@@ -115,8 +111,7 @@ static void store(struct pager *p, const struct sip_message *m)
 	p->state = PAGER_STORING;
 	if (p->client)
 		sip_client_rest(p->client);
-	free(p->message);
-	p->message = NULL;
+	pager_forget_message(p);
 	free(p->found);
 	p->found = NULL;
 	worker_arm(p->im->worker, &p->deadline, STORE_MS, pager_on_deadline);
@@ -141,8 +136,6 @@ bool pager_defer(struct pager *p)
 /* He has it: the copy goes as soon as it is there. */
 static void on_delivered(struct pager *p, const struct sip_message *m)
 {
-	struct sip_server *server = p->server;
-
 	COUNT(&p->im->worker->counters, deferred_late);
 	if (p->state == PAGER_STORED) {
 		remove_copy(p->im, recipient_of(p), p->position);
@@ -153,9 +146,7 @@ static void on_delivered(struct pager *p, const struct sip_message *m)
 	p->client = NULL;
 	COUNT(&p->im->worker->counters, pager_messages);
 	pager_record_end(p, true, "delivered");
-	p->server = NULL;
-	sip_server_watch(server, NULL, NULL);
-	sip_server_respond(server, &(struct sip_reply){ .status = m->status, .reason = m->reason });
+	pager_tell(p, &(struct sip_reply){ .status = m->status, .reason = m->reason });
 }
 
 void pager_on_late_response(struct pager *p, const struct sip_message *m)

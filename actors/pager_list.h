@@ -23,4 +23,7 @@ struct pager_list_start {
 void pager_list_start(struct im *im, struct sip_server *server, const struct sip_message *message,
 	const struct pager_list_start *start);
 
+int pager_lists_init(struct im *im); /* 0 or ENOMEM */
+void pager_lists_free(struct im *im);
+
 #endif

@@ -302,7 +302,7 @@ static bool start_controlling(struct asked *a, bool leaves)
 	start.canonical = slice_of(a->callee, a->callee_n);
 	if (minted_worker(a->target.user) >= 0)
 		start.kind = CONTROLLING_SESSION;
-	else if (leaves)
+	else if (leaves && a->m->method != SIP_MESSAGE) /* a MESSAGE is exploded wherever it comes (6.2.4.1 step 4) */
 		return false;
 	else if (addressed_by(a, sip_canonical_user(start.canonical)) == A_FACTORY)
 		start.kind = CONTROLLING_FACTORY;
@@ -337,6 +337,10 @@ static void start_function(struct asked *a)
 	/* nobody else here takes a list, and Require ends at a B2BUA */
 	if (a->m->method == SIP_INVITE && sip_items_have(a->m, SIP_HDR_REQUIRE, "recipient-list-invite")) {
 		im_refuse(a->im, a->server, 420, REASON_REQUIRE, SLICE("Unsupported: recipient-list-invite\r\n"));
+		return;
+	}
+	if (a->m->method == SIP_MESSAGE && !leaves && sip_items_have(a->m, SIP_HDR_REQUIRE, "recipient-list-message")) {
+		im_refuse(a->im, a->server, 420, REASON_REQUIRE, SLICE("Unsupported: recipient-list-message\r\n"));
 		return;
 	}
 	if (a->m->method == SIP_PUBLISH) {

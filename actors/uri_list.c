@@ -13,7 +13,7 @@
 
 /* ---- where it is ---- */
 
-static bool is_list(struct slice type, struct slice disposition)
+bool uri_list_is_one(struct slice type, struct slice disposition)
 {
 	struct slice word = slice_trim(slice_cut(disposition, ';', NULL));
 
@@ -49,8 +49,8 @@ struct entity {
 static bool is_wanted(const struct entity *entity, struct slice cid)
 {
 	if (cid.n) /* whoever names it has said what it is for */
-		return is_named(entity->id, cid) && is_list(entity->type, SLICE_EMPTY);
-	return is_list(entity->type, entity->disposition);
+		return is_named(entity->id, cid) && uri_list_is_one(entity->type, SLICE_EMPTY);
+	return uri_list_is_one(entity->type, entity->disposition);
 }
 
 static enum uri_list_verdict find(const struct entity *entity, struct slice cid, unsigned depth, struct slice *xml)

@@ -36,4 +36,7 @@ enum uri_list_verdict uri_list_read_named(struct uri_list *out, const struct sip
 	const struct limits_options *limits);
 void uri_list_free(struct uri_list *list); /* of one that was read, or is all zero */
 
+/* Is a body, or a part of one, with these headers such a list?  Without a Content-Disposition too. */
+bool uri_list_is_one(struct slice content_type, struct slice content_disposition);
+
 #endif

@@ -7,6 +7,7 @@
 #ifndef ACTORS_USER_H
 #define ACTORS_USER_H
 
+#include "actors/credentials.h"
 #include "actors/identity.h"
 
 #define USER_BINDINGS_MAX 8
@@ -72,7 +73,10 @@ struct user_find {
 	char caller[IM_CANONICAL_MAX]; /* canonical */
 	size_t caller_n;
 	bool caller_is_anonymous;
+	bool must_exist;
+	struct credentials_asker asked; /* user_find.c, on the user's worker */
 	/* ---- written by the user's worker ---- */
+	bool is_unknown; /* must_exist, core.users is provisioned, and he is not */
 	bool is_registered;
 	enum user_verdict verdict;
 	struct user_settings settings;
@@ -91,6 +95,7 @@ struct user_wanted {
 	bool is_sips;
 	enum user_purpose purpose;
 	const struct identity *caller;
+	bool must_exist; /* nobody has asked yet whether there is such a user (authentication.h asks for a Request-URI) */
 };
 int user_find_for(struct im *im, const struct user_wanted *wanted, actor_id asker);
 

@@ -77,10 +77,8 @@ static bool is_registered(const struct user *user, const struct user_find *quest
 	return user->is_core_registered || question->contact_count > 0 || (is_in_such_network && user->publications);
 }
 
-static void on_find(struct worker *worker, struct msg *msg)
+static void answer(struct im *im, struct user_find *question)
 {
-	struct user_find *question = (struct user_find *)msg;
-	struct im *im = im_of(worker);
 	struct user *user = user_of(im, slice_of(question->canonical, question->canonical_n));
 
 	question->contact_count = 0;
@@ -92,8 +90,34 @@ static void on_find(struct worker *worker, struct msg *msg)
 		list_contacts(user, question);
 		question->is_registered = is_registered(user, question);
 	}
-	msg->actor = question->asker;
-	worker_answer(worker, msg, MSG_USER_FOUND, 0);
+	question->msg.actor = question->asker;
+	worker_answer(im->worker, &question->msg, MSG_USER_FOUND, 0);
+}
+
+static void on_facts(struct im *im, struct credentials_asker *asker, const struct user_facts *facts, int err)
+{
+	struct user_find *question = (struct user_find *)((char *)asker - offsetof(struct user_find, asked));
+
+	if (err == ECANCELED) { /* the worker ends */
+		free(question);
+		return;
+	}
+	question->is_unknown = !err && !facts->exists; /* who is registered is there, whatever the store says */
+	answer(im, question);
+}
+
+static void on_find(struct worker *worker, struct msg *msg)
+{
+	struct user_find *question = (struct user_find *)msg;
+	struct im *im = im_of(worker);
+
+	question->is_unknown = false;
+	if (question->must_exist && im->config->core.mode == MODE_STANDALONE && im->config->core.users == USERS_PROVISIONED) {
+		question->asked.ready = on_facts;
+		credentials_ask(im, slice_of(question->canonical, question->canonical_n), &question->asked);
+		return;
+	}
+	answer(im, question);
 }
 
 int user_find_for(struct im *im, const struct user_wanted *wanted, actor_id asker)
@@ -109,6 +133,7 @@ int user_find_for(struct im *im, const struct user_wanted *wanted, actor_id aske
 	question->canonical_n = wanted->canonical.n;
 	question->is_sips = wanted->is_sips;
 	question->purpose = wanted->purpose;
+	question->must_exist = wanted->must_exist;
 	if (wanted->caller) {
 		memcpy(question->caller, wanted->caller->canonical, wanted->caller->canonical_n);
 		question->caller_n = wanted->caller->canonical_n;

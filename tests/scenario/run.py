@@ -36,6 +36,7 @@ THEMES += ("settings", "message_summary")
 THEMES += ("deferring", "large", "large_session", "files")
 THEMES += ("pushing", "retrieving",)
 THEMES += ("accept_deferred", "accept_mailbox", "accept_names")
+THEMES += ("lists",)
 THEMES += ("crashes",)
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
