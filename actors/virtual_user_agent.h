@@ -104,6 +104,7 @@ struct virtual_user_agent_answer {
 	const struct sip_message *invite;   /* with an offer that session_sdp_read() accepts; its session timer is not too brief */
 	struct slice user;                  /* who asks, canonical: connects in vain count for him */
 	struct slice asserted;              /* P-Asserted-Identity of our 200: a URI, or a name-addr (D1-38); empty: none */
+	bool is_judged;                     /* virtual_user_agent_ring(): the owner judges announced size and types himself */
 	struct virtual_user_agent_face face;
 	struct virtual_user_agent_media media;
 	const struct virtual_user_agent_events *events;

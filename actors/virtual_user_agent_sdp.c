@@ -56,7 +56,8 @@ bool virtual_user_agent_has_common_type(const struct virtual_user_agent *agent, 
 	char text[SDP_TEXT_MAX];
 	struct buffer common = buffer_over(text, sizeof(text));
 
-	return !agent->media.is_switched || common_types(agent, offer->media->accept_types, &common);
+	return !agent->media.is_switched || !agent->media.accept_types ||
+	       common_types(agent, offer->media->accept_types, &common);
 }
 
 static bool put_accepted(const struct virtual_user_agent *agent, struct buffer *out, const struct session_peer *offer)
@@ -65,7 +66,7 @@ static bool put_accepted(const struct virtual_user_agent *agent, struct buffer *
 	char text[SDP_TEXT_MAX];
 	struct buffer common = buffer_over(text, sizeof(text));
 
-	if (ours->is_switched && offer) {
+	if (ours->is_switched && ours->accept_types && offer) {
 		if (!common_types(agent, offer->media->accept_types, &common))
 			return false;
 		put_attribute(out, "accept-types", buffer_slice(&common));

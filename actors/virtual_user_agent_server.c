@@ -242,7 +242,7 @@ bool virtual_user_agent_ring(struct virtual_user_agent **out, struct im *im,
 	struct failure failure = { 503, REASON_SESSION_LIMIT, SDP_ACCEPTED };
 
 	sip_server_watch(a->server, NULL, NULL);
-	if (!session_invite_is_acceptable(im, a->server, a->invite, false)) {
+	if (!session_invite_is_acceptable(im, a->server, a->invite, a->is_judged)) {
 		if (why)
 			*why = REASON_SDP;
 		return false;

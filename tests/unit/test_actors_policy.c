@@ -51,9 +51,41 @@ static void test_lists(void **state)
 	assert_false(policy_permitted_types(&few, SLICE("text/plain"), &tight));
 }
 
+static const struct {
+	const char *said, *other, *want;
+} pairs[] = {
+	{ "text/plain message/cpim", "message/cpim", "message/cpim" },
+	{ "text/plain", "TEXT/plain text/html", "text/plain" },
+	{ "*", "text/plain image/*", "text/plain image/*" },
+	{ "text/plain image/gif", "*", "text/plain image/gif" },
+	{ "*", "*", "*" },
+	{ "image/*", "text/plain image/gif image/png", "image/gif image/png" },
+	{ "image/gif;x=y", "image/*", "image/gif;x=y" },
+	{ "message/cpim text/plain *", "text/plain message/cpim", "message/cpim text/plain" },
+	{ "text/plain  text/plain", "text/plain", "text/plain" },
+	{ "text/html", "text/plain", "" },
+	{ "", "*", "" },
+	{ "*", "", "" },
+};
+
+static void test_common(void **state)
+{
+	char memory[64];
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		struct buffer out = buffer_over(memory, sizeof(memory));
+		bool is_any = policy_common_types(slice_str(pairs[i].said), slice_str(pairs[i].other), &out);
+		CHECK(is_any == (pairs[i].want[0] != 0) && slice_eq(buffer_slice(&out), slice_str(pairs[i].want)),
+			"\"%s\" and \"%s\": got \"%.*s\"\n", pairs[i].said, pairs[i].other, SLICE_ARG(buffer_slice(&out)));
+	}
+	struct buffer tight = buffer_over(memory, 9);
+	assert_false(policy_common_types(SLICE("text/plain"), SLICE("*"), &tight));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_types), cmocka_unit_test(test_lists) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_types), cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_common) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
