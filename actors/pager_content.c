@@ -56,11 +56,11 @@ static struct left strip(struct stripping *s, struct slice type, struct slice bo
 
 	s->is_malformed |= !sip_parts_begin(&parts, type, body);
 	while (!s->is_malformed && (verdict = sip_parts_next(&parts, &part)) != SIP_PART_END) {
-		struct slice inner = sip_part_header(&part, "Content-Type");
-		const char *end = part.whole.p + part.whole.n;
 		s->is_malformed = verdict == SIP_PART_BAD;
 		if (s->is_malformed)
 			break;
+		struct slice inner = sip_part_header(&part, "Content-Type");
+		const char *end = part.whole.p + part.whole.n;
 		size_t before = s->out.n, at = before;
 		bool is_kept = !is_left_out(s, inner, sip_part_header(&part, "Content-Disposition"));
 		if (is_kept) {

@@ -33,6 +33,7 @@ void pager_list_free(struct pager_list *list)
 	im->pager_list_octets -= list->charged;
 	actor_close(&list->actor);
 	pool_give(&im->pager_lists, list);
+	pool_gauge_set(&im->worker->counters, POOL_pager_lists, pool_used(&im->pager_lists));
 }
 
 static void record_attempt(const struct pager_list *list, const char *reason)
@@ -212,6 +213,7 @@ static struct pager_list *open_list(struct im *im, const struct pager_list_start
 		pool_give(&im->pager_lists, list);
 		return NULL;
 	}
+	pool_gauge_set(&im->worker->counters, POOL_pager_lists, pool_used(&im->pager_lists));
 	list->im = im;
 	list->sender = *start->sender;
 	list->may_leave = start->may_leave;
