@@ -121,6 +121,7 @@ void ua_host_free(struct ua_host *host)
 		struct message *m = host->messages;
 		host->messages = m->next;
 		free(m->octets);
+		free(m->copies);
 		free(m->statuses);
 		free(m);
 	}
@@ -217,9 +218,24 @@ static bool is_accepted(const struct message *m)
 	return m->is_sent && !m->wants_no_answer;
 }
 
+/* Each copy of a list arrived or waits, unless who should have it refuses.  Without memory some may be given up. */
+static void check_copies(struct ua_host *host, struct message *m)
+{
+	for (unsigned i = 0; i < m->copy_count && is_accepted(m) && !host->world->is_memory_short; i++) {
+		const struct copy *copy = &m->copies[i];
+		m->to = copy->to;
+		if (!copy->deliveries && !copy->to->manners.refuse_pager && !world_is_stored(host->world, m))
+			world_fail(host->world, "message %u was accepted and did not reach %s", m->number, copy->to->name);
+	}
+}
+
 void ua_check(struct ua_host *host)
 {
 	for (struct message *m = host->messages; m; m = m->next) {
+		if (m->copies) {
+			check_copies(host, m);
+			continue;
+		}
 		bool is_there = m->deliveries == 1 || (m->deliveries && host->world->scenario->may_repeat) ||
 				((m->from ? m->from->is_caller && !m->from->far : m->request->status == 202) &&
 					world_is_stored(host->world, m));

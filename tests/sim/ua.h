@@ -56,6 +56,12 @@ struct message {
 	size_t received;
 	bool has_gap;            /* a chunk of it was refused for want of memory */
 	unsigned deliveries;     /* complete ones */
+	/* ---- the receivers of a list ---- */
+	struct copy {
+		struct ua *to;
+		unsigned deliveries;
+	} *copies;               /* NULL: to one */
+	unsigned copy_count;
 };
 
 /* One side of a session. */
@@ -137,6 +143,8 @@ struct ua *ua_phone(struct world *w, const struct ua *user, unsigned q); /* anot
 struct call *ua_winner(struct call *call);
 struct request *ua_register(struct ua *ua, unsigned expires_s);
 struct message *ua_pager(struct ua *from, struct ua *to, size_t n);
+/* To the factory with a list of them, or to another URI that leads to them. */
+struct message *ua_pager_list(struct ua *from, const char *uri, struct ua *const *to, unsigned count, size_t n);
 void ua_release_pagers(struct ua *ua);    /* 200 to each that it held */
 /* SUBSCRIBE or REFER outside dialogs, with `refer_to` or NULL; who gets it says 200. */
 struct request *ua_outside(struct ua *from, const char *method, const char *uri, const char *refer_to);

@@ -195,6 +195,20 @@ void ua_respond(struct served *served, unsigned status, struct slice headers, st
 
 /* ---- what comes ---- */
 
+static void on_copy(struct ua *ua, struct message *message, struct slice body)
+{
+	struct copy *copy = message->copies;
+
+	while (copy < message->copies + message->copy_count && copy->to != ua)
+		copy++;
+	if (copy == message->copies + message->copy_count)
+		world_fail(world_of(ua), "message %u came to %s, whom its list does not have", message->number, ua->name);
+	if (!slice_eq(body, slice_of(message->octets, message->n)))
+		world_fail(world_of(ua), "message %u has other octets at %s", message->number, ua->name);
+	if (copy->deliveries++ && !world_of(ua)->scenario->may_repeat)
+		world_fail(world_of(ua), "message %u came twice to %s", message->number, ua->name);
+}
+
 static void on_pager(struct served *served, const struct sip_text *m)
 {
 	struct message *message = ua_message_find(served->ua->host, m->subject);
@@ -203,10 +217,14 @@ static void on_pager(struct served *served, const struct sip_text *m)
 		ua_respond(served, served->ua->manners.refuse_pager, SLICE_EMPTY, SLICE_EMPTY);
 		return;
 	}
-	ua_message_arrived(message, 0, m->body);
-	if (message->received != message->n)
-		world_fail(world_of(served->ua), "pager message %u was cut", message->number);
-	message->deliveries++;
+	if (message->copies) {
+		on_copy(served->ua, message, m->body);
+	} else {
+		ua_message_arrived(message, 0, m->body);
+		if (message->received != message->n)
+			world_fail(world_of(served->ua), "pager message %u was cut", message->number);
+		message->deliveries++;
+	}
 	if (!served->ua->manners.holds_pagers)
 		ua_respond(served, 200, SLICE_EMPTY, SLICE_EMPTY);
 }
@@ -493,6 +511,40 @@ struct message *ua_pager(struct ua *from, struct ua *to, size_t n)
 		from->name, name, uri, name, m->number);
 	m->request = ua_request(from, NULL, "MESSAGE", NULL, slice_str(uri), buffer_slice(&out),
 		slice_of(m->octets, m->n));
+	return m;
+}
+
+static void put_list(struct buffer *out, struct ua *const *to, unsigned count)
+{
+	buffer_lit(out, "\r\n--list\r\nContent-Type: application/resource-lists+xml\r\nContent-Disposition: recipient-list\r\n\r\n"
+		"<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>");
+	for (unsigned i = 0; i < count; i++)
+		buffer_printf(out, "<entry uri=\"sip:%s@example.com\"/>", to[i]->name);
+	buffer_lit(out, "</list></resource-lists>\r\n--list--\r\n");
+}
+
+struct message *ua_pager_list(struct ua *from, const char *uri, struct ua *const *to, unsigned count, size_t n)
+{
+	char text[UA_HEADERS_MAX], name[40], *room = ua_alloc(n + 512 + 64 * (size_t)count);
+	struct buffer out = buffer_over(text, sizeof(text)), body = buffer_over(room, n + 512 + 64 * (size_t)count);
+	bool is_factory = strncmp(uri, "sip:factory", 11) == 0;
+	struct message *m = ua_message_new(from->host, n);
+
+	m->copies = ua_alloc(count * sizeof(*m->copies));
+	m->copy_count = count;
+	for (unsigned i = 0; i < count; i++)
+		m->copies[i].to = to[i];
+	ua_name(from->host, name, sizeof(name), "l");
+	if (is_factory)
+		buffer_lit(&body, "--list\r\nContent-Type: application/octet-stream\r\n\r\n");
+	buffer_put(&body, slice_of(m->octets, m->n));
+	if (is_factory)
+		put_list(&body, to, count);
+	buffer_printf(&out, "From: <sip:%s@example.com>;tag=%s\r\nTo: <%s>\r\nCall-ID: %s\r\nCSeq: 1 MESSAGE\r\n"
+		"Subject: m%u\r\nContent-Type: %s\r\nAccept-Contact: *;+g.oma.sip-im\r\n", from->name, name, uri, name, m->number,
+		is_factory ? "multipart/mixed;boundary=list" : "application/octet-stream");
+	m->request = ua_request(from, NULL, "MESSAGE", NULL, slice_str(uri), buffer_slice(&out), buffer_slice(&body));
+	free(room);
 	return m;
 }
 

@@ -395,6 +395,8 @@ static void check_worker(struct world *w, unsigned i)
 	must_be(w, i, pool_used(&im->large_messages), 0, "sessions that store large messages");
 	must_be(w, i, pool_used(&im->large_uploads), 0, "uploads");
 	must_be(w, i, pool_used(&im->pagers), 0, "pager messages");
+	must_be(w, i, pool_used(&im->pager_lists), 0, "pager messages to many");
+	must_be(w, i, im->pager_list_octets, 0, "octets of them");
 	must_be(w, i, pool_used(&im->subscriptions), 0, "subscriptions");
 	must_be(w, i, pool_used(&im->authentications), 0, "requests being authenticated");
 	must_be(w, i, worker->actors.open, 0, "actors");
