@@ -3,7 +3,7 @@
  * what it brought was stored for a user who is away), and for each pager mode message, when it is answered,
  *	{"time","type","id","from","to","start","end","octets","messages","reason"}
  *
- *	type      "session", "large" or "pager"
+ *	type      "session", "large" or "pager"; a pager message to many is a line for each copy
  *	id        as in the log and the list of sessions; null: refused before it was anything
  *	from, to  user@host; from is null when the sender asked for privacy, in either mode
  *	start     when its request came, end when it was over; time is when the line was made

@@ -17,6 +17,7 @@
 #include "sip/transaction.h"
 
 #define IM_FEATURE_TAG "+g.oma.sip-im"
+#define IM_GROUP_ADVERTISEMENT_TAG "+g.poc.groupad"
 #define IM_ALLOW \
 	"INVITE, ACK, BYE, CANCEL, MESSAGE, REGISTER, OPTIONS, UPDATE, PRACK, INFO, REFER, SUBSCRIBE, NOTIFY, PUBLISH"
 #define IM_CONNECTIONS_MAX 262144

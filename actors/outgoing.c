@@ -152,8 +152,14 @@ void outgoing_accept_contact(struct buffer *out, const struct sip_message *m)
 	buffer_lit(out, "Accept-Contact: *;" IM_FEATURE_TAG ";explicit\r\n");
 	while (sip_items_next(&items, &wish)) {
 		slice_cut(wish, ';', &params);
-		if (!params.p || sip_params_have_feature(slice_of(params.p - 1, params.n + 1), IM_FEATURE_TAG))
-			continue; /* ours says it */
+		if (!params.p)
+			continue;
+		params = slice_of(params.p - 1, params.n + 1);
+		if (sip_params_have_feature(params, IM_FEATURE_TAG)) { /* ours says it; D2-38: but not what may stand beside it */
+			if (sip_params_have_feature(params, IM_GROUP_ADVERTISEMENT_TAG))
+				buffer_lit(out, "Accept-Contact: *;" IM_GROUP_ADVERTISEMENT_TAG "\r\n");
+			continue;
+		}
 		sip_write_header(out, "Accept-Contact", wish);
 	}
 }

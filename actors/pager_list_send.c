@@ -54,7 +54,7 @@ static void put_session(struct buffer *out, const struct pager_list *list)
 
 bool pager_list_write_lines(struct pager_list *list, const struct sip_message *m)
 {
-	size_t room = m->wire.n - m->body.n + IM_CANONICAL_MAX + 16 * m->header_count + 256; /* long names, From */
+	size_t room = m->wire.n - m->body.n + IM_CANONICAL_MAX + 24 * m->header_count + 256; /* long names, From */
 	char *text = malloc(room);
 	struct buffer out = buffer_over(text, room);
 

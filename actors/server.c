@@ -486,7 +486,8 @@ static uint64_t work_left(const struct server *server)
 	struct counters sum;
 
 	counters_sum(&sum, (struct counters *const *)server->counters, server->group.count);
-	return (uint64_t)sum.gauges[GAUGE_sessions];
+	/* who sent to a list has his 202: what is left of its copies goes out */
+	return (uint64_t)(sum.gauges[GAUGE_sessions] + sum.pools[POOL_pager_lists]);
 }
 
 static void say_draining(const struct server *server)
