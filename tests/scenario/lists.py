@@ -333,3 +333,124 @@ async def advertisement(world):
     same((await to_list(alice, [bob], broken, content_type=ADVERTISEMENT)).status, 400, "without a group URI")
     REQ("IM-E.1.6-1", "IM-E.1.6-4")
     await bob.quiet(0.05)
+
+
+CP = "urn:ietf:params:xml:ns:common-policy"
+
+
+def rules(*those):
+    """Each: (conditions, {action: value})."""
+    return '<cp:ruleset xmlns:cp="%s">%s</cp:ruleset>' % (CP, "".join(
+        '<cp:rule id="r%d"><cp:conditions>%s</cp:conditions><cp:actions>%s</cp:actions></cp:rule>' % (
+            i, conditions, "".join("<%s>%s</%s>" % (a, v, a) for a, v in actions.items()))
+        for i, (conditions, actions) in enumerate(those)))
+
+
+MEMBERS = "<is-list-member>true</is-list-member>"
+MAY = {"allow-initiate-conference": "true", "join-handling": "true"}
+
+
+@scenario()
+async def group_to_members(world):
+    """A MESSAGE to a group: one to each member but the sender; no more than one level; the sender must be permitted."""
+    alice, bob, carol, eve = [await world.client(name) for name in ("alice", "bob", "carol", "eve")]
+    name = "group" + sip.token(6).lower()
+    other = await group(world, carol, name + "b", [eve])
+    uri = await group(world, alice, name, [bob, alice, other, carol, "sip:%s@%s" % (bob.name, DOMAIN.upper())],
+                      rules((MEMBERS, MAY)))
+    final = await alice.ask("MESSAGE", uri + ";session=prearranged", body=b"hello", content_type="text/plain")
+    same(final.status, 202, "MESSAGE to a group")
+    REQ("IM-8.3.1.1-12", "IM-8.3.1.1-2")
+    for user in (bob, carol):
+        got = await receive(user)
+        same(sip.address(got.get("To"))[1], user.uri, "To")
+        same(sip.address(got.get("From"))[1], alice.uri, "From")
+        same(got.get("P-Asserted-Identity"), "<%s>" % alice.uri, "P-Asserted-Identity")
+    REQ("IM-8.3.1.1-7", "IM-8.3.2.1-6", "IM-8.3.2.1-4", "IM-8.3.1.1-10")
+    same((await eve.ask("MESSAGE", uri, body=b"hello", content_type="text/plain")).status, 403, "who is no member")
+    REQ("IM-8.3.1.1-4")
+    final = await alice.ask("MESSAGE", "sip:%s-none@%s" % (name, DOMAIN), body=b"hello", content_type="text/plain")
+    same(final.status, 404, "a group that is not there")
+    check("Conference URI does not exist" in final.get("Warning", ""), "Warning %r" % final.get("Warning"))
+    REQ("IM-8.3.1.1-3")
+    for user in (alice, bob, carol, eve):
+        await user.quiet(0.05)
+
+
+@scenario()
+async def group_in_list(world):
+    """D1-20: a group of ours among the recipients is its members; who is in it and listed gets one; a group that does
+    not permit the sender or is not there harms nobody else."""
+    alice, bob, carol, eve = [await world.client(name) for name in ("alice", "bob", "carol", "eve")]
+    name = "group" + sip.token(6).lower()
+    uri = await group(world, carol, name, [alice, bob, carol], rules((MEMBERS, MAY)))
+    closed = await group(world, eve, name + "c", [eve])
+    same((await to_list(alice, [bob, uri, "sip:%s-none@%s" % (name, DOMAIN), closed, uri])).status, 202, "MESSAGE")
+    await receive(bob)
+    await receive(carol)
+    for user in (alice, bob, carol, eve):
+        await user.quiet(0.05)
+    same((await to_list(alice, [closed])).status, 202, "to a group alone that does not permit it")
+    same((await to_list(alice, [alice, uri])).status, 202, "who lists himself")
+    for user in (alice, bob, carol):
+        await receive(user)
+    await eve.quiet(0.05)
+
+
+@scenario(own={"limits.max_adhoc_group": "3", "policy.offline_pager": "reject"})
+async def group_in_list_counts(world):
+    """The members of a listed group count for limits.max_adhoc_group, so that nobody makes hundreds of a few; a group
+    alone has no such limit."""
+    alice, bob, carol = [await world.client(name) for name in ("alice", "bob", "carol")]
+    uri = await group(world, alice, "group" + sip.token(6).lower(), [bob, carol, "sip:nobody@" + DOMAIN, alice])
+    final = await to_list(alice, [uri])
+    same(final.status, 486, "a listed group with three others")
+    await bob.quiet(0.05)
+    same((await alice.ask("MESSAGE", uri, body=b"hello", content_type="text/plain")).status, 202, "to the group")
+    await receive(bob)
+    await receive(carol)
+
+
+@scenario()
+async def group_anonymity(world):
+    """8.1.1 NOTE 1: a group that does not permit it refuses who hides; permission comes first."""
+    alice, bob, eve = [await world.client(name) for name in ("alice", "bob", "eve")]
+    name = "group" + sip.token(6).lower()
+    uri = await group(world, alice, name, [alice, bob], rules((MEMBERS, MAY)))
+    final = await alice.ask("MESSAGE", uri, headers=[ANONYMOUS], body=b"hello", content_type="text/plain")
+    same(final.status, 403, "an anonymous message")
+    check("nonymity" in final.get("Warning", ""), "Warning %r" % final.get("Warning"))
+    REQ("IM-8.3.1.1-6", "IM-8.1.1-5")
+    final = await eve.ask("MESSAGE", uri, headers=[ANONYMOUS], body=b"hello", content_type="text/plain")
+    same((final.status, final.get("Warning")), (403, None), "who is no member, and hides")
+    await bob.quiet(0.05)
+    uri = await group(world, alice, name + "a", [alice, bob], rules((MEMBERS, dict(MAY, **{"allow-anonymity": "true"}))))
+    headers = [ANONYMOUS, ("From", '"Anonymous" <sip:anonymous@anonymous.invalid>;tag=1'),
+               ("P-Preferred-Identity", "<%s>" % alice.uri)]
+    final = await alice.ask("MESSAGE", uri, headers=headers, body=b"hello", content_type="text/plain")
+    same(final.status, 202, "where it is permitted")
+    check(alice.name not in (await receive(bob)).encode().decode(), "the sender is named")
+
+
+@scenario()
+async def group_advertised(world):
+    """F23b: an advertisement to a group reaches its members as it was; who hides or is not permitted: 403."""
+    alice, bob, eve = [await world.client(name) for name in ("alice", "bob", "eve")]
+    uri = await group(world, alice, "group" + sip.token(6).lower(), [alice, bob],
+                      rules((MEMBERS, dict(MAY, **{"allow-anonymity": "true"}))))
+    tagged = [("Accept-Contact", "*;+g.oma.sip-im;+g.poc.groupad;require;explicit")]
+
+    async def advertise(user, expected, what, headers=(), body=ADVERTISED):
+        final = await user.ask("MESSAGE", uri, body=body, content_type=ADVERTISEMENT, headers=[*tagged, *headers])
+        same(final.status, expected, what)
+
+    await advertise(alice, 403, "an anonymous one", [ANONYMOUS])
+    await advertise(eve, 403, "by somebody else")
+    REQ("IM-6.2.3.8-2")
+    await advertise(alice, 400, "no advertisement at all", body=b"<x/>")
+    await advertise(alice, 202, "an advertisement")
+    got = await receive(bob, ADVERTISED)
+    same(got.get("Content-Type"), ADVERTISEMENT, "Content-Type")
+    check("+g.poc.groupad" in ",".join(got.all("Accept-Contact")), "Accept-Contact %r" % got.all("Accept-Contact"))
+    REQ("IM-E.1.9-1")
+    await bob.quiet(0.05)
