@@ -1,6 +1,7 @@
 #include "actors/controlling.h"
 
 #include "actors/conference.h"
+#include "actors/large_list.h"
 #include "actors/pager_list.h"
 
 /* The user part of S or of another Contact that was minted here. */
@@ -15,6 +16,10 @@ bool controlling_start(struct im *im, struct sip_server *server, const struct si
 	if (m->method == SIP_MESSAGE) { /* it has an answer of its own to sessions that nobody knows (D2-43) */
 		pager_list_start(im, server, m, &(struct pager_list_start){ .sender = start->who,
 			.target = start->canonical, .may_leave = start->may_leave });
+		return true;
+	}
+	if (m->method == SIP_INVITE && start->kind != CONTROLLING_SESSION && large_list_wants(m)) { /* D2-12 */
+		large_list_start(im, server, m, start);
 		return true;
 	}
 	if (start->kind == CONTROLLING_SESSION && !find_session(im, start))

@@ -106,6 +106,7 @@ struct im {
 	struct siphash_key connect_limit_key;
 	struct pool subscriptions, referrals;
 	struct pool retrievals;
+	struct pool large_lists;
 	struct pool sessions, virtual_user_agents, large_messages, large_uploads, pagers, forwards, authentications, flow_questions;
 	struct session_contacts *session_contacts;
 	struct pool conferences, participants;

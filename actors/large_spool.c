@@ -74,6 +74,12 @@ void large_spool_drop(struct large_spool *spool)
 	free(spool);
 }
 
+void large_spool_abandon(struct large_spool *spool)
+{
+	spool->upload = NULL; /* large_uploads_free() has it */
+	large_spool_drop(spool);
+}
+
 /* ---- to the store ---- */
 
 /* Nobody's mailbox: user names of it have a domain. */

@@ -40,5 +40,7 @@ struct slice large_spool_content(const struct large_spool *spool, bool *is_store
 uint64_t large_spool_upload(const struct large_spool *spool);
 
 void large_spool_drop(struct large_spool *spool); /* NULL is allowed */
+/* The process ends: the store is not asked any more. */
+void large_spool_abandon(struct large_spool *spool);
 
 #endif

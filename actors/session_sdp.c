@@ -206,12 +206,14 @@ bool session_sdp_size(const struct sdp_media *media, uint64_t *size)
 	return announced_size(media, &is_announced, size) && is_announced;
 }
 
-/* What goes one way and has a name is a file, without one it is a large message (D2-12). */
+bool session_sdp_is_file(const struct sdp *sdp, const struct sdp_media *media)
+{
+	return sdp_media_direction(sdp, media) != SDP_SENDRECV && names_file(media);
+}
+
 uint64_t session_sdp_size_limit(const struct im *im, const struct sdp *sdp, const struct sdp_media *media)
 {
-	bool is_file = sdp_media_direction(sdp, media) != SDP_SENDRECV && names_file(media);
-
-	return is_file ? im->config->limits.max_size_file : im->config->limits.max_size_1to1;
+	return session_sdp_is_file(sdp, media) ? im->config->limits.max_size_file : im->config->limits.max_size_1to1;
 }
 
 enum sdp_judgement session_sdp_policy(const struct im *im, const struct sdp *sdp, const struct sdp_media *media)

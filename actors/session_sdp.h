@@ -68,6 +68,8 @@ enum sdp_judgement session_sdp_policy(const struct im *im, const struct sdp *sdp
 
 /* The announced size (D1-17).  False: none is, or they contradict each other. */
 bool session_sdp_size(const struct sdp_media *media, uint64_t *size);
+/* What goes one way and has a name is a file, without one it is a large message (D2-12). */
+bool session_sdp_is_file(const struct sdp *sdp, const struct sdp_media *media);
 /* What one message may have: limits.max_size_1to1, of a file limits.max_size_file; 0: any number of octets. */
 uint64_t session_sdp_size_limit(const struct im *im, const struct sdp *sdp, const struct sdp_media *media);
 
