@@ -17,15 +17,15 @@
 
 #define CONFERENCE_EVENT "conference"
 
-#define CONFERENCE_WATCHERS_MAX         65536 /* of one worker */
-#define CONFERENCE_WATCHERS_OF_USER_MAX 8     /* of one user in one conference: 403 (7.2.2.10) */
+#define CONFERENCE_WATCHERS_MAX         65536 /* of one worker: 503 */
+#define CONFERENCE_WATCHERS_OF_USER_MAX 8     /* of one user in one conference: 403 (7.2.2.10, local policy) */
 
 struct conference_state;
 struct sip_dialog;
 
 /*
  * One participant, embedded in what his owner keeps of him and zeroed at first.  The slices are the owner's and stay
- * as they are while he is listed.
+ * as they are while he is listed, or are written anew right before conference_state_changed().
  */
 struct conference_user {
 	TAILQ_ENTRY(conference_user) link;
@@ -47,21 +47,22 @@ struct conference_state_start {
 /* A conference begins; who watched its idle group goes on with it.  The slices are copied.  NULL: no memory. */
 struct conference_state *conference_state_begin(struct im *im, const struct conference_state_start *start);
 
-/* CONNECTED or ALERTING, for the first time or again (also when his entity or display text has changed: then
- * conference_state_left() came before).  Can not fail. */
+/* CONNECTED or ALERTING, for the first time or again; also when his display text has changed.  Where his entity
+ * changes conference_state_left() comes before.  Cannot fail. */
 void conference_state_changed(struct conference_state *state, struct conference_user *user,
 	enum conference_status status);
 
-/* He has left, or did not answer: others are told "disconnected" where they knew him, and his struct is forgotten.
- * What he watched himself ends (noresource), unless he is still in it by another leg or the group lets him see. */
+/* He has left, or did not answer: others are told "disconnected", and his struct is forgotten.  What he watched himself
+ * ends (noresource) at the end of the turn, unless he is in it again by then or the group lets him see all the same.
+ * Nothing happens when he was not listed. */
 void conference_state_left(struct conference_state *state, struct conference_user *user);
 
 /* The conference is over: every subscription ends with noresource (7.2.2.12), of a group too; the pointer is dead.
- * Who is still listed is taken as gone. */
+ * Who is still listed is taken as gone: his struct must be there. */
 void conference_state_end(struct conference_state *state);
 
-/* SUBSCRIBE with Event: conference outside dialogs, to `target` (canonical), which is a group or a minted user part.
- * Answers it, in the order of 7.2.2.10. */
+/* SUBSCRIBE outside dialogs, to `target` (canonical): a group, or a session identity or its user part minted here.
+ * Answers it, in the order of 7.2.2.10, for a group perhaps later. */
 void conference_subscribe(struct im *im, struct sip_server *server, const struct sip_message *m, struct slice target,
 	const struct identity *who);
 
@@ -72,8 +73,10 @@ void conference_subscribe_in_dialog(struct conference_state *state, struct sip_d
 
 /* ---- per worker ---- */
 
-int conference_events_init(struct im *im); /* 0 or ENOMEM */
+int conference_events_init(struct im *im); /* 0 or ENOMEM; after groups_init() */
+/* Those of idle groups, when the conferences have been released: deactivated. */
 void conference_events_drain(struct im *im);
+/* The process ends; before the conferences go, whose states are not looked at any more. */
 void conference_events_free(struct im *im);
 
 #endif

@@ -5,7 +5,7 @@
 #ifndef ACTORS_CONFERENCE_INFO_H
 #define ACTORS_CONFERENCE_INFO_H
 
-#include "core/slice.h"
+#include "core/buffer.h"
 
 #define CONFERENCE_INFO_TYPE "application/conference-info+xml"
 

@@ -1,6 +1,7 @@
 #include "actors/controlling.h"
 
 #include "actors/conference.h"
+#include "actors/conference_event.h"
 #include "actors/large_list.h"
 #include "actors/pager_list.h"
 
@@ -24,7 +25,9 @@ bool controlling_start(struct im *im, struct sip_server *server, const struct si
 	}
 	if (start->kind == CONTROLLING_SESSION && !find_session(im, start))
 		return false;
-	(void)server;
-	(void)m;
+	if (m->method == SIP_SUBSCRIBE && start->kind != CONTROLLING_FACTORY) {
+		conference_subscribe(im, server, m, start->canonical, start->who);
+		return true;
+	}
 	return false; /* nothing is built yet */
 }

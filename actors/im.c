@@ -7,6 +7,7 @@
 #include "actors/admin_worker.h"
 #include "actors/authentication.h"
 #include "actors/conference.h"
+#include "actors/conference_event.h"
 #include "actors/credentials.h"
 #include "actors/flow_owner.h"
 #include "actors/forward.h"
@@ -155,6 +156,7 @@ static void on_drain(struct worker *worker, struct msg *msg)
 	large_lists_drain(im);
 	virtual_user_agents_drain(im, is_last);
 	subscriptions_drain(im);
+	conference_events_drain(im);
 	pushes_drain(im);
 }
 
@@ -174,7 +176,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 		return ENOMEM;
 	if (mailboxes_init(im) != 0 || groups_init(im) != 0 || users_init(im) != 0 || subscriptions_init(im) != 0 || session_contacts_init(im) != 0 ||
 	    sessions_init(im) != 0 ||
-	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || large_lists_init(im) != 0 || pushes_init(im) != 0 || retrievals_init(im) != 0 || pagers_init(im) != 0 || pager_lists_init(im) != 0 || conferences_init(im) != 0 ||
+	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || large_lists_init(im) != 0 || pushes_init(im) != 0 || retrievals_init(im) != 0 || pagers_init(im) != 0 || pager_lists_init(im) != 0 || conferences_init(im) != 0 || conference_events_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
 	    credentials_init(im) != 0 || authentications_init(im) != 0 || flow_owners_init(im) != 0)
 		return ENOMEM; /* the process ends: nothing is given back one by one */
@@ -195,6 +197,7 @@ void im_worker_free(struct worker *worker)
 	if (!im)
 		return;
 	subscriptions_free(im);
+	conference_events_free(im);
 	conferences_free(im);
 	sessions_free(im);
 	large_lists_free(im);

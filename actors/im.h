@@ -63,6 +63,7 @@ struct record_file;
 struct credentials;
 struct session_fork;
 struct session_contacts;
+struct conference_states;
 
 /* Where core.next_hop leads.  Both empty: there is none. */
 struct im_hop {
@@ -109,6 +110,7 @@ struct im {
 	struct pool large_lists;
 	struct pool sessions, virtual_user_agents, large_messages, large_uploads, pagers, forwards, authentications, flow_questions;
 	struct session_contacts *session_contacts;
+	struct conference_states *conference_states; /* actors/conference_state.h */
 	struct pool conferences, participants;
 	struct pool pager_lists;
 	size_t pager_list_octets;   /* held by them */

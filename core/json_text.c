@@ -2,31 +2,13 @@
 
 #include <time.h>
 
-/* Octets of the UTF-8 character that `text` begins with; 0: it begins with none. */
-static size_t character(struct slice text)
-{
-	const unsigned char *c = (const unsigned char *)text.p;
-	size_t n = c[0] < 0x80 ? 1 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
-
-	if (n == 1)
-		return 1;
-	if (n > text.n || c[0] < 0xc2 || c[0] > 0xf4)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((c[i] & 0xc0) != 0x80)
-			return 0;
-	/* longer than needed, half of a surrogate pair, beyond Unicode */
-	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] >= 0xa0) || (c[0] == 0xf0 && c[1] < 0x90) ||
-	    (c[0] == 0xf4 && c[1] >= 0x90))
-		return 0;
-	return n;
-}
+#include "core/utf8.h"
 
 void json_put_string(struct buffer *out, struct slice text)
 {
 	buffer_char(out, '"');
 	while (text.n) {
-		size_t n = character(text);
+		size_t n = utf8_character(text);
 		if (n == 0)
 			buffer_lit(out, "\xef\xbf\xbd");
 		else if (n == 1 && ((unsigned char)*text.p < ' ' || *text.p == 0x7f))

@@ -2,7 +2,7 @@
 import asyncio
 import itertools
 
-from . import Failure, check, msrp, referral, sdp, sip, transaction, transport
+from . import Failure, check, msrp, referral, sdp, sip, subscription, transaction, transport
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, MESSAGE, OPTIONS, UPDATE, PRACK, NOTIFY, INFO"
 USER_AGENT = "IM-client/OMA1.0 test"
@@ -365,6 +365,13 @@ class Agent:
         if not dialog:
             self.witness.secrets[request.call_id] = self.name
         return referral.Referral(self, request, dialog.flow if dialog else self.flow, dialog, Dialog).start()
+
+    async def subscribe(self, uri, event, expires=3600, accept=None, headers=(), dialog=None):
+        """A Subscription that was accepted; its first NOTIFY is to be awaited."""
+        made = subscription.Subscription(self, uri, event, accept, headers, dialog)
+        response = await made.subscribe(expires)
+        check(200 <= response.status < 300, "SUBSCRIBE of %s got %s" % (self.name, response))
+        return made
 
     async def expect(self, method, seconds=None):
         """The next request outside dialogs, which must have this method."""
