@@ -13,6 +13,7 @@
 
 #include <sys/queue.h>
 
+#include "actors/conference_event.h"
 #include "actors/controlling.h"
 #include "core/actor.h"
 #include "core/minted.h"
@@ -21,7 +22,7 @@
 struct group;
 struct msrp_room;
 struct virtual_user_agent;
-struct conference_joining;
+struct conference_setup;
 
 enum conference_kind { CONFERENCE_ADHOC, CONFERENCE_ONE_TO_ONE, CONFERENCE_GROUP };
 
@@ -39,18 +40,11 @@ enum participant_state {
 };
 
 /* Why one left: disconnection of RFC 4575, log and CDR. */
-enum participant_departure {
-	DEPARTURE_NONE,
-	DEPARTURE_LEFT,     /* his BYE */
-	DEPARTURE_REMOVED,  /* by us: policy, a slow leg, release */
-	DEPARTURE_FAILED,   /* he never came: refused, or no answer */
-	DEPARTURE_REPLACED, /* his new dialog took the place of this one: he is still there */
-};
-
 struct participant {
 	struct conference *conference;
 	TAILQ_ENTRY(participant) link;
 	struct virtual_user_agent *agent; /* NULL: none yet, or none any more */
+	struct conference_user seen;      /* as those who watch see him */
 	enum participant_state state;
 	unsigned number;          /* unique in the conference, never given twice: anonymousN */
 	uint64_t hash;            /* of canonical */
@@ -58,13 +52,11 @@ struct participant {
 	bool is_anonymous;        /* nobody may hear who he is */
 	bool is_recorder;         /* the history function: does not count (D1-20) */
 	bool in_room;             /* his leg is a member */
-	bool was_listed;          /* an invitation of the beginning, for D1-19 */
-	bool has_referred;        /* actors/referral.c alone */
-	enum participant_departure departure;
-	struct conference_invitation_kept *invitation; /* NULL: he was not invited, or it is over */
+	bool has_referred;        /* actors/refer*.c alone */
+	struct conference_invited_one *invitation; /* NULL: he was not invited, or it is over */
 	char *nickname;           /* RFC 7701; heap, NULL: none */
-	/* one heap block */
-	char *text;
+	char *pseudonym;          /* sip:anonymousN@anonymous.invalid; heap, NULL: not anonymous */
+	char *text;               /* heap: the three below */
 	uint16_t canonical_n, uri_n, display_n;
 };
 
@@ -77,23 +69,25 @@ struct conference {
 	char user[MINTED_CHARS];  /* the user part of S */
 	char *canonical;          /* of the group; NULL: ad-hoc and 1-1 */
 	size_t canonical_n;
-	struct group *group;      /* counted; NULL: ad-hoc and 1-1 */
+	struct group *group;      /* held; NULL: ad-hoc and 1-1 */
 	struct participants participants; /* those that are LEFT too */
 	unsigned present;         /* CONNECTED, JOINING, INVITED or ALERTING, without recorders */
-	unsigned connected;       /* CONNECTED or JOINING */
+	unsigned connected;       /* CONNECTED or JOINING, without recorders */
 	unsigned kept;            /* LEFT */
 	unsigned next_number;
 	struct participant *originator; /* NULL: he has left */
 	struct msrp_room *room;
+	struct conference_state *state; /* who watches */
+	char *offered_types;      /* what the originator takes and policy.content_types permits; heap */
 	char *accept_types;       /* what may be said here; heap; NULL: nobody has answered yet */
-	char *offered;            /* the originator's description, for the attributes of our offers; heap, SDP text */
+	char *attributes;         /* the originator's description, for our offers: whole lines; heap */
+	struct conference_setup *setup; /* the INVITE that made it, until its answer; NULL: none */
 	bool is_armed;            /* two were connected: number-of-remaining-participants counts */
 	bool is_releasing;
 	struct timer max_length;
 	uint64_t start_us;
 	unsigned messages;
-	void *subscriptions;      /* actors/conference_event.c alone */
-	LIST_HEAD(, referral) referrals; /* actors/referral.c alone */
+	LIST_HEAD(, referral) referrals; /* actors/refer*.c alone */
 	struct conference *next_by_user, *next_by_canonical;
 };
 
@@ -133,47 +127,43 @@ struct participant *conference_participant(const struct conference *conference, 
 /* Is he connected (JOINING counts)? */
 bool conference_is_participant(const struct conference *conference, struct slice canonical);
 
+/* May he hide who he is here: policy.allow_anonymity, and the group's allow-anonymity? */
+bool conference_permits_anonymity(const struct conference *conference, const struct identity *who);
 /* How many may be present; limits.max_adhoc_group or the group's max-participant-count; UINT_MAX: any number. */
 unsigned conference_places(const struct conference *conference);
 
 /* S: `sip:<minted>@<domain.home>`; entity: the group's URI, else S.  False: `out` is full. */
 bool conference_write_identity(const struct conference *conference, struct buffer *out);
 bool conference_write_entity(const struct conference *conference, struct buffer *out);
-/* P-Asserted-Identity of what we answer: the group, else the factory (D1-21).  Without brackets. */
-bool conference_write_asserted(const struct conference *conference, struct buffer *out);
+
+
 
 /* ---- invitations ---- */
 
 struct conference_invitation {
-	struct slice uri;         /* as written; may have ?Replaces=..; */
+	struct slice uri;         /* as written; may have ?Replaces=.. */
 	struct slice display;     /* of the group's document; may be empty */
 	const struct identity *inviter;
-	struct slice referred_by; /* value of a REFER's Referred-By; empty: the inviter's identity */
+	const struct sip_message *request; /* the inviter's INVITE or REFER: From, P-Asserted-Identity, Privacy, Subject */
+	bool may_leave;           /* see struct controlling_start */
 	/* How it goes on: 180 and the like as they come, then once the final status (200 to 699); `warning` is the
 	 * value of the answer's Warning or empty.  Never from inside conference_invite().  NULL: nobody wants to know. */
 	void (*on_result)(void *arg, unsigned status, struct slice warning);
 	void *arg;                /* stays valid until the final status or conference_forget() */
 };
 
-enum conference_invited {
-	CONFERENCE_INVITED,
-	CONFERENCE_IS_THERE,  /* he participates or is being invited: on_result comes with 200 all the same */
-	CONFERENCE_NO_URI,    /* none that could be called: on_result will not come */
-	CONFERENCE_NO_ROOM,   /* memory, pools, limits.sessions: likewise */
-};
-/* Whether the inviter may, and whether there are places, was checked by the caller. */
-enum conference_invited conference_invite(struct conference *conference, const struct conference_invitation *invitation);
+/* 0: on_result will come.  Else it will not, and the status is that of the invitation: 200 (he is there, or is being
+ * invited already), 404 (nobody can be called by that URI), 503 (memory, pools, limits.sessions).
+ * Whether the inviter may, and whether there are places, was checked by the caller. */
+unsigned conference_invite(struct conference *conference, const struct conference_invitation *invitation);
 /* Whoever waits with that `arg` does so no more. */
 void conference_forget(struct conference *conference, void *arg);
 
-/* BYE to him (or CANCEL), state hook, release policy: the conference may be gone afterwards.  `reason` goes into his
- * BYE's Reason; NULL: an ordinary BYE. */
-void conference_remove(struct participant *participant, enum participant_departure why, const char *reason);
+/* BYE to him (or CANCEL), those who watch are told, release policy.  `reason` goes into his BYE's Reason and the log; NULL:
+ * an ordinary BYE, he wanted it (REFER BYE).  True: the conference is gone too. */
+bool conference_remove(struct participant *participant, const char *reason);
 
 /* BYE to everybody, subscriptions end with noresource; the pointer is dead.  `why` is for log and CDR. */
 void conference_release(struct conference *conference, const char *why);
-
-/* The group's document changed (7.2.2.8): who may not be there any more is removed.  `group` NULL: it was deleted. */
-void conference_on_group(struct im *im, struct slice canonical, struct group *group);
 
 #endif

@@ -115,6 +115,7 @@ struct im {
 	struct pool pager_lists;
 	size_t pager_list_octets;   /* held by them */
 	struct conference_table *conference_table;
+	LIST_HEAD(, conference_joining) joinings; /* INVITEs to groups whose document is looked for */
 	bool is_drained;            /* sessions_drain() was called */
 	struct session_fork *forks; /* all of them, also those whose owner is gone */
 };

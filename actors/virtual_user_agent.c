@@ -132,6 +132,11 @@ struct slice virtual_user_agent_said(const struct virtual_user_agent *agent)
 	return agent->sdp ? slice_of(agent->sdp, agent->sdp_n) : SLICE_EMPTY;
 }
 
+bool virtual_user_agent_is_anonymous(const struct virtual_user_agent *agent)
+{
+	return agent->peer_is_anonymous;
+}
+
 bool virtual_user_agent_is_established(const struct virtual_user_agent *agent)
 {
 	switch (agent->state) {

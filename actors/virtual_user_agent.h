@@ -184,6 +184,8 @@ struct msrp_leg *virtual_user_agent_leg(const struct virtual_user_agent *agent);
 /* For log lines: a number that names it among those of its worker. */
 uint64_t virtual_user_agent_id(const struct virtual_user_agent *agent);
 bool virtual_user_agent_is_bound(const struct virtual_user_agent *agent);
+/* His answer to our INVITE asked for privacy (RFC 3323). */
+bool virtual_user_agent_is_anonymous(const struct virtual_user_agent *agent);
 /* Answered and not over. */
 bool virtual_user_agent_is_established(const struct virtual_user_agent *agent);
 /* For requests of the owner inside it (NOTIFY); never closed by him.  NULL: our INVITE has no answer. */

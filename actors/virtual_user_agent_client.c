@@ -197,6 +197,7 @@ static void establish(struct virtual_user_agent *agent, const struct session_ans
 	struct sdp sdp;
 
 	agent->takes_update = sip_items_have(m, SIP_HDR_ALLOW, "UPDATE");
+	agent->peer_is_anonymous = sip_privacy_is_wanted(m);
 	session_timer_accepted(&agent->timer, m, agent->im);
 	sip_flow_get_peer(&answer->flow, &from);
 	if (session_sdp_read(find_description(answer, &early), &sdp, &media) != SDP_ACCEPTED) {

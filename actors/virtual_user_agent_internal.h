@@ -60,6 +60,7 @@ struct virtual_user_agent {
 	bool is_sips;
 	bool is_focus;
 	bool is_caller;            /* its INVITE was ours */
+	bool peer_is_anonymous;    /* his answer to our INVITE has Privacy */
 	bool takes_update;         /* the peer's Allow has UPDATE */
 	bool connects;             /* we made its MSRP connection, or will */
 	bool asked_by_invite;
