@@ -52,6 +52,7 @@ struct participant {
 	bool is_anonymous;        /* nobody may hear who he is */
 	bool is_recorder;         /* the history function: does not count (D1-20) */
 	bool in_room;             /* his leg is a member */
+	bool is_chatroom;         /* he knows RFC 7701 */
 	bool has_referred;        /* actors/refer*.c alone */
 	struct conference_invited_one *invitation; /* NULL: he was not invited, or it is over */
 	char *nickname;           /* RFC 7701; heap, NULL: none */

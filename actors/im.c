@@ -153,6 +153,7 @@ static void on_drain(struct worker *worker, struct msg *msg)
 
 	free(msg);
 	sessions_drain(im);
+	conferences_drain(im);
 	large_lists_drain(im);
 	virtual_user_agents_drain(im, is_last);
 	subscriptions_drain(im);

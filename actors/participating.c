@@ -334,8 +334,8 @@ static void start_function(struct asked *a)
 			.target_is_known = is_provisioned && a->found && !a->found->target_is_unknown });
 		return;
 	}
-	/* nobody else here takes a list, and Require ends at a B2BUA */
-	if (a->m->method == SIP_INVITE && sip_items_have(a->m, SIP_HDR_REQUIRE, "recipient-list-invite")) {
+	/* nobody else here takes a list; the originating side passes it on to who does */
+	if (a->m->method == SIP_INVITE && !leaves && sip_items_have(a->m, SIP_HDR_REQUIRE, "recipient-list-invite")) {
 		im_refuse(a->im, a->server, 420, REASON_REQUIRE, SLICE("Unsupported: recipient-list-invite\r\n"));
 		return;
 	}

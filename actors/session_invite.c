@@ -152,6 +152,8 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	outgoing_contact_like(out, s->im, &branch->flow, session_self(&s->b), m, hides);
 	identity_write(out, s->im, s->caller, m);
 	outgoing_accept_contact(out, m);
+	if (!s->fork->to_contacts && sip_items_have(m, SIP_HDR_REQUIRE, "recipient-list-invite"))
+		buffer_lit(out, "Require: recipient-list-invite\r\n"); /* RFC 5366 4: its list goes on with the body */
 	buffer_lit(out, "Allow: " IM_ALLOW "\r\nSupported: " IM_SUPPORTED "\r\n");
 	sip_copy_headers(out, m, SIP_HDR_REPLACES); /* of a dialog that nobody here knows: see session_replaces() */
 	buffer_printf(out, "Session-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",

@@ -6,6 +6,10 @@ from . import Failure, check, msrp, referral, sdp, sip, subscription, transactio
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, MESSAGE, OPTIONS, UPDATE, PRACK, NOTIFY, INFO"
 USER_AGENT = "IM-client/OMA1.0 test"
+RESOURCE_LISTS = ('<?xml version="1.0" encoding="UTF-8"?>\r\n<resource-lists '
+                  'xmlns="urn:ietf:params:xml:ns:resource-lists"><list>%s</list></resource-lists>\r\n')
+LIST_BODY = (b"--b7\r\nContent-Type: application/sdp\r\n\r\n%s\r\n--b7\r\nContent-Type: "
+             b"application/resource-lists+xml\r\nContent-Disposition: recipient-list\r\n\r\n%s\r\n--b7--\r\n")
 _names = itertools.count(1)
 
 
@@ -365,6 +369,16 @@ class Agent:
         if not dialog:
             self.witness.secrets[request.call_id] = self.name
         return referral.Referral(self, request, dialog.flow if dialog else self.flow, dialog, Dialog).start()
+
+    def invite_list(self, entries, to=None, xml=None, headers=(), **more):
+        """INVITE with a list of users (RFC 5366) to the conference factory, or to `to`: entries are agents or URIs,
+        `xml` the list as it stands. As invite()."""
+        text = xml if xml is not None else RESOURCE_LISTS % "".join(
+            '<entry uri="%s"/>' % getattr(entry, "uri", entry).replace("&", "&amp;") for entry in entries)
+        edit = more.pop("edit", None)
+        return self.invite(to or "sip:factory@" + self.domain, headers=[
+            ("Require", "recipient-list-invite"), *headers], content_type='multipart/mixed;boundary="b7"',
+            edit=lambda body: LIST_BODY % (edit(body) if edit else body, text.encode()), **more)
 
     async def subscribe(self, uri, event, expires=3600, accept=None, headers=(), dialog=None):
         """A Subscription that was accepted; its first NOTIFY is to be awaited."""
