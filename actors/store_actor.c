@@ -137,7 +137,7 @@ static void tell_totals(struct store_actor *actor)
 /* What a healthy store answers too. */
 static bool is_failure(int err)
 {
-	return err && err != ENOENT && err != EDQUOT && err != EINVAL && err != EFBIG && err != EEXIST && err != EMSGSIZE;
+	return err && err != ENOENT && err != EDQUOT && err != EINVAL && err != EFBIG && err != EEXIST && err != EMSGSIZE && err != EADDRINUSE;
 }
 
 /*

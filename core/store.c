@@ -315,6 +315,7 @@ static bool only_reads(enum store_kind kind)
 	case STORE_CONTENT_GET:
 	case STORE_DOCUMENT_GET:
 	case STORE_DOCUMENT_NEXT:
+	case STORE_DOCUMENT_FIND:
 		return true;
 	}
 	return false;

@@ -54,7 +54,8 @@
 	X(DOCUMENT_PUT, true)        \
 	X(DOCUMENT_GET, false)       \
 	X(DOCUMENT_DELETE, false)    \
-	X(DOCUMENT_NEXT, false)
+	X(DOCUMENT_NEXT, false)      \
+	X(DOCUMENT_FIND, false)
 
 enum store_kind {
 #define X(name, is_put) STORE_##name,

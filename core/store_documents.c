@@ -67,21 +67,49 @@ static int check_quota(struct store *store, const struct store_document_request 
 	return err ? err : count >= STORE_DOCUMENTS_MAX ? EDQUOT : 0;
 }
 
+/* Looked at first: a request that fails half done is dear. */
+static int check_uris(struct store *store, struct store_document_request *r)
+{
+	uint64_t one;
+	int err = ENOENT;
+
+	for (unsigned i = 0; i < r->uri_count && err == ENOENT; i++) {
+		sqlite3_stmt *statement = bind_name(store, STATEMENT_DOCUMENT_URI_TAKEN, r);
+		store_bind(statement, 4, r->uris[i]);
+		err = ask_number(statement, &one);
+		if (!err)
+			r->uri = r->uris[i];
+	}
+	return err == ENOENT ? 0 : err ? err : EADDRINUSE;
+}
+
+static int put_uris(struct store *store, const struct store_document_request *r)
+{
+	int err = r->existed ? run(bind_name(store, STATEMENT_DOCUMENT_URI_DELETE, r)) : 0;
+
+	for (unsigned i = 0; i < r->uri_count && !err; i++) {
+		sqlite3_stmt *statement = bind_name(store, STATEMENT_DOCUMENT_URI_PUT, r);
+		store_bind(statement, 4, r->uris[i]);
+		err = run(statement);
+	}
+	return err;
+}
+
 static int put(struct store *store, struct store_document_request *r)
 {
 	int err = check(store, r);
 
-	if (err || (!r->existed && (err = check_quota(store, r))))
+	if (err || (!r->existed && (err = check_quota(store, r))) || (err = check_uris(store, r)))
 		return err;
 	/* a replaced row is a new one: AUTOINCREMENT makes the tag */
 	if (r->existed && (err = run(bind_name(store, STATEMENT_DOCUMENT_DELETE, r))))
 		return err;
 	sqlite3_stmt *statement = bind_name(store, STATEMENT_DOCUMENT_PUT, r);
 	sqlite3_bind_blob(statement, 4, r->content.n ? r->content.p : "", (int)r->content.n, SQLITE_STATIC);
-	err = run(statement);
-	if (!err)
-		r->etag = (uint64_t)sqlite3_last_insert_rowid(store->db);
-	return err;
+	if ((err = run(statement)))
+		return err;
+	r->etag = (uint64_t)sqlite3_last_insert_rowid(store->db);
+	return put_uris(store, r);
 }
 
 static int delete(struct store *store, struct store_document_request *r)
@@ -90,7 +118,8 @@ static int delete(struct store *store, struct store_document_request *r)
 
 	if (err || !r->existed)
 		return err ? err : ENOENT;
-	return run(bind_name(store, STATEMENT_DOCUMENT_DELETE, r));
+	err = run(bind_name(store, STATEMENT_DOCUMENT_URI_DELETE, r));
+	return err ? err : run(bind_name(store, STATEMENT_DOCUMENT_DELETE, r));
 }
 
 static struct slice copy_column(struct store_document_request *r, size_t *used, sqlite3_stmt *row, int column)
@@ -124,14 +153,28 @@ static int read_row(struct store_document_request *r, sqlite3_stmt *row)
 	return 0;
 }
 
-static int read_one(struct store *store, struct store_document_request *r, enum store_statement which)
+static int read_one(struct store_document_request *r, sqlite3_stmt *statement)
 {
-	sqlite3_stmt *statement = bind_name(store, which, r);
 	int code = sqlite3_step(statement);
 	int err = code == SQLITE_DONE ? ENOENT : code == SQLITE_ROW ? read_row(r, statement) : store_errno(code);
 
 	sqlite3_reset(statement);
 	return err;
+}
+
+static int read_next(struct store *store, struct store_document_request *r)
+{
+	return read_one(r, bind_name(store, r->without_uris ? STATEMENT_DOCUMENT_NEXT_WITHOUT_URI :
+		r->has_any_owner ? STATEMENT_DOCUMENT_NEXT_OF_ALL : STATEMENT_DOCUMENT_NEXT, r));
+}
+
+static int find(struct store *store, struct store_document_request *r)
+{
+	sqlite3_stmt *statement = store_statement(store, STATEMENT_DOCUMENT_FIND);
+
+	store_bind(statement, 1, r->auid);
+	store_bind(statement, 2, r->uri);
+	return read_one(r, statement);
 }
 
 int store_run_document(struct store *store, struct store_request *request)
@@ -142,11 +185,13 @@ int store_run_document(struct store *store, struct store_request *request)
 	case STORE_DOCUMENT_PUT:
 		return put(store, r);
 	case STORE_DOCUMENT_GET:
-		return read_one(store, r, STATEMENT_DOCUMENT_GET);
+		return read_one(r, bind_name(store, STATEMENT_DOCUMENT_GET, r));
 	case STORE_DOCUMENT_DELETE:
 		return delete(store, r);
 	case STORE_DOCUMENT_NEXT:
-		return read_one(store, r, r->has_any_owner ? STATEMENT_DOCUMENT_NEXT_OF_ALL : STATEMENT_DOCUMENT_NEXT);
+		return read_next(store, r);
+	case STORE_DOCUMENT_FIND:
+		return find(store, r);
 	default:
 		return EINVAL;
 	}

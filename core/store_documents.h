@@ -22,11 +22,14 @@ enum store_document_condition {
 
 /*
  * STORE_DOCUMENT_PUT     makes or replaces; `etag` is the new version, `existed`: replaced.  EDQUOT: the owner has
- *                        STORE_DOCUMENTS_MAX of them.
+ *                        STORE_DOCUMENTS_MAX of them.  The document defines `uris`, in place of those of the version
+ *                        before.  EADDRINUSE: another one of the same usage defines one of them, `uri`.
  * STORE_DOCUMENT_GET     `content` and `etag`.  ENOENT.
  * STORE_DOCUMENT_DELETE  `etag`: the version that went.  ENOENT.
  * STORE_DOCUMENT_NEXT    the document after `name` in the order of names, for an owner; with `has_any_owner` the one
  *                        after (owner, name) of all owners.  Fills owner, name, content, etag.  ENOENT: that was all.
+ *                        With `without_uris` only those that define no URI; has_any_owner must be set, too.
+ * STORE_DOCUMENT_FIND    the document that defines `uri`.  Fills owner, name, content, etag.  ENOENT.
  *
  * What the store writes into owner, name and content is in `text`, which has `room` octets.  EMSGSIZE: it needs
  * `size` octets; nothing else was written.
@@ -37,7 +40,10 @@ struct store_document_request {
 	struct slice content;
 	enum store_document_condition condition;
 	uint64_t expected;
-	bool has_any_owner;
+	bool has_any_owner, without_uris;
+	const struct slice *uris; /* each once */
+	unsigned uri_count;
+	struct slice uri;
 	size_t room;
 	/* ---- written by the store ---- */
 	bool existed;

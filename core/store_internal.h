@@ -19,7 +19,16 @@ struct store_checkpointer;
 	X(DOCUMENT_NEXT, "SELECT etag, content, owner, name FROM document "                              \
 		"WHERE auid = ?1 AND owner = ?2 AND name > ?3 ORDER BY name LIMIT 1")                    \
 	X(DOCUMENT_NEXT_OF_ALL, "SELECT etag, content, owner, name FROM document "                       \
-		"WHERE auid = ?1 AND (owner, name) > (?2, ?3) ORDER BY owner, name LIMIT 1")
+		"WHERE auid = ?1 AND (owner, name) > (?2, ?3) ORDER BY owner, name LIMIT 1")                     \
+	X(DOCUMENT_NEXT_WITHOUT_URI, "SELECT etag, content, owner, name FROM document AS d "             \
+		"WHERE auid = ?1 AND (owner, name) > (?2, ?3) AND NOT EXISTS (SELECT 1 FROM document_uri AS u " \
+		"WHERE u.auid = d.auid AND u.owner = d.owner AND u.name = d.name) ORDER BY owner, name LIMIT 1") \
+	X(DOCUMENT_URI_PUT, "INSERT INTO document_uri (auid, owner, name, uri) VALUES (?1, ?2, ?3, ?4)")  \
+	X(DOCUMENT_URI_DELETE, "DELETE FROM document_uri WHERE auid = ?1 AND owner = ?2 AND name = ?3")  \
+	X(DOCUMENT_URI_TAKEN, "SELECT 1 FROM document_uri WHERE auid = ?1 AND uri = ?4 "                 \
+		"AND (owner, name) <> (?2, ?3)")                                                         \
+	X(DOCUMENT_FIND, "SELECT d.etag, d.content, d.owner, d.name FROM document_uri AS u JOIN document AS d " \
+		"ON d.auid = u.auid AND d.owner = u.owner AND d.name = u.name WHERE u.auid = ?1 AND u.uri = ?2")
 
 /* X(name, SQL): prepared once for each opening. */
 #define STORE_STATEMENTS(X)                                                                              \

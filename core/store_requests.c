@@ -277,6 +277,7 @@ int store_run_request(struct store *store, struct store_request *r)
 	case STORE_DOCUMENT_GET:
 	case STORE_DOCUMENT_DELETE:
 	case STORE_DOCUMENT_NEXT:
+	case STORE_DOCUMENT_FIND:
 		return store_run_document(store, r);
 	case STORE_KIND_COUNT:
 		break;

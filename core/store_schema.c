@@ -15,6 +15,8 @@ static const char *const steps[] = {
 #include "schema_2.sql.h"
 	,
 #include "schema_3.sql.h"
+	,
+#include "schema_4.sql.h"
 };
 #define VERSION (sizeof(steps) / sizeof(steps[0]))
 
