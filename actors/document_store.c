@@ -49,7 +49,7 @@ int document_cursor_next(struct store_door *door, struct document_cursor *c)
 {
 	struct store_document_request what = { .request.kind = STORE_DOCUMENT_NEXT, .auid = c->auid,
 		.owner = slice_of(c->owner, c->owner_n), .name = slice_of(c->name, c->name_n),
-		.has_any_owner = c->has_any_owner };
+		.has_any_owner = c->has_any_owner, .without_uris = c->without_uris };
 
 	document_cursor_end(c);
 	int err = ask(door, &what, &c->found);

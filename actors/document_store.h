@@ -15,6 +15,7 @@ struct store_door;
 struct document_cursor {
 	struct slice auid;
 	bool has_any_owner;
+	bool without_uris; /* only those that define no URI: may be set after the beginning */
 	char owner[IM_CANONICAL_MAX], name[DOCUMENT_NAME_MAX];
 	size_t owner_n, name_n;
 	struct store_document_request *found; /* the last one: owner, name, content, etag */

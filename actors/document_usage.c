@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "actors/deferred_list.h"
+#include "actors/group.h"
 #include "sip/owner.h"
 
 #define COMMON_POLICY  "urn:ietf:params:xml:ns:common-policy"
@@ -99,6 +100,15 @@ static void check_identity(const struct xml_node *identity, struct document_faul
 			blame_schema(fault, "one without id");
 }
 
+/* Empty by the schema; some clients write true. */
+static void check_membership(const struct xml_node *condition, struct document_fault *fault)
+{
+	bool value;
+
+	if (slice_trim(xml_text(condition)).n && !xml_boolean(xml_text(condition), &value))
+		blame_schema(fault, "is-list-member is neither empty nor true nor false");
+}
+
 static void check_rule(const struct xml_node *rule, struct document_fault *fault)
 {
 	if (!has(rule, "id"))
@@ -109,6 +119,8 @@ static void check_rule(const struct xml_node *rule, struct document_fault *fault
 				check_action(n, fault);
 			else if (is_named(part, "conditions") && is_named(n, "identity"))
 				check_identity(n, fault);
+			else if (is_named(part, "conditions") && is_named(n, "is-list-member"))
+				check_membership(n, fault);
 		}
 }
 
@@ -200,7 +212,9 @@ static void check_list_service(const struct xml_node *service, const struct sip_
 	uint64_t number;
 	bool value;
 
-	if (xml_attribute(service, SLICE_EMPTY, SLICE("uri"), &uri))
+	if (!has(service, "uri") || !xml_attribute(service, SLICE_EMPTY, SLICE("uri"), &uri))
+		blame_schema(fault, "a list-service without uri");
+	else
 		check_group_name(uri, sip, fault);
 	for (const struct xml_node *n = xml_first(service); n; n = xml_next(n)) {
 		if (is_named(n, "list"))
@@ -237,7 +251,7 @@ static void check_group(const struct xml *document, const struct sip_options *si
 
 static const struct document_usage usages[] = {
 	{ "org.openmobilealliance.im-rules", "application/auth-policy+xml", COMMON_POLICY, check_rules, .has_access_rules = true },
-	{ "org.openmobilealliance.groups", "application/vnd.oma.poc.groups+xml", LIST_SERVICE, check_group },
+	{ GROUPS_AUID, "application/vnd.oma.poc.groups+xml", LIST_SERVICE, check_group, .has_groups = true },
 	{ "resource-lists", "application/resource-lists+xml", RESOURCE_LISTS, check_resource_lists },
 	{ DEFERRED_LIST_AUID, "application/xml", DEFERRED_LIST_NAMESPACE, .is_made = true },
 };

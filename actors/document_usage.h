@@ -28,6 +28,7 @@ struct document_usage {
 	void (*check)(const struct xml *document, const struct sip_options *sip, struct document_fault *fault);
 	bool is_made; /* by the server: it can be read, and parts of it removed; check is NULL */
 	bool has_access_rules; /* a change is to be heard of by the owner's worker */
+	bool has_groups;       /* ... by the groups' workers */
 };
 
 /* NULL: nobody knows it. */

@@ -5,6 +5,7 @@
 
 #include "actors/access_rules.h"
 #include "actors/deferred_list.h"
+#include "actors/group_documents.h"
 #include "actors/settings.h"
 #include "actors/store_actor.h"
 #include "actors/xcap_node.h"
@@ -92,7 +93,12 @@ static void answer_conflict(struct visit *v, const char *error, const char *phra
 
 static void answer_store(struct visit *v, int err)
 {
-	if (err == EDQUOT)
+	if (err == EADDRINUSE) {
+		answer_conflict(v, "uniqueness-failure", "another group has that name");
+		v->answer->field = "list-service/@uri";
+	} else if (err == E2BIG) {
+		answer_conflict(v, "constraint-failure", "more groups than one document may have");
+	} else if (err == EDQUOT)
 		answer_code(v, 507, "as many documents, or rules in them, as one user may have");
 	else
 		answer_code(v, 503, err == ENOMEM ? "no memory" : err == EEXIST ? "somebody else changed it" :
@@ -267,6 +273,18 @@ static bool is_valid(struct visit *v, struct slice content)
 
 /* ---- changing ---- */
 
+static int make_group_change(struct visit *v, struct slice content, struct group_change **change,
+	struct store_document_request *store)
+{
+	int err = group_change_make(change, &v->documents->server->sip.home, v->found ? v->found->content : SLICE_EMPTY, content);
+
+	if (!err) {
+		store->uris = (*change)->uris;
+		store->uri_count = (*change)->uri_count;
+	}
+	return err == EEXIST ? EADDRINUSE : err; /* it has the name twice itself, written in two ways */
+}
+
 /* On the disk, then to whom it concerns.  `content` p NULL: the document goes. */
 static int commit(struct visit *v, struct slice content)
 {
@@ -276,11 +294,14 @@ static int commit(struct visit *v, struct slice content)
 		.auid = r->auid, .owner = r->owner, .name = r->name, .content = content,
 		.condition = v->found ? STORE_DOCUMENT_IS : STORE_DOCUMENT_ABSENT, .expected = v->found ? v->found->etag : 0 };
 	struct access_rules *rules = NULL;
+	struct group_change *change = NULL;
 	int err = 0;
 
 	/* made first: once it is committed nothing may fail any more */
 	if (v->usage->has_access_rules)
 		err = access_rules_read(door, &v->documents->server->sip.home, r->owner, r->name, content, &rules);
+	if (v->usage->has_groups)
+		err = make_group_change(v, content, &change, &store);
 	store.request.octets = (uint32_t)content.n;
 	if (!err)
 		err = store_ask_and_wait(door, &store.request);
@@ -288,6 +309,10 @@ static int commit(struct visit *v, struct slice content)
 		access_rules_post(v->documents->group, rules);
 	else
 		free(rules);
+	if (!err && change)
+		group_change_post(change, v->documents->group, store.etag);
+	else
+		group_change_free(change);
 	if (!err && content.p)
 		write_etag(v->answer->etag, store.etag);
 	LOG(INFO, NULL, "document", 0, "%s auid=%.*s user=%.*s name=\"%.*s\" octets=%zu err=%d", content.p ? "put" : "deleted",

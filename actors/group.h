@@ -10,7 +10,7 @@
  *	anonymous-request  he hides who he is (also under the name `anonymous`)
  *	other-identity     no rule names him by identity, and he is not in the list if some rule is about its members
  * A rule with any other condition never counts.  An action is permitted when a rule that counts says true.  Only
- * what is given to all members or to others yields: to a rule that names him by identity and says false.
+ * what is given to all members or to others yields: to a rule whose `one` names him and that says false.
  * What no rule says is not permitted.  A group without a ruleset is its members': they may do everything
  * but be anonymous.
  *

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "actors/access_rules.h"
+#include "actors/group_documents.h"
 #include "actors/admin.h"
 #include "actors/certificates.h"
 #include "actors/descriptors.h"
@@ -306,7 +307,8 @@ static int load_users(struct server *server)
 		if (server->threads[i].err)
 			return 0; /* what follows says it */
 	int err = users_load(&server->group, server->im.store);
-	return err ? err : access_rules_load(&server->group, server->im.store);
+	err = err ? err : access_rules_load(&server->group, server->im.store);
+	return err ? err : groups_name_all(server->im.store, &server->im.sip.home);
 }
 
 static int start_threads(struct server *server)
