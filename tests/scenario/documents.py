@@ -182,6 +182,9 @@ async def xcap_refusals(world):
             (GROUPS, group % "", "schema-validation-error"), (GROUPS, "<group/>", "schema-validation-error"),
             (GROUPS, GROUP.replace("group1", "alice"), "constraint-failure"),
             (GROUPS, GROUP.replace("group1@example.com", "group1@example.org"), "constraint-failure"),
+            (GROUPS, GROUP.replace(' uri="sip:group1@example.com"', ""), "schema-validation-error"),
+            (GROUPS, GROUP.replace("<cp:conditions/>", "<cp:conditions><is-list-member>x</is-list-member></cp:conditions>"),
+             "schema-validation-error"),
             (GROUPS, GROUP.replace(">10<", ">many<"), "schema-validation-error"),
             (GROUPS, GROUP.replace(">true</invite", ">yes</invite"), "schema-validation-error"),
             (GROUPS, GROUP.replace(">true</allow", ">accept</allow"), "schema-validation-error")):
@@ -191,6 +194,44 @@ async def xcap_refusals(world):
             check(node[0].get("field"), "no field")
     for auid in TYPES:
         same((await x.get(auid, "index"))[0], 404, "after what was refused")
+
+
+def services(*uris):
+    return GROUP.split("<list-service")[0] + "".join('<list-service uri="%s"/>' % uri for uri in uris) + "</group>"
+
+
+@scenario(once=True)
+async def xcap_group_names(world):
+    """The name of a group is that of one document, whoever owns it and however it is written; it is free again when
+    that document has another, or is gone."""
+    alice, bob = await world.client("alice", register=False), await world.client("bob", register=False)
+    a, b = Xcap(world, "sip:%s@%s" % (alice.name, DOMAIN)), Xcap(world, "sip:%s@%s" % (bob.name, DOMAIN))
+    name = "sip:group-%s@%s" % (alice.name, DOMAIN)
+
+    async def taken(x, document, body):
+        error, node = await x.put(GROUPS, document, body, 409)
+        same((error, node[0].get("field")), ("uniqueness-failure", "list-service/@uri"), "PUT of %s" % body[-120:])
+
+    await a.put(GROUPS, "index", services(name), 201)
+    await a.put(GROUPS, "index", services(name, name + "-2"), 200)
+    for x, document in ((b, "index"), (a, "more")):
+        await taken(x, document, services(name))
+        await taken(x, document, services(name + "-3", name.replace("sip:", "sips:").replace("group", "%67roup") + "-2;x=y"))
+        same((await x.get(GROUPS, document))[0], 404, "after what was refused")
+    await taken(b, "index", services(name + "-3", name + "-3;x=y"))
+    await b.put(GROUPS, "index", services(name + "-3"), 201)
+    await taken(a, "index", services(name, name + "-3"))
+    # one by one they are free again
+    await a.put(GROUPS, "index", services(name), 200)
+    await b.put(GROUPS, "index", services(name + "-2", name + "-3"), 200)
+    await a.delete(GROUPS, "index", 200)
+    await b.put(GROUPS, "index", name, 200, node="group/list-service[1]/@uri")
+    await a.put(GROUPS, "index", services(name + "-2"), 201)
+    error, _ = await a.put(GROUPS, "many", services(*(name + "-x%d" % i for i in range(65))), 409)
+    same(error, "constraint-failure", "65 groups in one document")
+    await a.put(GROUPS, "many", services(*(name + "-x%d" % i for i in range(64))), 201)
+    for x, document in ((a, "many"), (a, "index"), (b, "index")):
+        await x.delete(GROUPS, document, 200)
 
 
 @scenario(once=True)

@@ -176,6 +176,79 @@ static void they_come_one_after_the_other(void **state)
 	free(r);
 }
 
+static int put_with_uris(const char *owner, const char *name, const struct slice *uris, unsigned count)
+{
+	struct store_document_request *r = request(STORE_DOCUMENT_PUT, owner, name);
+
+	r->uris = uris;
+	r->uri_count = count;
+	int err = ask(r);
+	if (err == EADDRINUSE)
+		assert_true(slice_eq(r->uri, uris[count - 1])); /* in these tests the last one */
+	free(r);
+	return err;
+}
+
+/* Whose document defines it; NULL: nobody's. */
+static void check_uri(struct slice uri, const char *owner, const char *name)
+{
+	struct store_document_request *r = request(STORE_DOCUMENT_FIND, "", "");
+
+	r->uri = uri;
+	assert_int_equal(ask(r), owner ? 0 : ENOENT);
+	if (owner) {
+		CHECK(slice_eq(r->owner, slice_str(owner)), "owner %.*s\n", SLICE_ARG(r->owner));
+		CHECK(slice_eq(r->name, slice_str(name)), "name %.*s\n", SLICE_ARG(r->name));
+	}
+	free(r);
+}
+
+static void a_uri_is_of_one_document(void **state)
+{
+	static const struct slice ab[] = { { "a", 1 }, { "b", 1 } }, cb[] = { { "c", 1 }, { "b", 1 } }, b[] = { { "b", 1 } };
+
+	assert_int_equal(put_with_uris("alice@x", "1", ab, 2), 0);
+	assert_int_equal(put_with_uris("alice@x", "1", ab, 2), 0); /* they are its own */
+	assert_int_equal(put_with_uris("alice@x", "2", cb, 2), EADDRINUSE);
+	assert_int_equal(put_with_uris("bob@x", "1", cb, 2), EADDRINUSE);
+	check_content("bob@x", "1", NULL, 0);
+	check_uri(ab[0], "alice@x", "1");
+	check_uri(ab[1], "alice@x", "1");
+	check_uri(cb[0], NULL, NULL);
+	assert_int_equal(put_with_uris("alice@x", "1", ab, 1), 0); /* b is free */
+	check_uri(b[0], NULL, NULL);
+	assert_int_equal(put_with_uris("bob@x", "1", cb, 2), 0);
+	check_uri(b[0], "bob@x", "1");
+	struct store_document_request *r = request(STORE_DOCUMENT_DELETE, "bob@x", "1");
+	assert_int_equal(ask(r), 0);
+	free(r);
+	check_uri(b[0], NULL, NULL);
+	r = request(STORE_DOCUMENT_PUT, "bob@x", "1"); /* of another usage it is another */
+	r->auid = SLICE("other");
+	r->uris = ab;
+	r->uri_count = 1;
+	assert_int_equal(ask(r), 0);
+	free(r);
+	check_uri(ab[0], "alice@x", "1");
+}
+
+static void documents_without_uris_are_found(void **state)
+{
+	static const struct slice a[] = { { "a", 1 } };
+	struct store_document_request *r = request(STORE_DOCUMENT_NEXT, "", "");
+
+	assert_int_equal(put_with_uris("alice@x", "1", a, 1), 0);
+	assert_int_equal(put_with_uris("alice@x", "2", NULL, 0), 0);
+	assert_int_equal(put_with_uris("bob@x", "1", NULL, 0), 0);
+	r->has_any_owner = r->without_uris = true;
+	assert_int_equal(ask(r), 0);
+	assert_true(slice_eq(r->owner, SLICE("alice@x")) && slice_eq(r->name, SLICE("2")));
+	assert_int_equal(ask(r), 0);
+	assert_true(slice_eq(r->owner, SLICE("bob@x")));
+	assert_int_equal(ask(r), ENOENT);
+	free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +257,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_owner_has_a_quota, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_room_too_small_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(they_come_one_after_the_other, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_uri_is_of_one_document, setup, teardown),
+		cmocka_unit_test_setup_teardown(documents_without_uris_are_found, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
