@@ -100,11 +100,11 @@ static void the_next_version_is_refused(void **state)
 {
 	assert_int_equal(store_open(&store, path, &options), 0);
 	close_store();
-	disk_run_sql(path, "PRAGMA user_version = 4");
+	disk_run_sql(path, "PRAGMA user_version = 5");
 	assert_int_equal(store_open(&store, path, &options), EINVAL);
 	disk_run_sql(path, "PRAGMA user_version = 0"); /* tables, and no version: nobody's */
 	assert_int_equal(store_open(&store, path, &options), EINVAL);
-	disk_run_sql(path, "PRAGMA user_version = 3");
+	disk_run_sql(path, "PRAGMA user_version = 4");
 	assert_int_equal(store_open(&store, path, &options), 0);
 }
 
