@@ -166,8 +166,8 @@ static void forget_in(struct room_chunks *list, struct msrp_seat *seat, bool is_
 		next = TAILQ_NEXT(chunk, link);
 		if (!take_off(chunk, seat))
 			continue;
-		if (is_failure && !chunk->message->status)
-			chunk->message->status = 408;
+		if (is_failure)
+			room_message_error(chunk->message, 408);
 		free_if_answered(chunk);
 	}
 }
@@ -208,8 +208,7 @@ static void on_refused(struct msrp_seat *seat, struct msrp_room_message *m, unsi
 		reason_label(why));
 	if (status == 481) { /* counted there */
 		room_drop(seat, why);
-		if (!m->status)
-			m->status = 408;
+		room_message_error(m, 408);
 	} else {
 		REFUSED(&worker->counters, why);
 		room_message_fail(m, seat, status);

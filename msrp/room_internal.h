@@ -159,7 +159,9 @@ void room_message_end(struct msrp_room_message *m, char flag);
 void room_message_cut(struct msrp_room_message *m);
 void room_message_release(struct msrp_room_message *m);
 /* It ended for one of its targets with that error; he gets no more of it. */
-void room_message_fail(struct msrp_room_message *m, const struct msrp_seat *seat, unsigned status);
+void room_message_fail(struct msrp_room_message *m, struct msrp_seat *seat, unsigned status);
+/* Not for everybody, whatever comes. */
+void room_message_error(struct msrp_room_message *m, unsigned status);
 /* Something changed: is its end known? */
 void room_message_settle(struct msrp_room_message *m);
 /* A copy may be complete. */

@@ -117,6 +117,13 @@ void room_message_settle(struct msrp_room_message *m)
 	room_message_release(m);
 }
 
+void room_message_error(struct msrp_room_message *m, unsigned status)
+{
+	if (!m->status)
+		m->status = (uint16_t)status;
+	room_message_settle(m);
+}
+
 static void copy_ended(struct msrp_seat *seat, unsigned status)
 {
 	seat->copy_status = (uint16_t)status;
@@ -142,17 +149,15 @@ static bool stop_waiting(struct msrp_room_message *m, const struct msrp_seat *se
 	return true;
 }
 
-void room_message_fail(struct msrp_room_message *m, const struct msrp_seat *seat, unsigned status)
+void room_message_fail(struct msrp_room_message *m, struct msrp_seat *seat, unsigned status)
 {
 	bool had_target = room_set_take(m->targets, m->words, seat->slot);
 
-	room_streams_leave((struct msrp_seat *)seat, m);
+	room_streams_leave(seat, m);
 	stop_waiting(m, seat);
-	if (!m->status)
-		m->status = (uint16_t)status;
 	if (m->parts && had_target)
-		copy_ended((struct msrp_seat *)seat, status);
-	room_message_settle(m);
+		copy_ended(seat, status);
+	room_message_error(m, status);
 }
 
 void room_messages_forget(struct msrp_seat *seat)
@@ -163,18 +168,14 @@ void room_messages_forget(struct msrp_seat *seat)
 	while ((m = TAILQ_FIRST(&seat->open)))
 		room_message_cut(m);
 	for (m = TAILQ_FIRST(&room->messages); m; m = next) {
-		next = TAILQ_NEXT(m, link);
 		m->holds++;
 		if (m->from == seat)
 			m->from = NULL;
 		room_set_take(m->targets, m->words, seat->slot);
 		if (m->parts && seat->slot / 64 < m->words)
 			m->parts[seat->slot] = 0;
-		if (stop_waiting(m, seat)) {
-			if (!m->status)
-				m->status = 408;
-			room_message_settle(m);
-		}
+		if (stop_waiting(m, seat))
+			room_message_error(m, 408);
 		if (m->covered && seat->slot / 64 < m->words)
 			m->covered[seat->slot] = 0;
 		next = TAILQ_NEXT(m, link);
@@ -265,12 +266,13 @@ void msrp_room_expect(struct msrp_room_message *m, unsigned n)
 void msrp_room_confirm(struct msrp_room_message *m, unsigned status)
 {
 	assert(m->expected);
-	if (status >= 300 && !m->status)
-		m->status = (uint16_t)status;
-	if (--m->expected)
-		return;
-	room_message_settle(m);
-	room_message_release(m);
+	m->expected--;
+	if (status >= 300)
+		room_message_error(m, status);
+	else
+		room_message_settle(m);
+	if (!m->expected)
+		room_message_release(m);
 }
 
 bool msrp_room_wants_report(const struct msrp_room_message *m)

@@ -140,9 +140,7 @@ static void give_up(struct msrp_room_message *m)
 	REFUSED(&worker->counters, REASON_TIMEOUT);
 	LOG(INFO, worker, "leg", m->from ? pool_slot(m->from->leg) : 0, "not confirmed by all members=%u others=%u reason=%s", m->unconfirmed,
 		m->expected, reason_label(REASON_TIMEOUT));
-	if (!m->status)
-		m->status = 408;
-	room_message_settle(m);
+	room_message_error(m, 408);
 }
 
 static void on_due(struct timer *timer)
