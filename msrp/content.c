@@ -25,11 +25,9 @@ static bool is_as_before(const struct msrp_leg *far, struct slice type)
 	return before.n && slice_starts(type, before) && (type.n == before.n || type.p[before.n] == ';');
 }
 
-bool msrp_content_is_taken(const struct msrp_leg *leg, struct slice content_type)
+bool msrp_content_suits(struct msrp_leg *far, struct slice content_type)
 {
-	struct msrp_leg *far = leg->pair;
-
-	if (!far || !far->accept_n || is_as_before(far, content_type))
+	if (!far->accept_n || is_as_before(far, content_type))
 		return true;
 	struct slice entry = msrp_accept_find(types_of(far), msrp_accept_type(content_type));
 	if (!entry.n)
@@ -37,6 +35,11 @@ bool msrp_content_is_taken(const struct msrp_leg *leg, struct slice content_type
 	far->accepted_at = (uint16_t)(entry.p - types_of(far).p);
 	far->accepted_n = (uint16_t)entry.n;
 	return true;
+}
+
+bool msrp_content_is_taken(const struct msrp_leg *leg, struct slice content_type)
+{
+	return !leg->pair || msrp_content_suits(leg->pair, content_type);
 }
 
 bool msrp_content_is_wrapper(const struct msrp_leg *leg, struct slice content_type)

@@ -22,6 +22,9 @@ static inline bool msrp_content_is_beyond(const struct msrp_leg *leg, uint64_t o
 /* The same of what a head announces. */
 bool msrp_content_is_announced_beyond(const struct msrp_leg *leg, const struct msrp_byte_range *range);
 
+/* Does the peer of `far` take a message of that Content-Type? */
+bool msrp_content_suits(struct msrp_leg *far, struct slice content_type);
+
 /* Does the other side take a message of that Content-Type from the leg's peer? */
 bool msrp_content_is_taken(const struct msrp_leg *leg, struct slice content_type);
 

@@ -7,6 +7,7 @@
 
 #include "msrp/connection.h"
 #include "msrp/leg_internal.h"
+#include "msrp/output.h"
 #include "msrp/room_report.h"
 #include "msrp/switch.h"
 
@@ -240,8 +241,7 @@ bool msrp_room_is_quiet(const struct msrp_room *room, const struct msrp_leg *leg
 
 	if (!seat || seat->room != room || seat->is_dropped)
 		return true;
-	return !seat->unanswered && !seat->backlog.n && (!leg->connection || !leg->connection->stream ||
-		stream_queued(leg->connection->stream) == 0);
+	return !seat->unanswered && !seat->backlog.n && (!leg->connection || msrp_output_queued(leg->connection) == 0);
 }
 
 void msrp_room_set_tap(struct msrp_room *room, const struct msrp_room_tap *tap, void *arg)

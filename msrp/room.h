@@ -16,6 +16,9 @@
  * chunk.  An error that comes without Success-Report is reported once too.  Failure-Report:
  * no forbids all but the first.
  *
+ * A message that a member does not take by his SDP (a=accept-types, a=max-size) goes to the others and is an
+ * error as if he had said 415 or 413; where he is the only one, the sender is told so at once.
+ *
  * Who is added while a message is coming in starts with the next one.  What is sent to a
  * member who is not bound yet waits for him, as much as his bound permits.  When most
  * members are slow the senders are not read; a single one is dropped and nobody waits.

@@ -180,7 +180,35 @@ static int rewrite_from(struct msrp_room_message *m, struct slice content, struc
 	return 0;
 }
 
-/* `targets` has room for all. NULL: refused with *status. */
+/* Of a message that its receiver does not take by his own SDP (RFC 4975 8.6), and how large it says it is. */
+static unsigned misfit(struct msrp_leg *far, const struct msrp_head *head)
+{
+	uint64_t total = head->byte_range.total;
+
+	if (far->accept_octets && total != MSRP_RANGE_UNKNOWN && total > far->accept_octets)
+		return 413;
+	return head->content_type.n && !msrp_content_suits(far, head->content_type) ? 415 : 0;
+}
+
+/* Leaves those for whom it is nothing out.  0, or why that was so for somebody; *rest: somebody remains. */
+static unsigned leave_out(struct msrp_room *room, const struct msrp_head *head, uint64_t *targets, unsigned words, bool *rest)
+{
+	unsigned worst = 0, status;
+
+	*rest = false;
+	ROOM_SET_EACH(slot, targets, words) {
+		if (!(status = misfit(room->seats[slot]->leg, head))) {
+			*rest = true;
+			continue;
+		}
+		room_set_take(targets, words, slot);
+		REFUSED(&room_worker(room)->counters, status == 413 ? REASON_MSRP_TOO_LARGE : REASON_MSRP_CONTENT_TYPE);
+		worst = worst ? worst : status;
+	}
+	return worst;
+}
+
+/* NULL: refused with *status. */
 static struct msrp_room_message *open_message(struct msrp_connection *c, const struct msrp_room_begin *begin,
 	const struct msrp_room_verdict *verdict, unsigned *status, enum reason *why)
 {
@@ -189,16 +217,25 @@ static struct msrp_room_message *open_message(struct msrp_connection *c, const s
 	struct msrp_room *room = seat->room;
 	unsigned words = room_set_words(room->slots);
 	struct msrp_room_message *m;
+	unsigned left_out;
+	bool rest;
 
 	memcpy(targets, room->receiving, words * sizeof(*targets));
 	room_set_take(targets, words, seat->slot);
 	if (verdict->is_private)
 		set_private(room, verdict, targets, words);
+	left_out = leave_out(room, begin->head, targets, words, &rest);
+	if (left_out && !rest && !room->tap) {
+		*status = left_out;
+		*why = left_out == 413 ? REASON_MSRP_TOO_LARGE : REASON_MSRP_CONTENT_TYPE;
+		return NULL;
+	}
 	*status = 408;
 	*why = REASON_NO_MEMORY;
 	if (!(m = room_message_open(seat, begin->head, targets)))
 		return NULL;
 	m->total = c->in->range.total;
+	m->status = (uint16_t)left_out;
 	if (verdict->cpim_from.n && begin->is_cpim && rewrite_from(m, begin->content, verdict->cpim_from) != 0) {
 		room_message_end(m, '#');
 		return NULL;

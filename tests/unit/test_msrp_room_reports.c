@@ -143,6 +143,36 @@ static void one_refuses(void **state)
 	end(&h);
 }
 
+/* What his SDP does not take is not sent to him (RFC 4975 8.6). */
+static void one_does_not_take_it(void **state)
+{
+	struct msrp_peer peer = { 0 };
+	struct chunk chunk;
+	struct hall h;
+
+	begin(&h, 3);
+	peer.path = slice_str(h.members[2].side->path);
+	msrp_accept_set(&peer.accept, SLICE("text/html"), SLICE_EMPTY);
+	assert_int_equal(msrp_leg_set_peer(h.members[2].side->leg, &peer), 0);
+	send_text(&h.members[0], "Message-ID: m1\r\n", "hello");
+	expect_answer(&h.w, h.members[0].client, h.members[0].side, "text1234", "200 OK");
+	expect_text(&h, &h.members[1], "Message-ID: m1\r\n", "hello", &chunk);
+	expect_report(&h, &h.members[0], "m1", "1-5/5", "415 Unsupported Media Type");
+	answer(&h.members[1], chunk.id, "200 OK");
+	expect_nothing(&h.w, h.members[2].client);
+	peer.accept = (struct msrp_accept){ .max_octets = 5 };
+	assert_int_equal(msrp_leg_set_peer(h.members[2].side->leg, &peer), 0);
+	send_text(&h.members[0], "Message-ID: m2\r\n", "hello");
+	expect_answer(&h.w, h.members[0].client, h.members[0].side, "text1234", "200 OK");
+	expect_whole(&h, &h.members[1], "1-5/5", "hello", 5, '$');
+	expect_whole(&h, &h.members[2], "1-5/5", "hello", 5, '$');
+	h.only = &h.members[2];
+	send_text(&h.members[0], "Message-ID: m3\r\n", "hello!");
+	expect_answer(&h.w, h.members[0].client, h.members[0].side, "text1234", "413 Stop Sending");
+	expect_nothing(&h.w, h.members[2].client);
+	end(&h);
+}
+
 static void a_member_without_session(void **state)
 {
 	struct chunk chunk;
@@ -378,6 +408,7 @@ int main(void)
 		cmocka_unit_test(nobody_asked),
 		cmocka_unit_test(one_fails),
 		cmocka_unit_test(one_refuses),
+		cmocka_unit_test(one_does_not_take_it),
 		cmocka_unit_test(a_member_without_session),
 		cmocka_unit_test(who_leaves),
 		cmocka_unit_test(a_silent_member),
