@@ -52,10 +52,6 @@ static unsigned look_at_next(struct msrp_connection *c, struct msrp_room_message
 	/* an empty last chunk says with its flag what there is to say */
 	if (!c->parser->head.has_byte_range && !in->has_content_type)
 		in->range.start = m->octets + 1;
-	if (in->range.start == 1 && m->octets) { /* from the beginning */
-		room_message_cut(m);
-		return 0;
-	}
 	*why = REASON_MSRP_RANGE;
 	if (m->head_n && in->range.start <= m->head_n)
 		return 400;
@@ -73,6 +69,10 @@ static unsigned look_at_head(struct msrp_connection *c, enum reason *why)
 	struct msrp_room_message *m = room_message_find_open(seat, in->message);
 	unsigned status;
 
+	if (m && m->octets && in->range.start == 1 && in->has_content_type) { /* from the beginning */
+		room_message_cut(m);
+		m = NULL;
+	}
 	*why = REASON_MSRP_LEG_LOST;
 	if (seat->is_dropped)
 		return 408;

@@ -377,6 +377,26 @@ static void two_senders(void **state)
 	end(&h);
 }
 
+/* Its sender begins again in the middle: what they have is given up, and all get the other one. */
+static void from_the_beginning(void **state)
+{
+	struct hall h;
+
+	begin(&h, 2);
+	send_part(&h.members[0], "part1234", "m1", "1-3/6", "abc", 3, '+');
+	expect_whole(&h, &h.members[1], "1-3/6", "abc", 3, '+');
+	send_part(&h.members[0], "part1235", "m1", "1-6/6", "ABCDEF", 6, '$');
+	expect(&h.w, h.members[1].client, "Byte-Range: 4-*/6\r\n");
+	expect(&h.w, h.members[1].client, "#\r\n");
+	expect_whole(&h, &h.members[1], "1-6/6", "ABCDEF", 6, '$');
+	/* an empty last chunk without a range is not that */
+	send_part(&h.members[0], "part1236", "m2", "1-3/*", "abc", 3, '+');
+	expect_whole(&h, &h.members[1], "1-3/*", "abc", 3, '+');
+	client_send(h.members[0].client, HEAD("part1237", "SEND") "Message-ID: m2\r\n-------part1237$\r\n", PATHS(h.members[0].side));
+	expect_whole(&h, &h.members[1], "", "", 0, '$');
+	end(&h);
+}
+
 /* ---- who comes and goes ---- */
 
 static void who_comes_late(void **state)
@@ -612,6 +632,7 @@ int main(void)
 		cmocka_unit_test(interrupted),
 		cmocka_unit_test(interrupted_before_its_end),
 		cmocka_unit_test(two_senders),
+		cmocka_unit_test(from_the_beginning),
 		cmocka_unit_test(who_comes_late),
 		cmocka_unit_test(who_is_not_bound_yet),
 		cmocka_unit_test(too_much_for_who_is_not_bound),
