@@ -6,7 +6,7 @@
 #include "core/log.h"
 #include "sip/owner.h"
 
-#define PACE_MS 5000 /* D1-39, RFC 4575 3.9 */
+#define PACE_T1 10 /* D1-39: 5 s, as RFC 4575 3.9 has it */
 
 static struct conference_watcher *of(const struct notifier *n)
 {
@@ -122,7 +122,7 @@ static void on_over(struct notifier *n, enum reason why, unsigned status)
 }
 
 const struct notifier_package conference_package = { .event = CONFERENCE_EVENT, .type = CONFERENCE_INFO_TYPE,
-	.contact = "isfocus", .pace_ms = PACE_MS, .on_due = on_due, .on_refresh = on_refresh, .write_answer = write_answer,
+	.contact = "isfocus", .pace_t1 = PACE_T1, .on_due = on_due, .on_refresh = on_refresh, .write_answer = write_answer,
 	.on_over = on_over };
 
 /* ---- watchers ---- */

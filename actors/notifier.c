@@ -178,7 +178,8 @@ void notifier_has_nothing(struct notifier *n)
 
 void notifier_changed(struct notifier *n)
 {
-	uint64_t now_ms = worker_now_ms(n->im->worker), next_ms = n->notified_at_ms + n->package->pace_ms;
+	uint64_t now_ms = worker_now_ms(n->im->worker), next_ms = n->notified_at_ms +
+		(uint64_t)n->package->pace_t1 * n->im->config->timers.t1_ms;
 
 	n->is_changed = n->is_asked || n->notify;
 	if (n->is_changed)

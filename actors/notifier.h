@@ -24,7 +24,7 @@ struct notifier_package {
 	const char *event; /* its name: "message-summary" */
 	const char *type; /* Content-Type of what NOTIFYs bring, which an Accept header must allow */
 	const char *contact; /* parameters of our Contact before the feature tag: "automata", "isfocus" */
-	uint64_t pace_ms; /* between two NOTIFYs that nobody asked for; 0: none */
+	unsigned pace_t1; /* between two NOTIFYs that nobody asked for, in timers.t1: slow networks bear fewer; 0: none */
 	/* A NOTIFY may go: notifier_tell() or notifier_has_nothing(), inside or later; before that it is not asked again. */
 	void (*on_due)(struct notifier *);
 	/* A SUBSCRIBE in the dialog was accepted, its NOTIFY is about to be due: it tells everything.  NULL: each does. */

@@ -241,7 +241,10 @@ static void start_forwarding(struct asked *a, bool leaves)
 		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
 		return;
 	}
-	if (a->target_is_home ? !find_callee(a) : !leaves) {
+	/* whether there is a group or session of that name its own server knows, behind the core */
+	bool is_for_focus = leaves && is_in_ims(a->im) && a->callee_n &&
+			    addressed_by(a, sip_canonical_user(slice_of(a->callee, a->callee_n))) == A_CONFERENCE;
+	if (a->target_is_home ? !find_callee(a) && !is_for_focus : !leaves) {
 		refuse_target(a);
 		return;
 	}

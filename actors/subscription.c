@@ -10,7 +10,7 @@
 #include "actors/store_actor.h"
 #include "actors/user_internal.h"
 
-#define PACE_MS 1000 /* D2-27: between two NOTIFYs that nobody asked for */
+#define PACE_T1 2 /* D2-27: a second between two NOTIFYs that nobody asked for */
 
 struct subscription {
 	struct notifier notifier;
@@ -148,7 +148,7 @@ static void on_due(struct notifier *n)
 }
 
 static const struct notifier_package package = { .event = MESSAGE_SUMMARY_EVENT, .type = MESSAGE_SUMMARY_TYPE,
-	.contact = "automata", .pace_ms = PACE_MS, .on_due = on_due, .on_over = on_over };
+	.contact = "automata", .pace_t1 = PACE_T1, .on_due = on_due, .on_over = on_over };
 
 void subscription_start(struct im *im, struct sip_server *server, const struct sip_message *m, struct slice canonical)
 {

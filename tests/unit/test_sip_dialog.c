@@ -266,6 +266,59 @@ static void test_requests_find_their_dialog(void **state)
 	world_end(&world);
 }
 
+static unsigned taken;
+
+static bool take_subscribe(struct sip_dialog_usage *usage, struct sip_server *server, const struct sip_message *m)
+{
+	if (m->method != SIP_SUBSCRIBE)
+		return false;
+	taken++;
+	if (taken == 3) /* it ends, and the dialog with it */
+		sip_dialog_leave(dialog, usage);
+	respond(server, 202);
+	return true;
+}
+
+/* RFC 5057: what goes on beside the owner is asked first, and keeps the dialog when he has gone. */
+static void test_usages_outlive_the_owner(void **state)
+{
+	struct sip_dialog_usage other = { .on_request = take_subscribe }, usage = { .on_request = take_subscribe };
+
+	start();
+	taken = 0;
+	open_server(INVITE("Contact: <sip:bob@10.0.0.1>\r\n", ""));
+	struct peer *peer = peer_udp(&world);
+	sip_dialog_join(dialog, &usage);
+	sip_dialog_join(dialog, &other);
+	ask(peer, "INFO", local_tag, "theirs", "call", 11);
+	expect(&world, peer, "SIP/2.0 200");
+	ask(peer, "SUBSCRIBE", local_tag, "theirs", "call", 12);
+	expect(&world, peer, "SIP/2.0 202");
+	assert_int_equal(told.requests, 1);
+	sip_dialog_leave(dialog, &other);
+	sip_dialog_close(dialog);
+	assert_int_equal(sip_dialog_count(&world.workers[0]), 1);
+	ask(peer, "INFO", local_tag, "theirs", "call", 13);
+	expect(&world, peer, "SIP/2.0 481");
+	ask(peer, "SUBSCRIBE", local_tag, "theirs", "call", 14);
+	expect(&world, peer, "SIP/2.0 202");
+	ask(peer, "SUBSCRIBE", local_tag, "theirs", "call", 15);
+	expect(&world, peer, "SIP/2.0 202");
+	assert_int_equal(sip_dialog_count(&world.workers[0]), 0);
+	ask(peer, "SUBSCRIBE", local_tag, "theirs", "call", 16);
+	expect(&world, peer, "SIP/2.0 481");
+	assert_int_equal(taken, 3);
+	assert_int_equal(told.requests, 1);
+	/* nor does the order matter */
+	open_server(INVITE("Contact: <sip:bob@10.0.0.1>\r\n", ""));
+	sip_dialog_join(dialog, &usage);
+	sip_dialog_leave(dialog, &usage);
+	assert_int_equal(sip_dialog_count(&world.workers[0]), 1);
+	sip_dialog_close(dialog);
+	assert_int_equal(sip_dialog_count(&world.workers[0]), 0);
+	world_end(&world);
+}
+
 /* A peer of RFC 2543 has no tag: null is a tag (RFC 3261 12.1.1). */
 static void test_a_peer_without_tag(void **state)
 {
@@ -429,6 +482,7 @@ int main(void)
 		cmocka_unit_test(test_strict_router),
 		cmocka_unit_test(test_what_makes_no_dialog),
 		cmocka_unit_test(test_requests_find_their_dialog),
+		cmocka_unit_test(test_usages_outlive_the_owner),
 		cmocka_unit_test(test_a_peer_without_tag),
 		cmocka_unit_test(test_an_answer_that_is_not_whole),
 		cmocka_unit_test(test_names_that_are_too_long),
