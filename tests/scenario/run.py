@@ -37,7 +37,7 @@ THEMES += ("deferring", "large", "large_session", "files", "large_list")
 THEMES += ("pushing", "retrieving",)
 THEMES += ("accept_deferred", "accept_mailbox", "accept_names")
 THEMES += ("lists",)
-THEMES += ("conference",)
+THEMES += ("conference", "conference_state")
 THEMES += ("crashes",)
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
