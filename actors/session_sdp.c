@@ -270,6 +270,7 @@ static const struct refusal {
 	[SDP_SIZE_UNCLEAR] = { 488, REASON_SDP, 399, "The announced sizes cannot be read or contradict each other", "" },
 	[SDP_SIZE_BARRED] = { 403, REASON_TOO_LARGE, 0, "", "" },
 	[SDP_TYPES_BARRED] = { 403, REASON_UNSUPPORTED_BODY, 0, "", "" },
+	[SDP_NOT_AGREED] = { 488, REASON_SDP, 399, "The session description is not acceptable", "" },
 	[SDP_NO_COMMON_TYPE] = { 488, REASON_SDP, 305, "None of the accept-types is used in this session", "" },
 };
 

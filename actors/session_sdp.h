@@ -30,6 +30,7 @@ enum sdp_judgement {
 	SDP_SIZE_UNCLEAR,    /* announced sizes that differ, or are no numbers: 488 (D1-17) */
 	SDP_SIZE_BARRED,     /* announced, more than the policy permits: 403 (D1-17)        */
 	SDP_TYPES_BARRED,    /* nothing of a=accept-types is permitted by policy: 403       */
+	SDP_NOT_AGREED,      /* by whoever has the session: 488                             */
 	SDP_NO_COMMON_TYPE,  /* nothing of it is used in the session: 488, Warning 305 (D1-22) */
 };
 

@@ -167,10 +167,18 @@ static bool waits(const void *owner)
 	return ((const struct virtual_user_agent *)owner)->state == VIRTUAL_USER_AGENT_INVITING;
 }
 
+/* What said so last counts; without a word it is as before. */
+static void note_allow(struct virtual_user_agent *agent, const struct sip_message *response)
+{
+	if (sip_header_first(response, SIP_HDR_ALLOW))
+		agent->takes_update = sip_items_have(response, SIP_HDR_ALLOW, "UPDATE");
+}
+
 static void on_ringing(const struct sip_message *response, void *owner)
 {
 	struct virtual_user_agent *agent = owner;
 
+	note_allow(agent, response);
 	if (agent->events->on_ringing)
 		agent->events->on_ringing(agent, response->status, agent->arg);
 }
@@ -196,7 +204,7 @@ static void establish(struct virtual_user_agent *agent, const struct session_ans
 	struct sip_message early;
 	struct sdp sdp;
 
-	agent->takes_update = sip_items_have(m, SIP_HDR_ALLOW, "UPDATE");
+	note_allow(agent, m);
 	agent->peer_is_anonymous = sip_privacy_is_wanted(m);
 	session_timer_accepted(&agent->timer, m, agent->im);
 	sip_flow_get_peer(&answer->flow, &from);

@@ -116,27 +116,29 @@ static bool may_offer(struct virtual_user_agent *agent, struct sip_server *serve
 	return false;
 }
 
+/* Does the owner agree, and do they have types in common? */
+static enum sdp_judgement judge(struct virtual_user_agent *agent, const struct session_peer *said)
+{
+	if (!virtual_user_agent_has_common_type(agent, said))
+		return SDP_NO_COMMON_TYPE;
+	if (agent->events->on_offer && !agent->events->on_offer(agent, said, &agent->media, agent->arg))
+		return SDP_NOT_AGREED;
+	return virtual_user_agent_has_common_type(agent, said) ? SDP_ACCEPTED : SDP_NO_COMMON_TYPE;
+}
+
 /* False: refused, and all is as it was. */
 static bool agree(struct virtual_user_agent *agent, struct sip_server *server, const struct session_peer *said)
 {
 	struct virtual_user_agent_media before = agent->media;
+	enum sdp_judgement judgement = judge(agent, said);
 
-	if (agent->events->on_offer && !agent->events->on_offer(agent, said, &agent->media, agent->arg)) {
-		agent->media = before;
-		im_refuse_with_warning(agent->im, server, 488, REASON_SDP, "The session description is not acceptable");
-		return false;
-	}
-	if (!virtual_user_agent_has_common_type(agent, said)) {
-		agent->media = before;
-		session_sdp_refuse(agent->im, server, SDP_NO_COMMON_TYPE);
-		return false;
-	}
 	/* ours first: of the two only the path cannot be taken back */
-	if (virtual_user_agent_describe(agent, said, virtual_user_agent_answer_setup(agent, said)) &&
+	if (judgement == SDP_ACCEPTED &&
+	    virtual_user_agent_describe(agent, said, virtual_user_agent_answer_setup(agent, said)) &&
 	    virtual_user_agent_attach(agent, said))
 		return true;
 	agent->media = before;
-	sip_server_refuse(server, 488, REASON_SDP);
+	session_sdp_refuse(agent->im, server, judgement == SDP_ACCEPTED ? SDP_NOT_AGREED : judgement);
 	return false;
 }
 

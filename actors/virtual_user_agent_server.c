@@ -164,6 +164,21 @@ static struct slice asserted_of(const struct virtual_user_agent_ringing *r)
 	return slice_of(r->text + r->request_n, r->asserted_n);
 }
 
+/* With what a refusal of somebody else, passed on as a status alone, has to say of us (RFC 3261 8.2.1, 8.2.3). */
+static void refuse(struct virtual_user_agent *agent, struct sip_server *server, unsigned status, enum reason why,
+	struct slice headers)
+{
+	char text[OUTGOING_HEADERS_MAX];
+	struct buffer out = buffer_over(text, sizeof(text));
+
+	buffer_put(&out, headers);
+	if (status == 415)
+		buffer_lit(&out, "Accept: " IM_ACCEPT_SESSION ", application/resource-lists+xml\r\n");
+	if (status == 405)
+		virtual_user_agent_write_allow(agent, &out);
+	im_refuse(agent->im, server, status, why, out.overflow ? SLICE_EMPTY : buffer_slice(&out));
+}
+
 void virtual_user_agent_stop_ringing(struct virtual_user_agent *agent, unsigned status, enum reason why,
 	struct slice headers)
 {
@@ -175,7 +190,7 @@ void virtual_user_agent_stop_ringing(struct virtual_user_agent *agent, unsigned 
 	agent->peer_has_left = true; /* the dialog came to nothing: no BYE */
 	if (r->server) {
 		sip_server_watch(r->server, NULL, NULL);
-		im_refuse(agent->im, r->server, status, why, headers);
+		refuse(agent, r->server, status, why, headers);
 	}
 	free(r);
 }
