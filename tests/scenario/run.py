@@ -34,6 +34,7 @@ THEMES = ("command_line", "digest", "admin", "ctl", "documents", "deferred_list"
 THEMES += ("network", "general", "forward", "rfc4975", "openssl", "relays", "unchanged", "families", "manners", "bounds", "service", "drained", "reload", "rates", "overload", "listeners")
 THEMES += ("settings", "message_summary")
 THEMES += ("deferring", "large", "large_session", "files", "large_list")
+THEMES += ("participants",)
 THEMES += ("pushing", "retrieving",)
 THEMES += ("accept_deferred", "accept_mailbox", "accept_names")
 THEMES += ("lists",)
