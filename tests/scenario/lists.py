@@ -5,6 +5,7 @@ import json
 import os
 import re
 
+from conference import begun, contact_of
 from deferring import counted, head_of, refused, rows
 from documents import GROUPS, RULES, Xcap, one, ruleset
 from ua import REQ, check, same, sip
@@ -454,3 +455,37 @@ async def group_advertised(world):
     check("+g.poc.groupad" in ",".join(got.all("Accept-Contact")), "Accept-Contact %r" % got.all("Accept-Contact"))
     REQ("IM-E.1.9-1")
     await bob.quiet(0.05)
+
+
+@scenario()
+async def session_participants(world):
+    """F23 step 6, D2-43: a MESSAGE to the identity of a session, as Contact or in the home domain, goes to all other
+    participants with From = that identity; who takes no part gets 403."""
+    alice, bob, carol, eve = [await world.client(name) for name in ("alice", "bob", "carol", "eve")]
+    outgoing, (to_bob, to_carol) = await begun(world, bob, carol, by=alice)
+    contact = contact_of(outgoing.response)
+    focus = contact
+    if world.ims:  # what alice has is the Contact of her participating function (D1-15)
+        focus = contact_of([m for m in world.core.own if m.method == "INVITE"][0])
+        check(focus != contact, "Contact was not mapped")
+    identity = "sip:%s@%s" % (sip.uri_parts(focus)[1], DOMAIN)
+    for uri in (identity, sip.address(to_bob.request.list("Contact")[0])[1]):
+        same((await bob.ask("MESSAGE", uri, body=b"psst", content_type="text/plain")).status, 202, "MESSAGE to " + uri)
+        for user in (alice, carol):
+            got = await receive(user, b"psst")
+            same(sip.address(got.get("From"))[1], identity, "From")
+            same(sip.address(got.get("To"))[1], user.uri, "To")
+            same(got.get("P-Asserted-Identity"), "<%s>" % bob.uri, "P-Asserted-Identity")
+    REQ("IM-8.3.1.1-11", "IM-8.3.2.1-7", "IM-8.3.2.1-8")
+    same((await eve.ask("MESSAGE", identity, body=b"psst", content_type="text/plain")).status, 403, "who takes no part")
+    REQ("IM-8.3.1.1-4")
+    await to_carol.hang_up()
+    same((await bob.ask("MESSAGE", identity, body=b"psst", content_type="text/plain")).status, 202, "MESSAGE")
+    await receive(alice, b"psst")
+    same((await carol.ask("MESSAGE", identity, body=b"psst", content_type="text/plain")).status, 403, "who has left")
+    await carol.quiet(0.05)
+    await bob.quiet(0.05)
+    await outgoing.hang_up()
+    await to_bob.wait_bye()
+    same((await bob.ask("MESSAGE", identity, body=b"psst", content_type="text/plain")).status, 403, "a session that has ended")
+    REQ("IM-8.3.1.1-5")
