@@ -11,7 +11,7 @@
 #define TICK_NS      (10u * 1000000)
 
 static const struct flood_part *const parts[] = { &session_traffic_part, &churn_part, &pager_part, &refreshes_part,
-						   &deferred_part };
+						   &deferred_part, &room_traffic_part };
 #define PARTS_N (sizeof(parts) / sizeof(parts[0]))
 
 /* ---- what comes from the endpoints ---- */
@@ -20,6 +20,8 @@ static bool next_chunk(struct msrp_endpoint *e, struct msrp_outgoing *out)
 {
 	struct flood *f = flood_of(e->network);
 
+	if (f->rooms.up)
+		return room_next_chunk(f, e, out);
 	return is_standing(f, e->user) ? session_next_chunk(f, e, out) : churn_next_chunk(f, e, out);
 }
 
@@ -27,7 +29,9 @@ static void on_chunk(struct msrp_endpoint *e, const struct msrp_incoming *chunk)
 {
 	struct flood *f = flood_of(e->network);
 
-	if (is_standing(f, e->user))
+	if (f->rooms.up)
+		room_on_chunk(f, e, chunk);
+	else if (is_standing(f, e->user))
 		session_on_chunk(f, e, chunk);
 	else
 		churn_on_chunk(f, e, chunk);
@@ -37,10 +41,24 @@ static void on_response(struct msrp_endpoint *e, uint32_t sequence, uint32_t chu
 {
 	struct flood *f = flood_of(e->network);
 
-	if (is_standing(f, e->user))
+	if (f->rooms.up)
+		room_on_response(f, e, sequence, status);
+	else if (is_standing(f, e->user))
 		session_on_response(f, e, sequence, chunk, status);
 	else
 		churn_on_response(f, e, status);
+}
+
+/* Who would have called the others did not get through. */
+static void room_failed(struct flood *f, struct pair *caller)
+{
+	uint32_t members = f->run.options->members, first = caller->index / members * members;
+
+	for (uint32_t i = first; i < first + members && !f->run.options->group; i++)
+		if (f->pairs[i].state == PAIR_SETUP) {
+			f->pairs[i].state = PAIR_OVER;
+			f->in_setup--;
+		}
 }
 
 static void setup_failed(struct flood *f, struct pair *p)
@@ -50,6 +68,8 @@ static void setup_failed(struct flood *f, struct pair *p)
 	} else if (p->state == PAIR_SETUP) {
 		p->state = PAIR_OVER;
 		f->in_setup--;
+		if (f->run.options->workload == WORKLOAD_CONFERENCE && options_role(f->run.options, p->index) == 'a')
+			room_failed(f, p);
 	}
 }
 
@@ -206,6 +226,12 @@ static void turn(struct flood *f, uint64_t sleep_ns)
 	tick(f);
 }
 
+/* Set up or released at a time: who is called waits for the one who calls. */
+static uint32_t window(const struct flood *f)
+{
+	return SETUP_WINDOW + f->run.options->members;
+}
+
 /* How many may have been begun by now. */
 static uint32_t may_be_begun(const struct flood *f, uint64_t start_ns, uint32_t n)
 {
@@ -221,7 +247,7 @@ static void begin_all(struct flood *f, void (*begin)(struct session_setup *, str
 	uint64_t start_ns = loop_clock(&f->run.loop), end_ns = start_ns + seconds_ns(f->run.options->setup_timeout_s);
 
 	while ((next < n || f->in_setup) && f->run.loop.now_ns < end_ns && !run_interrupted()) {
-		for (uint32_t most = may_be_begun(f, start_ns, n); next < most && f->in_setup < SETUP_WINDOW; next++) {
+		for (uint32_t most = may_be_begun(f, start_ns, n); next < most && f->in_setup < window(f); next++) {
 			struct pair *p = &f->pairs[next];
 			f->in_setup++; /* before it can fail */
 			begin(&f->setup, p);
@@ -237,7 +263,7 @@ static bool register_users(struct flood *f)
 	const struct flood_options *o = f->run.options;
 
 	f->run.phase = RUN_REGISTER;
-	if (o->pairs || o->idle_s > 0)
+	if (o->pairs || o->idle_s > 0 || o->workload == WORKLOAD_CONFERENCE)
 		begin_all(f, setup_register, options_pairs(o));
 	if (!o->pairs)
 		return true;
@@ -380,7 +406,7 @@ static void release(struct flood *f)
 
 	f->run.phase = RUN_RELEASE;
 	while ((next < n || under_way) && f->run.loop.now_ns < end_ns && !f->run.server_is_gone) {
-		for (; next < n && under_way < SETUP_WINDOW; next++) {
+		for (; next < n && under_way < window(f); next++) {
 			setup_release(&f->setup, &f->pairs[next]); /* also of one that did not come up */
 			under_way += f->pairs[next].state == PAIR_RELEASE;
 		}
@@ -431,6 +457,7 @@ static int open_flood(struct flood *f, const struct flood_options *o, struct flo
 	err = msrp_network_open(&f->network, &f->run.loop, &f->run.prng, &msrp_handlers, options_pairs(o));
 	if (err)
 		return err;
+	f->network.has_rooms = o->workload == WORKLOAD_CONFERENCE;
 	f->pairs = calloc(options_pairs(o), sizeof(*f->pairs));
 	if (!f->pairs)
 		return ENOMEM;

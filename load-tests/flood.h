@@ -69,6 +69,15 @@ struct refreshes {
 	uint32_t reinvites_under_way, next_reinvite;
 };
 
+/* room_traffic.c: messages in the sessions of pairs, each of which is one member of a room. */
+struct copies;
+struct rooms {
+	struct slot *slots;
+	struct copies *copies; /* by member and sender of his room */
+	uint32_t *up;          /* of each room, when the load begins: its members */
+	struct pacer pacer;
+};
+
 struct flood {
 	struct flood_run run;
 	struct msrp_network network;
@@ -81,6 +90,7 @@ struct flood {
 	struct pager pager;
 	struct refreshes refreshes;
 	struct deferred deferred;
+	struct rooms rooms;
 };
 
 /* One part.  Each function does nothing when the workload has no such load. */
@@ -98,7 +108,7 @@ struct flood_part {
 	void (*count_missing)(struct flood *f);
 };
 
-extern const struct flood_part session_traffic_part, churn_part, pager_part, refreshes_part, deferred_part;
+extern const struct flood_part session_traffic_part, churn_part, pager_part, refreshes_part, deferred_part, room_traffic_part;
 
 /* 0 when the run took place, whatever it found: that is in *report; else an errno of this machine, ECANCELED when it is
  * told already. */
@@ -131,6 +141,12 @@ void session_on_chunk(struct flood *f, struct msrp_endpoint *e, const struct msr
 void session_on_response(struct flood *f, struct msrp_endpoint *e, uint32_t sequence, uint32_t chunk, unsigned status);
 /* Messages of this pair will not come any more. */
 void session_on_broken(struct flood *f, struct pair *p);
+
+/* ---- room_traffic.c ---- */
+
+bool room_next_chunk(struct flood *f, struct msrp_endpoint *e, struct msrp_outgoing *out);
+void room_on_chunk(struct flood *f, struct msrp_endpoint *e, const struct msrp_incoming *chunk);
+void room_on_response(struct flood *f, struct msrp_endpoint *e, uint32_t sequence, unsigned status);
 
 /* ---- churn.c ---- */
 

@@ -12,6 +12,7 @@
 	X(REGISTER, register, "registrations refreshed", "REGISTER/s", "200 to REGISTER", "") \
 	X(REINVITE, reinvite, "sessions refreshed", "re-INVITE/s", "200 to re-INVITE", "")      \
 	X(DEFERRED, deferred, "messages stored", "MESSAGE/s", "202 at A", "")                   \
+	X(COPY, copy, "copies of messages in rooms", "copies/s", "arrival at a member", "200 at the sender") \
 	X(PUSH, push, "stored messages delivered", "MESSAGE/s", "REGISTER to B", "")
 
 enum flood_load {

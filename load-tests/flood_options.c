@@ -33,6 +33,11 @@ enum {
 	PAIRS,
 	MIX,
 	FLOWS,
+	ROOMS,
+	MEMBERS,
+	SENDERS,
+	FACTORY,
+	GROUP,
 	PASSWORD,
 	FIRST_USER,
 	RECORD,
@@ -67,6 +72,11 @@ static const struct option long_options[] = {
 	{ "pairs", required_argument, NULL, PAIRS },
 	{ "mix", required_argument, NULL, MIX },
 	{ "flows", required_argument, NULL, FLOWS },
+	{ "rooms", required_argument, NULL, ROOMS },
+	{ "members", required_argument, NULL, MEMBERS },
+	{ "senders", required_argument, NULL, SENDERS },
+	{ "factory", required_argument, NULL, FACTORY },
+	{ "group", required_argument, NULL, GROUP },
 	{ "password", required_argument, NULL, PASSWORD },
 	{ "first-user", required_argument, NULL, FIRST_USER },
 	{ "record", required_argument, NULL, RECORD },
@@ -192,6 +202,13 @@ static bool answer(struct flood_options *o, const char *text)
 	       refuse("answer", text, "active or passive");
 }
 
+static bool uri(const char *option, const char *text, const char **value)
+{
+	*value = text;
+	return (slice_starts(slice_str(text), SLICE("sip:")) && strlen(text) < 200) ||
+	       refuse(option, text, "a sip: URI of less than 200 characters");
+}
+
 static bool server_pid(struct flood_options *o, const char *text)
 {
 	uint32_t pid;
@@ -255,6 +272,16 @@ static bool take(struct flood_options *o, int option, const char *value)
 		return mix(o, value);
 	case FLOWS:
 		return u32_number("flows", value, 1, FLOWS_MAX, &o->flows);
+	case ROOMS:
+		return u32_number("rooms", value, 1, SESSIONS_MAX, &o->rooms);
+	case MEMBERS:
+		return u32_number("members", value, 2, MEMBERS_MAX, &o->members);
+	case SENDERS:
+		return u32_number("senders", value, 1, MEMBERS_MAX, &o->senders);
+	case FACTORY:
+		return uri("factory", value, &o->factory);
+	case GROUP:
+		return uri("group", value, &o->group);
 	case PASSWORD:
 		o->password = value;
 		return true;
@@ -290,7 +317,7 @@ static bool wrong(const char *text)
 	return false;
 }
 
-static const char *const workloads[] = { "session", "churn", "pager", "mixed", "deferred" };
+static const char *const workloads[] = { "session", "churn", "pager", "mixed", "deferred", "conference" };
 
 const char *workload_name(enum flood_workload workload)
 {
@@ -300,12 +327,16 @@ const char *workload_name(enum flood_workload workload)
 static bool fits_workload(const struct flood_options *o, bool has_mix)
 {
 	bool is_session = o->workload == WORKLOAD_SESSION, is_mixed = o->workload == WORKLOAD_MIXED,
-	     is_deferred = o->workload == WORKLOAD_DEFERRED;
+	     is_deferred = o->workload == WORKLOAD_DEFERRED, is_room = o->workload == WORKLOAD_CONFERENCE;
 
+	if (!is_room && (o->rooms || o->members || o->senders || o->factory || o->group))
+		return wrong("--rooms, --members, --senders, --factory and --group are for conference");
+	if (is_room && o->senders > o->members)
+		return wrong("--senders is more than --members");
 	if (!is_session && (o->mode == MODE_RELAY || o->mode == MODE_FORWARDER))
 		return wrong("modes relay and forwarder have no SIP: they are for session");
-	if (!is_session && (o->deaf || o->connections_shared || o->chunk || o->idle_s > 0))
-		return wrong("--deaf, --connections-shared, --chunk and --idle are for session");
+	if (!is_session && (o->deaf || o->connections_shared || o->chunk || (o->idle_s > 0 && !is_room)))
+		return wrong("--deaf, --connections-shared and --chunk are for session, --idle for session and conference");
 	if (o->workload == WORKLOAD_CHURN && o->setup_rate > 0)
 		return wrong("--setup-rate is not for churn, where --rate says how many sessions are set up");
 	if (!is_mixed && (o->pairs || has_mix))
@@ -325,6 +356,11 @@ static bool fits_limits(const struct flood_options *o)
 {
 	bool has_pager = o->workload == WORKLOAD_PAGER || o->workload == WORKLOAD_DEFERRED || o->rates[LOAD_PAGER] > 0;
 
+	if (o->workload == WORKLOAD_CONFERENCE && ((uint64_t)o->rooms * o->members > SESSIONS_MAX ||
+			(uint64_t)o->rooms * o->members * o->senders > SLOTS_MAX)) {
+		fprintf(stderr, "imflood: --rooms times --members exceeds %u, or times --senders %u\n", SESSIONS_MAX, SLOTS_MAX);
+		return false;
+	}
 	if ((uint64_t)(o->sessions + o->deaf) * o->outstanding > SLOTS_MAX) {
 		fprintf(stderr, "imflood: --sessions times --outstanding exceeds %u\n", SLOTS_MAX);
 		return false;
@@ -346,7 +382,7 @@ static bool fits_limits(const struct flood_options *o)
 static void share_rate(struct flood_options *o)
 {
 	static const enum flood_load only[] = { [WORKLOAD_SESSION] = LOAD_MESSAGE, [WORKLOAD_CHURN] = LOAD_SESSION,
-		[WORKLOAD_PAGER] = LOAD_PAGER, [WORKLOAD_DEFERRED] = LOAD_DEFERRED };
+		[WORKLOAD_PAGER] = LOAD_PAGER, [WORKLOAD_DEFERRED] = LOAD_DEFERRED, [WORKLOAD_CONFERENCE] = LOAD_COPY };
 	static const double mixed[FLOOD_LOADS_N] = {
 		[LOAD_MESSAGE] = 90, [LOAD_SESSION] = 3, [LOAD_PAGER] = 5, [LOAD_REGISTER] = 1, [LOAD_REINVITE] = 1
 	};
@@ -385,12 +421,22 @@ static bool locals_fit(struct flood_options *o)
 	return true;
 }
 
+static void fill_rooms(struct flood_options *o)
+{
+	o->rooms = o->rooms ? o->rooms : 1;
+	o->members = o->members ? o->members : 10;
+	o->senders = o->senders ? o->senders : 1;
+	o->sessions = o->rooms * o->members; /* its limit is checked below */
+}
+
 static bool consistent(struct flood_options *o, bool has_mix)
 {
 	if (o->target.ss_family == AF_UNSPEC)
 		return wrong("--target is missing");
 	if (o->is_closed && o->rate > 0)
 		return wrong("--window and --rate exclude each other: a closed loop has no rate");
+	if (o->workload == WORKLOAD_CONFERENCE)
+		fill_rooms(o);
 	if (!fits_workload(o, has_mix) || !fits_limits(o) || !locals_fit(o))
 		return false;
 	share_rate(o);
@@ -402,7 +448,7 @@ static bool consistent(struct flood_options *o, bool has_mix)
 		o->pairs = 64;
 	}
 	if (o->drain_s < 0) /* beyond timer F a request has an answer, or will have none */
-		o->drain_s = o->workload == WORKLOAD_SESSION ? 5 : 35;
+		o->drain_s = o->workload == WORKLOAD_SESSION || o->workload == WORKLOAD_CONFERENCE ? 5 : 35;
 	if (o->storm_s == 0)
 		o->storm_s = 10;
 	if (o->setup_timeout_s == 0)

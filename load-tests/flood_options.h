@@ -14,6 +14,7 @@
 #define SESSIONS_MAX        100000u
 #define FIRST_USER_MAX      0xf00000u /* six hexadecimal digits with all that follow */
 #define DEAF_MAX            1000u
+#define MEMBERS_MAX         10000u /* of a room */
 #define OUTSTANDING_MAX     4096u
 #define SIZE_MAX_OCTETS     (1024u * 1024 * 1024)
 #define PAGER_SIZE_MIN      32u           /* it carries its number */
@@ -23,7 +24,7 @@
 #define RATE_MAX            10e6
 #define DURATION_MAX_S      86400u
 
-enum flood_workload { WORKLOAD_SESSION, WORKLOAD_CHURN, WORKLOAD_PAGER, WORKLOAD_MIXED, WORKLOAD_DEFERRED };
+enum flood_workload { WORKLOAD_SESSION, WORKLOAD_CHURN, WORKLOAD_PAGER, WORKLOAD_MIXED, WORKLOAD_DEFERRED, WORKLOAD_CONFERENCE };
 
 enum flood_mode {
 	MODE_STANDALONE, /* registers its users with the server                             */
@@ -47,6 +48,9 @@ struct flood_options {
 	uint32_t sessions, outstanding;
 	uint32_t deaf;        /* the last of the sessions, whose B stops reading now and then */
 	uint32_t pairs;       /* of users without a session of their own: churn, pager, mixed */
+	uint32_t rooms, members, senders; /* conference: senders of each room */
+	const char *factory; /* conference: user part, or URI; NULL: factory */
+	const char *group;   /* conference: URI of the rooms, % stands for the number of one; NULL: ad-hoc by the factory */
 	uint32_t size, chunk; /* octets; chunk 0: one chunk */
 	bool is_closed;       /* --window: as many as outstanding says, always */
 	double rate;          /* a second, of all that is done; 0: closed loop */
@@ -64,6 +68,15 @@ struct flood_options {
 static inline uint32_t options_pairs(const struct flood_options *o)
 {
 	return o->sessions + o->pairs;
+}
+
+/* Who uses the session of that pair: A and B ('2'), in rooms one of them alone.  Ad-hoc the last of a room calls, and
+ * the server calls the others; into a group all call. */
+static inline char options_role(const struct flood_options *o, uint32_t index)
+{
+	if (o->workload != WORKLOAD_CONFERENCE)
+		return '2';
+	return o->group || index % o->members == o->members - 1 ? 'a' : 'b';
 }
 
 /* Reads the command line behind the name of the workload.  False: one line on stderr has said what is wrong. */

@@ -179,7 +179,7 @@ static void text_load(const struct flood_report *r, const struct flood_options *
 	if (!o->is_closed)
 		printf("offered         %.0f %s, open loop\n", report_per_second(r, (double)f->due), info->unit);
 	printf("achieved        %.0f %s", report_per_second(r, (double)f->arrived), info->unit);
-	if (load == LOAD_MESSAGE || load == LOAD_PAGER || load == LOAD_DEFERRED)
+	if (load == LOAD_MESSAGE || load == LOAD_PAGER || load == LOAD_DEFERRED || load == LOAD_COPY)
 		printf(" of %u octets, %.1f MB/s", o->size, report_per_second(r, (double)f->arrived * o->size) / 1e6);
 	printf("\n");
 	if (f->arrival.count)
@@ -196,7 +196,8 @@ static void text_costs(const struct flood_report *r, const struct flood_options 
 	struct load_figures total;
 
 	report_total(r, &total);
-	const char *each = o->workload == WORKLOAD_CHURN ? "session" : o->workload == WORKLOAD_MIXED ? "operation" : "message";
+	const char *each = o->workload == WORKLOAD_CHURN ? "session" : o->workload == WORKLOAD_MIXED ? "operation" :
+			   o->workload == WORKLOAD_CONFERENCE ? "copy" : "message";
 	if (r->server_ended) {
 		printf("server          process %d ended\n", (int)o->server_pid);
 	} else if (r->has_server) {
@@ -251,6 +252,8 @@ static void text_loads(const struct flood_report *r, const struct flood_options 
 
 void report_text(const struct flood_report *r, const struct flood_options *o)
 {
+	if (o->rooms)
+		printf("rooms           %u of %u members, %u of whom send\n", o->rooms, o->members, o->senders);
 	if (o->sessions)
 		printf("sessions        %u of %u up in %.2f s\n", r->sessions_up, o->sessions, r->setup_s);
 	if (o->pairs)
@@ -258,7 +261,7 @@ void report_text(const struct flood_report *r, const struct flood_options *o)
 		       o->workload == WORKLOAD_CHURN ? ", each with one session at a time" : "");
 	if (o->is_closed)
 		printf("offered         %u under way per %s, closed loop\n", o->workload == WORKLOAD_CHURN ? 1 : o->outstanding,
-		       o->workload == WORKLOAD_SESSION ? "session" : "pair");
+		       o->workload == WORKLOAD_SESSION ? "session" : o->rooms ? "sender" : "pair");
 	if (r->measured_s > 0)
 		text_loads(r, o);
 	else

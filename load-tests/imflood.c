@@ -28,7 +28,7 @@ static bool raise_descriptors(const struct flood_options *o)
 /* -1: none of that name. */
 static int workload_of(const char *name)
 {
-	for (int i = WORKLOAD_SESSION; i <= WORKLOAD_DEFERRED; i++)
+	for (int i = WORKLOAD_SESSION; i <= WORKLOAD_CONFERENCE; i++)
 		if (strcmp(name, workload_name((enum flood_workload)i)) == 0)
 			return i;
 	return -1;
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 	int workload = workload_of(name);
 	if (workload < 0) {
 		fprintf(stderr,
-			"imflood: unknown workload \"%s\"; known: session, churn, pager, mixed, deferred, report (imflood --help)\n", name);
+			"imflood: unknown workload \"%s\"; known: session, churn, pager, mixed, deferred, conference, report (imflood --help)\n", name);
 		return 2;
 	}
 	o.workload = (enum flood_workload)workload;

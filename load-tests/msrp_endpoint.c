@@ -112,11 +112,17 @@ static void on_send_end(struct msrp_connection *c)
 }
 
 /* "m" RUN "." SESSION ROLE "." SEQUENCE */
-static bool sequence_of(struct msrp_endpoint *e, struct slice message_id, uint32_t *sequence)
+static bool sequence_of(struct msrp_endpoint *e, struct slice message_id, uint32_t *session, uint32_t *sequence)
 {
 	char want[16] = "m";
 
 	memcpy(want + 1, e->network->run, 6);
+	*session = e->session;
+	if (e->network->has_rooms)
+		return message_id.n == 23 && memcmp(message_id.p, want, 7) == 0 &&
+		       hex_get(slice_of(message_id.p + 7, 6), session) &&
+		       (uint64_t)*session * 2 + 1 < e->network->endpoints_n && message_id.p[14] == '.' &&
+		       hex_get(slice_skip(message_id, 15), sequence);
 	hex_put(want + 7, e->session, 6);
 	return message_id.n == 23 && memcmp(message_id.p, want, 13) == 0 &&
 	       message_id.p[13] != e->role && message_id.p[14] == '.' &&
@@ -146,7 +152,7 @@ static void on_send_head(struct msrp_connection *c)
 	c->receiving = e;
 	c->incoming = (struct msrp_incoming){ .offset = (uint32_t)(p->range_start - 1),
 					      .total = (uint32_t)p->range_total };
-	if (p->has_body && !sequence_of(e, p->message_id, &c->incoming.sequence)) {
+	if (p->has_body && !sequence_of(e, p->message_id, &c->incoming.session, &c->incoming.sequence)) {
 		fault(c, e, FLOOD_FOREIGN, "Message-ID of another session");
 		c->receiving = NULL;
 	}
@@ -157,7 +163,7 @@ static void on_send_head(struct msrp_connection *c)
 static void on_body(struct msrp_connection *c)
 {
 	struct slice left = c->parser.body;
-	uint32_t start = c->receiving ? msrp_pattern_start(c->receiving, c->incoming.sequence) +
+	uint32_t start = c->receiving ? msrp_pattern_start(c->incoming.session, c->incoming.sequence) +
 						c->incoming.offset
 				      : 0;
 

@@ -35,6 +35,7 @@ struct msrp_outgoing {
 
 /* One chunk that came, whole; its content was compared with the pattern. */
 struct msrp_incoming {
+	uint32_t session; /* of the sender: in rooms another than the endpoint's */
 	uint32_t sequence;
 	uint32_t offset, octets, total; /* total 0: not announced */
 	char flag;
@@ -103,6 +104,7 @@ struct msrp_network {
 	struct prng *prng;
 	struct msrp_endpoint **endpoints; /* by 2 * session + role, as far as known */
 	uint32_t endpoints_n;
+	bool has_rooms; /* what comes may be of any endpoint */
 	struct loop_source listener;
 	struct msrp_connection *dirty, *open;
 	struct msrp_connection *over; /* of msrp_disconnect(): freed in msrp_flush() */

@@ -85,7 +85,7 @@ static bool batch_add_content(struct batch *b, const struct msrp_outgoing *o, si
 {
 	const struct msrp_endpoint *e = o->endpoint;
 	const char *pattern = e->network->pattern;
-	uint32_t start = msrp_pattern_start(e, o->sequence);
+	uint32_t start = msrp_pattern_start(e->session, o->sequence);
 
 	if (o->octets <= COPY_MAX) {
 		memcpy(b->copy, pattern + (start + o->offset) % PATTERN_PERIOD, o->octets);

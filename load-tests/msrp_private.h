@@ -35,9 +35,9 @@ static inline bool hex_get(struct slice s, uint32_t *value)
 }
 
 /* Where the content of a message begins in the pattern: neighbours differ. */
-static inline uint32_t msrp_pattern_start(const struct msrp_endpoint *e, uint32_t sequence)
+static inline uint32_t msrp_pattern_start(uint32_t session, uint32_t sequence)
 {
-	return (e->session * 17u + sequence * 131u) % PATTERN_PERIOD;
+	return (session * 17u + sequence * 131u) % PATTERN_PERIOD;
 }
 
 /* Closes it and reports the error for the endpoint that used it last. */

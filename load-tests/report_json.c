@@ -78,11 +78,13 @@ void report_json(FILE *f, const struct flood_report *r, const struct flood_optio
 
 	report_total(r, &total);
 	fprintf(f, "{\"workload\":\"%s\",\"sessions\":%u,\"sessions_up\":%u,\"setup_s\":%.3f", workload_name(o->workload),
-		o->workload == WORKLOAD_SESSION || o->workload == WORKLOAD_MIXED ? o->sessions : o->pairs, r->sessions_up,
+		o->workload == WORKLOAD_SESSION || o->workload == WORKLOAD_MIXED || o->rooms ? o->sessions : o->pairs, r->sessions_up,
 		r->setup_s);
+	if (o->rooms)
+		fprintf(f, ",\"rooms\":%u,\"members\":%u,\"senders\":%u", o->rooms, o->members, o->senders);
 	fprintf(f, ",\"outstanding\":%u,\"size\":%u,\"chunk\":%u,\"open_loop\":%s,\"measured_s\":%.3f,\"octets_per_s\":%.0f,",
 		o->outstanding, o->size, o->chunk, o->is_closed ? "false" : "true", r->measured_s,
-		report_per_second(r, (double)(r->loads[LOAD_MESSAGE].arrived + r->loads[LOAD_PAGER].arrived) * o->size));
+		report_per_second(r, (double)(r->loads[LOAD_MESSAGE].arrived + r->loads[LOAD_COPY].arrived + r->loads[LOAD_PAGER].arrived) * o->size));
 	json_figures(f, r, &total);
 	json_loads(f, r, o);
 	if (o->deaf) {

@@ -274,6 +274,15 @@ void setup_start(struct session_setup *s, struct pair *p)
 	msrp_endpoint_init(&p->a, s->network, p->index, 'a', &s->msrp_bound);
 	msrp_endpoint_init(&p->b, s->network, p->index, 'b', &s->msrp_bound);
 	p->a.user = p->b.user = p;
+	switch (options_role(s->options, p->index)) {
+	case 'a': /* in a room: there is no other side of ours */
+		p->b_bound = true;
+		break;
+	case 'b':
+		p->a_bound = true;
+		sip_call_expect(&s->calls, p->index);
+		return;
+	}
 	sip_call_start(&s->calls, p->index);
 }
 
@@ -290,7 +299,10 @@ void setup_register(struct session_setup *s, struct pair *p)
 
 void setup_release(struct session_setup *s, struct pair *p)
 {
-	p->state = has_sip(s) && sip_call_release(&s->calls, p->index) ? PAIR_RELEASE : PAIR_OVER;
+	bool is_called = options_role(s->options, p->index) == 'b';
+
+	p->state = has_sip(s) && (is_called ? sip_call_expect_release : sip_call_release)(&s->calls, p->index) ?
+		PAIR_RELEASE : PAIR_OVER;
 }
 
 void setup_unregister(struct session_setup *s, struct pair *p)

@@ -3,6 +3,8 @@
 #include "load-tests/address.h"
 #include "load-tests/sip_calls_private.h"
 
+#define LIST_MAX (MEMBERS_MAX * 64)
+
 /* What every request of ours begins with; `to` is a whole To value.  `cycle` tells one call of a pair from the next. */
 struct head {
 	uint32_t index;
@@ -147,15 +149,54 @@ bool sip_calls_send_message(struct sip_calls *s, uint32_t index, uint32_t number
 	return send_request(s, index, &b);
 }
 
+/* Whom A calls: B, or in rooms the factory or the group of the room. */
+static void put_callee(struct sip_calls *s, uint32_t index, char uri[300])
+{
+	const struct flood_options *o = s->options;
+	struct slice group = slice_str(o->group), rest, first = slice_cut(group, '%', &rest);
+
+	if (o->workload != WORKLOAD_CONFERENCE)
+		snprintf(uri, 300, "sip:b%06x@%s", options_user(o, index), s->domain);
+	else if (!o->group && o->factory)
+		snprintf(uri, 300, "%s", o->factory);
+	else if (!o->group)
+		snprintf(uri, 300, "sip:factory@%s", s->domain);
+	else if (!rest.p)
+		snprintf(uri, 300, "%s", o->group);
+	else
+		snprintf(uri, 300, "%.*s%u%.*s", SLICE_ARG(first), index / o->members, SLICE_ARG(rest));
+}
+
+/* RFC 5366: the offer, and whom the factory has to call. */
+static void put_list(struct sip_calls *s, struct buffer *b, uint32_t index, struct slice sdp)
+{
+	static char text[LIST_MAX];
+	struct buffer list = buffer_over(text, sizeof(text));
+	uint32_t members = s->options->members, first = index / members * members;
+
+	buffer_lit(&list, "--imflood\r\nContent-Type: application/sdp\r\n\r\n");
+	buffer_put(&list, sdp);
+	buffer_lit(&list, "\r\n--imflood\r\nContent-Type: application/resource-lists+xml\r\nContent-Disposition: "
+		"recipient-list\r\n\r\n<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n"
+		"<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>\r\n");
+	for (uint32_t i = first; i < index; i++)
+		buffer_printf(&list, "<entry uri=\"sip:b%06x@%s\"/>\r\n", options_user(s->options, i), s->domain);
+	buffer_lit(&list, "</list></resource-lists>\r\n--imflood--\r\n");
+	buffer_printf(b, "Content-Type: multipart/mixed;boundary=imflood\r\nContent-Length: %zu\r\n\r\n", list.n);
+	buffer_put(b, buffer_slice(&list));
+	b->overflow = b->overflow || list.overflow;
+}
+
 void sip_call_send_invite(struct sip_calls *s, uint32_t index)
 {
-	char text[TEXT_MAX], sdp_text[2048], user[16], uri[300], to[320];
+	static char text[TEXT_MAX + LIST_MAX];
+	char sdp_text[2048], user[16], uri[300], to[320];
 	struct buffer b = buffer_over(text, sizeof(text)),
 		      sdp = buffer_over(sdp_text, sizeof(sdp_text));
 	struct head h = { index, KIND_CALL, s->calls[index].cycle, "INVITE", uri, user, to, s->calls[index].cseq };
 
 	snprintf(user, sizeof(user), "a%06x", options_user(s->options, index));
-	snprintf(uri, sizeof(uri), "sip:b%06x@%s", options_user(s->options, index), s->domain);
+	put_callee(s, index, uri);
 	snprintf(to, sizeof(to), "<%s>", uri);
 	put_request(s, &b, &h);
 	put_credentials(s, &b, &h, 'a');
@@ -163,7 +204,10 @@ void sip_call_send_invite(struct sip_calls *s, uint32_t index)
 	put_terminating(s, &b, user);
 	buffer_lit(&b, "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE\r\n");
 	s->handlers->offer(s->user, index, &sdp);
-	sip_call_put_body(&b, buffer_slice(&sdp));
+	if (s->options->workload == WORKLOAD_CONFERENCE && !s->options->group)
+		put_list(s, &b, index, buffer_slice(&sdp));
+	else
+		sip_call_put_body(&b, buffer_slice(&sdp));
 	(void)send_request(s, index, &b); /* what could not be sent has no answer in time */
 }
 
@@ -213,7 +257,7 @@ void sip_call_ack_refusal(struct sip_calls *s, uint32_t index, const struct sip_
 	uint32_t cseq = sip_text_cseq(response);
 	bool in_dialog = cseq > call->invite_cseq && call->a_target;
 
-	snprintf(uri, sizeof(uri), "sip:b%06x@%s", options_user(s->options, index), s->domain);
+	put_callee(s, index, uri);
 	buffer_printf(&b,
 		      "ACK %s SIP/2.0\r\nVia: %.*s\r\nMax-Forwards: 70\r\nFrom: %.*s\r\nTo: "
 		      "%.*s\r\nCall-ID: %.*s\r\nCSeq: %u ACK\r\n",

@@ -66,7 +66,7 @@ static void on_invite(struct sip_calls *s, struct sip_flow *flow, struct sip_cal
 		on_reinvite(s, flow, call, m);
 		return;
 	}
-	if (call->state != CALL_INVITING) {
+	if (call->state != CALL_INVITING && call->state != CALL_EXPECTING) {
 		sip_calls_respond(s, flow, m, "486 Busy Here");
 		return;
 	}
@@ -86,6 +86,11 @@ static void on_invite(struct sip_calls *s, struct sip_flow *flow, struct sip_cal
 		return;
 	}
 	sip_client_respond(flow, buffer_slice(&b));
+	if (call->state == CALL_EXPECTING) {
+		call->state = CALL_ANSWERED;
+		sip_call_time(s, call); /* the 200, until the ACK comes */
+		call->until_ns = s->loop->now_ns + CALL_NS;
+	}
 }
 
 static void on_ack(struct sip_call *call)
@@ -108,7 +113,8 @@ static void on_bye(struct sip_calls *s, struct sip_flow *flow, struct sip_call *
 		is_late = call->b_dialog != dialog_of(m); /* B's dialog: the server named it */
 	if (is_late)
 		return;
-	s->handlers->on_error(s->user, FLOOD_RELEASED, "BYE");
+	if (!call->expects_release)
+		s->handlers->on_error(s->user, FLOOD_RELEASED, "BYE");
 	sip_call_over(s, call);
 	s->handlers->on_released(s->user, sip_call_index(s, call));
 }

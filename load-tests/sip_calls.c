@@ -8,10 +8,8 @@
 #include "load-tests/address.h"
 #include "load-tests/sip_calls_private.h"
 
-#define MILLISECOND_NS 1000000ull
 #define T1_NS          (500 * MILLISECOND_NS)
 #define T2_NS          (4000 * MILLISECOND_NS)
-#define CALL_NS        (20000 * MILLISECOND_NS) /* from REGISTER to the 200; and for a BYE */
 
 /* ---- timers ---- */
 
@@ -333,6 +331,24 @@ void sip_call_start(struct sip_calls *s, uint32_t index)
 		sip_call_send_register(s, index, 'b');
 }
 
+void sip_call_expect(struct sip_calls *s, uint32_t index)
+{
+	struct sip_call *call = &s->calls[index];
+
+	assert(call->state == CALL_IDLE || call->state == CALL_OVER);
+	call->state = CALL_EXPECTING;
+}
+
+bool sip_call_expect_release(struct sip_calls *s, uint32_t index)
+{
+	struct sip_call *call = &s->calls[index];
+
+	call->expects_release = call->state == CALL_ANSWERED;
+	if (!call->expects_release && call->state == CALL_EXPECTING)
+		sip_call_over(s, call);
+	return call->expects_release;
+}
+
 void sip_call_b_is_registered(struct sip_calls *s, uint32_t index, uint32_t cseq)
 {
 	s->calls[index].b_registered = true;
@@ -436,7 +452,8 @@ static void give_up(struct sip_calls *s, struct sip_call *call)
 		sip_call_give_up_unregistering(s, sip_call_index(s, call));
 		break;
 	case CALL_IDLE:
-	case CALL_OVER: /* neither is in the list */
+	case CALL_EXPECTING:
+	case CALL_OVER: /* none is in the list */
 		sip_call_untime(call);
 		break;
 	}

@@ -15,6 +15,7 @@ enum sip_call_state {
 	CALL_IDLE,
 	CALL_REGISTERING, /* one or two REGISTER out                        */
 	CALL_INVITING,    /* INVITE out                                     */
+	CALL_EXPECTING,   /* the server will call B, who has no A           */
 	CALL_ANSWERED,    /* 200 came, ACK sent                             */
 	CALL_RELEASING,   /* BYE out                                        */
 	CALL_OVER,
@@ -26,6 +27,7 @@ struct sip_call {
 	bool a_registered, b_registered, registers_only;
 	bool b_is_away;       /* only A registers                                              */
 	bool is_timed;
+	bool expects_release; /* the server will hang up on B                                   */
 	bool is_refreshing;   /* a re-INVITE of A's is out                                     */
 	uint32_t cseq;        /* of A's last request in the dialog                             */
 	uint32_t invite_cseq; /* of the INVITE that began it: another one when it was challenged */
@@ -86,6 +88,9 @@ void sip_calls_close(struct sip_calls *s);
 
 /* The first call of an index, or another one when the last is over: its users are registered then. */
 void sip_call_start(struct sip_calls *s, uint32_t index);
+/* B, who is registered, waits to be called by the server; and that it hangs up on him, false: he was not called. */
+void sip_call_expect(struct sip_calls *s, uint32_t index);
+bool sip_call_expect_release(struct sip_calls *s, uint32_t index);
 /* Before the first call: only its users are registered.  Then it is as if a call were over. */
 void sip_call_register(struct sip_calls *s, uint32_t index);
 /* B, who was away, did so by sip_calls_send_register(): he takes it back in the end with a higher CSeq. */

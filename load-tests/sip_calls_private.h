@@ -10,6 +10,8 @@
 #include "load-tests/sip_calls.h"
 
 #define TEXT_MAX 8192
+#define MILLISECOND_NS 1000000ull
+#define CALL_NS        (20000 * MILLISECOND_NS) /* from REGISTER to the 200; and for a BYE */
 #define FEATURE_TAG "+g.oma.sip-im"
 /* What kind of transaction a Call-ID stands for, beside the index of its session. */
 #define KIND_REGISTER_A 'r'

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 
+from imflood_focus import Focus
 from imflood_peers import FAULT_AT, Forwarder, Proxy, Stream
 from imflood_run import imflood, say
 from imflood_told import check_hints, check_phases, check_report, check_server_ended
@@ -232,6 +233,38 @@ async def check_cut_off(program):
     return all(results)
 
 
+# fault in one copy for one member, errors that must be reported and no others
+ROOM_FAULTS = (
+    (None, set()),
+    ("drop", {"lost", "order"}),
+    ("twice", {"duplicate"}),
+    ("corrupt", {"body", "lost", "order"}),
+    ("swap", {"lost", "order", "duplicate"}),  # what comes too late does not count
+    ("refuse", {"sip_status"}),
+)
+
+
+async def check_rooms(program, fault, wanted):
+    focus = Focus(fault)
+    await focus.open()
+    code, errors, report = await imflood(program, "--target", "sip:127.0.0.1:%d" % focus.port, "--rooms", "2", "--members",
+                                         "5", "--senders", "2", "--rate", "200", "--drain", "0.5", "--duration", "0.5",
+                                         workload="conference")
+    focus.close()
+    # what is lost leaves no room for later ones
+    right = wanted <= errors <= wanted | ({"unsent"} if "lost" in wanted else set()) and code == (1 if wanted else 0)
+    if fault != "refuse":
+        right = right and report["sessions_up"] == 10 and report["arrival_us"]["count"] > 100
+    if not fault:
+        copies = report["loads"]["copy"]
+        # each message to four others; in the measured time of 0.5 s some 100 of them
+        right = right and copies["arrival_us"]["count"] == 4 * copies["confirmation_us"]["count"]
+        right = right and 380 <= copies["arrival_us"]["count"] <= 420
+    say(right, "%s in a room: reported %s, exit %d, %d copies" % (fault or "nothing", sorted(errors), code,
+                                                                  report["arrival_us"]["count"]))
+    return right
+
+
 async def check_mixed(program):
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: Proxy(lost=0), ("127.0.0.1", 0))
@@ -274,6 +307,11 @@ USAGE = (
     (["pager", "--target", "sip:127.0.0.1:5060", "--size", "31"], "--size"),
     (["churn", "--target", "sip:127.0.0.1:5060", "--chunk", "10"], "--chunk"),
     (["churn", "--target", "sip:127.0.0.1:5060", "--setup-rate", "10"], "--setup-rate"),
+    (["session", "--target", "sip:127.0.0.1:5060", "--rooms", "2"], "--rooms"),
+    (["conference", "--target", "sip:127.0.0.1:5060", "--members", "1"], "--members"),
+    (["conference", "--target", "sip:127.0.0.1:5060", "--members", "3", "--senders", "4"], "--senders"),
+    (["conference", "--target", "sip:127.0.0.1:5060", "--rooms", "100000", "--members", "2"], "--rooms"),
+    (["conference", "--target", "sip:127.0.0.1:5060", "--group", "room"], "--group"),
     (["report"], "records"),
     (["report", "--nonsense"], "nonsense"),
 )
@@ -366,6 +404,7 @@ async def main():
                ((), ("--answer", "passive"), ("--answer", "passive", "--connections-shared"))]
     checks += [check_churn(program), check_deaf(program), check_pager(program)]
     checks += [check_pager_fault(program, *row) for row in PAGER_FAULTS]
+    checks += [check_rooms(program, *row) for row in ROOM_FAULTS]
     checks += [check_streams(program), check_cut_off(program), check_refused(program), check_password(program), check_death(program), check_mixed(program),
                check_interrupt(program), check_interrupt_unregisters(program),
                check_hints(program), check_server_ended(program), check_report(program), check_phases(program)]

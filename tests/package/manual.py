@@ -203,7 +203,7 @@ def completion_of_words():
             (("imservctl", "user", "--j"), {"--json"}), (("imservd", "--set", "limits.unb"), {"limits.unbound="}),
             (("imservd", "--set", "lis"), {"listen="}), (("imservd", "--set", "core.next"), {"core.next_hop="}),
             (("imservd", "--set", "tl"), {"tls="}), (("imservd", "--check"), {"--check-config"}),
-            (("imflood", ""), {"session", "churn", "pager", "mixed", "deferred", "report"}), (("imflood", "ch"), {"churn"}),
+            (("imflood", ""), {"session", "churn", "pager", "mixed", "deferred", "conference", "report"}), (("imflood", "ch"), {"churn"}),
             (("imflood", "session", "--mode", "s"), {"standalone"}),
             (("imflood", "session", "--target", ""), set()), (("imflood", "session", "--answer", ""), {"active", "passive"})):
         same(offered(*words), expected, " ".join(words))
