@@ -110,6 +110,19 @@ class Row:
         return [self.verdict(cells, *budget) for budget in self.budgets]
 
 
+class Room(Row):
+    """Copies of messages in rooms; the forwarder, which has none, shows what as many messages of pairs cost."""
+
+    def __init__(self, name, text, options, limit, *budgets):
+        super().__init__(name, text, options, "copies/s", *budgets, workload="conference", transport="tcp",
+                         servers=("imserv", "forwarder"))
+        self.limit = Row(name, text, limit, "msg/s")
+        self.limit.records = self.records
+
+    def measure(self, server, arguments):
+        return self.limit.measure(server, arguments) if server == "forwarder" else super().measure(server, arguments)
+
+
 class Steps:
     """Two loads of imserv and what is compared: many / few, or what each thing between few and many adds.
     Steps are (what, its number, options, settings of the server). budgets: (text, most)."""
@@ -233,6 +246,12 @@ ROWS = (
         "--sessions 64 --outstanding 2 --size 65536", "MB/s",
         ("MB/s >= 0.7 x limit", "speed", "forwarder", 0.7),
         ("goal MB/s >= 0.9 x limit", "speed", "forwarder", 0.9)),
+    Room("room", "conference of 100, 300 B: 10 senders x 8 outstanding, each copy",
+         "--members 100 --senders 10 --outstanding 8", "--sessions 64 --outstanding 8",
+         ("CPU <= 2.0 x limit(64x8)", "cpu", "forwarder", 2.0), ("goal CPU <= 1.0 x", "cpu", "forwarder", 1.0)),
+    Room("room-one", "conference of 100, 300 B: one sender, 1 outstanding, each copy with its 200",
+         "--members 100 --senders 1 --outstanding 1", "--sessions 1000 --outstanding 1",
+         ("CPU <= 0.75 x limit(1000x1)", "cpu", "forwarder", 0.75), ("goal CPU <= 0.5 x", "cpu", "forwarder", 0.5)),
     Steps("sizes", "memory of 64 sessions in 2048-B chunks, by the size of a message",
           ("1 MiB", 1, SIZES % 1048576, ()), ("8 MiB", 1, SIZES % 8388608, ()), memory_octets, "octets", False,
           ("independent of the size: <= 1.1 x", 1.1)),
