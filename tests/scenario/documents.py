@@ -206,30 +206,31 @@ async def xcap_group_names(world):
     that document has another, or is gone."""
     alice, bob = await world.client("alice", register=False), await world.client("bob", register=False)
     a, b = Xcap(world, "sip:%s@%s" % (alice.name, DOMAIN)), Xcap(world, "sip:%s@%s" % (bob.name, DOMAIN))
-    name = "sip:group-%s@%s" % (alice.name, DOMAIN)
+    name, *more = ["sip:group-%s%s@%s" % (alice.name, more, DOMAIN) for more in ("", "-2", "-3")]
+    many = ["sip:group-%s-x%d@%s" % (alice.name, i, DOMAIN) for i in range(65)]
 
     async def taken(x, document, body):
         error, node = await x.put(GROUPS, document, body, 409)
         same((error, node[0].get("field")), ("uniqueness-failure", "list-service/@uri"), "PUT of %s" % body[-120:])
 
     await a.put(GROUPS, "index", services(name), 201)
-    await a.put(GROUPS, "index", services(name, name + "-2"), 200)
+    await a.put(GROUPS, "index", services(name, more[0]), 200)
     for x, document in ((b, "index"), (a, "more")):
         await taken(x, document, services(name))
-        await taken(x, document, services(name + "-3", name.replace("sip:", "sips:").replace("group", "%67roup") + "-2;x=y"))
+        await taken(x, document, services(more[1], more[0].replace("sip:", "sips:").replace("group", "%67roup") + ";x=y"))
         same((await x.get(GROUPS, document))[0], 404, "after what was refused")
-    await taken(b, "index", services(name + "-3", name + "-3;x=y"))
-    await b.put(GROUPS, "index", services(name + "-3"), 201)
-    await taken(a, "index", services(name, name + "-3"))
+    await taken(b, "index", services(more[1], more[1] + ";x=y"))
+    await b.put(GROUPS, "index", services(more[1]), 201)
+    await taken(a, "index", services(name, more[1]))
     # one by one they are free again
     await a.put(GROUPS, "index", services(name), 200)
-    await b.put(GROUPS, "index", services(name + "-2", name + "-3"), 200)
+    await b.put(GROUPS, "index", services(more[0], more[1]), 200)
     await a.delete(GROUPS, "index", 200)
     await b.put(GROUPS, "index", name, 200, node="group/list-service[1]/@uri")
-    await a.put(GROUPS, "index", services(name + "-2"), 201)
-    error, _ = await a.put(GROUPS, "many", services(*(name + "-x%d" % i for i in range(65))), 409)
+    await a.put(GROUPS, "index", services(more[0]), 201)
+    error, _ = await a.put(GROUPS, "many", services(*many), 409)
     same(error, "constraint-failure", "65 groups in one document")
-    await a.put(GROUPS, "many", services(*(name + "-x%d" % i for i in range(64))), 201)
+    await a.put(GROUPS, "many", services(*many[1:]), 201)
     for x, document in ((a, "many"), (a, "index"), (b, "index")):
         await x.delete(GROUPS, document, 200)
 

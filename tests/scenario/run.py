@@ -37,7 +37,7 @@ THEMES += ("deferring", "large", "large_session", "files", "large_list")
 THEMES += ("participants",)
 THEMES += ("pushing", "retrieving",)
 THEMES += ("accept_deferred", "accept_mailbox", "accept_names")
-THEMES += ("lists",)
+THEMES += ("lists", "groups")
 THEMES += ("conference", "conference_state")
 THEMES += ("crashes",)
 
