@@ -183,6 +183,8 @@ static void on_settling(struct timer *timer)
 		large_list_conclude(l); /* it may be gone */
 		return;
 	}
+	if (!l->sender)
+		large_list_end_coming(l);
 	large_list_advance(l);
 	if (l->sender && l->is_leaving && may_go(l))
 		let_sender_go(l, NULL);

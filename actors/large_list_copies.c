@@ -109,9 +109,25 @@ void large_list_abandon_copies(struct large_list *l)
 {
 	struct large_copy *copy;
 
+	for (unsigned i = 0; l->legs && i < l->recipients.count; i++) {
+		struct large_leg *leg = &l->legs[i];
+		if (leg->agent && leg->is_sending)
+			msrp_sender_drop(virtual_user_agent_leg(leg->agent), &leg->outgoing);
+	}
 	TAILQ_FOREACH(copy, &l->copies, link) {
 		large_spool_abandon(copy->spool);
 		copy->spool = NULL;
+	}
+}
+
+/* He who sends has left. */
+void large_list_end_coming(struct large_list *l)
+{
+	struct large_copy *copy;
+
+	TAILQ_FOREACH(copy, &l->copies, link) {
+		if (copy->state == LARGE_COPY_COMING)
+			large_copy_kill(copy, 408);
 	}
 }
 
@@ -165,8 +181,13 @@ static void on_want(struct msrp_leg *msrp, struct msrp_outgoing *outgoing, uint6
 	struct large_leg *leg = arg;
 	struct large_copy *copy = next_copy(leg);
 	bool is_stored;
-	struct slice content = large_spool_content(copy->spool, &is_stored);
 
+	if (!copy) { /* cannot be: what is whole stays until he has it */
+		msrp_sender_drop(msrp, outgoing);
+		leg->is_sending = false;
+		return;
+	}
+	struct slice content = large_spool_content(copy->spool, &is_stored);
 	if (!is_stored) {
 		give_from(leg, content, offset);
 		return;
@@ -183,8 +204,9 @@ static void on_sent_late(struct msrp_leg *msrp, struct msrp_outgoing *outgoing, 
 	struct large_leg *leg = arg;
 
 	deferred_reader_stop(&leg->reader);
-	COUNT(&leg->list->im->worker->counters, large_list_late);
-	stop_sending(leg, status >= 200 && status < 300 ? 200 : status == MSRP_STATUS_LOST ? 408 : status);
+	if (status >= 200 && status < 300)
+		COUNT(&leg->list->im->worker->counters, large_list_late);
+	stop_sending(leg, status == MSRP_STATUS_LOST ? 408 : status < 300 ? 200 : status);
 }
 
 static const struct msrp_sender_events late_events = { on_want, on_sent_late };

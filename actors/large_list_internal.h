@@ -181,6 +181,8 @@ unsigned large_list_msrp_status(unsigned sip);
 void large_list_advance(struct large_list *l);
 /* It will not be whole: nobody gets it, and nobody waits for it. */
 void large_copy_kill(struct large_copy *copy, unsigned status);
+/* Of what has begun and not ended. */
+void large_list_end_coming(struct large_list *l);
 void large_list_free_copies(struct large_list *l);
 /* The process ends. */
 void large_list_abandon_copies(struct large_list *l);

@@ -25,6 +25,7 @@ static void on_spool_ready(void *arg)
 	struct large_copy *copy = arg;
 
 	copy->state = LARGE_COPY_WHOLE;
+	msrp_room_hold(copy->list->room, false);
 	large_list_settle(copy->list);
 }
 

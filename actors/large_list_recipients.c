@@ -276,7 +276,11 @@ static bool read_offer(struct large_list *l, const struct sip_message *invite)
 	if (policy_permits_every_type(l->im->config))
 		buffer_put(&out, slice_trim(media->accept_types));
 	else
-		(void)policy_permitted_types(l->im->config, media->accept_types, &out); /* nothing: refused before */
+		(void)policy_permitted_types(l->im->config, media->accept_types, &out);
+	if (!out.n) {
+		large_list_refuse(l, 403, REASON_UNSUPPORTED_BODY, NULL);
+		return false;
+	}
 	types[out.n] = attributes[lines.n] = 0;
 	if (out.overflow || lines.overflow || !(l->types = strdup(types)) || !(l->attributes = strdup(attributes))) {
 		large_list_refuse(l, 503, REASON_NO_MEMORY, NULL);
@@ -305,7 +309,7 @@ static bool ring(struct large_list *l, const struct sip_message *invite)
 	l->server = NULL;
 	return virtual_user_agent_ring(&l->sender, l->im, &(struct virtual_user_agent_answer){ .server = server,
 		.invite = invite, .user = slice_of(l->who.canonical, l->who.canonical_n), .asserted = buffer_slice(&asserted),
-		.face = { .user = slice_of(l->user, MINTED_CHARS), .is_focus = true },
+		.is_judged = true, .face = { .user = slice_of(l->user, MINTED_CHARS), .is_focus = true },
 		.events = &large_list_sender_events, .arg = l }, NULL);
 }
 

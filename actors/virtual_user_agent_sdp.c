@@ -238,6 +238,8 @@ bool virtual_user_agent_attach(struct virtual_user_agent *agent, const struct se
 			reason_label(REASON_CONNECT_FORBIDDEN));
 		return false;
 	}
+	if (agent->media.is_switched && agent->media.max_size) /* to many: not the limit of messages to one */
+		peer.max_octets = agent->media.max_size;
 	bool is_same = msrp_leg_is_bound_to(agent->leg, &peer);
 	bool was_bound = agent->state == VIRTUAL_USER_AGENT_ACTIVE;
 	if (msrp_leg_set_peer(agent->leg, &peer) != 0)
