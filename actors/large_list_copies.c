@@ -134,6 +134,10 @@ void large_list_end_coming(struct large_list *l)
 /* It will not be whole: nobody gets it, and nobody waits for it. */
 void large_copy_kill(struct large_copy *copy, unsigned status)
 {
+	struct large_list *l = copy->list;
+
+	LOG(INFO, l->im->worker, "large_list", l->actor.id, "message given up octets=%llu expected=%u status=%u",
+		(unsigned long long)large_spool_size(copy->spool), copy->expected, status);
 	copy->state = LARGE_COPY_DEAD;
 	while (copy->message)
 		confirm(copy, status);

@@ -9,7 +9,7 @@
 enum {
 	SPOOL_FIRST = 2048,   /* memory for a small message; doubled up to a piece   */
 	SPOOL_IN_FLIGHT = 2,  /* pieces that large_upload.h has                      */
-	SPOOL_WAITING = 8,    /* pieces that wait for it: nobody could stop who sends */
+	SPOOL_WAITING = 128,  /* pieces that wait for it: what a receive that is stopped still brings, 8 MiB */
 };
 
 struct spool_piece {
