@@ -63,6 +63,12 @@ async def got(session, content):
     return message
 
 
+def by_both_passes(world):
+    """What the focus begins goes through the terminating pass, as a core has it (D2-59)."""
+    if world.ims:
+        world.core.own_by_term = True
+
+
 def confirm(session, message, status=200):
     """The success REPORT of who received all of it."""
     leg = session.leg
@@ -180,6 +186,7 @@ async def recipient_answers_late(world):
 async def recipients_who_are_away(world):
     """For who is away it is stored, byte for byte and once on the disk, and counts as delivered in the REPORT; who is
     there gets it at once. All away: the sender is answered at once."""
+    by_both_passes(world)
     alice, bob = await clients(world, "alice", "bob")
     away = [await world.client(name, register=False) for name in ("carol", "dave", "erin")]
     for size in (9, 200000):
@@ -270,6 +277,7 @@ async def list_is_cancelled(world):
 async def sender_aborts(world):
     """'#', or a connection that is lost in mid-chunk: ended for who is there, nothing is kept for who is away, and the next
     message goes through."""
+    by_both_passes(world)
     alice, bob = await clients(world, "alice", "bob")
     carol = await world.client("carol", register=False)
     outgoing = offer(alice, [bob, carol], 100000)
@@ -359,6 +367,7 @@ async def refusals_of_lists(world):
 async def large_message_to_a_group(world):
     """Its members but the sender are called, the group asserts itself; who may not begin a session of it, hides, or says
     that he is a focus is refused, and what is no group is 404 (F20)."""
+    by_both_passes(world)
     alice, bob, carol, mallory = await clients(world, "alice", "bob", "carol", "mallory")
     away = await world.client("dave", register=False)
     uri = await group(world, alice, "group" + alice.name, [alice, bob, carol, away])
