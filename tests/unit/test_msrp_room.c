@@ -13,6 +13,7 @@ static void to_all_others(void **state)
 	begin(&h, 4);
 	send_text(&h.members[1], "Message-ID: m1\r\nX-Thing: kept \r\n", "hello");
 	expect_answer(&h.w, h.members[1].client, h.members[1].side, "text1234", "200 OK");
+	REQ("IM-4.3.1-2");
 	expect_text(&h, &h.members[0], "Message-ID: m1\r\nX-Thing: kept \r\n", "hello", &copies[0]);
 	expect_text(&h, &h.members[2], "Message-ID: m1\r\nX-Thing: kept \r\n", "hello", &copies[1]);
 	expect_text(&h, &h.members[3], "Message-ID: m1\r\nX-Thing: kept \r\n", "hello", &copies[2]);
