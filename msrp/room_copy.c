@@ -41,6 +41,41 @@ static bool keep(struct msrp_seat *seat, const struct slice *parts, unsigned cou
 	return why == REASON_COUNT;
 }
 
+/* RFC 6714: he calls himself otherwise than his SDP did when this was written.  False: no memory. */
+static bool readdress(struct msrp_seat *seat)
+{
+	struct msrp_endpoint *endpoint = seat->room->endpoint;
+	struct slice rest = slice_of(seat->backlog.p, seat->backlog.n), path = msrp_leg_peer_path(seat->leg);
+	struct msrp_held other = { 0 };
+	struct msrp_parser parser;
+	enum msrp_event event;
+	size_t used;
+	int err = 0;
+
+	msrp_parser_init(&parser, &(struct msrp_limits){ rest.n + 1 });
+	while (!err && (event = msrp_parse(&parser, rest, &used)) != MSRP_MORE && event != MSRP_BAD) {
+		struct slice octets = slice_of(rest.p, used), to = parser.head.to_path;
+		if (event == MSRP_HEAD) {
+			err = msrp_held_append(endpoint, &other, slice_of(octets.p, (size_t)(to.p - octets.p)));
+			if (!err)
+				err = msrp_held_append(endpoint, &other, path);
+			octets = slice_skip(octets, (size_t)(to.p + to.n - octets.p));
+		}
+		if (!err)
+			err = msrp_held_append(endpoint, &other, octets);
+		rest = slice_skip(rest, used);
+	}
+	if (!err)
+		err = msrp_held_append(endpoint, &other, rest);
+	if (err) {
+		msrp_held_free(endpoint, &other);
+		return false;
+	}
+	msrp_held_free(endpoint, &seat->backlog);
+	seat->backlog = other;
+	return true;
+}
+
 void room_copy_release(struct msrp_seat *seat)
 {
 	struct msrp_leg *leg = seat->leg;
@@ -48,6 +83,10 @@ void room_copy_release(struct msrp_seat *seat)
 
 	if (!seat->backlog.n)
 		return;
+	if (leg->sdp_path_n && !readdress(seat)) {
+		room_drop(seat, REASON_NO_MEMORY);
+		return;
+	}
 	if (out->writer)
 		msrp_switch_interrupt(out->writer, out);
 	if (msrp_output_write(out, slice_of(seat->backlog.p, seat->backlog.n), NULL) && seat->backlog_stream) {

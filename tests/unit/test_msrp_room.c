@@ -458,6 +458,33 @@ static void who_is_not_bound_yet(void **state)
 	end(&h);
 }
 
+/* Something between us put another host into his SDP (RFC 6714): what waited goes to who he says he is. */
+static void who_has_another_name(void **state)
+{
+	char *content = make_content(4000);
+	struct member *late;
+	struct chunk chunk;
+	struct hall h;
+
+	begin(&h, 2);
+	late = open_member(&h);
+	struct msrp_peer peer = { .path = SLICE("msrp://middle.example:1/cema;tcp"), .has_cema = true };
+	assert_int_equal(msrp_leg_set_peer(late->side->leg, &peer), 0);
+	send_text(&h.members[0], "Message-ID: m1\r\n", "To-Path: msrp://middle.example:1/cema;tcp\r\n\r\n");
+	send_part(&h.members[0], "part1234", "m2", "1-*/4000", content, 3000, 0);
+	WAIT_FOR(&h.w, h.members[1].client->n - h.members[1].client->seen > 3000);
+	snprintf(late->side->path, sizeof(late->side->path), "msrp://real.example:2/cema;tcp");
+	late->client = client_open(&h.w, 0);
+	client_send(late->client, HEAD("bind1234", "SEND") "Message-ID: bind\r\n-------bind1234$\r\n", PATHS(late->side));
+	expect_text(&h, late, "Message-ID: m1\r\n", "To-Path: msrp://middle.example:1/cema;tcp\r\n\r\n", &chunk);
+	expect_chunk(&h.w, late->client, "SEND", &chunk);
+	assert_non_null(strstr(chunk.head, "To-Path: msrp://real.example:2/cema;tcp\r\n"));
+	assert_int_equal(chunk.n, 3000);
+	assert_memory_equal(chunk.body, content, 3000);
+	free(content);
+	end(&h);
+}
+
 /* As much as his bound permits. */
 static void too_much_for_who_is_not_bound(void **state)
 {
@@ -636,6 +663,7 @@ int main(void)
 		cmocka_unit_test(from_the_beginning),
 		cmocka_unit_test(who_comes_late),
 		cmocka_unit_test(who_is_not_bound_yet),
+		cmocka_unit_test(who_has_another_name),
 		cmocka_unit_test(too_much_for_who_is_not_bound),
 		cmocka_unit_test(who_leaves),
 		cmocka_unit_test(closed),
