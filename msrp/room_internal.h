@@ -8,6 +8,7 @@
  *   room_copy     octets to one member
  *   room_stream   a chunk that goes on as it comes
  *   room_receive  what a member sends
+ *   room_begin    who gets it, and what the owner says to that
  *   room_report   REPORTs of members, and the one to the sender
  *   room_pace     who is slow, and who waits for that
  *   room_cpim     the From of an anonymous sender
@@ -174,6 +175,17 @@ static inline uint64_t room_message_shifted(const struct msrp_room_message *m, u
 {
 	return octet == MSRP_RANGE_UNKNOWN || octet <= m->head_n ? octet : octet + (uint64_t)m->shift;
 }
+
+/* ---- room_begin ---- */
+
+bool room_is_cpim(const struct msrp_head *head);
+/* The message of the chunk that is coming in; `content` is what there is of it.  NULL: refused. */
+struct msrp_room_message *room_message_of(struct msrp_connection *c, struct slice kept, struct slice content);
+
+/* ---- room_receive ---- */
+
+/* The chunk that is coming in; its message ends with it for all. */
+void room_refuse(struct msrp_connection *c, unsigned status, enum reason why);
 
 /* ---- room_chunk ---- */
 

@@ -1,5 +1,4 @@
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #include "msrp/connection.h"
@@ -19,8 +18,7 @@ static void free_stream(struct msrp_incoming *in)
 	in->room_stream = NULL;
 }
 
-/* The chunk that is coming in; its message ends with it for all. */
-static void refuse(struct msrp_connection *c, unsigned status, enum reason why)
+void room_refuse(struct msrp_connection *c, unsigned status, enum reason why)
 {
 	struct msrp_incoming *in = c->in;
 	struct msrp_seat *seat = in->leg->seat;
@@ -38,11 +36,6 @@ static void refuse(struct msrp_connection *c, unsigned status, enum reason why)
 }
 
 /* ---- heads ---- */
-
-static bool is_cpim(const struct msrp_head *head)
-{
-	return head->content_type.n && slice_case_eq(msrp_accept_type(head->content_type), SLICE("message/cpim"));
-}
 
 /* A chunk of a message that has begun. */
 static unsigned look_at_next(struct msrp_connection *c, struct msrp_room_message *m, enum reason *why)
@@ -93,7 +86,7 @@ static unsigned look_at_head(struct msrp_connection *c, enum reason *why)
 	if (seat->open_count == ROOM_OPEN_MESSAGES)
 		return 413;
 	msrp_message_forgive(leg, in->message);
-	in->is_wrapper = is_cpim(&c->parser->head);
+	in->is_wrapper = room_is_cpim(&c->parser->head);
 	return 0;
 }
 
@@ -145,148 +138,7 @@ void msrp_room_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct s
 		.head_n = kept.n,
 	};
 	if ((status = look_at_head(c, &why)))
-		refuse(c, status, why);
-}
-
-/* ---- a message begins ---- */
-
-static void set_private(const struct msrp_room *room, const struct msrp_room_verdict *verdict, uint64_t *targets, unsigned words)
-{
-	uint64_t all[MSRP_ROOM_MEMBERS_MAX / 64];
-
-	memcpy(all, targets, words * sizeof(*all));
-	memset(targets, 0, words * sizeof(*targets));
-	for (unsigned i = 0; i < verdict->only_count; i++) {
-		const struct msrp_seat *seat = verdict->only[i]->seat;
-		if (seat && seat->room == room && room_set_has(all, words, seat->slot))
-			room_set_add(targets, seat->slot);
-	}
-}
-
-static int rewrite_from(struct msrp_room_message *m, struct slice content, struct slice from)
-{
-	struct slice block = slice_of(content.p, room_cpim_head(content));
-	size_t size = block.n + from.n + 16;
-	struct buffer b;
-
-	if (!(m->cpim = malloc(size)))
-		return ENOMEM;
-	b = buffer_over(m->cpim, size);
-	room_cpim_write(&b, block, from);
-	assert(!b.overflow);
-	m->cpim_n = b.n;
-	m->head_n = block.n;
-	m->shift = (int64_t)b.n - (int64_t)block.n;
-	return 0;
-}
-
-/* Of a message that its receiver does not take by his own SDP (RFC 4975 8.6), and how large it says it is. */
-static unsigned misfit(struct msrp_leg *far, const struct msrp_head *head)
-{
-	uint64_t total = head->byte_range.total;
-
-	if (far->accept_octets && total != MSRP_RANGE_UNKNOWN && total > far->accept_octets)
-		return 413;
-	return head->content_type.n && !msrp_content_suits(far, head->content_type) ? 415 : 0;
-}
-
-/* Leaves those for whom it is nothing out.  0, or why that was so for somebody; *rest: somebody remains. */
-static unsigned leave_out(struct msrp_room *room, const struct msrp_head *head, uint64_t *targets, unsigned words, bool *rest)
-{
-	unsigned worst = 0, status;
-
-	*rest = false;
-	ROOM_SET_EACH(slot, targets, words) {
-		if (!(status = misfit(room->seats[slot]->leg, head))) {
-			*rest = true;
-			continue;
-		}
-		room_set_take(targets, words, slot);
-		REFUSED(&room_worker(room)->counters, status == 413 ? REASON_MSRP_TOO_LARGE : REASON_MSRP_CONTENT_TYPE);
-		worst = worst ? worst : status;
-	}
-	return worst;
-}
-
-/* NULL: refused with *status. */
-static struct msrp_room_message *open_message(struct msrp_connection *c, const struct msrp_room_begin *begin,
-	const struct msrp_room_verdict *verdict, unsigned *status, enum reason *why)
-{
-	uint64_t targets[MSRP_ROOM_MEMBERS_MAX / 64];
-	struct msrp_seat *seat = begin->leg->seat;
-	struct msrp_room *room = seat->room;
-	unsigned words = room_set_words(room->slots);
-	struct msrp_room_message *m;
-	unsigned left_out;
-	bool rest;
-
-	memcpy(targets, room->receiving, words * sizeof(*targets));
-	room_set_take(targets, words, seat->slot);
-	if (verdict->is_private)
-		set_private(room, verdict, targets, words);
-	left_out = leave_out(room, begin->head, targets, words, &rest);
-	if (left_out && !rest && !room->tap) {
-		*status = left_out;
-		*why = left_out == 413 ? REASON_MSRP_TOO_LARGE : REASON_MSRP_CONTENT_TYPE;
-		return NULL;
-	}
-	*status = 408;
-	*why = REASON_NO_MEMORY;
-	if (!(m = room_message_open(seat, begin->head, targets)))
-		return NULL;
-	m->total = c->in->range.total;
-	m->status = (uint16_t)left_out;
-	if (verdict->cpim_from.n && begin->is_cpim && rewrite_from(m, begin->content, verdict->cpim_from) != 0) {
-		room_message_end(m, '#');
-		return NULL;
-	}
-	if (room->tap && room->tap->on_begin)
-		room->tap->on_begin(room, m, begin, room->tap_arg);
-	return m;
-}
-
-static struct msrp_room_message *begin_message(struct msrp_connection *c, const struct msrp_head *head, struct slice content,
-	unsigned *status, enum reason *why)
-{
-	struct msrp_leg *leg = c->in->leg;
-	struct msrp_room *room = leg->seat->room;
-	struct msrp_room_verdict verdict = { .why = REASON_MSRP_NOT_TAKEN };
-	struct msrp_room_begin begin = {
-		.leg = leg,
-		.member_arg = leg->seat->arg,
-		.head = head,
-		.content = content,
-		.is_cpim = is_cpim(head),
-	};
-
-	begin.has_cpim_head = begin.is_cpim && room_cpim_head(content);
-	if (room->events->on_message)
-		room->events->on_message(room, &begin, &verdict, room->arg);
-	*status = verdict.status;
-	*why = verdict.why;
-	if (!*status && verdict.cpim_from.n && begin.is_cpim && !begin.has_cpim_head) {
-		*status = 400;
-		*why = REASON_SYNTAX;
-	}
-	return *status ? NULL : open_message(c, &begin, &verdict, status, why);
-}
-
-/* The message of this chunk; `content` is what there is of it.  NULL: refused. */
-static struct msrp_room_message *message_of(struct msrp_connection *c, struct slice kept, struct slice content)
-{
-	struct msrp_parser scratch;
-	const struct msrp_head *head;
-	struct msrp_room_message *m = room_message_find_open(c->in->leg->seat, c->in->message);
-	unsigned status;
-	enum reason why;
-
-	if (m)
-		return m;
-	head = msrp_switch_head(c, slice_of(kept.p, c->in->head_n), &scratch);
-	m = begin_message(c, head, content, &status, &why);
-	if (!m)
-		refuse(c, status, why);
-	return m;
+		room_refuse(c, status, why);
 }
 
 /* ---- chunks that are forwarded whole ---- */
@@ -368,7 +220,7 @@ static void send_whole(struct msrp_connection *c, struct slice kept)
 {
 	struct msrp_incoming *in = c->in;
 	struct slice content = slice_of(kept.p + in->head_n, in->body_n), tail;
-	struct msrp_room_message *m = message_of(c, kept, content);
+	struct msrp_room_message *m = room_message_of(c, kept, content);
 	struct msrp_parser scratch;
 	struct room_chunk *chunk;
 	char id[MSRP_ID_CHARS];
@@ -377,13 +229,13 @@ static void send_whole(struct msrp_connection *c, struct slice kept)
 	if (!m)
 		return;
 	if (room_chunk_open(&chunk, m, in->failure_report, id) != 0) {
-		refuse(c, 408, REASON_POOL_EXHAUSTED);
+		room_refuse(c, 408, REASON_POOL_EXHAUSTED);
 		return;
 	}
 	tail = write_tail(c, msrp_switch_head(c, slice_of(kept.p, in->head_n), &scratch), m, id, content);
 	if (!tail.n) {
 		room_chunk_end(chunk);
-		refuse(c, 408, REASON_NO_MEMORY);
+		room_refuse(c, 408, REASON_NO_MEMORY);
 		return;
 	}
 	copy_whole(m, chunk, id, tail);
@@ -415,15 +267,15 @@ static void stream_octets(struct msrp_connection *c, struct slice octets)
 	uint64_t total = s->total == MSRP_RANGE_UNKNOWN ? MSRP_RANGE_MAX : s->total;
 
 	if (octets.n > total - (s->next - 1)) {
-		refuse(c, 400, REASON_SYNTAX);
+		room_refuse(c, 400, REASON_SYNTAX);
 		return;
 	}
 	if (msrp_content_is_beyond(leg, s->next - 1 + octets.n)) {
-		refuse(c, 413, REASON_MSRP_TOO_LARGE);
+		room_refuse(c, 413, REASON_MSRP_TOO_LARGE);
 		return;
 	}
 	if (!room_stream_octets(s, octets, octets.n)) {
-		refuse(c, 408, REASON_POOL_EXHAUSTED);
+		room_refuse(c, 408, REASON_POOL_EXHAUSTED);
 		return;
 	}
 	leg->octets += octets.n;
@@ -436,19 +288,19 @@ static void begin_stream(struct msrp_connection *c, struct slice kept)
 {
 	struct msrp_incoming *in = c->in;
 	struct slice content = slice_skip(kept, in->head_n);
-	struct msrp_room_message *m = message_of(c, kept, content);
+	struct msrp_room_message *m = room_message_of(c, kept, content);
 
 	if (!m)
 		return;
 	in->room_stream = room_stream_open(c, m, slice_of(kept.p, in->head_n));
 	if (!in->room_stream) {
-		refuse(c, 408, REASON_NO_MEMORY);
+		room_refuse(c, 408, REASON_NO_MEMORY);
 		return;
 	}
 	in->way = WAY_ROOM;
 	if (m->cpim && in->range.start == 1) {
 		if (!room_stream_octets(in->room_stream, slice_of(m->cpim, m->cpim_n), m->head_n)) {
-			refuse(c, 408, REASON_POOL_EXHAUSTED);
+			room_refuse(c, 408, REASON_POOL_EXHAUSTED);
 			return;
 		}
 		in->leg->octets += m->head_n;
@@ -488,7 +340,7 @@ void msrp_room_on_body(struct msrp_connection *c, struct slice kept)
 	}
 	in->body_n += octets.n;
 	if (octets.n && !in->has_content_type) { /* RFC 4975 7.1: it has to be there then */
-		refuse(c, 400, REASON_SYNTAX);
+		room_refuse(c, 400, REASON_SYNTAX);
 		return;
 	}
 	if (in->is_wrapper && in->body_n < MSRP_ROOM_SHOWN_MAX && !room_cpim_head(slice_skip(kept, in->head_n)))
