@@ -15,9 +15,18 @@ static const struct sip_client_events branch_events;
 
 /* ---- making and unmaking ---- */
 
+/* It may ring for minutes: the room of contacts that he has not goes back. */
+static struct user_find *fit(struct user_find *found)
+{
+	struct user_find *smaller =
+		realloc(found, offsetof(struct user_find, contacts) + found->contact_count * sizeof(found->contacts[0]));
+
+	return smaller ? smaller : found;
+}
+
 int session_fork_open(struct session_fork **out, struct im *im, const struct session_fork_start *start)
 {
-	struct user_find *found = start->found;
+	struct user_find *found = start->found ? fit(start->found) : NULL;
 	unsigned count = found ? found->contact_count : 1;
 	struct session_fork *f = calloc(1, sizeof(*f) + count * sizeof(f->branches[0]));
 
