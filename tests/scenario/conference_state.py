@@ -27,7 +27,7 @@ def watched(seconds=40, **more):
                 return
             with proxied(world):
                 await function(world)
-        return scenario(once=True, tuned=True, seconds=seconds, **more)(run)
+        return scenario(once=True, tuned="own" not in more, seconds=seconds, **more)(run)
     return register
 
 
@@ -367,3 +367,16 @@ async def state_for_who_does_not_take_it(world):
     await outgoing.hang_up()
     await to_carol.wait_bye()
     await good.gone()
+
+
+@watched(own={"runtime.drain": "200ms"}, settle=False)
+async def state_when_the_server_stops(world):
+    """A drain: the session is released, with its subscriptions; who watches an idle group is to come again elsewhere."""
+    alice, bob, carol = await clients(world, "alice", "bob", "carol")
+    idle = await watching(carol, await put_group(world, "group-" + alice.name))
+    outgoing, (to_bob,) = await begun(world, bob, by=alice)
+    running = await watching(bob, focus_of(to_bob))
+    world.server.terminate()
+    await running.gone("noresource")
+    await idle.gone("deactivated")
+    await to_bob.wait_bye()
