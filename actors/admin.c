@@ -188,6 +188,16 @@ static int append_session(json_t *items, const struct admin_session *s)
 		"age_s", (double)s->age_ms / 1000.0, "octets", (json_int_t)s->octets));
 }
 
+static int append_conference(json_t *items, const struct admin_session *c)
+{
+	char id[24];
+
+	snprintf(id, sizeof(id), "%llx", (unsigned long long)c->id);
+	return json_array_append_new(items, json_pack("{s:s,s:o,s:s,s:o,s:i,s:i,s:f}", "id", id, "uri",
+		text_or_null(c->callee), "kind", c->state, "from", text_or_null(c->caller), "participants", (int)c->participants,
+		"messages", (int)c->messages, "age_s", (double)c->age_ms / 1000.0));
+}
+
 /* The place where a page begins: `WORKER.SLOT`. */
 static bool read_place(const char *text, unsigned workers, unsigned *worker, uint32_t *slot)
 {
@@ -201,11 +211,11 @@ static bool read_place(const char *text, unsigned workers, unsigned *worker, uin
 	return true;
 }
 
-/* Sessions of one worker; false: `answer` says why not. */
-static bool append_page(struct admin *admin, json_t *items, unsigned worker, uint32_t *slot, unsigned limit,
-	struct admin_answer *answer)
+/* Sessions or conferences of one worker; false: `answer` says why not. */
+static bool append_page(struct admin *admin, enum admin_kind kind, json_t *items, unsigned worker, uint32_t *slot,
+	unsigned limit, struct admin_answer *answer)
 {
-	struct admin_question *q = admin_question_make(ADMIN_SESSIONS, limit);
+	struct admin_question *q = admin_question_make(kind, limit);
 	bool is_answered = false;
 
 	if (q) {
@@ -213,7 +223,7 @@ static bool append_page(struct admin *admin, json_t *items, unsigned worker, uin
 		is_answered = admin_question_ask(q, admin->source.group, worker);
 	}
 	for (unsigned i = 0; is_answered && i < q->count; i++)
-		if (append_session(items, &q->sessions[i]) != 0)
+		if ((kind == ADMIN_SESSIONS ? append_session : append_conference)(items, &q->sessions[i]) != 0)
 			is_answered = false;
 	if (is_answered)
 		*slot = q->next_slot;
@@ -224,7 +234,8 @@ static bool append_page(struct admin *admin, json_t *items, unsigned worker, uin
 	return is_answered;
 }
 
-static void on_sessions(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+static void list(struct admin *admin, enum admin_kind kind, const struct admin_request *request,
+	struct admin_answer *answer)
 {
 	unsigned workers = admin->source.group->count, worker = 0;
 	uint64_t limit = SESSIONS_DEFAULT;
@@ -239,7 +250,7 @@ static void on_sessions(struct admin *admin, const struct admin_request *request
 	}
 	items = json_array();
 	while (items && worker < workers && json_array_size(items) < limit) {
-		if (!append_page(admin, items, worker, &slot, (unsigned)(limit - json_array_size(items)), answer)) {
+		if (!append_page(admin, kind, items, worker, &slot, (unsigned)(limit - json_array_size(items)), answer)) {
 			json_decref(items);
 			return;
 		}
@@ -249,6 +260,16 @@ static void on_sessions(struct admin *admin, const struct admin_request *request
 	snprintf(next, sizeof(next), "%u.%u", worker, slot);
 	admin_answer_json(answer, 200, json_pack("{s:o,s:o}", "items", items, "next",
 		worker < workers ? json_string(next) : json_null()));
+}
+
+static void on_sessions(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	list(admin, ADMIN_SESSIONS, request, answer);
+}
+
+static void on_conferences(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
+{
+	list(admin, ADMIN_CONFERENCES, request, answer);
 }
 
 /* ---- drain, reload, trace ---- */
@@ -310,14 +331,6 @@ static void on_trace(struct admin *admin, const struct admin_request *request, s
 }
 
 /* ---- what a later version has ---- */
-
-static void on_conferences(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
-{
-	(void)admin;
-	(void)request;
-	/* the truth: nothing here makes one */
-	admin_answer_json(answer, 200, json_pack("{s:[],s:n}", "items", "next"));
-}
 
 static void on_later(struct admin *admin, const struct admin_request *request, struct admin_answer *answer)
 {

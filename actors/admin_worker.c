@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "actors/authentication.h"
+#include "actors/conference.h"
 #include "actors/mailbox.h"
 #include "actors/session.h"
 #include "core/log.h"
@@ -139,8 +140,11 @@ static void on_question(struct worker *worker, struct msg *msg)
 	struct admin_question *q = (struct admin_question *)msg;
 	struct im *im = im_of(worker);
 
-	if (q->kind == ADMIN_SESSIONS) {
-		sessions_list(im, q);
+	if (q->kind == ADMIN_SESSIONS || q->kind == ADMIN_CONFERENCES) {
+		if (q->kind == ADMIN_SESSIONS)
+			sessions_list(im, q);
+		else
+			conferences_list(im, q);
 		answer(q, 0);
 		return;
 	}

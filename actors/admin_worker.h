@@ -12,13 +12,14 @@
 #define ADMIN_WAIT_S       5
 #define ADMIN_SESSIONS_MAX 200 /* a page */
 
-enum admin_kind { ADMIN_SESSIONS, ADMIN_USER_PUT, ADMIN_USER_DELETE, ADMIN_DIGEST, ADMIN_MAILBOX_REMOVE };
+enum admin_kind { ADMIN_SESSIONS, ADMIN_CONFERENCES, ADMIN_USER_PUT, ADMIN_USER_DELETE, ADMIN_DIGEST, ADMIN_MAILBOX_REMOVE };
 
 struct admin_session {
 	uint64_t id;
 	char caller[IM_CANONICAL_MAX], callee[IM_CANONICAL_MAX]; /* terminated; empty: not to be told */
 	const char *state;
 	uint64_t age_ms, octets;
+	unsigned participants, messages; /* of a conference: caller began it, callee is its URI, state its kind */
 };
 
 struct admin_question {

@@ -96,6 +96,9 @@ static void on_message(struct actor *actor, struct msg *msg)
 	case MSG_USER_FOUND:
 		conference_on_found(c, (struct user_find *)msg);
 		break;
+	case MSG_REPLACES_ANSWERED:
+		conference_on_replaces(c, msg);
+		break;
 	case MSG_GROUP_FOUND:
 		conference_setup_on_group(c, msg);
 		break;
@@ -308,6 +311,7 @@ int conferences_init(struct im *im)
 		    hash_of_canonical, NULL) != 0)
 		return ENOMEM;
 	groups_on_change(im, on_group);
+	conference_replaces_register(im->worker);
 	return pool_init(&im->conferences, "conferences", sizeof(struct conference), im->config->limits.sessions) != 0 ?
 		       ENOMEM :
 		       pool_init(&im->participants, "participants", sizeof(struct participant), im->config->limits.sessions);

@@ -92,6 +92,10 @@ struct conference {
 	struct conference *next_by_user, *next_by_canonical;
 };
 
+struct admin_question;
+/* A page for the admin API, from slot page->from_slot on. */
+void conferences_list(struct im *im, struct admin_question *page);
+
 int conferences_init(struct im *im); /* 0 or ENOMEM */
 /* The drain is over: BYE to everybody. */
 void conferences_drain(struct im *im);

@@ -112,12 +112,26 @@ void conference_joinings_free(struct im *im);
 /* An invitation that has no final answer yet. */
 struct conference_invited_one {
 	bool is_first; /* of those of the beginning: D1-19 */
+	bool goes_out; /* to core.next_hop, not to the contacts of a user here */
 	bool may_leave;
 	void (*on_result)(void *arg, unsigned status, struct slice warning);
 	void *arg;
 	uint16_t uri_n, local_n, asserted_n, headers_n;
 	char text[]; /* heap: of the INVITE */
 };
+
+/* 0, or why he cannot be called. */
+unsigned conference_call(struct participant *p, const struct identity *inviter);
+
+/* ---- conference_replaces.c ---- */
+
+void conference_replaces_register(struct worker *worker);
+/* What the list says of a dialog with him (F33), as he knows that dialog, becomes a line of his INVITE, and he is called.
+ * A dialog that nobody knows: he is called without.  0, or why he cannot be called. */
+unsigned conference_call_replacing(struct participant *p, const struct identity *inviter, struct slice replaces);
+void conference_on_replaces(struct conference *conference, struct msg *answer);
+
+/* ---- conference_invite.c again ---- */
 
 /* As conference_invite(); `is_first`: it counts for the originator's answer. */
 unsigned conference_invite_as(struct conference *conference, const struct conference_invitation *invitation, bool is_first);

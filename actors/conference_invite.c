@@ -104,7 +104,7 @@ static void write_asserted(const struct inviting *i, struct buffer *out)
 }
 
 /* Referred-By names the inviter (7.2.2.1 step 6), but nobody takes it out on the way for one who hides. */
-static void write_headers(const struct inviting *i, struct slice replaces, struct buffer *out)
+static void write_headers(const struct inviting *i, struct buffer *out)
 {
 	buffer_lit(out, "Referred-By: <");
 	if (i->hides)
@@ -114,16 +114,11 @@ static void write_headers(const struct inviting *i, struct slice replaces, struc
 	buffer_lit(out, ">\r\n");
 	if (i->hides) /* step 10 */
 		buffer_lit(out, "Privacy: id\r\n");
-	if (replaces.n) {
-		buffer_lit(out, "Replaces: ");
-		buffer_put(out, replaces);
-		buffer_lit(out, "\r\n");
-	}
 	if (i->invitation->request->method == SIP_INVITE)
 		sip_copy_headers(out, i->invitation->request, SIP_HDR_SUBJECT);
 }
 
-static struct conference_invited_one *keep(const struct inviting *i, struct slice uri, struct slice replaces)
+static struct conference_invited_one *keep(const struct inviting *i, struct slice uri)
 {
 	char texts[4][2048];
 	struct buffer local = buffer_over(texts[0], sizeof(texts[0])), asserted = buffer_over(texts[1], sizeof(texts[1])),
@@ -133,7 +128,7 @@ static struct conference_invited_one *keep(const struct inviting *i, struct slic
 
 	write_from(i, &local);
 	write_asserted(i, &asserted);
-	write_headers(i, replaces, &headers);
+	write_headers(i, &headers);
 	if (local.overflow || asserted.overflow || headers.overflow || uri.n > UINT16_MAX)
 		return NULL;
 	size_t n = uri.n + local.n + asserted.n + headers.n;
@@ -219,6 +214,13 @@ static unsigned look_up(struct participant *p, const struct identity *inviter)
 	return user_find_for(c->im, &wanted, c->actor.id) == 0 ? 0 : 503;
 }
 
+unsigned conference_call(struct participant *p, const struct identity *inviter)
+{
+	if (!p->invitation->goes_out)
+		return look_up(p, inviter);
+	return call(p, NULL) ? 0 : 503;
+}
+
 /* ---- who is meant ---- */
 
 /* It becomes a header: an escaped line end must not become another one. */
@@ -292,7 +294,7 @@ unsigned conference_invite_as(struct conference *c, const struct conference_invi
 	if (p && p->state != PARTICIPANT_LEFT)
 		return 200;
 	inviting.display = nickname_of(&inviting, display_text, sizeof(display_text));
-	struct conference_invited_one *kept = keep(&inviting, buffer_slice(&bare), buffer_slice(&replaces));
+	struct conference_invited_one *kept = keep(&inviting, buffer_slice(&bare));
 	p = kept ? add(c, &(struct participant_start){ buffer_slice(&canonical), buffer_slice(&bare), invitation->display,
 			   false, PARTICIPANT_INVITED }) :
 		   NULL;
@@ -302,8 +304,9 @@ unsigned conference_invite_as(struct conference *c, const struct conference_invi
 	}
 	kept->is_first = is_first;
 	p->invitation = kept;
-	bool goes_out = c->im->config->core.mode == MODE_IMS || !is_home(c, &uri);
-	unsigned status = goes_out ? call(p, NULL) ? 0 : 503 : look_up(p, invitation->inviter);
+	kept->goes_out = c->im->config->core.mode == MODE_IMS || !is_home(c, &uri);
+	unsigned status = replaces.n ? conference_call_replacing(p, invitation->inviter, buffer_slice(&replaces)) :
+				       conference_call(p, invitation->inviter);
 	if (status) {
 		free(p->invitation);
 		p->invitation = NULL;

@@ -47,6 +47,8 @@ enum {
 	MSG_MAILBOX_REMOVED,              /* home again           */
 	MSG_MAILBOX_LEAVE,
 	MSG_ACCESS_RULES,                 /* from whoever changed documents: actors/access_rules.h */
+	MSG_REPLACES_QUESTION,            /* to the worker of a session: actors/conference_replaces.c */
+	MSG_REPLACES_ANSWERED,            /* home again           */
 	MSG_MAILBOX_CHANGED,              /* something was stored, removed or expired */
 	MSG_GROUP_FIND,                   /* to the group's worker: actors/group.h */
 	MSG_GROUP_FOUND,                  /* home again           */

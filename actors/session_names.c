@@ -61,6 +61,25 @@ static void map_dialog(struct buffer *out, struct side *from, struct slice value
 	}
 }
 
+bool session_map_replaces(struct im *im, struct slice value, struct buffer *out)
+{
+	struct dialog_name name;
+	struct sip_dialog *dialog;
+
+	if (!dialog_name_read(value, &name))
+		return false;
+	dialog = sip_dialog_find_named(im->worker, name.call_id, name.to_tag, name.from_tag);
+	if (!dialog)
+		dialog = sip_dialog_find_named(im->worker, name.call_id, name.from_tag, name.to_tag);
+	if (!dialog || dialog->events != &session_dialog_events)
+		return false;
+	struct side *side = dialog->owner;
+	if (!session_is_established(side->session) || side == side->session->left || !session_other(side)->dialog)
+		return false;
+	map_dialog(out, side, value);
+	return !out->overflow;
+}
+
 /* ---- URIs ---- */
 
 /* RFC 3261 25.1: hname and hvalue. */

@@ -19,6 +19,10 @@ struct dialog_name {
 /* `call-id;to-tag=..;from-tag=..`, and for Target-Dialog local-tag (as from_tag) and remote-tag (as to_tag). */
 bool dialog_name_read(struct slice value, struct dialog_name *name);
 
+/* Replaces of one who is in a session of this worker, as the other side knows that dialog (D1-16).  False: nobody
+ * knows it. */
+bool session_map_replaces(struct im *im, struct slice value, struct buffer *out);
+
 /* A URI from `from` as its other side gets it: parameters and headers that are no address are kept, and a
  * Replaces among its headers is mapped too. */
 void session_map_uri(struct buffer *out, struct side *from, struct slice uri);

@@ -199,3 +199,45 @@ async def agreed_types(world):
     same(await outgoing.leg.send(b"<p>", content_type="text/html"), [415], "what the session does not use")
     await outgoing.hang_up()
     await to_bob.wait_bye()
+
+
+@scenario()
+async def two_become_three(world):
+    """F33: a list that names, with the peer, the dialog of the session that there is: his INVITE has Replaces of that
+    dialog as he knows it, and he ends it."""
+    alice, bob, carol = await clients(world, "alice", "bob", "carol")
+    at_alice, at_bob = await world.session(alice, bob)
+    dialog = at_alice.dialog
+    replaces = "%s;to-tag=%s;from-tag=%s" % (dialog.invite.call_id, dialog.remote_tag, dialog.local_tag)
+    escaped = replaces.replace("@", "%40").replace(";", "%3B").replace("=", "%3D")
+    outgoing = alice.invite_list(["%s?Replaces=%s" % (bob.uri, escaped), carol])
+    to_bob, to_carol = await bob.expect_invite(), await carol.expect_invite()
+    check("?" not in to_bob.request.uri, "Request-URI %r" % to_bob.request.uri)
+    if not world.ims:
+        known = at_bob.dialog
+        same(sorted(to_bob.request.get("Replaces").split(";")), sorted([
+            known.invite.call_id, "to-tag=" + known.local_tag, "from-tag=" + known.remote_tag]), "Replaces")
+    same(to_carol.request.get("Replaces"), None, "Replaces to who is new")
+    await to_bob.accept()
+    await outgoing.established()
+    await to_carol.accept()
+    await at_bob.hang_up()
+    await at_alice.wait_bye()
+    await outgoing.send("now we are three")
+    await heard("now we are three", to_bob, to_carol)
+    await outgoing.hang_up()
+    await to_bob.wait_bye()
+    await to_carol.wait_bye()
+
+
+@scenario(own={"policy.session_max_length": "2s"}, once=True)
+async def longest_session(world):
+    """F31: policy.session_max_length ends it for everybody; until then the API lists it."""
+    alice, bob = await clients(world, "alice", "bob")
+    outgoing, (at_bob,) = await begun(world, bob, by=alice)
+    status, listed = await world.server.api("GET", "conferences")
+    same(status, 200, "GET conferences")
+    same([(c["kind"], c["participants"], c["from"]) for c in listed["items"]],
+         [("1-1", 2, "%s@%s" % (alice.name, DOMAIN))], "conferences")
+    await outgoing.wait_bye()
+    await at_bob.wait_bye()

@@ -38,7 +38,7 @@ THEMES += ("participants",)
 THEMES += ("pushing", "retrieving",)
 THEMES += ("accept_deferred", "accept_mailbox", "accept_names")
 THEMES += ("lists", "groups")
-THEMES += ("conference", "conference_state")
+THEMES += ("conference", "joining", "conference_state")
 THEMES += ("crashes",)
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
