@@ -64,3 +64,24 @@ async def groups_outlive_the_process(world):
     same(metrics.sum("imserv_group_reads_total"), 3, "groups read from the store")
     same(metrics.sum("imserv_groups"), 3, "groups kept")
     check((await x.get(GROUPS, names[0]))[0] == 404, "bob has documents of alice's")
+
+
+@scenario(own={"limits.xml_bytes": "2MiB"}, once=True)
+async def group_of_ten_thousand(world):
+    """A document with 10 000 members is stored, read again after a restart, and says of each who he is."""
+    alice, bob, eve = [await world.client(name) for name in ("alice", "bob", "eve")]
+    name = "group" + sip.token(6).lower()
+    nobody = ["sip:nobody%d@%s" % (i, DOMAIN) for i in range(9999)]
+    uri = await group(world, alice, name, nobody + [bob.uri], rules((MEMBERS, {"allow-conference-state": "true"}),
+                                                                      ("<cp:identity><cp:one id=\"%s\"/></cp:identity>" % alice.uri, MAY)))
+    await message(eve, uri, 403)
+    await message(bob, uri, 403)
+    await world.server.restart(True)
+    for user in (bob, eve):
+        await reconnect(user)
+    before = await world.server.metrics()
+    await message(bob, uri, 403)
+    await message(eve, uri, 403)
+    after = await world.server.metrics()
+    read = after.sum("imserv_group_reads_total") - before.sum("imserv_group_reads_total")
+    same(read, 2, "reads: once to learn how large it is")
