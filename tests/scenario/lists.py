@@ -489,3 +489,13 @@ async def session_participants(world):
     await to_bob.wait_bye()
     same((await bob.ask("MESSAGE", identity, body=b"psst", content_type="text/plain")).status, 403, "a session that has ended")
     REQ("IM-8.3.1.1-5")
+
+
+@scenario(own={"policy.offline_pager": "defer", "timers.client_answer": "700ms"}, modes=("standalone",), settle=False)
+async def list_outlives_sigterm(world):
+    """Who sent to a list has his 202: a server that is asked to end waits for the copies, here until one is stored."""
+    alice, bob = await world.pair()
+    same((await to_list(alice, [bob])).status, 202, "MESSAGE")
+    await bob.expect("MESSAGE")
+    await world.server.restart()
+    same(len(rows(world, bob)), 1, "messages stored for who did not answer")
