@@ -454,3 +454,28 @@ async def many_recipients(world):
     await outgoing.hang_up()
     for invitation in invitations:
         await invitation.wait_bye()
+
+
+@scenario(modes=("standalone",), own={"runtime.drain": "200ms"}, once=True, settle=False)
+async def lists_are_drained(world):
+    """The server stops while one list rings, one has a message half sent and one waits for somebody who is late: whoever
+    has a dialog gets BYE, who rings is cancelled, and nothing is left behind."""
+    alice, bob, carol = await clients(world, "alice", "bob", "carol")
+    away = await world.client("dave", register=False)
+    ringing = offer(alice, [bob, away], 5)
+    rings = await bob.expect_invite()
+    rings.ring()
+    await ringing.transaction.provisional(180)
+    half = offer(alice, [bob, carol, away], 300000)
+    first, late = await bob.expect_invite(), await carol.expect_invite()
+    late.ring()
+    await first.accept(direction="recvonly")
+    await established(half)
+    future = half.leg.send_chunk(b"x" * 200000, "half", 1, 300000, "+")
+    same((await half.leg.outcome(future))[0], 200, "first chunk")
+    world.server.terminate()
+    same((await ringing.transaction.final()).status, 503, "INVITE that rang")
+    await rings.server.wait_cancel()
+    await first.wait_bye()
+    await half.dialog.wait_bye()
+    await late.server.wait_cancel()
