@@ -110,6 +110,7 @@ struct im {
 	struct pool subscriptions, referrals;
 	struct pool retrievals;
 	struct pool large_lists;
+	size_t large_spool_octets; /* in memory, of all of them: limits.queued_bytes */
 	struct pool sessions, virtual_user_agents, large_messages, large_uploads, pagers, forwards, authentications, flow_questions;
 	struct session_contacts *session_contacts;
 	struct conference_states *conference_states; /* actors/conference_state.h */

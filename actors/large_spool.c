@@ -52,13 +52,28 @@ struct large_spool *large_spool_open(struct im *im, uint64_t most, const struct 
 	return spool;
 }
 
+/* False: all together have what they may. */
+static bool charge(struct large_spool *spool, size_t n)
+{
+	if (spool->im->large_spool_octets + n > spool->im->config->limits.queued_bytes)
+		return false;
+	spool->im->large_spool_octets += n;
+	return true;
+}
+
+static void free_piece(struct large_spool *spool, struct spool_piece *piece)
+{
+	spool->im->large_spool_octets -= piece->n;
+	free(piece);
+}
+
 static void drop_waiting(struct large_spool *spool)
 {
 	struct spool_piece *piece;
 
 	while ((piece = STAILQ_FIRST(&spool->waiting))) {
 		STAILQ_REMOVE_HEAD(&spool->waiting, link);
-		free(piece);
+		free_piece(spool, piece);
 	}
 	spool->waiting_n = 0;
 }
@@ -70,6 +85,7 @@ void large_spool_drop(struct large_spool *spool)
 	if (spool->upload)
 		large_upload_drop(spool->upload);
 	drop_waiting(spool);
+	spool->im->large_spool_octets -= spool->room;
 	free(spool->memory);
 	free(spool);
 }
@@ -103,7 +119,7 @@ static bool hand_on(struct large_spool *spool)
 		if (!large_upload_put(spool->upload, piece->offset, slice_of(piece->octets, piece->n)))
 			return false;
 		STAILQ_REMOVE_HEAD(&spool->waiting, link);
-		free(piece);
+		free_piece(spool, piece);
 		spool->waiting_n--;
 		spool->in_flight++;
 	}
@@ -117,9 +133,13 @@ static bool flush(struct large_spool *spool)
 		return false;
 	if (spool->waiting_n >= SPOOL_WAITING)
 		return false;
-	struct spool_piece *piece = malloc(sizeof(*piece) + spool->memory_n);
-	if (!piece)
+	if (!charge(spool, spool->memory_n))
 		return false;
+	struct spool_piece *piece = malloc(sizeof(*piece) + spool->memory_n);
+	if (!piece) {
+		spool->im->large_spool_octets -= spool->memory_n;
+		return false;
+	}
 	piece->offset = spool->at;
 	piece->n = spool->memory_n;
 	memcpy(piece->octets, spool->memory, spool->memory_n);
@@ -180,9 +200,13 @@ static bool make_room(struct large_spool *spool, size_t n)
 		room *= 2;
 	if (room == spool->room)
 		return true;
-	char *larger = realloc(spool->memory, room);
-	if (!larger)
+	if (!charge(spool, room - spool->room))
 		return false;
+	char *larger = realloc(spool->memory, room);
+	if (!larger) {
+		spool->im->large_spool_octets -= room - spool->room;
+		return false;
+	}
 	spool->memory = larger;
 	spool->room = room;
 	return true;

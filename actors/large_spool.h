@@ -24,7 +24,8 @@ struct large_spool_events {
 /* `most`: octets that it may become, at most.  NULL: no memory. */
 struct large_spool *large_spool_open(struct im *im, uint64_t most, const struct large_spool_events *events, void *arg);
 
-/* The next octets.  False: no memory, or more than may wait for the store; it is of no use any more. */
+/* The next octets.  False: no memory, more than may wait for the store, or than limits.queued_bytes permits all of the
+ * worker's together to have in memory; it is of no use any more. */
 bool large_spool_put(struct large_spool *spool, struct slice octets);
 /* Whoever can should wait before he puts more. */
 bool large_spool_is_full(const struct large_spool *spool);
