@@ -154,6 +154,8 @@ struct request *ua_publish(struct ua *ua, const struct request *before, const en
 /* SUBSCRIBE to its mailbox; `first` began the dialog, NULL: this one does. */
 struct request *ua_subscribe(struct ua *ua, struct request *first, unsigned expires_s);
 struct call *ua_invite(struct ua *from, struct ua *to);
+/* Calls a conference together: INVITE to the factory with a list (RFC 5366). */
+struct call *ua_convene(struct ua *from, struct ua *const *to, unsigned count);
 /* Of deferred messages, by that name of the store; what comes is taken as a push is (manners.push_*). */
 struct call *ua_fetch(struct ua *ua, const char *uri);
 void ua_cancel(struct call *call);        /* as soon as a provisional answer permits; BYE if it is too late */

@@ -91,12 +91,13 @@ void ua_bye(struct call *call)
 
 /* ---- the caller ---- */
 
-static void call_begin(struct call *call, const char *uri)
+/* `count` 0: to the one whom the URI names. */
+static void call_begin(struct call *call, const char *uri, struct ua *const *to, unsigned count)
 {
 	static const char *const setups[] = { "actpass", "active", "passive" };
-	char text[UA_HEADERS_MAX], sdp_text[UA_HEADERS_MAX];
+	char text[UA_HEADERS_MAX], body_text[2 * UA_HEADERS_MAX];
 	struct ua *from = call->ua;
-	struct buffer out = buffer_over(text, sizeof(text)), sdp = buffer_over(sdp_text, sizeof(sdp_text));
+	struct buffer out = buffer_over(text, sizeof(text)), body = buffer_over(body_text, sizeof(body_text));
 	unsigned setup = from->manners.setup == SETUP_BY_SEED ? world_below(world_of(from), 3) : from->manners.setup;
 
 	call->is_caller = true;
@@ -108,12 +109,17 @@ static void call_begin(struct call *call, const char *uri)
 		snprintf(call->local, sizeof(call->local), "<sip:%s@example.com>;tag=%s", from->name, call->call_id);
 	snprintf(call->remote, sizeof(call->remote), "<%s>", uri);
 	call->leg = ua_leg_new(call);
-	ua_put_sdp(call, &sdp, setups[setup]);
+	if (count)
+		buffer_lit(&body, "--list\r\nContent-Type: application/sdp\r\n\r\n");
+	ua_put_sdp(call, &body, setups[setup]);
+	if (count)
+		ua_put_list(&body, to, count);
 	ua_put_dialog(call, &out, ++call->cseq, "INVITE");
 	/* a Subject might name who hides, and does not pass */
-	buffer_printf(&out, "%s: c%u\r\nAccept-Contact: *;+g.oma.sip-im\r\nContent-Type: application/sdp\r\n"
-		"Supported: timer\r\n", from->manners.is_anonymous ? "Priority" : "Subject", call->number);
-	call->invite = ua_request(from, call, "INVITE", NULL, slice_str(uri), buffer_slice(&out), buffer_slice(&sdp));
+	buffer_printf(&out, "%s: c%u\r\nAccept-Contact: *;+g.oma.sip-im\r\nContent-Type: %s\r\n"
+		"Supported: timer\r\n", from->manners.is_anonymous ? "Priority" : "Subject", call->number,
+		count ? "multipart/mixed;boundary=list" : "application/sdp");
+	call->invite = ua_request(from, call, "INVITE", NULL, slice_str(uri), buffer_slice(&out), buffer_slice(&body));
 }
 
 struct call *ua_invite(struct ua *from, struct ua *to)
@@ -123,7 +129,16 @@ struct call *ua_invite(struct ua *from, struct ua *to)
 
 	call->to = to;
 	snprintf(uri, sizeof(uri), "sip:%s@example.com", to->name);
-	call_begin(call, uri);
+	call_begin(call, uri, NULL, 0);
+	return call;
+}
+
+struct call *ua_convene(struct ua *from, struct ua *const *to, unsigned count)
+{
+	struct call *call = call_new(from);
+
+	call->to = to[0];
+	call_begin(call, "sip:factory@example.com", to, count);
 	return call;
 }
 
@@ -132,7 +147,7 @@ struct call *ua_fetch(struct ua *ua, const char *uri)
 	struct call *call = call_new(ua);
 
 	call->is_push = true;
-	call_begin(call, uri);
+	call_begin(call, uri, NULL, 0);
 	return call;
 }
 

@@ -169,6 +169,8 @@ uint64_t ua_call_due_us(const struct call *call);
 void ua_call_run(struct call *call);
 
 void ua_put_sdp(struct call *call, struct buffer *out, const char *setup);
+/* The last part of a multipart whose boundary is `list`: who is meant (RFC 5363). */
+void ua_put_list(struct buffer *out, struct ua *const *to, unsigned count);
 void ua_put_dialog(const struct call *call, struct buffer *out, unsigned cseq, const char *method);
 
 /* ---- ua_change.c ---- */

@@ -514,7 +514,7 @@ struct message *ua_pager(struct ua *from, struct ua *to, size_t n)
 	return m;
 }
 
-static void put_list(struct buffer *out, struct ua *const *to, unsigned count)
+void ua_put_list(struct buffer *out, struct ua *const *to, unsigned count)
 {
 	buffer_lit(out, "\r\n--list\r\nContent-Type: application/resource-lists+xml\r\nContent-Disposition: recipient-list\r\n\r\n"
 		"<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>");
@@ -539,7 +539,7 @@ struct message *ua_pager_list(struct ua *from, const char *uri, struct ua *const
 		buffer_lit(&body, "--list\r\nContent-Type: application/octet-stream\r\n\r\n");
 	buffer_put(&body, slice_of(m->octets, m->n));
 	if (is_factory)
-		put_list(&body, to, count);
+		ua_put_list(&body, to, count);
 	buffer_printf(&out, "From: <sip:%s@example.com>;tag=%s\r\nTo: <%s>\r\nCall-ID: %s\r\nCSeq: 1 MESSAGE\r\n"
 		"Subject: m%u\r\nContent-Type: %s\r\nAccept-Contact: *;+g.oma.sip-im\r\n", from->name, name, uri, name, m->number,
 		is_factory ? "multipart/mixed;boundary=list" : "application/octet-stream");
