@@ -111,6 +111,15 @@ static bool is_passed_feature(struct slice name, bool hides)
 	return false;
 }
 
+bool outgoing_is_of_focus(const struct sip_message *m)
+{
+	struct sip_items items = sip_items_of(m, SIP_HDR_CONTACT);
+	struct sip_contact contact;
+
+	return sip_contact_next(&items, &contact) == SIP_ITEM_OK && !contact.star &&
+	       sip_params_have_feature(contact.address.params, "isfocus");
+}
+
 void outgoing_contact_like(struct buffer *out, const struct im *im, const struct sip_flow *flow,
 	struct outgoing_self self,
 	const struct sip_message *m, bool hides)

@@ -39,6 +39,9 @@ void outgoing_contact(struct buffer *out, const struct im *im, const struct sip_
 /* Only its URI. */
 void outgoing_contact_uri(struct buffer *out, const struct im *im, const struct sip_flow *flow, struct outgoing_self self);
 
+/* Does its Contact say that it is a conference (RFC 3840 10.1: isfocus)? */
+bool outgoing_is_of_focus(const struct sip_message *m);
+
 /* The same, with the feature tags of the Contact in `m` that hold through us too: isfocus, automata, media, what
  * begins with +g. (6.2.7.1, D1-15).  Of one who hides only the first two. */
 void outgoing_contact_like(struct buffer *out, const struct im *im, const struct sip_flow *flow,

@@ -17,6 +17,7 @@
 #include "actors/rate_limit.h"
 #include "actors/retrieval.h"
 #include "actors/session.h"
+#include "actors/session_contact.h"
 #include "actors/subscription.h"
 #include "actors/user.h"
 #include "core/log.h"
@@ -316,6 +317,19 @@ static bool start_controlling(struct asked *a, bool leaves)
 	return controlling_start(a->im, a->server, a->m, &start);
 }
 
+/* An INVITE to the Contact that we gave out for a conference elsewhere (7.1.1.9, D1-15).  Not for that of a user: his
+ * settings and rules are asked under his name. */
+static bool start_rejoining(struct asked *a)
+{
+	struct session_contact_view view;
+
+	if (!session_contact_find(a->im, a->target.user, &view) || !view.is_focus)
+		return false;
+	session_start(a->im, a->server, a->m, &(struct session_start){ .caller = &a->who, .route = SESSION_TO_CONTACT,
+		.contact = &view });
+	return true;
+}
+
 static void start_function(struct asked *a)
 {
 	bool leaves = is_in_ims(a->im) ? is_originating(a) : !a->target_is_home;
@@ -356,6 +370,8 @@ static void start_function(struct asked *a)
 		start_forwarding(a, leaves);
 		return;
 	}
+	if (a->m->method == SIP_INVITE && start_rejoining(a))
+		return;
 	if (leaves && !is_in_ims(a->im) && !may_leave(a)) {
 		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
 		return;

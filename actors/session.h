@@ -36,12 +36,16 @@ enum session_state {
 enum session_route {
 	SESSION_TO_USER,     /* a user served here: ask where he is (standalone: his contact; ims: the core) */
 	SESSION_TO_NEXT_HOP, /* to core.next_hop with the Request-URI as it is                              */
+	SESSION_TO_CONTACT,  /* the Request-URI is a Contact that the B2BUA gave out for a conference (D1-15)  */
 };
+
+struct session_contact_view;
 
 struct session_start {
 	const struct identity *caller;
 	enum session_route route;
 	struct slice callee; /* canonical; SESSION_TO_USER only */
+	const struct session_contact_view *contact; /* SESSION_TO_CONTACT only: the other side's */
 };
 
 /* Takes the INVITE over: it is answered in any case, at once or later. */

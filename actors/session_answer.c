@@ -143,6 +143,7 @@ static bool attach_b(struct session *s, const struct sip_message *response, cons
 	s->b.peer_sdp = sdp_text_hash(sdp);
 	s->b.connects = peer.connect;
 	s->b.hides = identity_hides_answerer(s->im, response);
+	s->b.is_focus = outgoing_is_of_focus(response);
 	return msrp_leg_set_peer(s->b.leg, &peer) == 0;
 }
 

@@ -20,6 +20,7 @@ struct kept_contact {
 	struct im *im;
 	struct sip_target target;
 	bool hides;
+	bool is_focus;
 	size_t uri_n, routes_n;
 	char text[];
 };
@@ -161,6 +162,7 @@ static void keep(struct im *im, struct side *side)
 	c->im = im;
 	c->target = there->next;
 	c->hides = session_other(side)->hides;
+	c->is_focus = session_other(side)->is_focus;
 	chains_add(&all->kept, c);
 	if (all->kept_count >= SESSION_CONTACT_KEPT_MAX)
 		forget_oldest(im);
@@ -189,10 +191,10 @@ bool session_contact_find(struct im *im, struct slice user, struct session_conta
 	if (side && has_other_side(side)) {
 		const struct side *there = session_other((struct side *)side);
 		*view = (struct session_contact_view){ sip_dialog_target(there->dialog),
-			sip_dialog_routes(there->dialog), there->dialog->next, there->hides };
+			sip_dialog_routes(there->dialog), there->dialog->next, there->hides, there->is_focus };
 	} else if (c) {
 		*view = (struct session_contact_view){ slice_of(c->text, c->uri_n),
-			slice_of(c->text + c->uri_n, c->routes_n), c->target, c->hides };
+			slice_of(c->text + c->uri_n, c->routes_n), c->target, c->hides, c->is_focus };
 	} else {
 		return false;
 	}

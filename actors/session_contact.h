@@ -31,6 +31,7 @@ struct session_contact_view {
 	struct slice routes;      /* whole lines: its route set */
 	struct sip_target target;
 	bool hides;               /* nobody may hear who or where the other side is */
+	bool is_focus;            /* it is a conference: one who left may call it again (7.2.1.5) */
 };
 bool session_contact_find(struct im *im, struct slice user, struct session_contact_view *view);
 

@@ -39,6 +39,7 @@ struct side {
 	bool is_sips;       /* our Contact there is a sips URI                        */
 	bool takes_update;  /* its Allow has UPDATE (IM-6.2.3.1-2); else refreshes are re-INVITEs */
 	bool hides;         /* nothing that we pass on may name it (design.md 13) */
+	bool is_focus;      /* its Contact says isfocus */
 	bool connects;      /* we are the one who made its MSRP connection, or will */
 	bool is_bound, bye_is_out, has_left;
 	uint8_t line;       /* which m= line of its descriptions the leg's is, where there are files */

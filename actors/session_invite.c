@@ -12,6 +12,7 @@
 #include "actors/outgoing.h"
 #include "actors/sdp_kept.h"
 #include "actors/session_body.h"
+#include "actors/session_contact.h"
 #include "actors/user.h"
 #include "msrp/path.h"
 #include "sip/header.h"
@@ -95,7 +96,7 @@ bool session_write_sdp(struct side *side, const struct session_description *desc
 }
 
 /* From, To, Call-ID of B's dialogs; what it says of the caller is the privacy service's decision. */
-static int open_fork(struct session *s, const struct sip_message *m, struct user_find *found)
+static int open_fork(struct session *s, const struct sip_message *m, const struct sip_target *target, struct user_find *found)
 {
 	char from_text[1024], to_text[1024], call_id_text[64], tag[MINTED_CHARS];
 	struct buffer from = buffer_over(from_text, sizeof(from_text)), to = buffer_over(to_text, sizeof(to_text)),
@@ -110,7 +111,7 @@ static int open_fork(struct session *s, const struct sip_message *m, struct user
 		return EMSGSIZE;
 	}
 	struct session_fork_start start = { .dialog = { .call_id = buffer_slice(&call_id), .local = buffer_slice(&from),
-		.remote = buffer_slice(&to), .local_tag = slice_of(tag, sizeof(tag)), .next = im_next_hop(s->im) },
+		.remote = buffer_slice(&to), .local_tag = slice_of(tag, sizeof(tag)), .next = *target },
 		.found = found, .events = &session_fork_events, .owner = s, .id = s->actor.id };
 	return session_fork_open(&s->fork, s->im, &start);
 }
@@ -155,6 +156,8 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	if (!s->fork->to_contacts && sip_items_have(m, SIP_HDR_REQUIRE, "recipient-list-invite"))
 		buffer_lit(out, "Require: recipient-list-invite\r\n"); /* RFC 5366 4: its list goes on with the body */
 	buffer_lit(out, "Allow: " IM_ALLOW "\r\nSupported: " IM_SUPPORTED "\r\n");
+	if (sip_items_have(m, SIP_HDR_REQUIRE, "recipient-list-invite")) /* for the factory behind us (RFC 5366) */
+		buffer_lit(out, "Require: recipient-list-invite\r\n");
 	sip_copy_headers(out, m, SIP_HDR_REPLACES); /* of a dialog that nobody here knows: see session_replaces() */
 	buffer_printf(out, "Session-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
 		(unsigned long long)expires_s, refresher_of(s, m), (unsigned long long)least_s);
@@ -220,15 +223,16 @@ int session_send_invite(struct session_branch *branch, const struct sip_client_e
 	return sip_client_send(&branch->client, s->im->worker, &invite, events, branch);
 }
 
-/* Takes `found`; NULL: to core.next_hop. */
-static void invite_b(struct session *s, struct user_find *found)
+/* Takes `found`; NULL: to `target`, or where that is NULL too, to core.next_hop. */
+static void invite_b(struct session *s, const struct sip_target *target, struct user_find *found)
 {
+	struct sip_target hop = target ? *target : im_next_hop(s->im);
 	struct sip_message m;
 	int err = ENOMEM;
 
 	minted_make(s->im->worker, s->b.contact);
 	if (session_reread_invite(s, &m)) /* cannot fail: it was read before */
-		err = open_fork(s, &m, found);
+		err = open_fork(s, &m, &hop, found);
 	else
 		free(found);
 	if (!err)
@@ -288,9 +292,9 @@ void session_on_message(struct actor *actor, struct msg *msg)
 	} else if (s->state == SESSION_LOOKUP && !found->is_registered) {
 		session_on_offline(s, found->registration);
 	} else if (s->state == SESSION_LOOKUP && config->core.mode == MODE_IMS) {
-		invite_b(s, NULL);
+		invite_b(s, NULL, NULL);
 	} else if (s->state == SESSION_LOOKUP) {
-		invite_b(s, found);
+		invite_b(s, NULL, found);
 		return;
 	}
 	free(found);
@@ -370,6 +374,26 @@ const struct sip_server_events session_invite_events = { on_invite_cancelled, on
 
 /* ---- taking it ---- */
 
+/* With the Request-URI that ours will have. */
+static bool keep_request(struct session *s, const struct sip_message *invite, const struct session_contact_view *contact)
+{
+	struct slice rest = invite->wire;
+
+	if (!contact)
+		return session_keep(&s->request, &s->request_n, rest);
+	slice_cut(rest, '\n', &rest);
+	size_t octets = contact->uri.n + rest.n + 32;
+	char *text = malloc(octets);
+	struct buffer out = buffer_over(text, octets);
+	if (!text)
+		return false;
+	sip_write_request_line(&out, SLICE("INVITE"), contact->uri);
+	buffer_put(&out, rest);
+	bool is_kept = !out.overflow && session_keep(&s->request, &s->request_n, buffer_slice(&out));
+	free(text);
+	return is_kept;
+}
+
 static bool take_request(struct session *s, struct sip_server *server, const struct sip_message *invite,
 	const struct session_start *start)
 {
@@ -387,13 +411,14 @@ static bool take_request(struct session *s, struct sip_server *server, const str
 		s->expires_at_ms = worker_now_ms(s->im->worker) + SESSION_SECONDS((uint64_t)expires);
 	s->loop = sip_loop_of(s->im->worker, sip_server_flow(server), invite);
 	s->caller = malloc(sizeof(*s->caller));
-	if (!s->caller || !session_keep(&s->request, &s->request_n, invite->wire) ||
+	if (!s->caller || !keep_request(s, invite, start->contact) ||
 	    !session_keep(&s->callee, &s->callee_n, start->callee)) {
 		session_fail(s, 503, REASON_NO_MEMORY);
 		return false;
 	}
 	*s->caller = *start->caller;
 	s->a.hides = identity_hides_sender(s->im, start->caller);
+	s->a.is_focus = outgoing_is_of_focus(invite);
 	minted_make(s->im->worker, s->a.contact);
 	s->a.is_sips = outgoing_wants_sips(invite);
 	s->b.is_sips = outgoing_is_sips(invite->uri);
@@ -473,7 +498,12 @@ void session_start(struct im *im, struct sip_server *server, const struct sip_me
 		return;
 	sip_server_watch(server, &session_invite_events, s);
 	if (start->route == SESSION_TO_NEXT_HOP) {
-		invite_b(s, NULL);
+		invite_b(s, NULL, NULL);
+		return;
+	}
+	if (start->route == SESSION_TO_CONTACT) {
+		bool is_ims = im->config->core.mode == MODE_IMS;
+		invite_b(s, is_ims ? NULL : &start->contact->target, NULL);
 		return;
 	}
 	if (user_find_for(im, &(struct user_wanted){ .canonical = start->callee, .is_sips = outgoing_is_sips(invite->uri),

@@ -244,6 +244,7 @@ class Agent:
         self.acks = []
         self.flow = None
         self.auto_refresh = True
+        self.features = ""            # of our Contact besides: ";isfocus"
         self.login = None             # digest.Login: requests outside dialogs carry credentials
         self.layer.on_request = self._request
         self.layer.on_ack = self._ack
@@ -256,7 +257,7 @@ class Agent:
     @property
     def contact(self):
         tag = ";" + sip.FEATURE_TAG if self.feature_tag else ""
-        return "<%s>%s" % (self.endpoint.uri(self.name), tag)
+        return "<%s>%s%s" % (self.endpoint.uri(self.name), self.features, tag)
 
     async def open(self):
         await self.endpoint.open()

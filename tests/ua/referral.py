@@ -49,6 +49,7 @@ class Referral:
         else:
             dialog.referrals.append(self)
         self.transaction = None
+        self.is_over = False          # the last NOTIFY came
 
     def start(self):
         self.transaction = self.agent.layer.start(self.request, self.flow)
@@ -80,8 +81,9 @@ class Referral:
         if server.request.method != "NOTIFY" or event.strip() != "refer":
             return False
         number = dict(p.strip().partition("=")[::2] for p in params.split(";") if p).get("id")
-        if number is not None and int(number) != self.request.cseq[0]:
+        if self.is_over or (number is not None and int(number) != self.request.cseq[0]):
             return False
+        self.is_over = server.request.get("Subscription-State", "").startswith("terminated")
         self.notifies.put_nowait(server)
         return True
 
