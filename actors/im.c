@@ -19,6 +19,7 @@
 #include "actors/pager.h"
 #include "actors/pager_list.h"
 #include "actors/push.h"
+#include "actors/refer.h"
 #include "actors/retrieval.h"
 #include "actors/session.h"
 #include "actors/session_contact.h"
@@ -175,7 +176,7 @@ int im_worker_init(struct worker *worker, struct im_server *server)
 	worker_random(worker, &im->connect_limit_key, sizeof(im->connect_limit_key));
 	if (store_worker_init(worker, server->store) != 0)
 		return ENOMEM;
-	if (mailboxes_init(im) != 0 || groups_init(im) != 0 || users_init(im) != 0 || subscriptions_init(im) != 0 || session_contacts_init(im) != 0 ||
+	if (mailboxes_init(im) != 0 || groups_init(im) != 0 || users_init(im) != 0 || subscriptions_init(im) != 0 || referrals_init(im) != 0 || session_contacts_init(im) != 0 ||
 	    sessions_init(im) != 0 ||
 	    virtual_user_agents_init(im) != 0 || large_messages_init(im) != 0 || large_lists_init(im) != 0 || pushes_init(im) != 0 || retrievals_init(im) != 0 || pagers_init(im) != 0 || pager_lists_init(im) != 0 || conferences_init(im) != 0 || conference_events_init(im) != 0 ||
 	    forwards_init(im) != 0 ||
@@ -199,6 +200,7 @@ void im_worker_free(struct worker *worker)
 		return;
 	subscriptions_free(im);
 	conference_events_free(im);
+	referrals_free(im);
 	conferences_free(im);
 	sessions_free(im);
 	large_lists_free(im);

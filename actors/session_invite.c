@@ -156,8 +156,6 @@ static void write_invite_headers(struct session *s, struct buffer *out, const st
 	if (!s->fork->to_contacts && sip_items_have(m, SIP_HDR_REQUIRE, "recipient-list-invite"))
 		buffer_lit(out, "Require: recipient-list-invite\r\n"); /* RFC 5366 4: its list goes on with the body */
 	buffer_lit(out, "Allow: " IM_ALLOW "\r\nSupported: " IM_SUPPORTED "\r\n");
-	if (sip_items_have(m, SIP_HDR_REQUIRE, "recipient-list-invite")) /* for the factory behind us (RFC 5366) */
-		buffer_lit(out, "Require: recipient-list-invite\r\n");
 	sip_copy_headers(out, m, SIP_HDR_REPLACES); /* of a dialog that nobody here knows: see session_replaces() */
 	buffer_printf(out, "Session-Expires: %llu;refresher=%s\r\nMin-SE: %llu\r\n",
 		(unsigned long long)expires_s, refresher_of(s, m), (unsigned long long)least_s);

@@ -4,8 +4,11 @@ client sends there reaches the focus - INVITE, SUBSCRIBE and REFER, inside the s
 import asyncio
 
 from forward import TAG, agent_wait, dialog_of, in_dialog, proxied
+from referring import Room
+from reload import with_file
 from ua import REQ, agent, check, same, sip
-from world import scenario
+from ua.server import Server
+from world import BASE, scenario
 
 GROUP = "sip:group1@elsewhere.invalid"
 
@@ -165,3 +168,54 @@ async def lists_pass_to_a_factory_elsewhere(world):
     # it leaves our originating side, and the terminating one refuses
     response = await alice.invite(bob, **more).transaction.final()
     same((response.status, response.list("Unsupported")), (420, ["recipient-list-invite"]), "INVITE to a user")
+
+
+@scenario(modes=("standalone",), own=with_file(), once=True, seconds=60)
+async def two_servers(world):
+    """Two of us: users are at home at the one, the focus is the other one, in the next domain behind core.next_hop. Joining,
+    talking, REFER of another user, state of the conference, REFER BYE and coming again, all by the Contact of the first."""
+    address = "sip:%s:%d;transport=%s" % (*world.sip_address, world.transport)
+    settings = dict(BASE, **{"domain.home": "elsewhere.invalid", "domain.factory": "sip:factory@elsewhere.invalid"})
+    other = await Server(world.server_path, "ims", world.workers, world.io, settings, address).start()
+    try:
+        hop = "sip:%s:%d;transport=%s" % (*other.ready.sip[world.transport], world.transport)
+        await world.server.reread('core: {next_hop: "%s"}\n' % hop)
+        await conference_between(world)
+    finally:
+        world.close_clients()
+        await other.stop()
+
+
+async def conference_between(world):
+    alice, bob, carol = [await world.client(name) for name in ("alice", "bob", "carol")]
+    session = alice.invite_list([bob], to="sip:factory@elsewhere.invalid")
+    invitation = await bob.expect_invite()
+    for message in (invitation.request,):
+        check("isfocus" in params_of_contact(message), "Contact %r" % message.get("Contact"))
+        same(sip.address(message.get("Referred-By"))[1], alice.uri, "Referred-By")
+    accepting = asyncio.ensure_future(invitation.accept())
+    await session.established()
+    await accepting
+    check("isfocus" in params_of_contact(session.response), "Contact %r" % session.response.get("Contact"))
+    conference = Room(world, alice, session, [invitation])
+    await conference.hears(session, invitation)
+    await conference.hears(invitation, session)
+    watching = await bob.subscribe(invitation.dialog.target, "conference", accept="application/conference-info+xml")
+    for dialog in (None, session.dialog):
+        user = carol if dialog is None else await world.client("dave")
+        sent = alice.refer(conference.identity, "<%s>" % user.uri, dialog=dialog)
+        await sent.accepted()
+        await conference.expect(user)
+        same([p.status for p in await sent.finished()], [100, 200], "what was told")
+    await conference.hears(conference.guests[1], session, *conference.guests[::2])
+    leaving = conference.guests.pop(1)
+    contact = leaving.dialog.target
+    sent = carol.refer(contact, "<%s;method=BYE>" % contact)
+    await sent.accepted()
+    await leaving.wait_bye()
+    same([p.status for p in await sent.finished()], [100, 200], "what was told")
+    again = await carol.invite(contact).established()
+    await conference.hears(again, session, *conference.guests)
+    check(watching is not None, "no subscription")
+    await again.hang_up()
+    await conference.end()

@@ -258,7 +258,7 @@ async def forwarding_refused_in_order(world):
             await refused(403, "who hides", method, to=bob.uri, headers=[("Privacy", "id")])
         # owned here, by functions that have nothing of that name
         for owned in ("group1", "history", "factory", "Deferred"):
-            await refused(404, owned, method, "sip:%s@%s" % (owned, DOMAIN))
+            await refused(404, owned, method, "sip:%s@%s" % (owned, DOMAIN), which="term" if owned == "group1" else "orig")
         await refused(480, "offline", method, gone.uri, which="term")
     same(await raw.ask(world.request("NOTIFY", raw)), 481, "NOTIFY of no dialog")
     await bob.quiet(0.05)
