@@ -269,7 +269,7 @@ def check_request(m, witness):
         witness.expect(len(m.list("Contact")) == 1, "%s: Contact %r" % (m, m.all("Contact")))
     if m.method == "MESSAGE":
         witness.expect(not m.all("Contact"), "MESSAGE with Contact (RFC 3428 9)")
-    is_passed_on = m.method in ("SUBSCRIBE", "REFER") and not m.to_tag
+    is_passed_on = m.method == "SUBSCRIBE" or m.method == "REFER" and not m.to_tag
     if witness.server and m.method not in ("ACK", "CANCEL") and not is_passed_on:
         # IM-6.2.7.1-5, flows.md head
         witness.expect(m.get("User-Agent", "").startswith("IM-serv/OMA1.0"),
