@@ -4,7 +4,6 @@ import asyncio
 
 from lists import group
 from ua import REQ, check, same, sip
-from ua.referral import resource_list
 from world import DOMAIN, scenario
 
 
@@ -374,8 +373,9 @@ async def refer_storm(world):
     for one in sent[1::2]:
         if (await one.final()).status == 202:
             same([p.status for p in await one.finished()], [100, 200], "what was told")
-    await alice.refer(conference.identity, targets=["sip:u%d@x" % i for i in range(10000)]).refused(
-        400 if len(resource_list(["sip:u%d@x" % i for i in range(10000)])) <= 256 * 1024 else 413)
+    if not world.ims:  # on a connection of its own, for it ends with what is too large
+        uris = ["sip:u%d@x" % i for i in range(10000)]
+        await (await world.client("eve")).refer(conference.identity, targets=uris).refused(413)
     check(carol.incoming.empty(), "carol was invited twice")
     await conference.hears(conference.session, *conference.guests)
     await conference.end()
