@@ -32,7 +32,7 @@ THEMES = ("command_line", "digest", "admin", "ctl", "documents", "deferred_list"
           "workers", "msrp_refusals", "msrp_content", "msrp_hostile", "transfer", "limits", "time_out", "hostile", "torture",
           "records", "registrar", "tls", "hostile_sessions", "mutations")
 THEMES += ("network", "general", "forward", "rfc4975", "openssl", "relays", "unchanged", "families", "manners", "bounds", "service", "drained", "reload", "rates", "overload", "listeners")
-THEMES += ("settings", "message_summary")
+THEMES += ("settings", "message_summary", "referring", "elsewhere")
 THEMES += ("deferring", "large", "large_session", "files", "large_list")
 THEMES += ("participants",)
 THEMES += ("pushing", "retrieving",)
