@@ -92,7 +92,7 @@ unsigned users_count(const struct im *im)
 /* ---- bindings ---- */
 
 /* What makes two flows one: sip_flow_equal(). */
-static struct binding **flow_chain(struct user_table *users, const struct sip_flow *flow)
+static struct binding_chain *flow_chain(struct user_table *users, const struct sip_flow *flow)
 {
 	uint32_t name[6] = { flow->worker, flow->slot, flow->generation };
 
@@ -105,16 +105,6 @@ static struct binding **flow_chain(struct user_table *users, const struct sip_fl
 			memcpy(name + 1, &flow->peer.v4.sin_addr, 4);
 	}
 	return &users->flows[siphash(&users->key, slice_of((char *)name, sizeof(name))) % USER_FLOW_CHAINS];
-}
-
-static void unlink_flow(struct binding *b)
-{
-	if (!b->is_reachable)
-		return;
-	struct binding **link = flow_chain(b->user->im->users, &b->flow);
-	while (*link != b)
-		link = &(*link)->flow_next;
-	*link = b->flow_next;
 }
 
 static void count_bindings(struct im *im, int by)
@@ -171,9 +161,7 @@ void binding_add(struct user *user, struct binding *b)
 		on_binding_expired);
 	if (!b->is_reachable)
 		return;
-	struct binding **chain = flow_chain(im->users, &b->flow);
-	b->flow_next = *chain;
-	*chain = b;
+	LIST_INSERT_HEAD(flow_chain(im->users, &b->flow), b, by_flow);
 	if (b->flow.protocol != SIP_UDP)
 		sip_flow_watch(im->worker, &b->flow);
 }
@@ -181,8 +169,9 @@ void binding_add(struct user *user, struct binding *b)
 unsigned users_of_flow(struct im *im, const struct sip_flow *flow, struct slice *canonical)
 {
 	const struct user *first = NULL;
+	const struct binding *b;
 
-	for (const struct binding *b = *flow_chain(im->users, flow); b; b = b->flow_next) {
+	LIST_FOREACH(b, flow_chain(im->users, flow), by_flow) {
 		if (b->user == first || !sip_flow_equal(&b->flow, flow))
 			continue;
 		if (first)
@@ -202,7 +191,8 @@ void binding_drop(struct binding *binding)
 		link = &(*link)->next;
 	*link = binding->next;
 	user->binding_count--;
-	unlink_flow(binding);
+	if (binding->is_reachable)
+		LIST_REMOVE(binding, by_flow);
 	worker_disarm(user->im->worker, &binding->expiry);
 	count_bindings(user->im, -1);
 	user_changed(user);
@@ -212,14 +202,13 @@ void binding_drop(struct binding *binding)
 void users_on_flow_lost(struct worker *worker, const struct sip_flow *flow)
 {
 	struct im *im = im_of(worker);
-	struct binding **link = flow_chain(im->users, flow), *b;
+	struct binding *b, *next;
 
-	while ((b = *link)) {
-		if (!sip_flow_equal(&b->flow, flow)) {
-			link = &b->flow_next;
+	for (b = LIST_FIRST(flow_chain(im->users, flow)); b; b = next) {
+		next = LIST_NEXT(b, by_flow);
+		if (!sip_flow_equal(&b->flow, flow))
 			continue;
-		}
-		*link = b->flow_next;
+		LIST_REMOVE(b, by_flow);
 		b->is_reachable = false;
 		LOG(INFO, worker, "user", 0, "binding-unreachable user=%.*s contact=%.*s why=flow-lost",
 			SLICE_ARG(user_name(b->user)), SLICE_ARG(binding_uri(b)));

@@ -22,7 +22,7 @@ struct access_rules;
 struct binding {
 	struct user *user;
 	struct binding *next;
-	struct binding *flow_next; /* of one chain of user_table.flows */
+	LIST_ENTRY(binding) by_flow; /* of one chain of user_table.flows: users behind a proxy all share one flow */
 	struct timer expiry;
 	struct sip_flow flow;
 	bool is_reachable;         /* its flow lives, as far as we know */
@@ -85,6 +85,8 @@ static inline struct slice user_name(const struct user *user)
 	return slice_of(user->canonical, user->canonical_n);
 }
 
+LIST_HEAD(binding_chain, binding);
+
 struct user_table {
 	struct worker *worker;
 	struct siphash_key key;
@@ -92,7 +94,7 @@ struct user_table {
 	size_t table_size;
 	unsigned count;
 	uint64_t updates, changes;
-	struct binding *flows[USER_FLOW_CHAINS];
+	struct binding_chain flows[USER_FLOW_CHAINS];
 	struct timer sweep_timer; /* armed when something expired that the store still has */
 	struct store_registration_sweep *sweep; /* NULL: it is at the store */
 };
