@@ -15,6 +15,9 @@
 #include "sip/header.h"
 #include "sip/write.h"
 
+/* What a client has taken is removed several at a time: whoever dies with the server in between gets it once more. */
+#define TELL_MS 50
+
 struct push_message {
 	struct push *push;
 	const struct user_contact *contact; /* in push->found */
@@ -22,7 +25,9 @@ struct push_message {
 	struct mailbox_lease *lease; /* what is gone through now; NULL: it is asked for */
 	unsigned at;                 /* the next of it */
 	uint64_t left[MAILBOX_LEASE_MAX]; /* of it: not for this client */
-	unsigned left_count, ends_out, delivered;
+	uint64_t taken[MAILBOX_LEASE_MAX]; /* of it: he has them, the store does not know yet */
+	unsigned left_count, taken_count, ends_out, delivered;
+	struct timer tell; /* the store, of `taken` */
 	struct sip_client *client;
 	struct deferred_reader reader;
 	struct worker_task next;     /* go on, when nothing of ours is on the call stack */
@@ -40,6 +45,9 @@ void push_message_free(struct push_message *m)
 	struct im *im = m->push->im;
 	m->push->message = NULL;
 	worker_forget_task(im->worker, &m->next);
+	worker_disarm(im->worker, &m->tell);
+	if (m->taken_count) /* the process, or his registration, ends in the middle; nobody waits for what comes home */
+		(void)mailbox_end(im, m->visit, m->taken, m->taken_count, true);
 	push_pace_leave(&im->pushes->pace, &m->push->turn);
 	deferred_reader_stop(&m->reader);
 	if (m->client)
@@ -67,16 +75,6 @@ static void go_on(struct push_message *m)
 	worker_at_turn_end(m->push->im->worker, &m->next);
 }
 
-static void give_up(struct push_message *m, enum reason why)
-{
-	m->is_over = m->has_failed = true;
-	m->why = why;
-	REFUSED(&m->push->im->worker->counters, why);
-	go_on(m);
-}
-
-/* ---- the mailbox ---- */
-
 static void end(struct push_message *m, const uint64_t *positions, unsigned count, bool is_delivered)
 {
 	if (mailbox_end(m->push->im, m->visit, positions, count, is_delivered) == 0)
@@ -84,6 +82,39 @@ static void end(struct push_message *m, const uint64_t *positions, unsigned coun
 	else if (is_delivered) /* he gets it once more */
 		REFUSED(&m->push->im->worker->counters, REASON_NO_MEMORY);
 }
+
+static void tell_taken(struct push_message *m)
+{
+	worker_disarm(m->push->im->worker, &m->tell);
+	if (m->taken_count)
+		end(m, m->taken, m->taken_count, true);
+	m->taken_count = 0;
+}
+
+static void on_tell(struct timer *timer)
+{
+	tell_taken((struct push_message *)((char *)timer - offsetof(struct push_message, tell)));
+}
+
+static void take_off(struct push_message *m)
+{
+	m->taken[m->taken_count++] = current(m)->position;
+	m->at++;
+	m->delivered++;
+	if (!timer_is_armed(&m->tell))
+		worker_arm(m->push->im->worker, &m->tell, TELL_MS, on_tell);
+}
+
+static void give_up(struct push_message *m, enum reason why)
+{
+	m->is_over = m->has_failed = true;
+	m->why = why;
+	tell_taken(m);
+	REFUSED(&m->push->im->worker->counters, why);
+	go_on(m);
+}
+
+/* ---- the mailbox ---- */
 
 /* The current one stays, and does not hold up the others. */
 static void pass_over(struct push_message *m)
@@ -95,6 +126,7 @@ static void pass_over(struct push_message *m)
 
 static void close_page(struct push_message *m)
 {
+	tell_taken(m);
 	if (m->left_count)
 		end(m, m->left, m->left_count, false);
 	m->left_count = 0;
@@ -166,10 +198,7 @@ static void on_response(struct sip_client *client, const struct sip_message *res
 	sip_client_forget(client);
 	m->client = NULL;
 	if (status < 300) {
-		uint64_t position = current(m)->position;
-		m->at++;
-		m->delivered++;
-		end(m, &position, 1, true);
+		take_off(m);
 		go_on(m);
 		return;
 	}
