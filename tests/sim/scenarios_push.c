@@ -58,7 +58,7 @@ static bool is_empty(void *arg)
 static void come_back_well(struct world *w, struct ua *bob)
 {
 	bob->manners = (struct manners){ 0 };
-	for (unsigned i = 0; i < 12; i++) {
+	for (unsigned i = 0; i < 40; i++) {
 		expect_final(ua_register(bob, 600));
 		if (world_until(w, is_empty, w, 20000))
 			return;
