@@ -458,6 +458,7 @@ static int open_flood(struct flood *f, const struct flood_options *o, struct flo
 	if (err)
 		return err;
 	f->network.has_rooms = o->workload == WORKLOAD_CONFERENCE;
+	f->network.wants_no_answers = o->wants_no_answers;
 	f->pairs = calloc(options_pairs(o), sizeof(*f->pairs));
 	if (!f->pairs)
 		return ENOMEM;

@@ -61,6 +61,8 @@ const char imflood_help[] =
 	"                       hundred needs TCP, and what the server permits\n"
 	"  --senders N          conference: of each room, default 1; --rate counts what they send,\n"
 	"                       --window and --outstanding are for each of them\n"
+	"  --unanswered         conference: Failure-Report: no, so that nobody answers a SEND; the\n"
+	"                       next message of a --window begins when all copies are there\n"
 	"  --factory URI        conference: default sip:factory@DOMAIN\n"
 	"  --group URI          conference: of the rooms, % stands for the number of one; anybody\n"
 	"                       must be permitted to begin and to join them\n"

@@ -36,6 +36,7 @@ enum {
 	ROOMS,
 	MEMBERS,
 	SENDERS,
+	UNANSWERED,
 	FACTORY,
 	GROUP,
 	PASSWORD,
@@ -75,6 +76,7 @@ static const struct option long_options[] = {
 	{ "rooms", required_argument, NULL, ROOMS },
 	{ "members", required_argument, NULL, MEMBERS },
 	{ "senders", required_argument, NULL, SENDERS },
+	{ "unanswered", no_argument, NULL, UNANSWERED },
 	{ "factory", required_argument, NULL, FACTORY },
 	{ "group", required_argument, NULL, GROUP },
 	{ "password", required_argument, NULL, PASSWORD },
@@ -278,6 +280,9 @@ static bool take(struct flood_options *o, int option, const char *value)
 		return u32_number("members", value, 2, MEMBERS_MAX, &o->members);
 	case SENDERS:
 		return u32_number("senders", value, 1, MEMBERS_MAX, &o->senders);
+	case UNANSWERED:
+		o->wants_no_answers = true;
+		return true;
 	case FACTORY:
 		return uri("factory", value, &o->factory);
 	case GROUP:
@@ -329,8 +334,8 @@ static bool fits_workload(const struct flood_options *o, bool has_mix)
 	bool is_session = o->workload == WORKLOAD_SESSION, is_mixed = o->workload == WORKLOAD_MIXED,
 	     is_deferred = o->workload == WORKLOAD_DEFERRED, is_room = o->workload == WORKLOAD_CONFERENCE;
 
-	if (!is_room && (o->rooms || o->members || o->senders || o->factory || o->group))
-		return wrong("--rooms, --members, --senders, --factory and --group are for conference");
+	if (!is_room && (o->rooms || o->members || o->senders || o->wants_no_answers || o->factory || o->group))
+		return wrong("--rooms, --members, --senders, --unanswered, --factory and --group are for conference");
 	if (is_room && o->senders > o->members)
 		return wrong("--senders is more than --members");
 	if (!is_session && (o->mode == MODE_RELAY || o->mode == MODE_FORWARDER))

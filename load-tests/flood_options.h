@@ -49,6 +49,7 @@ struct flood_options {
 	uint32_t deaf;        /* the last of the sessions, whose B stops reading now and then */
 	uint32_t pairs;       /* of users without a session of their own: churn, pager, mixed */
 	uint32_t rooms, members, senders; /* conference: senders of each room */
+	bool wants_no_answers; /* conference: Failure-Report: no */
 	const char *factory; /* conference: user part, or URI; NULL: factory */
 	const char *group;   /* conference: URI of the rooms, % stands for the number of one; NULL: ad-hoc by the factory */
 	uint32_t size, chunk; /* octets; chunk 0: one chunk */

@@ -147,8 +147,9 @@ class Focus(asyncio.DatagramProtocol):
         number = int(re.search(rb"To-Path: msrp://[\d.:]+/s(\d+);", message).group(1))
         sender, path = self.members[number], re.search(rb"From-Path: (.*)\r\n", message).group(1)
         sender.writer, sender.theirs = writer, path.decode()
-        writer.write(b"MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: msrp://127.0.0.1:%d/s%d;tcp\r\n-------%s$\r\n"
-                     % (identifier, path, self.msrp, number, identifier))
+        if b"\r\nFailure-Report: no\r\n" not in message:
+            writer.write(b"MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: msrp://127.0.0.1:%d/s%d;tcp\r\n-------%s$\r\n"
+                         % (identifier, path, self.msrp, number, identifier))
         for member in self.members if b"Content-Type:" in message else ():
             if member is not sender and member.room == sender.room and member.writer:
                 member.writer.write(self.copy(message, sender, member))

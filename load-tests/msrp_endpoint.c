@@ -399,6 +399,8 @@ bool msrp_endpoint_set_peer(struct msrp_endpoint *e, struct slice path)
 	buffer_put(&head, path);
 	buffer_lit(&head, "\r\nFrom-Path: ");
 	buffer_put(&head, slice_of(e->uri, e->uri_n));
+	if (e->network->wants_no_answers)
+		buffer_lit(&head, "\r\nFailure-Report: no");
 	buffer_printf(&head, "\r\nMessage-ID: m%.6s%06x%c.", e->network->run, e->session, e->role);
 	e->sequence_at = (uint16_t)head.n;
 	buffer_lit(&head, "00000000\r\nByte-Range: ");

@@ -92,7 +92,7 @@ struct msrp_endpoint {
 	char peer_path[MSRP_PEER_PATH_MAX]; /* To-Path of our requests, From-Path of theirs */
 	char name[7];                       /* random part of our transaction ids           */
 	uint16_t head_n, tid_at, sequence_at;
-	char head[MSRP_PEER_PATH_MAX + MSRP_URI_MAX + 128];
+	char head[MSRP_PEER_PATH_MAX + MSRP_URI_MAX + 160];
 	uint16_t answer_n;
 	char answer[2 * MSRP_URI_MAX +
 		    64]; /* of an answer, what stands between its two transaction ids */
@@ -105,6 +105,7 @@ struct msrp_network {
 	struct msrp_endpoint **endpoints; /* by 2 * session + role, as far as known */
 	uint32_t endpoints_n;
 	bool has_rooms; /* what comes may be of any endpoint */
+	bool wants_no_answers; /* Failure-Report: no */
 	struct loop_source listener;
 	struct msrp_connection *dirty, *open;
 	struct msrp_connection *over; /* of msrp_disconnect(): freed in msrp_flush() */

@@ -102,7 +102,7 @@ bool room_next_chunk(struct flood *f, struct msrp_endpoint *e, struct msrp_outgo
 
 static void finish_if_done(struct flood *f, struct pair *p, struct slot *slot)
 {
-	if (slot->received < listeners(f, p) || !slot->answers)
+	if (slot->received < listeners(f, p) || !(slot->answers || f->run.options->wants_no_answers))
 		return;
 	slot->is_busy = false;
 	f->run.under_way--;
