@@ -142,6 +142,10 @@ static void on_message(struct msrp_room *room, const struct msrp_room_begin *beg
 		return;
 	if (by->pseudonym)
 		verdict->cpim_from = slice_str(by->pseudonym);
+	if (!begin->has_cpim_head && by->is_chatroom) { /* it may be for one alone: that is not seen yet */
+		verdict->status = 400;
+		verdict->why = REASON_SYNTAX;
+	}
 	if (!begin->has_cpim_head)
 		return;
 	if (!by->pseudonym && is_forged(c, by, begin->content)) {

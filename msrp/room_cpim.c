@@ -42,9 +42,10 @@ void room_cpim_write(struct buffer *b, struct slice block, struct slice from)
 		if (!was_from) {
 			buffer_put(b, line);
 		} else if (!is_written) {
-			buffer_lit(b, "From: ");
+			bool is_bare = !memchr(from.p, '<', from.n); /* RFC 3862 2.1: a URI stands in brackets */
+			buffer_str(b, is_bare ? "From: <" : "From: ");
 			buffer_put(b, from);
-			buffer_lit(b, "\r\n");
+			buffer_str(b, is_bare ? ">\r\n" : "\r\n");
 			is_written = true;
 		}
 	}

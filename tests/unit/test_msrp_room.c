@@ -210,6 +210,7 @@ static void an_anonymous_sender(void **state)
 		expect_whole(&h, &h.members[i], want, hidden + shown + 3, m - shown - 3, '$');
 	}
 	for (size_t cut = 1; cut < n; cut += 7) {
+		h.cpim_from = cut % 2 ? "<sip:anonymous1@anonymous.invalid>" : "sip:anonymous1@anonymous.invalid";
 		send_cpim(&h.members[0], "1-*/*", text, cut, 0);
 		world_run_ms(&h.w, 1);
 		client_send(h.members[0].client, "%s\r\n-------cpim1234$\r\n", text + cut);
