@@ -190,8 +190,14 @@ static void on_settling(struct timer *timer)
 		let_sender_go(l, NULL);
 	if (l->sender && !l->is_leaving && !is_anybody_there(l))
 		let_sender_go(l, "nobody is left");
-	if (!l->sender && release_legs(l))
+	if (l->sender)
+		return;
+	if (release_legs(l)) {
 		finish(l, l->is_leaving ? "bye" : "ended");
+		return;
+	}
+	if (!l->is_settling) /* the answer to what was aborted is told by no event */
+		worker_arm(l->im->worker, &l->settling, LARGE_LIST_LOOK_MS, on_settling);
 }
 
 void large_list_settle(struct large_list *l)

@@ -23,6 +23,7 @@ enum {
 	LARGE_LIST_LINGER_MS = 2000,   /* his BYE has overtaken the end of a message                       */
 	LARGE_LIST_FIRST_MS = 500,     /* the same where none has begun                                    */
 	LARGE_LIST_STORING_MS = 15000, /* his BYE waits for commits: less than a user agent waits for us   */
+	LARGE_LIST_LOOK_MS = 250,      /* the sender has gone: whether the others have all             */
 	LARGE_LIST_LOOKING = 32,       /* users that are asked for at a time                               */
 	LARGE_LIST_STORING = 8,        /* mailboxes that are written at a time                             */
 	LARGE_LIST_COPIES_MAX = 16,    /* messages that are kept for those who come late                   */
