@@ -359,9 +359,14 @@ static unsigned read_list(struct conference *c, const struct sip_message *m)
 void conference_start_adhoc(struct im *im, struct sip_server *server, const struct sip_message *m,
 	const struct controlling_start *start)
 {
-	struct conference *c = conference_open(im, CONFERENCE_ADHOC, NULL);
+	struct conference *c;
 	unsigned status;
 
+	if (start->who->is_anonymous && !im->config->policy.allow_anonymity) {
+		sip_server_refuse(server, 403, REASON_CONFERENCE_POLICY);
+		return;
+	}
+	c = conference_open(im, CONFERENCE_ADHOC, NULL);
 	if (!c) {
 		sip_server_refuse(server, 503, REASON_POOL_EXHAUSTED);
 		return;

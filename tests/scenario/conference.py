@@ -241,3 +241,18 @@ async def longest_session(world):
          [("1-1", 2, "%s@%s" % (alice.name, DOMAIN))], "conferences")
     await outgoing.wait_bye()
     await at_bob.wait_bye()
+
+
+@scenario(own={"policy.allow_anonymity": "false"}, once=True)
+async def nobody_unnamed(world):
+    """policy.allow_anonymity: who hides begins no conference, and an invitee who answers so gets BYE."""
+    alice, bob, carol = await clients(world, "alice", "bob", "carol")
+    same((await status_of(alice.invite_list([bob], headers=[("Privacy", "id")]))).status, 403, "Privacy: id")
+    outgoing = alice.invite_list([bob, carol])
+    to_bob, to_carol = await bob.expect_invite(), await carol.expect_invite()
+    await to_bob.accept(headers=[("Privacy", "id")], bind=False)
+    await to_bob.wait_bye()
+    await to_carol.accept()
+    await outgoing.established()
+    await outgoing.hang_up()
+    await to_carol.wait_bye()
