@@ -65,7 +65,10 @@ static void on_expired(struct timer *timer)
 {
 	struct conference_setup *setup = (struct conference_setup *)((char *)timer - offsetof(struct conference_setup, deadline));
 
-	(void)conference_refuse_originator(setup->conference, 487, REASON_TIMEOUT, NULL);
+	const struct participant *originator = setup->conference->originator;
+
+	if (originator && originator->state == PARTICIPANT_JOINING) /* else a group's session goes on without him */
+		(void)conference_refuse_originator(setup->conference, 487, REASON_TIMEOUT, NULL);
 }
 
 static void arm(struct conference *c, const struct sip_message *m)

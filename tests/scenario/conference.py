@@ -256,3 +256,14 @@ async def nobody_unnamed(world):
     await outgoing.established()
     await outgoing.hang_up()
     await to_carol.wait_bye()
+
+
+@scenario()
+async def invitation_expires(world):
+    """RFC 3261 13.3.1: nobody answered within the Expires of his INVITE: 487, and the invitations are taken back."""
+    alice, bob = await clients(world, "alice", "bob")
+    outgoing = alice.invite_list([bob], headers=[("Expires", "1")])
+    to_bob = await bob.expect_invite()
+    to_bob.ring()
+    same((await status_of(outgoing)).status, 487, "INVITE that has expired")
+    await to_bob.server.wait_cancel()
