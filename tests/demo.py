@@ -20,6 +20,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from demo_away import away_act  # noqa: E402
+from demo_room import room_act  # noqa: E402
 from ua import Failure, Witness, agent, certificates, check, sdp, same  # noqa: E402
 from ua.digest import Login  # noqa: E402
 from ua.server import LISTEN_TLS, Ready, Server, host_port  # noqa: E402
@@ -288,6 +289,7 @@ async def demo(options):
         await asyncio.wait_for(second_act(options.secure), SECONDS)
         await asyncio.wait_for(third_act(options.secure), SECONDS)
         await asyncio.wait_for(away_act(options.secure), SECONDS)
+        await asyncio.wait_for(room_act(options.secure), SECONDS)
     print("Everything arrived.")
 
 
