@@ -132,7 +132,7 @@ static bool is_acceptable(struct pager_list *list, const struct sip_message *m)
 {
 	const struct config *config = list->im->config;
 	const struct pager_content *content = list->content;
-	bool is_advertisement = content->body.n && sip_content_type_is(content->type, GROUP_ADVERTISEMENT_TYPE);
+	bool is_advertisement = sip_content_type_is(content->type, GROUP_ADVERTISEMENT_TYPE);
 
 	if (is_advertisement && list->sender.is_anonymous)
 		pager_list_refuse(list, 403, REASON_IDENTITY, "Anonymity is not allowed");

@@ -38,6 +38,7 @@ THEMES += ("participants",)
 THEMES += ("pushing", "retrieving",)
 THEMES += ("accept_deferred", "accept_mailbox", "accept_names")
 THEMES += ("lists", "groups")
+THEMES += ("accept_lists",)
 THEMES += ("conference", "joining", "conference_state")
 THEMES += ("crashes",)
 
