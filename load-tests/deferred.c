@@ -1,8 +1,9 @@
 /*
  * Messages to users who are away, and what happens when they all come back.  While it is measured, A of each pair sends
  * MESSAGEs to a B who is not registered, each of which must get its 202.  Then every B registers within --storm
- * seconds, as an ordinary client without feature tag, and must get each of his messages, in their order.  One that comes
- * again is counted as repeated: a server that keeps messages delivers them at least once.
+ * seconds, as an ordinary client without feature tag (with --push: with it, deferred_push.c), and must get each of his
+ * messages, in their order.  One that comes again is counted as repeated: a server that keeps messages delivers them at
+ * least once.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -108,11 +109,18 @@ static void on_give_up(void *user, struct transaction *t)
 
 void deferred_on_request(struct flood *f, struct sip_flow *flow, const struct sip_text *m)
 {
+	sip_calls_respond(&f->setup.calls, flow, m, "200 OK");
+	loop_clock(&f->run.loop);
+	if (f->run.options->is_push)
+		report_error(f->run.report, FLOOD_FOREIGN, "a MESSAGE to who is to be called");
+	deferred_on_arrived(f, m);
+}
+
+void deferred_on_arrived(struct flood *f, const struct sip_text *m)
+{
 	struct deferred *d = &f->deferred;
 	uint32_t number;
 
-	sip_calls_respond(&f->setup.calls, flow, m, "200 OK");
-	loop_clock(&f->run.loop);
 	if (!pager_number_of(f, m->body, &number) || number >= d->most) {
 		report_error(f->run.report, FLOOD_FOREIGN, "a MESSAGE that we did not send");
 		return;
@@ -189,9 +197,23 @@ static void come_back(struct flood *f, uint64_t start_ns)
 	for (unsigned begun = 0; d->registered < due && begun < BEGIN_MAX; begun++) {
 		uint32_t subject = d->registered++;
 		d->registered_ns[subject] = f->run.loop.now_ns;
+		if (f->run.options->is_push)
+			deferred_push_expect(f, subject);
 		if (!sip_calls_send_register(&f->setup.calls, subject, 'b', 1, subject * 4))
 			report_error(f->run.report, FLOOD_LOST, "its SIP connection is gone");
 	}
+}
+
+/* Somebody has to come back yet, or a message has to come or a call to end, and something came not long ago. */
+static bool goes_on(const struct flood *f)
+{
+	const struct deferred *d = &f->deferred;
+
+	if (run_interrupted() || setup_is_cut_off(&f->setup))
+		return false;
+	return d->registered < f->run.options->pairs ||
+	       (f->run.loop.now_ns < d->heard_ns + STORM_QUIET_NS &&
+		(d->delivered_n < d->stored_n || deferred_push_up(f)));
 }
 
 void deferred_storm(struct flood *f, void (*turn)(struct flood *, uint64_t sleep_ns))
@@ -205,9 +227,7 @@ void deferred_storm(struct flood *f, void (*turn)(struct flood *, uint64_t sleep
 	f->run.phase = RUN_STORM;
 	run_read_server(&f->run, &before);
 	d->heard_ns = start_ns;
-	while ((d->registered < f->run.options->pairs || d->delivered_n < d->stored_n) && !run_interrupted() &&
-	       (f->run.loop.now_ns < d->heard_ns + STORM_QUIET_NS || d->registered < f->run.options->pairs) &&
-	       !setup_is_cut_off(&f->setup)) {
+	while (goes_on(f)) {
 		come_back(f, start_ns);
 		register_again(f);
 		turn(f, TURN_NS / 50);
@@ -219,6 +239,8 @@ void deferred_storm(struct flood *f, void (*turn)(struct flood *, uint64_t sleep
 	f->run.report->delivered = d->delivered_n;
 	if (d->delivered_n < d->stored_n && !run_interrupted())
 		f->run.report->errors[FLOOD_LOST] += d->stored_n - d->delivered_n;
+	for (uint32_t i = run_interrupted() ? 0 : deferred_push_up(f); i > 0; i--)
+		report_error(f->run.report, FLOOD_SIP_TIMEOUT, "BYE of the server");
 }
 
 /* ---- the part ---- */

@@ -63,6 +63,8 @@ static void room_failed(struct flood *f, struct pair *caller)
 
 static void setup_failed(struct flood *f, struct pair *p)
 {
+	if (f->run.options->is_push)
+		return; /* who was called is hung up on, and what he did not get is told in the end */
 	if (!is_standing(f, p)) {
 		churn_on_failed(f, p);
 	} else if (p->state == PAIR_SETUP) {
@@ -80,6 +82,8 @@ static void up_if_bound(struct flood *f, struct pair *p)
 	if (p->state != PAIR_SETUP || !a || !b)
 		return;
 	p->state = PAIR_UP;
+	if (f->run.options->is_push)
+		return;
 	if (!is_standing(f, p)) {
 		churn_on_up(f, p);
 		return;
@@ -117,9 +121,16 @@ static void on_empty(struct msrp_endpoint *e)
 	up_if_bound(flood_of(e->network), p);
 }
 
+static void on_content(struct msrp_endpoint *e, struct slice type, struct slice content)
+{
+	deferred_push_on_content(flood_of(e->network), e, type, content);
+}
+
 /* After its BYE a server closes connections as it likes. */
 static bool may_close(const struct flood *f, const struct pair *p)
 {
+	if (p && f->run.options->is_push && deferred_push_may_close(p))
+		return true;
 	return f->run.phase >= RUN_RELEASE || (p && (p->state == PAIR_RELEASE || p->state == PAIR_OVER));
 }
 
@@ -138,7 +149,7 @@ static void on_error(struct msrp_network *n, struct msrp_endpoint *e, enum flood
 	setup_failed(f, p);
 }
 
-static const struct msrp_handlers msrp_handlers = { next_chunk, on_chunk, on_response, on_bound, on_empty, on_error };
+static const struct msrp_handlers msrp_handlers = { next_chunk, on_chunk, on_response, on_bound, on_empty, on_content, on_error };
 
 /* ---- what comes from the calls ---- */
 
@@ -170,6 +181,10 @@ static void on_over(struct session_setup *s, struct pair *p)
 {
 	struct flood *f = flood_of_setup(s);
 
+	if (f->run.options->is_push) {
+		deferred_push_on_over(f, p);
+		return;
+	}
 	if (!is_standing(f, p)) {
 		churn_on_over(f, p);
 		return;
@@ -458,6 +473,7 @@ static int open_flood(struct flood *f, const struct flood_options *o, struct flo
 	if (err)
 		return err;
 	f->network.has_rooms = o->workload == WORKLOAD_CONFERENCE;
+	f->network.collects = o->is_push;
 	f->network.wants_no_answers = o->wants_no_answers;
 	f->pairs = calloc(options_pairs(o), sizeof(*f->pairs));
 	if (!f->pairs)

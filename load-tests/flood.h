@@ -173,8 +173,22 @@ void refreshes_on_reinvited(struct flood *f, struct pair *p, unsigned status, co
 
 void deferred_on_response(struct flood *f, uint32_t sequence, const struct sip_text *m);
 void deferred_on_request(struct flood *f, struct sip_flow *flow, const struct sip_text *m);
+/* What was stored is there; who got it does not know more of it than its content says. */
+void deferred_on_arrived(struct flood *f, const struct sip_text *m);
 void deferred_on_register_response(struct flood *f, uint32_t number, const struct sip_text *m);
 /* After the load: all who were away come back and get what was stored for them. */
 void deferred_storm(struct flood *f, void (*turn)(struct flood *, uint64_t sleep_ns));
+
+/* ---- deferred_push.c ---- */
+
+/* B of that pair comes back, and will be called. */
+void deferred_push_expect(struct flood *f, uint32_t subject);
+void deferred_push_on_content(struct flood *f, struct msrp_endpoint *e, struct slice type, struct slice content);
+/* A server that has hung up may close the connection before we have read its BYE; in the middle of a message it is an
+ * error. */
+bool deferred_push_may_close(const struct pair *p);
+void deferred_push_on_over(struct flood *f, struct pair *p);
+/* Sessions that the server has not ended. */
+uint32_t deferred_push_up(const struct flood *f);
 
 #endif

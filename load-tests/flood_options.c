@@ -28,6 +28,7 @@ enum {
 	SETUP_RATE,
 	IDLE,
 	STORM,
+	PUSH,
 	SHARED,
 	DEAF,
 	PAIRS,
@@ -68,6 +69,7 @@ static const struct option long_options[] = {
 	{ "setup-rate", required_argument, NULL, SETUP_RATE },
 	{ "idle", required_argument, NULL, IDLE },
 	{ "storm", required_argument, NULL, STORM },
+	{ "push", no_argument, NULL, PUSH },
 	{ "connections-shared", no_argument, NULL, SHARED },
 	{ "deaf", required_argument, NULL, DEAF },
 	{ "pairs", required_argument, NULL, PAIRS },
@@ -263,6 +265,9 @@ static bool take(struct flood_options *o, int option, const char *value)
 		return u32_number("first-user", value, 0, FIRST_USER_MAX, &o->first_user);
 	case STORM:
 		return decimal("storm", value, "s", 0.1, DURATION_MAX_S, &o->storm_s);
+	case PUSH:
+		o->is_push = true;
+		return true;
 	case SHARED:
 		o->connections_shared = true;
 		return true;
@@ -350,8 +355,8 @@ static bool fits_workload(const struct flood_options *o, bool has_mix)
 		return wrong("--window is not for mixed and deferred, which are open loops");
 	if (is_deferred && o->mode == MODE_IMS)
 		return wrong("deferred is for --mode standalone");
-	if (!is_deferred && o->storm_s > 0)
-		return wrong("--storm is for deferred");
+	if (!is_deferred && (o->storm_s > 0 || o->is_push))
+		return wrong("--storm and --push are for deferred");
 	if (o->deaf && o->connections_shared)
 		return wrong("--deaf needs --connections-shared left away: each session on a connection of its own");
 	return true;

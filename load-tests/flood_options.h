@@ -58,6 +58,7 @@ struct flood_options {
 	double rates[FLOOD_LOADS_N]; /* its parts */
 	double duration_s, warmup_s, drain_s, setup_timeout_s;
 	double setup_rate; /* sessions a second; 0: as fast as they come up */
+	bool is_push;      /* deferred: who comes back is called, and gets it over MSRP */
 	double storm_s;    /* deferred: all come back within it */
 	double idle_s;     /* after the traffic; then all users are registered before the first session; 0: none */
 	bool connections_shared, answers_passive, json, quiet;

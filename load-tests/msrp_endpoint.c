@@ -103,7 +103,9 @@ static void on_send_end(struct msrp_connection *c)
 		return;
 	}
 	c->incoming.flag = c->parser.flag;
-	if (c->incoming_is_bad)
+	if (c->network->collects)
+		msrp_collect_end(c, e);
+	else if (c->incoming_is_bad)
 		fault(c, e, FLOOD_BODY, "content differs from what was sent");
 	else if (c->incoming.flag == '#')
 		fault(c, e, FLOOD_ABORTED, "message ended with #");
@@ -152,7 +154,9 @@ static void on_send_head(struct msrp_connection *c)
 	c->receiving = e;
 	c->incoming = (struct msrp_incoming){ .offset = (uint32_t)(p->range_start - 1),
 					      .total = (uint32_t)p->range_total };
-	if (p->has_body && !sequence_of(e, p->message_id, &c->incoming.session, &c->incoming.sequence)) {
+	if (p->has_body && c->network->collects) {
+		msrp_collect_head(c);
+	} else if (p->has_body && !sequence_of(e, p->message_id, &c->incoming.session, &c->incoming.sequence)) {
 		fault(c, e, FLOOD_FOREIGN, "Message-ID of another session");
 		c->receiving = NULL;
 	}
@@ -163,6 +167,11 @@ static void on_send_head(struct msrp_connection *c)
 static void on_body(struct msrp_connection *c)
 {
 	struct slice left = c->parser.body;
+
+	if (c->network->collects) {
+		msrp_collect_body(c);
+		return;
+	}
 	uint32_t start = c->receiving ? msrp_pattern_start(c->incoming.session, c->incoming.sequence) +
 						c->incoming.offset
 				      : 0;
@@ -444,6 +453,7 @@ void msrp_disconnect(struct msrp_endpoint *e)
 	struct msrp_connection *c = e->connection;
 
 	e->connection = NULL;
+	msrp_collect_drop(e);
 	if (!c)
 		return;
 	loop_remove(c->network->loop, &c->source);
@@ -509,6 +519,9 @@ void msrp_network_close(struct msrp_network *n)
 	loop_remove(n->loop, &n->listener);
 	while (n->open)
 		connection_free(n->open);
+	for (uint32_t i = 0; n->endpoints && i < n->endpoints_n; i++)
+		if (n->endpoints[i])
+			msrp_collect_drop(n->endpoints[i]);
 	free(n->endpoints);
 	free(n->read_buffer);
 	free(n->write_buffer);

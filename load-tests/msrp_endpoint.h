@@ -25,6 +25,7 @@
 
 struct msrp_network;
 struct msrp_endpoint;
+struct msrp_collection;
 
 /* One chunk to send.  Sequences count the messages of an endpoint from 0. */
 struct msrp_outgoing {
@@ -51,6 +52,8 @@ struct msrp_handlers {
 	void (*on_bound)(struct msrp_endpoint *e, unsigned status);
 	/* An empty SEND of the far side came, and was answered. */
 	void (*on_empty)(struct msrp_endpoint *e);
+	/* A message of somebody else, whole, where the network collects them. */
+	void (*on_content)(struct msrp_endpoint *e, struct slice type, struct slice content);
 	/* e is NULL where it cannot be known. */
 	void (*on_error)(struct msrp_network *n, struct msrp_endpoint *e, enum flood_error error,
 			 const char *what);
@@ -87,6 +90,7 @@ struct msrp_endpoint {
 	char role; /* 'a' or 'b' */
 	bool is_queued;
 	struct msrp_endpoint *next_to_send;
+	struct msrp_collection *collection; /* NULL: none began */
 	uint16_t uri_n, peer_path_n, peer_first_n;
 	char uri[MSRP_URI_MAX];             /* ours                                        */
 	char peer_path[MSRP_PEER_PATH_MAX]; /* To-Path of our requests, From-Path of theirs */
@@ -105,6 +109,7 @@ struct msrp_network {
 	struct msrp_endpoint **endpoints; /* by 2 * session + role, as far as known */
 	uint32_t endpoints_n;
 	bool has_rooms; /* what comes may be of any endpoint */
+	bool collects; /* what comes is no pattern of ours: on_content() instead of on_chunk() */
 	bool wants_no_answers; /* Failure-Report: no */
 	struct loop_source listener;
 	struct msrp_connection *dirty, *open;
@@ -142,6 +147,9 @@ void msrp_bind(struct msrp_endpoint *e, struct msrp_connection *c);
 
 /* Closes the connection of an endpoint that needs it no more and shares it with nobody. */
 void msrp_disconnect(struct msrp_endpoint *e);
+
+/* A message that is collected has begun, and has not ended. */
+bool msrp_is_collecting(const struct msrp_endpoint *e);
 
 /* Nothing is read from it any more, or again; NULL is let through. */
 void msrp_stop_reading(struct msrp_connection *c, bool is_deaf);

@@ -55,6 +55,13 @@ void msrp_control_put(struct msrp_connection *c, const char *p, size_t n);
 /* The socket is (not) to be watched for room; while it is, nothing is written. */
 void msrp_wait_for_room(struct msrp_connection *c, bool waits);
 
+/* ---- msrp_collect.c: of the SEND that c->receiving gets, if its network collects ---- */
+
+void msrp_collect_head(struct msrp_connection *c);
+void msrp_collect_body(struct msrp_connection *c);
+void msrp_collect_end(struct msrp_connection *c, struct msrp_endpoint *e);
+void msrp_collect_drop(struct msrp_endpoint *e); /* and what it has of one */
+
 /* The size of the network's write buffer: what one batch may copy. */
 extern const size_t msrp_write_buffer_size;
 

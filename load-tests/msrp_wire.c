@@ -63,6 +63,10 @@ static bool header(struct wire_parser *p, struct slice line)
 		if (slice_starts(line, SLICE("Byte-Range: ")))
 			return byte_range(p, slice_skip(line, 12));
 		break;
+	case 'C':
+		if (slice_starts(line, SLICE("Content-Type: ")))
+			p->content_type = slice_skip(line, 14);
+		break;
 	default: /* headers that nothing here depends on */
 		break;
 	}
@@ -85,7 +89,7 @@ static enum wire_event next_head(struct wire_parser *p, struct slice *in)
 	struct slice left = *in;
 	bool first = true;
 
-	p->to_path = p->from_path = p->message_id = SLICE_EMPTY;
+	p->to_path = p->from_path = p->message_id = p->content_type = SLICE_EMPTY;
 	p->range_start = 1;
 	p->range_total = 0;
 	p->wants_no_answer = false;

@@ -34,7 +34,7 @@ struct wire_parser {
 	uint16_t status;
 	bool wants_no_answer;              /* Failure-Report: no                     */
 	uint64_t range_start, range_total; /* range_total 0: unknown ('*') or absent */
-	struct slice tid, to_path, from_path, message_id, body;
+	struct slice tid, to_path, from_path, message_id, content_type, body;
 	const char *bad;
 	char end_line[WIRE_END_MAX]; /* up to and without the flag             */
 	uint8_t end_line_n;

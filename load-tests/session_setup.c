@@ -79,10 +79,14 @@ static void start_direct(struct session_setup *s, struct pair *p)
 
 /* ---- SIP ---- */
 
+/* What a server calls with that has something stored (OMA IM 10.3.2.3). */
+#define PUSHED_TYPES "multipart/mixed message/sip message/sipfrag message/msrpfrag"
+
 static void put_sdp(struct session_setup *s, struct buffer *b, const struct msrp_endpoint *e,
 		    const char *setup)
 {
 	char host[ADDRESS_TEXT_MAX];
+	bool is_pushed = s->options->is_push && e->role == 'b';
 	const char *family = s->msrp_bound.ss_family == AF_INET6 ? "IP6" : "IP4";
 
 	address_print_host(&s->msrp_bound, false, host);
@@ -90,8 +94,9 @@ static void put_sdp(struct session_setup *s, struct buffer *b, const struct msrp
 		      "v=0\r\no=- %u 1 IN %s %s\r\ns=-\r\nc=IN %s %s\r\nt=0 0\r\nm=message %u "
 		      "TCP/MSRP *\r\n",
 		      e->session + 1, family, host, family, host, address_port(&s->msrp_bound));
-	buffer_printf(b, "a=accept-types:text/plain\r\na=path:%.*s\r\na=setup:%s\r\na=sendrecv\r\n",
-		      e->uri_n, e->uri, setup);
+	buffer_printf(b, "a=accept-types:%s\r\na=path:%.*s\r\na=setup:%s\r\na=%s\r\n",
+		      is_pushed ? PUSHED_TYPES : "text/plain", e->uri_n, e->uri, setup,
+		      is_pushed ? "recvonly" : "sendrecv");
 }
 
 static void offer(void *user, uint32_t index, struct buffer *sdp)
@@ -284,6 +289,23 @@ void setup_start(struct session_setup *s, struct pair *p)
 		return;
 	}
 	sip_call_start(&s->calls, p->index);
+}
+
+void setup_expect(struct session_setup *s, struct pair *p)
+{
+	if (!sip_call_is_over(&s->calls, p->index))
+		return;
+	p->state = PAIR_SETUP;
+	p->b_waits = p->b_empty = p->b_bound = false;
+	p->a_bound = true; /* there is no other side of ours */
+	msrp_endpoint_init(&p->b, s->network, p->index, 'b', &s->msrp_bound);
+	p->b.user = p;
+	sip_call_expect(&s->calls, p->index);
+}
+
+bool setup_is_answered(const struct session_setup *s, const struct pair *p)
+{
+	return sip_call_is_answered(&s->calls, p->index);
 }
 
 void setup_register(struct session_setup *s, struct pair *p)

@@ -40,6 +40,10 @@ void setup_close(struct session_setup *s);
 /* Its users are registered, nothing else; it is PAIR_IDLE again when on_registered() comes. */
 void setup_register(struct session_setup *s, struct pair *p);
 void setup_start(struct session_setup *s, struct pair *p);
+/* Its B, registered or about to be, waits for the server to call and to hang up on him; not while a call is on. */
+void setup_expect(struct session_setup *s, struct pair *p);
+/* He was called, and not hung up on. */
+bool setup_is_answered(const struct session_setup *s, const struct pair *p);
 /* The pair goes to PAIR_RELEASE, or where nothing is to be taken down, to PAIR_OVER. */
 void setup_release(struct session_setup *s, struct pair *p);
 

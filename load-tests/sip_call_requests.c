@@ -49,10 +49,10 @@ void sip_call_put_contact(struct sip_calls *s, struct buffer *b, uint32_t index,
 	char host[ADDRESS_TEXT_MAX];
 
 	address_print(&s->client.flows[sip_call_flow(s, index)]->local, host);
-	/* who was away gets what waits as MESSAGEs only when he is an ordinary client */
+	/* who was away gets what waits as MESSAGEs only when he is an ordinary client, else by a call */
 	buffer_printf(b, "Contact: <sip:%c%06x@%s;transport=%s>%s\r\n", role, options_user(s->options, index), host,
 		      s->options->tls ? "tls" : s->options->tcp ? "tcp" : "udp",
-		      role == 'b' && s->calls[index].b_is_away ? "" : ";" FEATURE_TAG);
+		      role == 'b' && s->calls[index].b_is_away && !s->options->is_push ? "" : ";" FEATURE_TAG);
 }
 
 void sip_call_put_body(struct buffer *b, struct slice sdp)

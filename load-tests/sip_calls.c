@@ -337,6 +337,13 @@ void sip_call_expect(struct sip_calls *s, uint32_t index)
 
 	assert(call->state == CALL_IDLE || call->state == CALL_OVER);
 	call->state = CALL_EXPECTING;
+	call->b_dialog = 0; /* a BYE of the call before is late */
+	call->expects_release = s->options->is_push;
+}
+
+bool sip_call_is_answered(const struct sip_calls *s, uint32_t index)
+{
+	return s->calls[index].state == CALL_ANSWERED;
 }
 
 bool sip_call_expect_release(struct sip_calls *s, uint32_t index)

@@ -91,6 +91,8 @@ void sip_call_start(struct sip_calls *s, uint32_t index);
 /* B, who is registered, waits to be called by the server; and that it hangs up on him, false: he was not called. */
 void sip_call_expect(struct sip_calls *s, uint32_t index);
 bool sip_call_expect_release(struct sip_calls *s, uint32_t index);
+/* B was called, and nobody has hung up. */
+bool sip_call_is_answered(const struct sip_calls *s, uint32_t index);
 /* Before the first call: only its users are registered.  Then it is as if a call were over. */
 void sip_call_register(struct sip_calls *s, uint32_t index);
 /* B, who was away, did so by sip_calls_send_register(): he takes it back in the end with a higher CSeq. */
