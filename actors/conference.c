@@ -135,6 +135,7 @@ static void free_all(struct conference *c)
 	free(c->offered_types);
 	free(c->accept_types);
 	free(c->attributes);
+	free(c->answered);
 	free(c->canonical);
 	group_drop(c->group);
 	pool_give(&im->conferences, c);

@@ -82,6 +82,7 @@ struct conference {
 	char *offered_types;      /* what the originator takes and policy.content_types permits; heap */
 	char *accept_types;       /* what may be said here; heap; NULL: nobody has answered yet */
 	char *attributes;         /* the originator's description, for our offers: whole lines; heap */
+	char *answered;           /* of the first who answered, for the originator's answer: whole lines; heap, may be NULL */
 	struct conference_setup *setup; /* the INVITE that made it, until its answer; NULL: none */
 	bool is_armed;            /* two were connected: number-of-remaining-participants counts */
 	bool is_releasing;

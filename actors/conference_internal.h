@@ -72,6 +72,9 @@ struct participant_side participant_side_of(const struct session_peer *said);
 bool participant_connect(struct participant *p, const struct participant_side *side, const char *why);
 struct virtual_user_agent_face conference_face(const struct conference *conference);
 struct virtual_user_agent_media conference_media(const struct conference *conference, const struct session_peer *said);
+/* For who began it: with what the first one has answered. */
+struct virtual_user_agent_media conference_originator_media(const struct conference *conference,
+	const struct session_peer *said);
 /* What may be said from now on: of what could be said before what this description takes too.  False: nothing. */
 bool conference_narrow_types(struct conference *conference, struct slice said);
 

@@ -266,12 +266,37 @@ static bool knows_chatroom(const struct session_peer *said)
 	return !said || sdp_attribute(said->media->whole, "chatroom", NULL);
 }
 
+#define CHATROOM_LINE "a=chatroom:nickname private-messages\r\n"
+
 struct virtual_user_agent_media conference_media(const struct conference *c, const struct session_peer *said)
 {
 	return (struct virtual_user_agent_media){ .direction = SDP_SENDRECV, .is_switched = true,
 		.accept_types = c->accept_types ? c->accept_types : c->offered_types,
 		.max_size = c->im->config->limits.max_size_1tom,
-		.lines = knows_chatroom(said) ? "a=chatroom:nickname private-messages\r\n" : NULL };
+		.lines = knows_chatroom(said) ? CHATROOM_LINE : NULL };
+}
+
+/* 7.2.1.2: the originator's answer has the lines of the first one's too.  False: no memory. */
+static bool keep_answer(struct conference *c, const struct sdp_media *media)
+{
+	char lines[4096];
+	struct buffer out = buffer_over(lines, sizeof(lines));
+
+	if (c->answered)
+		return true;
+	buffer_lit(&out, CHATROOM_LINE); /* for who knows it */
+	virtual_user_agent_copy_new_attributes(&out, media->whole, slice_str(c->attributes ? c->attributes : ""));
+	c->answered = out.overflow ? strdup(CHATROOM_LINE) : strndup(out.p, out.n);
+	return c->answered != NULL;
+}
+
+struct virtual_user_agent_media conference_originator_media(const struct conference *c, const struct session_peer *said)
+{
+	struct virtual_user_agent_media media = conference_media(c, said);
+
+	if (c->answered)
+		media.lines = knows_chatroom(said) ? c->answered : c->answered + strlen(CHATROOM_LINE);
+	return media;
 }
 
 bool conference_narrow_types(struct conference *c, struct slice said)
@@ -350,7 +375,7 @@ static void on_answered(struct virtual_user_agent *agent, const struct session_p
 		trouble = "anonymity is not permitted";
 	else if (!conference_narrow_types(c, said->media->accept_types))
 		trouble = "no common accept-types";
-	else if (!participant_connect(p, &side, "answered"))
+	else if (!keep_answer(c, said->media) || !participant_connect(p, &side, "answered"))
 		trouble = "no memory";
 	if (trouble) {
 		p->agent = NULL;

@@ -154,7 +154,7 @@ bool conference_accept_originator(struct conference *c)
 		return !conference_refuse_originator(c, 488, REASON_SDP, NULL); /* cannot be: it was read before */
 	said.sdp = &offer;
 	said.media = media;
-	struct virtual_user_agent_media ours = conference_media(c, &said);
+	struct virtual_user_agent_media ours = conference_originator_media(c, &said);
 	struct participant_side side = participant_side_of(&said);
 	if (!virtual_user_agent_accept(p->agent, &ours, SLICE_EMPTY, NULL)) {
 		p->agent = NULL;

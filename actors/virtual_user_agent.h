@@ -176,6 +176,8 @@ bool virtual_user_agent_call(struct virtual_user_agent **out, struct im *im, con
  * path, setup, connection, direction, fingerprint, crypto, chatroom, accept-types.  max-size: the smaller one of his and
  * `most` (0: any). */
 void virtual_user_agent_copy_attributes(struct buffer *out, const struct sdp_media *said, uint64_t most);
+/* Of an m= section the lines, as above without accept-wrapped-types and max-size, whose attribute `known` does not have. */
+void virtual_user_agent_copy_new_attributes(struct buffer *out, struct slice said, struct slice known);
 
 /* ---- both sides ---- */
 

@@ -121,6 +121,26 @@ static void copy_lines(struct buffer *out, struct slice section)
 	}
 }
 
+void virtual_user_agent_copy_new_attributes(struct buffer *out, struct slice said, struct slice known)
+{
+	char name_text[64];
+
+	while (said.n) {
+		struct slice line = slice_trim(slice_cut(said, '\n', &said)), name;
+		if (!slice_starts(line, SLICE("a=")))
+			continue;
+		name = slice_cut(slice_skip(line, 2), ':', NULL);
+		if (is_own(name) || name.n >= sizeof(name_text))
+			continue;
+		memcpy(name_text, name.p, name.n);
+		name_text[name.n] = '\0';
+		if (sdp_attribute(known, name_text, NULL))
+			continue;
+		buffer_put(out, line);
+		buffer_lit(out, "\r\n");
+	}
+}
+
 static void put_max_size(struct buffer *out, const struct sdp_media *said, uint64_t most)
 {
 	uint64_t size;

@@ -40,6 +40,7 @@ THEMES += ("accept_deferred", "accept_mailbox", "accept_names")
 THEMES += ("lists", "groups")
 THEMES += ("accept_lists",)
 THEMES += ("conference", "joining", "conference_state")
+THEMES += ("focus",)
 THEMES += ("crashes",)
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
