@@ -124,6 +124,26 @@ static void session_row(json_t *item)
 	putchar('\n');
 }
 
+static void conference_head(void)
+{
+	printf("%-16s %-9s %7s %6s %8s  %s\n", "ID", "KIND", "AGE", "USERS", "MESSAGES", "URI, BEGUN BY");
+}
+
+static void conference_row(json_t *item)
+{
+	char age[32];
+	struct buffer age_out = buffer_over(age, sizeof(age));
+
+	ctl_put_duration(&age_out, json_number_value(json_object_get(item, "age_s")));
+	buffer_char(&age_out, 0);
+	printf("%-16.24s %-9.16s %7s %6lld %8lld  ", ctl_text(item, "id"), ctl_text(item, "kind"), age,
+		(long long)ctl_number(item, "participants"), (long long)ctl_number(item, "messages"));
+	ctl_print_clean(stdout, ctl_text(item, "uri"));
+	fputs(", ", stdout);
+	ctl_print_clean(stdout, who(item, "from"));
+	putchar('\n');
+}
+
 static void mailbox_head(void)
 {
 	printf("%-20s %8s %-6s %-26s  %s\n", "RECEIVED", "OCTETS", "TYPE", "ID", "FROM, SUBJECT");
@@ -157,11 +177,7 @@ static void mailbox_row(json_t *item)
 	putchar('\n');
 }
 
-/* What a later server says of an item that this version has no columns for. */
-static void plain_head(void)
-{
-}
-
+/* What has no columns. */
 static void plain_row(json_t *item)
 {
 	bool is_first = true;
@@ -189,7 +205,7 @@ int ctl_sessions(struct ctl *ctl)
 
 int ctl_conferences(struct ctl *ctl)
 {
-	return all_pages(ctl, &(struct list){ "conferences", plain_head, plain_row });
+	return all_pages(ctl, &(struct list){ "conferences", conference_head, conference_row });
 }
 
 static void tell_deleted(json_t *answer)
