@@ -89,8 +89,12 @@ static void tell_watchers(struct participant *p)
 
 void participant_enter(struct participant *p, enum participant_state next, const char *why)
 {
-	LOG(INFO, p->conference->im->worker, "conference", p->conference->actor.id, "participant=%u state=%s from=%s why=%s",
-		p->number, state_names[next], state_names[p->state], why);
+	/* whose phone rings may still answer as nobody */
+	struct slice name = p->is_anonymous || next == PARTICIPANT_ALERTING ? SLICE_EMPTY : participant_canonical(p);
+
+	LOG(INFO, p->conference->im->worker, "conference", p->conference->actor.id,
+		"participant=%u%s%.*s state=%s from=%s why=%s", p->number, name.n ? " user=" : "", SLICE_ARG(name),
+		state_names[next], state_names[p->state], why);
 	discount(p);
 	p->state = next;
 	recount(p);

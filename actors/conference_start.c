@@ -246,6 +246,8 @@ static bool is_recipient(const struct conference *c, unsigned i)
 static void invite_all(struct conference *c)
 {
 	struct conference_setup *setup = c->setup;
+	char text[CONFERENCE_URI_MAX];
+	struct buffer uri = buffer_over(text, sizeof(text));
 	struct sip_message invite;
 	unsigned others = 0;
 
@@ -262,7 +264,8 @@ static void invite_all(struct conference *c)
 	if (others == 1)
 		c->kind = CONFERENCE_ONE_TO_ONE;
 	COUNT(&c->im->worker->counters, conferences_begun);
-	LOG(INFO, c->im->worker, "conference", c->actor.id, "begun listed=%u", others);
+	(void)conference_write_entity(c, &uri); /* too long: as far as it fits */
+	LOG(INFO, c->im->worker, "conference", c->actor.id, "begun uri=%.*s listed=%u", SLICE_ARG(buffer_slice(&uri)), others);
 	setup->is_inviting = true;
 	for (unsigned i = 0; i < setup->listed.count; i++)
 		if (is_recipient(c, i))
