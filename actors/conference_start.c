@@ -258,7 +258,7 @@ static void invite_all(struct conference *c)
 		return;
 	}
 	if (!virtual_user_agent_reread(c->originator->agent, &invite) || (!others && !setup->lowest)) {
-		(void)conference_refuse_originator(c, 400, REASON_RECIPIENT_LIST, NULL);
+		(void)conference_refuse_originator(c, 400, REASON_RECIPIENT_LIST, "Nobody else in the recipient list");
 		return;
 	}
 	if (others == 1)
@@ -336,7 +336,8 @@ static bool add_entry(struct conference *c, struct slice text)
 	return recipients_add(&c->setup->listed, text, buffer_slice(&canonical)) == 0;
 }
 
-static unsigned read_list(struct conference *c, const struct sip_message *m)
+/* 0, or the status that refuses it; *warning, if any, is for a person. */
+static unsigned read_list(struct conference *c, const struct sip_message *m, const char **warning)
 {
 	struct uri_list list;
 	unsigned status = 0;
@@ -345,8 +346,13 @@ static unsigned read_list(struct conference *c, const struct sip_message *m)
 	case URI_LIST_OK:
 		break;
 	case URI_LIST_NONE:
+		*warning = "Recipient list missing";
+		return 400;
 	case URI_LIST_MALFORMED:
+		*warning = "Malformed recipient list";
+		return 400;
 	case URI_LIST_TOO_MANY:
+		*warning = "Too many entries in the recipient list";
 		return 400;
 	case URI_LIST_TOO_LARGE:
 		return 413;
@@ -365,6 +371,7 @@ static unsigned read_list(struct conference *c, const struct sip_message *m)
 void conference_start_adhoc(struct im *im, struct sip_server *server, const struct sip_message *m,
 	const struct controlling_start *start)
 {
+	const char *warning = NULL;
 	struct conference *c;
 	unsigned status;
 
@@ -379,9 +386,9 @@ void conference_start_adhoc(struct im *im, struct sip_server *server, const stru
 	}
 	if (!conference_ring_originator(c, server, m, start))
 		return;
-	status = read_list(c, m);
+	status = read_list(c, m, &warning);
 	if (status)
-		(void)conference_refuse_originator(c, status, status == 503 ? REASON_NO_MEMORY : REASON_RECIPIENT_LIST, NULL);
+		(void)conference_refuse_originator(c, status, status == 503 ? REASON_NO_MEMORY : REASON_RECIPIENT_LIST, warning);
 	else
 		expand(c);
 }

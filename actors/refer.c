@@ -67,7 +67,7 @@ static bool refuse_for(const struct refer *refer, enum referred_verdict verdict)
 		sip_server_refuse(refer->server, 403, REASON_CONFERENCE_POLICY);
 		break;
 	case REFERRED_TOO_MANY:
-		sip_server_refuse(refer->server, 400, REASON_URI_LIST);
+		im_refuse_with_warning(refer->im, refer->server, 400, REASON_URI_LIST, "Too many entries in the list");
 		break;
 	case REFERRED_TOO_LARGE:
 		sip_server_refuse(refer->server, 413, REASON_TOO_LARGE);

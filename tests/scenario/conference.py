@@ -87,13 +87,13 @@ async def adhoc_refusals(world):
     alice, bob = await clients(world, "alice", "bob")
     broken = await status_of(alice.invite_list([bob], edit=lambda body: body.replace(b"TCP/MSRP", b"RTP/AVP")))
     same(broken.status, 488, "another transport")
-    for what, more in (("no list", {"to": FACTORY}), ("malformed", {"xml": "<resource-lists"}),
-                       ("himself alone", {"entries": [alice]})):
-        if what == "no list":
-            refused = await status_of(alice.invite(FACTORY))
-        else:
-            refused = await status_of(alice.invite_list(more.pop("entries", []), **more))
-        same(refused.status, 400, what)
+    for warning, more in (("Recipient list missing", None), ("Malformed recipient list", {"xml": "<resource-lists"}),
+                          ("Nobody else in the recipient list", {"entries": [alice]}),
+                          ("Too many entries in the recipient list",
+                           {"entries": ["sip:nobody%d@%s" % (i, DOMAIN) for i in range(101)]})):
+        refused = await status_of(alice.invite_list(more.pop("entries", []), **more) if more else alice.invite(FACTORY))
+        same(refused.status, 400, warning)
+        check(warning in refused.get("Warning", ""), "Warning %r" % refused.get("Warning"))
     too_many = await status_of(alice.invite_list(["sip:nobody%d@%s" % (i, DOMAIN) for i in range(100)]))
     same(too_many.status, 486, "101 with himself")
     check("Too many participants" in too_many.get("Warning"), "Warning %r" % too_many.get("Warning"))

@@ -197,7 +197,8 @@ async def refer_refusals(world):
     await refused(400, "a list of nothing", targets=[])
     await refused(400, "entry-ref", targets=[carol.uri], extra='<entry-ref ref="x"/>')
     await refused(403, "BYE in a list", targets=[carol.uri, bob.agent.uri + ";method=BYE"])
-    await refused(400, "101 entries", targets=["sip:u%d@%s" % (i, DOMAIN) for i in range(101)])
+    many = await refused(400, "101 entries", targets=["sip:u%d@%s" % (i, DOMAIN) for i in range(101)])
+    check("Too many entries" in many.get("Warning", ""), "Warning %r" % many.get("Warning"))
     REQ("IM-7.2.1.7-3")
     stranger = await world.client("eve")
     for dialog in (None, bob.dialog):
