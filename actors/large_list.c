@@ -54,6 +54,7 @@ static void free_all(struct large_list *l)
 	free(l->types);
 	free(l->answer_types);
 	free(l->attributes);
+	pager_content_drop(l->content);
 	free(l->request);
 	actor_close(&l->actor);
 	pool_give(&im->large_lists, l);
@@ -87,7 +88,7 @@ void large_list_refuse(struct large_list *l, unsigned status, enum reason why, c
 	struct buffer headers = buffer_over(text, sizeof(text));
 
 	if (warning)
-		im_write_warning(l->im, &headers, 399, warning);
+		im_write_warning(l->im, &headers, status == 488 ? 305 : 399, warning);
 	if (l->server) {
 		sip_server_watch(l->server, NULL, NULL);
 		im_refuse(l->im, l->server, status, why, buffer_slice(&headers));

@@ -158,6 +158,7 @@ static void call(struct large_leg *leg, struct user_find *found)
 	struct virtual_user_agent_call start = { .uri = uri, .local = buffer_slice(&from), .remote = buffer_slice(&to),
 		.user = large_leg_canonical(leg), .found = found, .accept_contact = "*;" IM_FEATURE_TAG ";explicit",
 		.peer_refreshes = true, .headers = buffer_slice(&lines), .attributes = slice_str(l->attributes),
+		.parts = l->content ? &l->parts : NULL,
 		.face = { .user = slice_of(l->user, MINTED_CHARS), .is_focus = true },
 		.media = { .direction = SDP_SENDONLY, .accept_types = l->types }, .is_secure = l->is_secure,
 		.events = &leg_events, .arg = leg };

@@ -8,6 +8,7 @@
 #include "actors/large_spool.h"
 #include "actors/large_upload.h"
 #include "actors/outgoing.h"
+#include "actors/pager_content.h"
 #include "actors/recipients.h"
 #include "actors/session_sdp.h"
 #include "actors/user.h"
@@ -108,6 +109,8 @@ struct large_list {
 	char *types;                       /* a=accept-types of our offers; heap */
 	char *answer_types;                /* of the first who answered; heap, NULL: nobody did */
 	char *attributes;                  /* other lines of our offers; heap */
+	struct pager_content *content;     /* of the INVITE: all but the list; NULL: the description alone */
+	struct virtual_user_agent_parts parts; /* of that, around the description */
 	bool is_secure;
 	/* ---- what is sent ---- */
 	uint64_t size, max_octets;         /* announced; of each message, 0: any */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "actors/policy.h"
+#include "actors/session_body.h"
 #include "actors/uri_list.h"
 #include "sip/header.h"
 #include "sip/owner.h"
@@ -252,6 +253,46 @@ static bool check_recipients(struct large_list *l)
 	return false;
 }
 
+/* Of the description as one part: it would be that of another. */
+static bool says_length(struct slice headers)
+{
+	while (headers.n) {
+		struct slice line = slice_cut(headers, '\n', &headers);
+		if (slice_case_eq(slice_trim(slice_cut(line, ':', NULL)), SLICE("Content-Length")))
+			return true;
+	}
+	return false;
+}
+
+/* What else is in the body, above all the icon that a=file-icon names (FT-5), goes to each recipient: not the list, and
+ * nothing of who hides, because it may name him.  False: no memory. */
+static bool keep_parts(struct large_list *l, const struct sip_message *invite)
+{
+	const struct config *config = l->im->config;
+	struct session_body body;
+
+	if (l->who.is_anonymous || session_body_read(invite, &body) != BODY_HAS_SDP || body.is_alone || says_length(body.headers))
+		return true;
+	enum pager_content_verdict made = pager_content_make(&l->content, invite, l->kind == CONTROLLING_FACTORY,
+		config->limits.mime_depth);
+	if (made != PAGER_CONTENT_OK) {
+		l->content = NULL;
+		return made != PAGER_CONTENT_NO_MEMORY;
+	}
+	struct slice whole = l->content->body;
+	const char *at = whole.n > body.sdp.n ? memmem(whole.p, whole.n, body.sdp.p, body.sdp.n) : NULL;
+	if (!at) { /* nothing else was there */
+		pager_content_drop(l->content);
+		l->content = NULL;
+		return true;
+	}
+	const char *behind = at + body.sdp.n;
+	l->parts = (struct virtual_user_agent_parts){ .content_type = l->content->type,
+		.before = slice_of(whole.p, (size_t)(at - whole.p)),
+		.after = slice_of(behind, (size_t)(whole.p + whole.n - behind)) };
+	return true;
+}
+
 /* Its announced size and kind (D2-11, D2-12); what our offers say. False: refused, or no memory. */
 static bool read_offer(struct large_list *l, const struct sip_message *invite)
 {
@@ -278,11 +319,12 @@ static bool read_offer(struct large_list *l, const struct sip_message *invite)
 	else
 		(void)policy_permitted_types(l->im->config, media->accept_types, &out);
 	if (!out.n) {
-		large_list_refuse(l, 403, REASON_UNSUPPORTED_BODY, NULL);
+		large_list_refuse(l, 488, REASON_SDP, "no common accept-types"); /* D1-22 */
 		return false;
 	}
 	types[out.n] = attributes[lines.n] = 0;
-	if (out.overflow || lines.overflow || !(l->types = strdup(types)) || !(l->attributes = strdup(attributes))) {
+	if (out.overflow || lines.overflow || !(l->types = strdup(types)) || !(l->attributes = strdup(attributes)) ||
+	    !keep_parts(l, invite)) {
 		large_list_refuse(l, 503, REASON_NO_MEMORY, NULL);
 		return false;
 	}

@@ -143,7 +143,13 @@ void virtual_user_agent_refuse(struct virtual_user_agent *agent, unsigned status
 
 /* ---- client side: an INVITE of ours ---- */
 
-/* All slices are copied. */
+/* What stands around the description where the body has other parts (FT-5: an icon). */
+struct virtual_user_agent_parts {
+	struct slice content_type;  /* of the whole */
+	struct slice before, after; /* the description */
+};
+
+/* All slices are copied; `parts` is not and lives as long as the agent calls. */
 struct virtual_user_agent_call {
 	struct slice uri;           /* Request-URI: the public identity, or the contact that is called */
 	struct slice path;          /* Route to that contact (RFC 3327); may be empty */
@@ -158,6 +164,7 @@ struct virtual_user_agent_call {
 	bool peer_refreshes;        /* refresher=uas (D1-04: a client of a focus); else we do */
 	struct slice headers;       /* whole lines besides: Referred-By, Subject, Replaces */
 	struct slice attributes;    /* whole lines for the m= section besides: virtual_user_agent_copy_attributes() */
+	const struct virtual_user_agent_parts *parts; /* NULL: the description alone */
 	struct virtual_user_agent_face face;
 	struct virtual_user_agent_media media;
 	bool is_secure;             /* offers msrps where there is a listener for it; else that is the second choice */

@@ -16,6 +16,7 @@
 /* What the INVITEs are written from: with the fork, in session_fork.kept. */
 struct calling {
 	const char *accept_contact; /* NULL: the default */
+	const struct virtual_user_agent_parts *parts; /* NULL: none */
 	uint32_t uri_n, path_n, asserted_n, headers_n, attributes_n;
 	bool peer_refreshes, is_secure;
 	char text[];                /* those of which the lengths are above, one behind the other */
@@ -71,6 +72,7 @@ static struct calling *calling_make(const struct virtual_user_agent_call *call)
 	c->headers_n = (uint32_t)call->headers.n;
 	c->attributes_n = (uint32_t)call->attributes.n;
 	c->accept_contact = call->accept_contact;
+	c->parts = call->parts;
 	c->peer_refreshes = call->peer_refreshes;
 	c->is_secure = call->is_secure;
 	return c;
@@ -142,8 +144,26 @@ static int offer_to(struct virtual_user_agent *agent, struct session_branch *bra
 	return err;
 }
 
+/* The description among the other parts; heap, NULL: no memory. */
+static char *put_together(const struct virtual_user_agent_parts *parts, struct slice sdp, struct slice *body)
+{
+	size_t n = parts->before.n + sdp.n + parts->after.n;
+	char *text = malloc(n + 1);
+
+	if (!text)
+		return NULL;
+	struct buffer out = buffer_over(text, n + 1);
+	buffer_put(&out, parts->before);
+	buffer_put(&out, sdp);
+	buffer_put(&out, parts->after);
+	*body = buffer_slice(&out);
+	return text;
+}
+
 static int send_invite(struct session_branch *branch, const struct sip_client_events *events, void *owner)
 {
+	const struct virtual_user_agent_parts *parts = calling_of(branch->fork)->parts;
+	char *heap = NULL;
 	struct virtual_user_agent *agent = owner;
 	char text[OUTGOING_HEADERS_MAX];
 	struct buffer headers = buffer_over(text, sizeof(text));
@@ -157,7 +177,17 @@ static int send_invite(struct session_branch *branch, const struct sip_client_ev
 	write_headers(agent, &headers, branch);
 	struct sip_outgoing invite = { .method = SLICE("INVITE"), .uri = uri, .headers = buffer_slice(&headers),
 		.content_type = SLICE("application/sdp"), .body = slice_of(branch->sdp, branch->sdp_n), .target = target };
-	return headers.overflow ? EMSGSIZE : sip_client_send(&branch->client, agent->im->worker, &invite, events, branch);
+	if (headers.overflow)
+		return EMSGSIZE;
+	if (parts) {
+		heap = put_together(parts, invite.body, &invite.body);
+		if (!heap)
+			return ENOMEM;
+		invite.content_type = parts->content_type;
+	}
+	err = sip_client_send(&branch->client, agent->im->worker, &invite, events, branch);
+	free(heap);
+	return err;
 }
 
 /* ---- what becomes of it ---- */
