@@ -335,8 +335,9 @@ async def session_of_a_group(world):
         same(sip.address(got.get("From"))[1], bob.uri, "From")
     await quiet(alice, bob, carol)
     await outgoing.hang_up()
-    while (await alice.ask("MESSAGE", alices, body=b"bye", content_type="text/plain")).status == 202:
+    while (final := await alice.ask("MESSAGE", alices, body=b"bye", content_type="text/plain")).status == 202:
         await receive(bob, b"bye")  # a pass that answers her BYE itself tells the focus afterwards
+    same(final.status, 403, "who has left")
     await first.hang_up()  # a group's session goes on with one (D1-30)
     while (await bob.ask("MESSAGE", identity, body=b"psst", content_type="text/plain")).status != 403:
         await asyncio.sleep(0.05)
