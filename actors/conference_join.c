@@ -93,6 +93,7 @@ static bool replace(struct participant *p, struct virtual_user_agent *old)
 	if (p->in_room)
 		msrp_room_remove(p->conference->room, virtual_user_agent_leg(old));
 	p->in_room = false;
+	p->agent = NULL; /* what follows may be the end of the conference, which ends the agents that it has */
 	if (old)
 		virtual_user_agent_end(old, NULL);
 	bool is_first = was_invited && p->invitation && p->invitation->is_first;

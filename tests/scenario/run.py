@@ -41,6 +41,7 @@ THEMES += ("lists", "groups")
 THEMES += ("accept_lists", "accept_files")
 THEMES += ("conference", "joining", "conference_state")
 THEMES += ("focus",)
+THEMES += ("conference_hostile",)
 THEMES += ("crashes",)
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
