@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -12,6 +13,8 @@
 #define GATHER_MS 5     /* after the first piece: who wakes a thread for each pays more for that than for the piece */
 #define RETRY_MS  1000
 #define SAY_S     60
+
+#define TURNS_OFF ((uintptr_t)1) /* beside the pointer: nothing is put any more, what is queued is for the target before */
 
 struct piece {
 	struct msg msg;
@@ -28,7 +31,7 @@ struct outlet {
 	pthread_t thread;
 	bool runs;
 	atomic_bool is_on, must_stop;
-	_Atomic(void *) target;      /* not yet turned to; NULL: none */
+	atomic_uintptr_t target;     /* not yet turned to, perhaps with TURNS_OFF; 0: none */
 	atomic_size_t queued;        /* octets, until they are freed */
 	_Atomic uint64_t refused;    /* pieces that did not fit */
 	/* ---- the thread's own ---- */
@@ -37,6 +40,11 @@ struct outlet {
 	uint64_t unsaid, given_up;
 	time_t said_s;               /* 0: never */
 };
+
+static void *target_of(uintptr_t target)
+{
+	return (void *)(target & ~TURNS_OFF);
+}
 
 static void drop(struct outlet *o, struct piece *piece)
 {
@@ -81,7 +89,9 @@ static bool write_batch(struct outlet *o)
 /* Another target is there, and what is not written yet is for that. */
 static bool must_turn(const struct outlet *o)
 {
-	return atomic_load(&o->target) && atomic_load(&o->is_on);
+	uintptr_t target = atomic_load(&o->target);
+
+	return target && !(target & TURNS_OFF);
 }
 
 /* True: all that was there is written. */
@@ -160,12 +170,12 @@ static void *run(void *arg)
 
 	for (;;) {
 		bool must_stop = atomic_load(&o->must_stop);
-		void *target = atomic_exchange(&o->target, NULL);
+		uintptr_t target = atomic_exchange(&o->target, 0);
 		if (target) {
 			/* who was told of the new target finds there what was put since; off: this is the last chance */
-			if (!atomic_load(&o->is_on))
+			if (target & TURNS_OFF)
 				(void)write_all(o); /* what is left is tried again below */
-			o->ops->turn_to(o->arg, target);
+			o->ops->turn_to(o->arg, target_of(target));
 		}
 		bool is_done = write_all(o);
 		if (must_turn(o))
@@ -216,9 +226,9 @@ void outlet_turn_to(struct outlet *o, void *target, bool is_on)
 	}
 	if (!is_on)
 		atomic_store(&o->is_on, false);
-	void *before = atomic_exchange(&o->target, target);
+	uintptr_t before = atomic_exchange(&o->target, (uintptr_t)target | (is_on ? 0 : TURNS_OFF));
 	if (before)
-		o->ops->discard(before);
+		o->ops->discard(target_of(before));
 	sem_post(&o->bell);
 	if (is_on)
 		atomic_store(&o->is_on, true);
