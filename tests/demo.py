@@ -8,8 +8,8 @@ usage: demo.py --server PATH            start that imservd for the demo, on free
 options: --transport udp|tcp (default: tcp)   --domain NAME (default: example.com)
          --secure PATH   afterwards start that imservd with TLS and passwords: an operator adds the users with
                          imservctl, Bob has a phone and a laptop, and the session is held and goes on; then once
-                         more with a file, which the operator changes while two users talk, and once more for
-                         messages that wait for somebody who is away"""
+                         more with a file, which the operator changes while two users talk, once more for
+                         messages that wait for somebody who is away, and once more for a room and lists"""
 import argparse
 import asyncio
 import hashlib
