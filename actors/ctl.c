@@ -32,7 +32,8 @@ static const struct ctl_command commands[] = {
 	  "of which more than 80 % are used, and all refusals since the start by reason.\n" },
 	{ "sessions", "", 1, 1, ctl_sessions, "the IM sessions that exist now",
 	  "State, age, octets carried so far, and who invited whom; (anonymous) asked for\n"
-	  "privacy. There is one line a session, however many there are.\n" },
+	  "privacy. There is one line a session, however many there are. Users in\n"
+	  "conferences, each a session in status, are with conferences.\n" },
 	{ "conferences", "", 1, 1, ctl_conferences, "the conferences that exist now",
 	  "Kind (group, adhoc, 1-1: of two), age, how many users are in it, messages so far,\n"
 	  "its address, and who began it; (anonymous) asked for privacy.\n" },
