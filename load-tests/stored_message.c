@@ -60,8 +60,9 @@ static const char *only_part(struct slice boundary, struct slice content, struct
 		rest = slice_skip(content, first.n);
 	else
 		(void)cut_at(content, delimiter, &rest); /* what stands before it is a preamble */
+	bool is_line = slice_starts(rest, SLICE("\r\n"));
 	struct slice head = cut_at(rest, SLICE("\r\n\r\n"), &after);
-	if (!after.p || !slice_starts(head, SLICE("\r\n")))
+	if (!after.p || !is_line)
 		return "multipart/mixed without a part";
 	*type = part_type(head);
 	*part = cut_at(after, delimiter, &rest);
