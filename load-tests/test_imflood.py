@@ -15,6 +15,7 @@ import tempfile
 from imflood_focus import Focus
 from imflood_peers import FAULT_AT, Forwarder, Proxy, Stream
 from imflood_run import imflood, say
+from imflood_store import Store
 from imflood_told import check_hints, check_phases, check_report, check_server_ended
 
 # fault, what it is planted in, errors that must be reported and no others
@@ -266,6 +267,43 @@ async def check_rooms(program, fault, wanted, *options):
     return right
 
 
+# fault in one stored message, errors that must be reported and no others
+PUSH_FAULTS = (
+    ("drop", {"lost"}),  # the first ones: imflood waits ten seconds for what is lost
+    ("gap", {"order", "lost"}),
+    ("abort", {"aborted", "lost"}),
+    ("two parts", {"foreign", "lost"}),
+    ("message", {"foreign", "lost"}),
+    ("close", {"closed", "lost", "sip_timeout"}),
+    ("no bye", {"lost", "sip_timeout"}),
+    (None, set()),
+    ("twice", set()),  # at least once: told as repeated
+    ("corrupt", {"body"}),
+    ("swap", {"order"}),
+    ("other user", {"foreign", "order"}),
+)
+
+
+async def check_push(program, fault, wanted, transport="udp", *options):
+    """What was kept for five users, of whom one is called twice."""
+    store = Store(fault)
+    await (store.open() if transport == "udp" else store.open_tcp())
+    code, errors, report = await imflood(program, "--target", "sip:127.0.0.1:%d;transport=%s" % (store.port, transport),
+                                         "--sessions", "5", "--rate", "100", "--storm", "0.2", "--push", *options,
+                                         workload="deferred")
+    store.close()
+    storm = report["storm"]
+    right = errors == wanted and code == (1 if wanted else 0) and not store.wrong and 29 <= storm["stored"] <= 31
+    right = right and (storm["delivered"] == storm["stored"]) == ("lost" not in wanted)
+    right = right and (report["repeated"]["received"] > 0) == (fault == "twice")
+    if "lost" not in wanted:
+        right = right and len(store.calls) == store.byes == 6 and not store.kept["b000000"]
+    say(right, "%s in what is pushed over %s: %d of %d delivered, reported %s %s" % (
+        fault or "nothing", " ".join((transport, *options)), storm["delivered"], storm["stored"], sorted(errors),
+        store.wrong or ""))
+    return right
+
+
 async def check_mixed(program):
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: Proxy(lost=0), ("127.0.0.1", 0))
@@ -313,6 +351,7 @@ USAGE = (
     (["conference", "--target", "sip:127.0.0.1:5060", "--members", "3", "--senders", "4"], "--senders"),
     (["conference", "--target", "sip:127.0.0.1:5060", "--rooms", "100000", "--members", "2"], "--rooms"),
     (["conference", "--target", "sip:127.0.0.1:5060", "--group", "room"], "--group"),
+    (["pager", "--target", "sip:127.0.0.1:5060", "--push"], "--push"),
     (["report"], "records"),
     (["report", "--nonsense"], "nonsense"),
 )
@@ -407,6 +446,9 @@ async def main():
     checks += [check_pager_fault(program, *row) for row in PAGER_FAULTS]
     checks += [check_rooms(program, *row) for row in ROOM_FAULTS]
     checks += [check_rooms(program, None, set(), "--unanswered")]
+    checks += [check_push(program, *row) for row in PUSH_FAULTS]
+    checks += [check_push(program, None, set(), "udp", "--answer", "passive", "--size", "20000"),
+               check_push(program, None, set(), "tcp", "--size", "61440")]
     checks += [check_streams(program), check_cut_off(program), check_refused(program), check_password(program), check_death(program), check_mixed(program),
                check_interrupt(program), check_interrupt_unregisters(program),
                check_hints(program), check_server_ended(program), check_report(program), check_phases(program)]
