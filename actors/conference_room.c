@@ -7,6 +7,7 @@
 #include "actors/policy.h"
 #include "msrp/accept.h"
 #include "msrp/chunk.h"
+#include "sip/owner.h"
 
 #define NICKNAME_MAX 64 /* octets */
 
@@ -99,7 +100,23 @@ static struct participant *find_seen(const struct conference *c, struct slice ur
 	return p && p->in_room && !p->pseudonym ? p : NULL;
 }
 
-/* RFC 7701 6: who said a=chatroom may write to one alone.  Of others To means whatever it means to them. */
+/* The room itself: the group, a session (in ims mode a client may know another name of this one) or a function. */
+static bool is_room(const struct conference *c, struct slice uri)
+{
+	const struct sip_options *sip = &c->im->server->sip;
+	char text[IM_CANONICAL_MAX];
+	struct buffer canonical = buffer_over(text, sizeof(text));
+	struct sip_uri parsed;
+
+	if (!sip_uri_parse(uri, &parsed) || !sip_uri_canonical(&canonical, &parsed, &sip->home))
+		return false;
+	struct slice user = sip_canonical_user(buffer_slice(&canonical));
+	return minted_worker(parsed.user) >= 0 ||
+	       (sip_uri_is_home(&parsed, &sip->home) && (sip_name_is_function(user, sip) || sip_name_is_group(user, sip)));
+}
+
+/* RFC 7701 6.2: who said a=chatroom may write to one alone, and what is for one alone never goes to all.  Of others To
+ * means whatever it means to them. */
 static void direct(struct conference *c, const struct participant *by, const struct msrp_room_begin *begin,
 	struct msrp_room_verdict *verdict)
 {
@@ -108,12 +125,16 @@ static void direct(struct conference *c, const struct participant *by, const str
 	struct slice to = cpim_header(begin->content, SLICE("To"), &count);
 	struct participant *p = count == 1 ? find_seen(c, to) : NULL;
 
-	if (!by->is_chatroom || !count)
+	if (!by->is_chatroom || !count || (count == 1 && !p && is_room(c, to)))
 		return;
+	verdict->why = p || count > 1 ? REASON_CONFERENCE_POLICY : REASON_NOT_PARTICIPANT;
 	if (count > 1) {
 		verdict->status = 403;
-		verdict->why = REASON_CONFERENCE_POLICY;
-	} else if (p) {
+	} else if (!p) {
+		verdict->status = 404;
+	} else if (!p->is_chatroom) {
+		verdict->status = 428;
+	} else {
 		only[0] = virtual_user_agent_leg(p->agent);
 		verdict->is_private = true;
 		verdict->only = only;
