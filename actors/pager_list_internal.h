@@ -35,6 +35,7 @@ struct pager_list {
 	unsigned next;  /* of the recipients: not begun yet */
 	unsigned under_way, taken, failed;
 	unsigned tries; /* of the next one */
+	bool hides_anew; /* the message does not say that its sender hides: the session knows */
 	bool is_sending; /* on the stack: what ends meanwhile begins nothing */
 };
 

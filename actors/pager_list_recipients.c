@@ -211,22 +211,23 @@ static void find_entries(struct pager_list *list, const struct sip_message *m)
 
 /* ---- participants ---- */
 
-/* Who writes: himself, under any of the identities that a core asserts. */
-static bool takes_part(struct pager_list *list, const struct sip_message *m, const struct conference *conference)
+/* Who writes: himself, under any of the identities that a core asserts.  NULL: he takes no part. */
+static const struct participant *find_sender(struct pager_list *list, const struct sip_message *m,
+	const struct conference *conference)
 {
 	const struct participant *p;
 
 	TAILQ_FOREACH(p, &conference->participants, link)
 		if ((p->state == PARTICIPANT_CONNECTED || p->state == PARTICIPANT_JOINING) &&
 		    identity_is(list->im, m, &list->sender, participant_canonical(p)))
-			return true;
-	return false;
+			return p;
+	return NULL;
 }
 
 static void find_participants(struct pager_list *list, const struct sip_message *m)
 {
 	struct conference *conference = conference_find(list->im, sip_canonical_user(pager_list_target(list)));
-	const struct participant *p;
+	const struct participant *p, *sender;
 	int err = 0;
 
 	/* 8.3.1.1 has who may before what is known; who is in a session that nobody knows may not */
@@ -234,10 +235,11 @@ static void find_participants(struct pager_list *list, const struct sip_message 
 		pager_list_refuse(list, 403, REASON_TARGET_UNKNOWN, "Session unknown");
 		return;
 	}
-	if (!takes_part(list, m, conference)) {
+	if (!(sender = find_sender(list, m, conference))) {
 		pager_list_refuse(list, 403, REASON_NOT_PARTICIPANT, NULL);
 		return;
 	}
+	list->sender.is_anonymous |= sender->is_anonymous; /* who hides from the others does so here too */
 	if (is_anonymity_refused(list) || (conference->group && hides_against_rules(conference->group, &list->sender))) {
 		pager_list_refuse(list, 403, REASON_IDENTITY, "Anonymity is not allowed");
 		return;

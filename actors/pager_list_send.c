@@ -35,6 +35,8 @@ static bool is_shared(const struct pager_list *list, const struct sip_header *he
 		return false;
 	case SIP_HDR_FROM:
 		return list->kind != PAGER_LIST_SESSION;
+	case SIP_HDR_PRIVACY:
+		return !list->hides_anew;
 	default:
 		return sip_is_token(header->name) && !slice_case_starts(header->name, SLICE("Content-")) &&
 		       header->id != SIP_HDR_CONTENT_TYPE && header->id != SIP_HDR_CONTENT_ENCODING; /* c, e */
@@ -50,6 +52,8 @@ static void put_session(struct buffer *out, const struct pager_list *list)
 	buffer_lit(out, "From: <sip:");
 	buffer_put(out, pager_list_target(list));
 	buffer_printf(out, ">;tag=%.*s\r\n", MINTED_CHARS, tag);
+	if (list->hides_anew)
+		buffer_lit(out, "Privacy: id\r\n");
 }
 
 bool pager_list_write_lines(struct pager_list *list, const struct sip_message *m)
@@ -60,6 +64,7 @@ bool pager_list_write_lines(struct pager_list *list, const struct sip_message *m
 
 	if (!text)
 		return false;
+	list->hides_anew = list->kind == PAGER_LIST_SESSION && list->sender.is_anonymous && !sip_privacy_is_wanted(m);
 	for (unsigned i = 0; i < m->header_count; i++)
 		if (is_shared(list, &m->headers[i]))
 			sip_copy_header(&out, &m->headers[i]);

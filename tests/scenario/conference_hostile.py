@@ -3,9 +3,11 @@ import asyncio
 import socket
 from contextlib import contextmanager
 
-from conference import clients, contact_of, status_of
-from ua import check, same
-from world import Skip, scenario
+from conference import clients, contact_of, status_of, user_of
+from joining import INVITES, new_name, one, ruleset
+from lists import group, receive
+from ua import check, same, sip
+from world import DOMAIN, Skip, scenario
 
 
 @contextmanager
@@ -49,3 +51,69 @@ async def join_while_invited_to_what_fails(world):
         await to_bob.server.wait_cancel()
         await joining.wait_bye()
         same((await status_of(carol.invite(contact_of(to_bob.request)))).status, 404, "the session afterwards")
+
+
+CHATROOM = ["a=chatroom:nickname private-messages"]
+
+
+def wrapped(to, text, sender):
+    return ("From: <%s>\r\nTo: <%s>\r\n\r\nContent-Type: text/plain\r\n\r\n%s" % (sender.uri, to, text)).encode()
+
+
+@scenario()
+async def private_is_never_for_all(world):
+    """RFC 7701 6.2: a message for one goes to him alone; for one who is not there 404, for one who knows no such
+    messages 428, and in no case to the others.  To the room it goes to all."""
+    alice, bob, carol, dave, eve = await clients(world, "alice", "bob", "carol", "dave", "eve")
+    outgoing = alice.invite_list([bob, carol, dave], extra=CHATROOM)
+    to_bob, to_carol, to_dave = [await user.expect_invite() for user in (bob, carol, dave)]
+    await to_bob.accept(extra=CHATROOM)
+    await to_carol.accept(extra=CHATROOM)
+    await to_dave.accept()
+    await outgoing.established()
+
+    async def said(to, text):
+        return (await outgoing.leg.send(wrapped(to, text, alice), content_type="message/cpim"))[0]
+    same(await said(bob.uri, "for bob"), 200, "for bob alone")
+    same(await said(dave.uri, "for dave"), 428, "for one who said nothing of chatroom")
+    same(await said(eve.uri, "for eve"), 404, "for one who is not there")
+    room = contact_of(outgoing.response)
+    same(await said(room, "for all"), 200, "for the room")
+    await to_carol.hang_up()
+    same(await said(carol.uri, "for carol"), 404, "for one who has left")
+    for listener, texts in ((to_bob, ("for bob", "for all")), (to_carol, ("for all",)), (to_dave, ("for all",))):
+        for text in texts:
+            same(bytes((await listener.receive()).body), wrapped(bob.uri if text == "for bob" else room, text, alice),
+                 "what %s hears" % listener.agent.name)
+    await outgoing.hang_up()
+    await to_bob.wait_bye()
+    await to_dave.wait_bye()
+
+
+@scenario()
+async def hidden_outside_the_dialog_too(world):
+    """Who takes part as nobody writes to the session as nobody, also where his MESSAGE does not ask for it."""
+    alice, bob, carol = await clients(world, "alice", "bob", "carol")
+    uri = await group(world, alice, new_name(), [alice, bob, carol], rules=ruleset(
+        *((one(user), ("allow-initiate-conference", "join-handling", "allow-anonymity")) for user in (alice, bob, carol))), more=INVITES)
+    at_alice = alice.invite(uri)
+    to_bob, to_carol = await bob.expect_invite(), await carol.expect_invite()
+    to_carol.refuse(486)
+    await to_bob.accept()
+    await at_alice.established()
+    at_carol = await carol.invite(uri, headers=[("Privacy", "id")]).established()
+    focus = contact_of(at_alice.response)
+    if world.ims:
+        focus = contact_of([m for m in world.core.own if m.method == "INVITE"][0])
+    identity = "sip:%s@%s" % (user_of(focus), DOMAIN)
+    same((await carol.pager(identity, "guess who")).status, 202, "MESSAGE to the session")
+    await receive(bob, b"guess who")
+    got = await receive(alice, b"guess who")
+    same(sip.address(got.get("From"))[1], identity, "From")
+    if world.ims:
+        same(got.get("Privacy"), "id", "Privacy: the core takes the identity away")
+    else:
+        check(carol.name.encode() not in got.encode(), "his name in %s" % got.encode())
+    await at_carol.hang_up()
+    await to_bob.hang_up()
+    await at_alice.hang_up()
