@@ -381,6 +381,10 @@ const TILES = [
 	['load', 'refused', 'Refused', (h, seconds) => rateTile(refusedKeys(h), '/s',
 		() => h.isWatched(seconds) ? `${whole(sum(refusedKeys(h), key => h.gained(key, seconds)))} ${inWindow(h, seconds)}` :
 			`${whole(sum(refusedKeys(h), key => h.now(key)))} since start`)(h, seconds)],
+	['load', 'conferences', 'Conferences', (h, seconds) => ({
+		...gaugeTile('imserv_conferences', () => `${few(h.rate('imserv_msrp_room_copies_total'))} copies/s to their members`)(h, seconds),
+		isHidden: !h.rows.some(row => h.at(row, 'imserv_conferences') > 0), // they need not be in use
+	})],
 	['load', 'registrations', 'Registrations', gaugeTile('imserv_pool_used{pool="registrations"}', h => `${few(h.rate('imserv_sip_registrations_total'))} REGISTER/s`)],
 	['load', 'sip', 'SIP requests', rateTile(['imserv_sip_rx_requests_total'], '/s', h => `${whole(h.now('imserv_sip_transactions'))} transactions`)],
 	['load', 'connections', 'Connections', gaugeTile('imserv_connections', h => `${whole(h.now('imserv_msrp_legs'))} MSRP legs`)],
