@@ -34,8 +34,8 @@ static void answer_refused(const struct document_answer *d, struct admin_answer 
 {
 	char reason[256];
 
-	snprintf(reason, sizeof(reason), "%s%s%s", d->error ? d->error : "", d->error && d->phrase ? ": " : "",
-		d->phrase ? d->phrase : "");
+	snprintf(reason, sizeof(reason), "%s%s%s%s%s%s", d->error ? d->error : "", d->error && d->phrase ? ": " : "",
+		d->phrase ? d->phrase : "", d->field ? " (" : "", d->field ? d->field : "", d->field ? ")" : "");
 	admin_error(answer, d->code, d->code == 415 ? "not the Content-Type of such documents" : reason);
 }
 

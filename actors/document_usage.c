@@ -206,6 +206,22 @@ static void check_group_name(struct slice text, const struct sip_options *sip, s
 		blame(fault, DOCUMENT_AGAINST_CONSTRAINT, "uri of the list-service is no name of domain.groups in the home domain");
 }
 
+/* bob@example.com is easily written, and would be no member. */
+static void check_members(const struct xml_node *list, struct document_fault *fault)
+{
+	struct slice uri, rest;
+
+	for (const struct xml_node *n = xml_first(list); n && !fault->kind; n = xml_next(n)) {
+		if (is_named(n, "list")) {
+			check_members(n, fault);
+		} else if (is_named(n, "entry") && xml_attribute(n, SLICE_EMPTY, SLICE("uri"), &uri)) {
+			(void)slice_cut(uri, ':', &rest);
+			if (!rest.p)
+				blame(fault, DOCUMENT_AGAINST_CONSTRAINT, "the uri of an entry has no scheme, as sip:alice@example.com has");
+		}
+	}
+}
+
 static void check_list_service(const struct xml_node *service, const struct sip_options *sip, struct document_fault *fault)
 {
 	struct slice uri;
@@ -217,9 +233,10 @@ static void check_list_service(const struct xml_node *service, const struct sip_
 	else
 		check_group_name(uri, sip, fault);
 	for (const struct xml_node *n = xml_first(service); n; n = xml_next(n)) {
-		if (is_named(n, "list"))
+		if (is_named(n, "list")) {
 			check_entries(n, fault);
-		else if (is_named(n, "invite-members") && !xml_boolean(xml_text(n), &value))
+			check_members(n, fault);
+		} else if (is_named(n, "invite-members") && !xml_boolean(xml_text(n), &value))
 			blame_schema(fault, "invite-members is neither true nor false");
 		else if (is_named(n, "max-participant-count") && !slice_u64(slice_trim(xml_text(n)), UINT32_MAX, &number))
 			blame_schema(fault, "max-participant-count is no number");

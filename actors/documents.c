@@ -208,7 +208,17 @@ static void read_it(struct visit *v)
 
 /* ---- is it valid ---- */
 
-static void answer_malformed(struct visit *v, enum xml_verdict verdict)
+/* Which line of a whole document it is; of an element or attribute there is but one thing to look at. */
+static const char *place_in(struct visit *v, struct slice content, const struct xml_limits *limits)
+{
+	unsigned line = xml_malformed_line(content, limits);
+
+	if (line)
+		snprintf(v->answer->where, sizeof(v->answer->where), "line %u", line);
+	return line ? v->answer->where : content.n ? NULL : "it is empty";
+}
+
+static void answer_malformed(struct visit *v, enum xml_verdict verdict, struct slice content, const struct xml_limits *limits)
 {
 	bool is_node = v->request->has_node && v->request->method == DOCUMENT_WRITE;
 
@@ -220,7 +230,7 @@ static void answer_malformed(struct visit *v, enum xml_verdict verdict)
 		break;
 	case XML_MALFORMED:
 		answer_conflict(v, !is_node ? "not-well-formed" : v->node.terminal == XCAP_ELEMENT ? "not-xml-frag" :
-			"not-xml-att-value", NULL);
+			"not-xml-att-value", is_node ? NULL : place_in(v, content, limits));
 		break;
 	case XML_TOO_LARGE:
 		answer_code(v, 413, "more than limits.xml_bytes");
@@ -263,7 +273,7 @@ static bool is_valid(struct visit *v, struct slice content)
 	enum xml_verdict verdict = xml_parse(&xml, content, &limits);
 
 	if (verdict != XML_OK) {
-		answer_malformed(v, verdict);
+		answer_malformed(v, verdict, content, &limits);
 		return false;
 	}
 	v->usage->check(xml, &v->settings->sip, &fault);
@@ -482,7 +492,8 @@ static bool is_possible(struct visit *v)
 
 	v->usage = document_usage_of(r->auid);
 	if (!v->usage || !document_name_is_good(r->name)) {
-		answer_code(v, 404, !v->usage ? "no such kind of documents" : "no name of a document");
+		answer_code(v, 404, !v->usage ? "no such kind of documents: try org.openmobilealliance.groups, "
+			"org.openmobilealliance.im-rules or resource-lists" : "no name of a document");
 		return false;
 	}
 	if (r->has_node && !xcap_node_parse(&v->node, r->node, r->query, slice_str(v->usage->name_space))) {

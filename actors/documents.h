@@ -34,11 +34,13 @@ struct document_request {
 };
 
 #define DOCUMENT_ETAG_MAX 24
+#define DOCUMENT_WHERE_MAX 24
 
 struct document_answer {
 	unsigned code;            /* of HTTP */
 	const char *error;        /* with 409: the element of RFC 4825 11.2 that says why */
-	const char *phrase;       /* for a person; NULL: none */
+	const char *phrase;       /* for a person, may be ->where; NULL: none */
+	char where[DOCUMENT_WHERE_MAX];
 	const char *field;        /* with uniqueness-failure */
 	unsigned ancestor;        /* with no-parent: octets of ->node that lead to something */
 	const char *type;         /* with a body: of what was read */

@@ -10,6 +10,7 @@
 struct watch {
 	unsigned depth_max, namespaces;
 	enum xml_verdict verdict;
+	unsigned line; /* where it is malformed; 0: that is not known */
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -165,12 +166,13 @@ static enum xml_verdict read_document(xmlParserCtxt *ctxt, struct slice text, st
 		return XML_OK;
 	}
 	xmlFreeDoc(document);
+	watch->line = ctxt->lastError.line > 0 ? (unsigned)ctxt->lastError.line : 0;
 	return watch->verdict ? watch->verdict : is_memory ? XML_NO_MEMORY : XML_MALFORMED;
 }
 
-enum xml_verdict xml_parse(struct xml **out, struct slice text, const struct xml_limits *limits)
+static enum xml_verdict parse(struct xml **out, struct slice text, const struct xml_limits *limits, unsigned *line)
 {
-	struct watch watch = { limits->depth, 0, XML_OK };
+	struct watch watch = { limits->depth, 0, XML_OK, 0 };
 
 	if (text.n > limits->bytes || text.n > INT32_MAX)
 		return XML_TOO_LARGE;
@@ -188,7 +190,26 @@ enum xml_verdict xml_parse(struct xml **out, struct slice text, const struct xml
 	enum xml_verdict verdict = read_document(ctxt, text, out);
 	xmlFreeParserCtxt(ctxt);
 	xmlResetLastError(); /* else the thread keeps what it said */
+	*line = watch.line;
 	return verdict;
+}
+
+enum xml_verdict xml_parse(struct xml **out, struct slice text, const struct xml_limits *limits)
+{
+	unsigned line;
+
+	return parse(out, text, limits, &line);
+}
+
+unsigned xml_malformed_line(struct slice text, const struct xml_limits *limits)
+{
+	unsigned line = 0;
+	struct xml *xml;
+	enum xml_verdict verdict = parse(&xml, text, limits, &line);
+
+	if (verdict == XML_OK)
+		xml_free(xml);
+	return verdict == XML_MALFORMED ? line : 0;
 }
 
 void xml_free(struct xml *xml)

@@ -38,6 +38,8 @@ struct xml_node; /* an element of it; lives as long as the document */
 /* XML_OK: *out is the caller's, to be freed by xml_free().  Otherwise *out is not touched.  `text` may go afterwards. */
 enum xml_verdict xml_parse(struct xml **out, struct slice text, const struct xml_limits *limits);
 void xml_free(struct xml *xml); /* NULL is allowed */
+/* Of what is XML_MALFORMED the line, from 1, in which that was seen; 0: not known.  It is parsed once more. */
+unsigned xml_malformed_line(struct slice text, const struct xml_limits *limits);
 /* For the log. */
 const char *xml_verdict_text(enum xml_verdict verdict);
 

@@ -181,6 +181,9 @@ async def xcap_refusals(world):
             (RULES, ruleset(("", {}), ("", {})).replace("r1", "r0"), "uniqueness-failure"),
             (GROUPS, group % "", "schema-validation-error"), (GROUPS, "<group/>", "schema-validation-error"),
             (GROUPS, GROUP.replace("group1", "alice"), "constraint-failure"),
+            (GROUPS, GROUP.replace("sip:bob@", "bob@"), "constraint-failure"),
+            (GROUPS, GROUP.replace('<rl:entry uri="sip:bob@', '<rl:list><rl:entry uri="bob@').replace("/></list>", "/></rl:list></list>"),
+             "constraint-failure"),
             (GROUPS, GROUP.replace("group1@example.com", "group1@example.org"), "constraint-failure"),
             (GROUPS, GROUP.replace(' uri="sip:group1@example.com"', ""), "schema-validation-error"),
             (GROUPS, GROUP.replace("<cp:conditions/>", "<cp:conditions><is-list-member>x</is-list-member></cp:conditions>"),
@@ -192,6 +195,9 @@ async def xcap_refusals(world):
         same(got, error, "error of %s" % body[:120])
         if error == "uniqueness-failure":
             check(node[0].get("field"), "no field")
+        if error == "not-well-formed":
+            lines = {LIST[:-5]: "line 5", "": "it is empty"}
+            same(node.get("phrase"), lines.get(body, "line 1"), "phrase of %s" % body[:120])
     for auid in TYPES:
         same((await x.get(auid, "index"))[0], 404, "after what was refused")
 

@@ -182,9 +182,20 @@ static void booleans(void **state)
 	assert_false(xml_boolean(SLICE("yes"), &value));
 }
 
+static void test_line_of_what_is_malformed(void **state)
+{
+	assert_int_equal(xml_malformed_line(SLICE("<a>\n<b>\n</a>"), &limits), 3);
+	assert_int_equal(xml_malformed_line(SLICE("hello"), &limits), 1);
+	assert_int_equal(xml_malformed_line(SLICE("<a>\n<x:b/>\n</a>"), &limits), 2);
+	assert_int_equal(xml_malformed_line(SLICE(""), &limits), 0);
+	assert_int_equal(xml_malformed_line(SLICE("<a/>"), &limits), 0);
+	assert_int_equal(xml_malformed_line(SLICE("<!DOCTYPE a><a/>"), &limits), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_line_of_what_is_malformed),
 		cmocka_unit_test(elements_attributes_and_text),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(each_cut_is_malformed),
