@@ -83,8 +83,9 @@ bool conference_narrow_types(struct conference *conference, struct slice said);
 void conference_start_adhoc(struct im *im, struct sip_server *server, const struct sip_message *m,
 	const struct controlling_start *start);
 void conference_refuse_too_many(struct im *im, struct sip_server *server);
-/* The nickname that somebody comes with (D1-38), without quotes. */
-struct slice conference_display_of(const struct sip_message *m, bool hides);
+/* The nickname that somebody comes with (D1-38), without quotes; in a group what its document calls him comes first. */
+struct slice conference_nickname_of(const struct conference *conference, const struct sip_message *m,
+	const struct identity *who);
 /* An agent for his INVITE.  False: refused. */
 bool conference_ring(struct participant *p, struct virtual_user_agent **out, struct sip_server *server,
 	const struct sip_message *m);

@@ -133,8 +133,7 @@ static void wait_on(struct participant *p, struct virtual_user_agent *agent)
 static struct participant *find_or_add(struct conference *c, const struct sip_message *m, const struct identity *who,
 	bool *is_new)
 {
-	struct slice canonical = slice_of(who->canonical, who->canonical_n), display = SLICE_EMPTY;
-	const struct group_member *member = c->group ? group_find_member(c->group, canonical) : NULL;
+	struct slice canonical = slice_of(who->canonical, who->canonical_n);
 	struct participant *p = conference_participant(c, canonical);
 	char text[IM_CANONICAL_MAX + 8];
 	struct buffer uri = buffer_over(text, sizeof(text));
@@ -143,10 +142,8 @@ static struct participant *find_or_add(struct conference *c, const struct sip_me
 	if (p)
 		return p;
 	buffer_printf(&uri, "sip:%.*s", SLICE_ARG(canonical));
-	if (!who->is_anonymous)
-		display = member && member->display_name.n ? member->display_name : conference_display_of(m, false);
-	return participant_add(c, &(struct participant_start){ canonical, buffer_slice(&uri), display, who->is_anonymous,
-		PARTICIPANT_LEFT });
+	return participant_add(c, &(struct participant_start){ canonical, buffer_slice(&uri),
+		conference_nickname_of(c, m, who), who->is_anonymous, PARTICIPANT_LEFT });
 }
 
 static void join(struct conference *c, struct sip_server *server, const struct sip_message *m, const struct identity *who)

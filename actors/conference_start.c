@@ -17,7 +17,7 @@ void conference_refuse_too_many(struct im *im, struct sip_server *server)
 	im_refuse_with_warning(im, server, 486, REASON_CONFERENCE_FULL, "Too many participants");
 }
 
-struct slice conference_display_of(const struct sip_message *m, bool hides)
+static struct slice display_of(const struct sip_message *m, bool hides)
 {
 	struct sip_items items = sip_items_of(m, SIP_HDR_P_ASSERTED_IDENTITY);
 	struct sip_address address;
@@ -27,6 +27,16 @@ struct slice conference_display_of(const struct sip_message *m, bool hides)
 	if (sip_address_next(&items, &address) == SIP_ITEM_OK && address.display.n)
 		return sip_unquote(address.display);
 	return sip_address_decode(sip_header_value(m, SIP_HDR_FROM), &address) ? sip_unquote(address.display) : SLICE_EMPTY;
+}
+
+struct slice conference_nickname_of(const struct conference *c, const struct sip_message *m, const struct identity *who)
+{
+	struct slice canonical = slice_of(who->canonical, who->canonical_n);
+	const struct group_member *member = c->group ? group_find_member(c->group, canonical) : NULL;
+
+	if (member && member->display_name.n && !who->is_anonymous)
+		return member->display_name;
+	return display_of(m, who->is_anonymous);
 }
 
 bool conference_ring(struct participant *p, struct virtual_user_agent **out, struct sip_server *server,
@@ -91,7 +101,7 @@ bool conference_ring_originator(struct conference *c, struct sip_server *server,
 	buffer_printf(&uri, "sip:%.*s", SLICE_ARG(canonical));
 	c->setup = calloc(1, sizeof(*c->setup));
 	c->originator = c->setup ? participant_add(c, &(struct participant_start){ canonical, buffer_slice(&uri),
-					   conference_display_of(m, start->who->is_anonymous), start->who->is_anonymous,
+					   conference_nickname_of(c, m, start->who), start->who->is_anonymous,
 					   PARTICIPANT_JOINING }) :
 				   NULL;
 	if (!c->originator) {
