@@ -113,6 +113,7 @@ async def adhoc_nobody_there(world):
     (await bob.expect_invite()).refuse(486)
     (await carol.expect_invite()).refuse(603)
     same((await status_of(outgoing)).status, 486, "the lowest of 486 and 603")
+    REQ("IM-7.2.1.2-17", "IM-7.2.1.2-18")
 
 
 @scenario()
@@ -142,6 +143,7 @@ async def leaving_and_coming_back(world):
     await outgoing.send("without bob")
     await heard("without bob", at_carol)
     same((await status_of(dave.invite(focus))).status, 403, "never invited")
+    REQ("IM-7.2.2.9-1")
     back = await bob.invite(focus).established()
     await at_carol.send("bob is back")
     await heard("bob is back", outgoing, back)
@@ -179,6 +181,7 @@ async def few_remain(world):
     await heard("two left", at_carol)
     await at_carol.hang_up()
     await outgoing.wait_bye()
+    REQ("IM-7.2.2.8-7", "IM-7.2.2.8-13", "IM-7.2.1.11-3")
 
 
 @scenario()
@@ -241,6 +244,7 @@ async def longest_session(world):
          [("1-1", 2, "%s@%s" % (alice.name, DOMAIN))], "conferences")
     await outgoing.wait_bye()
     await at_bob.wait_bye()
+    REQ("IM-7.2.2.8-6", "IM-7.2.2.8-14")
 
 
 @scenario(own={"policy.allow_anonymity": "false"}, once=True)

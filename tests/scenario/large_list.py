@@ -124,6 +124,7 @@ async def large_message_to_a_list(world):
     REQ("IM-9.3.1.1-1", "IM-9.3.2.1-2")
     for invitation in (first, second):
         request = invitation.request
+        REQ("IM-7.2.1.9-7")
         same((invitation.offer.direction, invitation.offer.attribute("filesize")), ("sendonly", "%d" % len(content)), "offer")
         check(FOCUS.search(request.list("Contact")[0]), "Contact of the INVITE %s" % request.list("Contact"))
         same(sip.address(request.get("Referred-By"))[1], alice.uri, "Referred-By")

@@ -108,6 +108,7 @@ async def list_to_each_once(world):
     if world.ims:
         own = [m for m in world.core.own if m.method == "MESSAGE"]
         same(sorted(m.uri for m in own), sorted(uris(bob, carol)), "Request-URIs that went to the core")
+        REQ("IM-8.3.1.1-9")
         check(not any(m.all("Route") for m in own), "a copy with the Route of the request to us")
         REQ("IM-8.3.2.1-9", "IM-8.3.2.1-10", "IM-8.3.1.1-13")
     await bob.quiet(0.1)

@@ -190,6 +190,7 @@ async def session_timers_of_participants(world):
                                                            ("Session-Expires", "1800;refresher=uac")])
         refreshed = await update.final()
         same((refreshed.status, refreshed.get("Session-Expires")), (200, "1800;refresher=uac"), "UPDATE")
+    REQ("IM-7.2.1.12-1")
     await talk(second, outgoing)
     await over(outgoing, second)
 

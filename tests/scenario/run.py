@@ -40,7 +40,7 @@ THEMES += ("accept_deferred", "accept_mailbox", "accept_names")
 THEMES += ("lists", "groups")
 THEMES += ("accept_lists", "accept_files")
 THEMES += ("conference", "joining", "conference_state")
-THEMES += ("focus",)
+THEMES += ("focus", "focus_policy")
 THEMES += ("conference_hostile",)
 THEMES += ("crashes",)
 

@@ -42,6 +42,7 @@ static void documents(void **state)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		CHECK(group_advertisement_is_valid(slice_str(cases[i].document), 4096) == cases[i].is_valid, "%s\n", cases[i].document);
+	REQ("IM-E.1.6-3", "IM-E.1.8-1");
 	assert_false(group_advertisement_is_valid(SLICE(DOC(GROUP)), 20));
 }
 
