@@ -253,20 +253,33 @@ static bool is_recipient(const struct conference *c, unsigned i)
 	return !slice_eq(canonical, participant_canonical(c->originator)) && !is_group_here(c, canonical);
 }
 
+static unsigned count_recipients(const struct conference *c)
+{
+	unsigned others = 0;
+
+	for (unsigned i = 0; i < c->setup->listed.count; i++)
+		others += is_recipient(c, i);
+	return others;
+}
+
+/* D1-20: the originator counts.  True: refused. */
+static bool is_list_too_long(struct conference *c)
+{
+	return count_recipients(c) + 1 > c->im->config->limits.max_adhoc_group &&
+	       conference_refuse_originator(c, 486, REASON_CONFERENCE_FULL, "Too many participants");
+}
+
 static void invite_all(struct conference *c)
 {
 	struct conference_setup *setup = c->setup;
 	char text[CONFERENCE_URI_MAX];
 	struct buffer uri = buffer_over(text, sizeof(text));
 	struct sip_message invite;
-	unsigned others = 0;
+	unsigned others;
 
-	for (unsigned i = 0; i < setup->listed.count; i++)
-		others += is_recipient(c, i);
-	if (others + 1 > c->im->config->limits.max_adhoc_group) {
-		(void)conference_refuse_originator(c, 486, REASON_CONFERENCE_FULL, "Too many participants");
+	if (is_list_too_long(c))
 		return;
-	}
+	others = count_recipients(c);
 	if (!virtual_user_agent_reread(c->originator->agent, &invite) || (!others && !setup->lowest)) {
 		(void)conference_refuse_originator(c, 400, REASON_RECIPIENT_LIST, "Nobody else in the recipient list");
 		return;
@@ -309,11 +322,15 @@ static void expand(struct conference *c)
 /* One level (D1-20): groups among the members are no recipients. */
 static unsigned add_members(struct conference *c, const struct group *group)
 {
-	if (!group_permits(group, GROUP_INITIATE, &c->setup->who))
+	const struct identity *who = &c->setup->who;
+
+	if (!group_permits(group, GROUP_INITIATE, who) ||
+	    (who->is_anonymous && !group_permits(group, GROUP_BE_ANONYMOUS, who)))
 		return 403;
 	for (unsigned i = 0; i < group->member_count; i++)
 		if (recipients_add(&c->setup->listed, group->members[i].uri, group->members[i].canonical) != 0)
 			return 503;
+	recipients_make_distinct(&c->setup->listed); /* those as written, each once already, stay where they are */
 	return 0;
 }
 
@@ -329,7 +346,8 @@ void conference_setup_on_group(struct conference *c, struct msg *msg)
 		if (status)
 			fail_entry(c, status);
 		group_find_free(found);
-		expand(c);
+		if (!is_list_too_long(c)) /* of many large groups not all are put together first */
+			expand(c);
 		return;
 	}
 	group_find_free(found);

@@ -205,6 +205,26 @@ static void take_target(struct large_list *l, const struct group *group)
 		go_on(l);
 }
 
+/* D1-20: the sender counts. */
+static bool are_too_many(struct large_list *l)
+{
+	recipients_make_distinct(&l->recipients);
+	return l->kind == CONTROLLING_FACTORY && l->recipients.count + 1 > l->im->config->limits.max_adhoc_group;
+}
+
+static void refuse_too_many(struct large_list *l)
+{
+	large_list_refuse(l, 486, REASON_RECIPIENTS, "Too many participants");
+}
+
+/* Who may not initiate a session of it may not by a list either, nor who hides where that is not permitted: then it is a
+ * leg that fails. */
+static bool may_expand(const struct large_list *l, const struct group *group)
+{
+	return group_permits(group, GROUP_INITIATE, &l->who) &&
+	       (!l->who.is_anonymous || group_permits(group, GROUP_BE_ANONYMOUS, &l->who));
+}
+
 void large_list_on_group(struct large_list *l, struct group_find *find)
 {
 	bool is_target = l->kind == CONTROLLING_GROUP;
@@ -218,14 +238,15 @@ void large_list_on_group(struct large_list *l, struct group_find *find)
 		take_target(l, find->group);
 	} else {
 		struct slice uri = recipients_uri(&l->groups, l->next_group);
-		/* who may not initiate a session of it may not by a list either: then it is a leg that fails */
-		if (find->verdict == GROUP_FOUND && group_permits(find->group, GROUP_INITIATE, &l->who))
+		if (find->verdict == GROUP_FOUND && may_expand(l, find->group))
 			err = add_members(l, find->group, UINT32_MAX);
 		else
 			err = add(l, uri, recipients_canonical(&l->groups, l->next_group));
 		l->next_group++;
 		if (err)
 			large_list_refuse(l, 503, REASON_NO_MEMORY, NULL);
+		else if (are_too_many(l)) /* of many large groups not all are put together first */
+			refuse_too_many(l);
 		else
 			go_on(l);
 	}
@@ -239,9 +260,8 @@ static bool check_recipients(struct large_list *l)
 {
 	const struct config *config = l->im->config;
 
-	recipients_make_distinct(&l->recipients);
-	if (l->kind == CONTROLLING_FACTORY && l->recipients.count + 1 > config->limits.max_adhoc_group) /* D1-20 */
-		large_list_refuse(l, 486, REASON_RECIPIENTS, "Too many participants");
+	if (are_too_many(l))
+		refuse_too_many(l);
 	else if (!l->recipients.count && l->kind == CONTROLLING_FACTORY)
 		large_list_refuse(l, 400, REASON_SYNTAX, "A recipient list is needed");
 	else if (!l->recipients.count)

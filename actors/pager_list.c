@@ -99,9 +99,9 @@ bool pager_list_classify(const struct im *im, struct slice uri, enum recipient_k
 
 /* ---- checks ---- */
 
-/* D1-20: the sender counts, wherever he is listed. */
-static bool are_too_many(const struct pager_list *list)
+bool pager_list_is_too_long(struct pager_list *list)
 {
+	recipients_make_distinct(&list->recipients);
 	bool has_sender = recipients_have(&list->recipients, slice_of(list->sender.canonical, list->sender.canonical_n));
 
 	return list->kind == PAGER_LIST_ADHOC &&
@@ -165,8 +165,7 @@ void pager_list_conclude(struct pager_list *list, const struct sip_message *m)
 {
 	struct sip_server *server = list->server;
 
-	recipients_make_distinct(&list->recipients);
-	if (are_too_many(list)) {
+	if (pager_list_is_too_long(list)) {
 		pager_list_refuse(list, 486, REASON_RECIPIENTS, "Too many participants");
 		return;
 	}

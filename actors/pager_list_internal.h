@@ -59,6 +59,8 @@ enum recipient_kind {
 bool pager_list_classify(const struct im *im, struct slice uri, enum recipient_kind *kind, struct buffer *canonical);
 /* Answers and ends. `warning` may be NULL. */
 void pager_list_refuse(struct pager_list *list, unsigned status, enum reason why, const char *warning);
+/* D1-20: the sender counts, wherever he is listed.  Leaves each recipient once. */
+bool pager_list_is_too_long(struct pager_list *list);
 /* All recipients are known: the rest of the checks, 202, and it begins. */
 void pager_list_conclude(struct pager_list *list, const struct sip_message *m);
 void pager_list_free(struct pager_list *list);

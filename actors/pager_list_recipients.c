@@ -125,7 +125,9 @@ void pager_list_on_group(struct pager_list *list, struct group_find *find)
 	if (!goes_on)
 		return;
 	list->next_group++;
-	if (!ask_next_group(list))
+	if (pager_list_is_too_long(list)) /* of many large groups not all are put together first */
+		pager_list_refuse(list, 486, REASON_RECIPIENTS, "Too many participants");
+	else if (!ask_next_group(list))
 		pager_list_conclude(list, &m);
 }
 
