@@ -66,7 +66,7 @@ const char imflood_help[] =
 	"                       next message of a --window begins when all copies are there\n"
 	"  --factory URI        conference: default sip:factory@DOMAIN\n"
 	"  --group URI          conference: of the rooms, % stands for the number of one; anybody\n"
-	"                       must be permitted to begin and to join them\n"
+	"                       must be permitted to begin and to join them, and none be invited\n"
 	"  --pairs N            mixed: pairs of users beside the sessions, who set up and hang\n"
 	"                       up and send MESSAGE, 1 to 100000, default 64\n"
 	"  --mix WEIGHTS        mixed: default message=90,session=3,pager=5,register=1,reinvite=1\n"
