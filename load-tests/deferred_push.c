@@ -1,6 +1,6 @@
 /*
- * deferred --push: who comes back is a client of OMA IM.  The server calls him (10.3.2.3), he answers recvonly, and what
- * was kept for him comes over MSRP, each message as it was stored; then the server hangs up.  It may call again.
+ * deferred --push: who comes back is a client of OMA IM.  The server calls him (10.3.2.3), he answers recvonly, and
+ * what was kept for him comes over MSRP, each message as it was stored; then the server hangs up.  It may call again.
  */
 #include "load-tests/flood.h"
 #include "load-tests/stored_message.h"

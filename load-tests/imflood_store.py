@@ -1,6 +1,6 @@
-"""What test_imflood.py lets imflood load: a registrar that keeps MESSAGEs for who is away, calls him when he comes back
-as a client of OMA IM, sends what it has kept over MSRP in chunks of any size, hangs up, and plants one fault in the
-second message of whom it calls first."""
+"""What test_imflood.py lets imflood load: a registrar that keeps MESSAGEs for who is away, calls him when he comes
+back as a client of OMA IM, sends what it has kept over MSRP in chunks of any size, hangs up, and plants one fault in
+the second message of whom it calls first."""
 import asyncio
 import re
 
@@ -149,8 +149,9 @@ class Store(Focus):
             flag = b"$" if i == n - 1 else b"#" if fault == "abort" else b"+"
             at = start + 2 if fault == "gap" and i else start + 1
             identifier = b"s%dm%dc%d" % (call.number, number, i)
-            yield b"MSRP %s SEND\r\nTo-Path: %s\r\nFrom-Path: msrp://127.0.0.1:%d/s%d;tcp\r\nMessage-ID: %d.%d\r\n" % (
-                identifier, call.theirs.encode(), self.msrp, call.number, call.number, number) + (
+            yield b"MSRP %s SEND\r\nTo-Path: %s\r\nFrom-Path: msrp://127.0.0.1:%d/s%d;tcp\r\n" % (
+                identifier, call.theirs.encode(), self.msrp, call.number) + (
+                b"Message-ID: %d.%d\r\n" % (call.number, number)) + (
                 b"Byte-Range: %d-%s/%d\r\nContent-Type: %s\r\n\r\n%s\r\n-------%s%s\r\n" % (
                     at, b"*" if i % 2 else b"%d" % (end + at - start - 1), len(content), kind, content[start:end],
                     identifier, flag))

@@ -1,6 +1,6 @@
 /*
- * Content that nobody here sent is collected whole: what a server has stored comes in the shape that it gives it.  One
- * message at a time of an endpoint, in chunks of any size.
+ * Content that nobody here sent is collected whole: what a server has stored comes in the shape that it gives it.
+ * One message at a time of an endpoint, in chunks of any size.
  */
 #include <stdlib.h>
 

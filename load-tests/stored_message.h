@@ -9,7 +9,8 @@
 
 #include "load-tests/sip_text.h"
 
-/* `type` and `content` of an MSRP message.  NULL: *m is the MESSAGE in it, slices into `content`; else what is wrong. */
+/* `type` and `content` of an MSRP message.  NULL: *m is the MESSAGE in it, slices into `content`; else what is
+ * wrong. */
 const char *stored_message_parse(struct slice type, struct slice content, struct sip_text *m);
 
 #endif
