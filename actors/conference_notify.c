@@ -61,6 +61,7 @@ static void on_due(struct notifier *n)
 	size_t room = octets_of(w->state, after);
 	char *text = malloc(room);
 	struct buffer body = buffer_over(text, room);
+	bool is_last = n->state == NOTIFIER_ENDING;
 
 	if (!text) {
 		REFUSED(&n->im->worker->counters, REASON_NO_MEMORY);
@@ -76,8 +77,12 @@ static void on_due(struct notifier *n)
 		COUNT(&n->im->worker->counters, conference_documents_full);
 	else
 		COUNT(&n->im->worker->counters, conference_documents_partial);
-	notifier_tell(n, buffer_slice(&body)); /* may be the end of him */
+	notifier_tell(n, buffer_slice(&body)); /* the last one may be the end of him */
 	free(text);
+	if (is_last || n->notify)
+		return;
+	w->version--; /* it did not go: asked again, he knows nothing of it */
+	w->wants_full = true;
 }
 
 static void on_refresh(struct notifier *n)
