@@ -116,6 +116,7 @@ struct call *ua_winner(struct call *call)
 void ua_host_free(struct ua_host *host)
 {
 	ua_links_free(host);
+	ua_focus_free(host);
 	ua_sip_free(host);
 	while (host->messages) {
 		struct message *m = host->messages;
@@ -133,6 +134,11 @@ void ua_host_free(struct ua_host *host)
 	while (host->legs) {
 		struct leg *leg = host->legs;
 		host->legs = leg->next;
+		while (leg->hearings) {
+			struct hearing *h = leg->hearings;
+			leg->hearings = h->next;
+			free(h);
+		}
 		free(leg->push);
 		free(leg);
 	}
@@ -236,6 +242,8 @@ void ua_check(struct ua_host *host)
 			check_copies(host, m);
 			continue;
 		}
+		if (m->from && m->from->conference) /* whom it had to reach is for the scenario to say */
+			continue;
 		bool is_there = m->deliveries == 1 || (m->deliveries && host->world->scenario->may_repeat) ||
 				((m->from ? m->from->is_caller && !m->from->far : m->request->status == 202) &&
 					world_is_stored(host->world, m));

@@ -72,6 +72,8 @@ struct call {
 	unsigned number;
 	bool is_caller, is_answered, is_acked, is_over, wants_cancel, wants_bye;
 	bool got_bye;
+	struct call *conference; /* that began the conference it is in, it may be this one; NULL: none */
+	bool is_to_list;         /* began one that is a large message to a list */
 	bool is_garbled;         /* nonsense stands in what it sent: what arrives of it is not looked at */
 	bool is_push;            /* of the server, or to its store: deferred messages come over it */
 	char call_id[64], local[160], remote[160], remote_tag[64], target[256];
@@ -126,6 +128,33 @@ struct ua {
 	bool is_unsubscribed;
 };
 
+/* A subscription that the focus keeps: to a conference's state, or of a REFER. */
+struct watching {
+	struct watching *next;
+	struct ua *ua;
+	struct call *conference, *call; /* call: in whose dialog; NULL: in its own */
+	struct request *request;  /* SUBSCRIBE; NULL: of a REFER */
+	char call_id[64], id[16];
+	bool is_refer;
+	bool is_over;             /* the last NOTIFY came */
+	unsigned documents, finals;
+	uint64_t version;
+	unsigned count;
+	struct {
+		char name[24];
+		bool is_there;
+	} seen[24];
+};
+
+/* What a REFER asks for. */
+struct referring {
+	struct ua *const *to;
+	unsigned count;
+	bool is_bye;              /* to leave, instead */
+	bool is_outside;          /* of any dialog */
+	bool is_silent;           /* wants to hear nothing of it */
+};
+
 struct ua_host *ua_host_new(struct world *w, struct ring *ring);
 void ua_turn(struct ua_host *host);
 /* Nothing accepted was lost. */
@@ -156,6 +185,15 @@ struct request *ua_subscribe(struct ua *ua, struct request *first, unsigned expi
 struct call *ua_invite(struct ua *from, struct ua *to);
 /* Calls a conference together: INVITE to the factory with a list (RFC 5366). */
 struct call *ua_convene(struct ua *from, struct ua *const *to, unsigned count);
+/* Comes into the conference by its name, or by that URI; `began` NULL: this begins one. */
+struct call *ua_join(struct ua *from, struct call *began, const char *uri);
+/* In the conference of that call.  NULL: it has no name yet, or is over. */
+struct request *ua_refer(struct call *call, const struct referring *what);
+struct watching *ua_watch(struct call *call, bool is_outside, unsigned expires_s);
+void ua_watch_again(struct watching *watch, unsigned expires_s);
+bool ua_has_heard(const struct call *call, const struct message *message); /* all of it */
+/* Of each REFER that was accepted all is known. */
+void ua_focus_check(struct ua_host *host);
 /* Of deferred messages, by that name of the store; what comes is taken as a push is (manners.push_*). */
 struct call *ua_fetch(struct ua *ua, const char *uri);
 void ua_cancel(struct call *call);        /* as soon as a provisional answer permits; BYE if it is too late */

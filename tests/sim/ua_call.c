@@ -47,7 +47,8 @@ void ua_put_sdp(struct call *call, struct buffer *out, const char *setup)
 		1 + call->changes, port, call->leg->path, setup);
 	if (call->ua->manners.announces)
 		buffer_printf(out, "a=sendonly\r\na=filesize:%zu\r\n", call->ua->manners.announces);
-	if (call->is_push && call->is_caller)
+	bool is_copy = call->conference && call->conference->is_to_list && !call->is_caller;
+	if ((call->is_push && call->is_caller) || is_copy)
 		buffer_lit(out, "a=recvonly\r\n");
 	if (call->changes)
 		buffer_printf(out, "a=x-change:%u\r\n", call->changes);
@@ -138,7 +139,19 @@ struct call *ua_convene(struct ua *from, struct ua *const *to, unsigned count)
 	struct call *call = call_new(from);
 
 	call->to = to[0];
+	call->conference = call;
+	call->is_to_list = from->manners.announces != 0;
 	call_begin(call, "sip:factory@example.com", to, count);
+	return call;
+}
+
+struct call *ua_join(struct ua *from, struct call *began, const char *uri)
+{
+	struct call *call = call_new(from);
+
+	call->conference = began ? began : call;
+	call->is_to_list = !began && from->manners.announces != 0;
+	call_begin(call, uri, NULL, 0);
 	return call;
 }
 
@@ -248,15 +261,18 @@ static void on_invite(struct served *served, const struct sip_text *m)
 		far = NULL;
 	while (far && !(far->is_caller && far->number == number))
 		far = far->next;
+	if (!far)
+		far = ua_conference_of(ua->host, m->contact);
 	bool is_push = memmem(m->from.p, m->from.n, "<sip:Deferred@", 14) != NULL;
 	if (!far && !is_push)
 		world_fail(world_of(ua), "an INVITE that nobody sent");
 	for (call = ua->host->calls; call; call = call->next)
-		if (call->ua == ua && far && call->far == far && !call->is_caller)
+		if (call->ua == ua && far && call->far == far && !call->is_caller && !far->conference)
 			world_fail(world_of(ua), "a call that comes twice");
 	call = call_new(ua);
 	call->far = far;
 	call->is_push = is_push;
+	call->conference = far ? far->conference : NULL;
 	if (far && !far->far)
 		far->far = call;
 	call->served_invite = served;

@@ -70,7 +70,7 @@ static uint64_t count_in(struct slice body)
 void ua_event_notify(struct served *served, const struct sip_text *m)
 {
 	struct ua *ua = served->ua;
-	struct slice state;
+	struct slice state, event = SLICE_EMPTY;
 
 	if (!ua_header(m->headers, "Subscription-State", &state))
 		world_fail(world_of(ua), "a NOTIFY without Subscription-State");
@@ -80,6 +80,9 @@ void ua_event_notify(struct served *served, const struct sip_text *m)
 		ua_respond(served, ua->manners.refuse_notify, SLICE_EMPTY, SLICE_EMPTY);
 		return;
 	}
+	ua_header(m->headers, "Event", &event);
+	if (ua_focus_notify(served, m, event, state))
+		return;
 	ua->notifies++;
 	ua->summary = count_in(m->body);
 	ua->is_unsubscribed = slice_starts(state, SLICE("terminated"));

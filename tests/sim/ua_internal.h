@@ -63,6 +63,24 @@ struct leg {
 	char *push, push_id[64]; /* a pushed message that is coming in */
 	size_t push_n;
 	unsigned pushes;         /* that came whole */
+	struct hearing *hearings; /* in a conference */
+};
+
+/* What a member of a conference has of a message. */
+struct hearing {
+	struct hearing *next;
+	struct message *message;
+	size_t received;
+	bool is_whole, is_aborted;
+};
+
+/* A REFER that was sent. */
+struct asked {
+	struct asked *next;
+	struct request *request;
+	char call_id[64];
+	unsigned count;
+	bool is_silent;
 };
 
 struct ua_private {
@@ -87,6 +105,8 @@ struct ua_host {
 	struct served *served;
 	struct call *calls;
 	struct leg *legs;
+	struct watching *watches;
+	struct asked *asked;
 	struct message *messages, **last_message;
 	unsigned message_count, call_count, names;
 	bool has_left;
@@ -170,6 +190,8 @@ void ua_call_run(struct call *call);
 
 void ua_put_sdp(struct call *call, struct buffer *out, const char *setup);
 /* The last part of a multipart whose boundary is `list`: who is meant (RFC 5363). */
+/* The list alone. */
+void ua_put_entries(struct buffer *out, struct ua *const *to, unsigned count);
 void ua_put_list(struct buffer *out, struct ua *const *to, unsigned count);
 void ua_put_dialog(const struct call *call, struct buffer *out, unsigned cseq, const char *method);
 
@@ -182,6 +204,15 @@ bool ua_change_ack(struct call *call, const struct sip_text *m);
 /* ---- ua_event.c ---- */
 void ua_event_response(struct request *request, const struct sip_text *m);
 void ua_event_notify(struct served *served, const struct sip_text *m);
+
+/* ---- ua_focus.c ---- */
+/* By the name of its session, of a URI: whom a REFER invited knows no more; NULL: none. */
+struct call *ua_conference_of(struct ua_host *host, struct slice uri);
+/* False: it is of another package. */
+bool ua_focus_notify(struct served *served, const struct sip_text *m, struct slice event, struct slice state);
+/* A chunk of a message to many. */
+void ua_focus_chunk(struct leg *leg, struct message *m, size_t at, struct slice octets, char flag);
+void ua_focus_free(struct ua_host *host);
 
 /* ---- ua_push.c ---- */
 /* A chunk of a pushed message; what it is answered, 0: nothing. */

@@ -270,12 +270,17 @@ static void take_content(struct leg *leg, const struct chunk *chunk)
 
 	ua_header(chunk->headers, "Message-ID", &value);
 	m = ua_message_find(leg->ua->host, value);
-	if (!m->from || !leg->call->far || m->from != leg->call->far)
+	bool is_to_many = leg->call->conference != NULL;
+	if (!is_to_many && (!m->from || !leg->call->far || m->from != leg->call->far))
 		world_fail(w, "message %u came to the wrong session", m->number);
 	if (!ua_header(chunk->headers, "Byte-Range", &value))
 		at = 1;
 	else if (!slice_u64(slice_cut(value, '-', NULL), UINT32_MAX, &at) || !at)
 		world_fail(w, "Byte-Range: %.*s", SLICE_ARG(value));
+	if (is_to_many) {
+		ua_focus_chunk(leg, m, at - 1, chunk->body, chunk->flag);
+		return;
+	}
 	ua_message_arrived(m, at - 1, chunk->body);
 	if (m->number < leg->last_number)
 		world_fail(w, "message %u came after %u", m->number, leg->last_number);

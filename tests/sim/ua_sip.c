@@ -514,13 +514,20 @@ struct message *ua_pager(struct ua *from, struct ua *to, size_t n)
 	return m;
 }
 
-void ua_put_list(struct buffer *out, struct ua *const *to, unsigned count)
+void ua_put_entries(struct buffer *out, struct ua *const *to, unsigned count)
 {
-	buffer_lit(out, "\r\n--list\r\nContent-Type: application/resource-lists+xml\r\nContent-Disposition: recipient-list\r\n\r\n"
-		"<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>");
+	buffer_lit(out, "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>");
 	for (unsigned i = 0; i < count; i++)
 		buffer_printf(out, "<entry uri=\"sip:%s@example.com\"/>", to[i]->name);
-	buffer_lit(out, "</list></resource-lists>\r\n--list--\r\n");
+	buffer_lit(out, "</list></resource-lists>");
+}
+
+void ua_put_list(struct buffer *out, struct ua *const *to, unsigned count)
+{
+	buffer_lit(out, "\r\n--list\r\nContent-Type: application/resource-lists+xml\r\n"
+		"Content-Disposition: recipient-list\r\n\r\n");
+	ua_put_entries(out, to, count);
+	buffer_lit(out, "\r\n--list--\r\n");
 }
 
 struct message *ua_pager_list(struct ua *from, const char *uri, struct ua *const *to, unsigned count, size_t n)

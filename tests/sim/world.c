@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "actors/conference_state.h"
 #include "actors/listeners.h"
 #include "actors/mailbox_internal.h"
 #include "actors/user_internal.h"
@@ -398,6 +399,12 @@ static void check_worker(struct world *w, unsigned i)
 	must_be(w, i, pool_used(&im->pager_lists), 0, "pager messages to many");
 	must_be(w, i, im->pager_list_octets, 0, "octets of them");
 	must_be(w, i, pool_used(&im->subscriptions), 0, "subscriptions");
+	must_be(w, i, pool_used(&im->conferences), 0, "conferences");
+	must_be(w, i, pool_used(&im->participants), 0, "participants");
+	must_be(w, i, pool_used(&im->referrals), 0, "subscriptions of REFERs");
+	must_be(w, i, pool_used(&im->conference_states->watchers), 0, "who watches conferences");
+	must_be(w, i, LIST_FIRST(&im->conference_states->all) != NULL, 0, "states of conferences");
+	must_be(w, i, pool_used(&im->large_lists), 0, "large messages to many");
 	must_be(w, i, pool_used(&im->authentications), 0, "requests being authenticated");
 	must_be(w, i, worker->actors.open, 0, "actors");
 	must_be(w, i, pool_used(&sip->servers), 0, "server transactions");
