@@ -103,15 +103,14 @@ static void write_asserted(const struct inviting *i, struct buffer *out)
 	out->overflow |= uri.overflow;
 }
 
-/* Referred-By names the inviter (7.2.2.1 step 6), but nobody takes it out on the way for one who hides. */
+/* Referred-By names the inviter (7.2.2.1 step 6), unless he hides: nobody takes it out on the way (D1-14). */
 static void write_headers(const struct inviting *i, struct buffer *out)
 {
-	buffer_lit(out, "Referred-By: <");
-	if (i->hides)
-		buffer_lit(out, "sip:anonymous@anonymous.invalid");
-	else
+	if (!i->hides) {
+		buffer_lit(out, "Referred-By: <");
 		write_inviter(i, out);
-	buffer_lit(out, ">\r\n");
+		buffer_lit(out, ">\r\n");
+	}
 	if (i->hides) /* step 10 */
 		buffer_lit(out, "Privacy: id\r\n");
 	if (i->invitation->request->method == SIP_INVITE)
