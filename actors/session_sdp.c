@@ -431,6 +431,7 @@ bool session_sdp_peer(struct im *im, const struct session_peer *peer, struct msr
 	accept_of(im, peer->media, &out->accept);
 	if (msrp_path_parse(out->path, &path) != MSRP_PATH_OK)
 		return false;
+	out->has_chatroom = sdp_attribute(peer->media->whole, "chatroom", NULL);
 	out->has_cema = path.count == 1 && sdp_media_has_cema(peer->media);
 	/* an answer without setup or passive: we connect; an offer: only if it says passive */
 	out->connect = setup == SDP_SETUP_PASSIVE ||

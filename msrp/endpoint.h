@@ -97,6 +97,7 @@ struct msrp_incoming {
 	struct msrp_leg *leg;   /* whose peer sends it: PENDING, STREAM, WAIT, RECEIVE     */
 	bool is_send, has_content_type, head_is_parsed;
 	bool was_answered;      /* before its end: the far side had an error for it        */
+	bool is_nickname;       /* a NICKNAME, answered as a SEND is, but no message       */
 	bool is_out_open;       /* STREAM: a chunk is open on the other leg's connection   */
 	bool is_wrapper;        /* PENDING: what it holds is not seen yet                  */
 	bool is_nothing;        /* RECEIVE: no content, and of no message                  */
@@ -160,6 +161,7 @@ struct msrp_leg {
 	TAILQ_ENTRY(msrp_leg) event_link;
 	bool is_secure, is_bound, ends_here, has_event, tell_bound, tell_lost;
 	bool has_cema;          /* see struct msrp_peer                                    */
+	bool has_chatroom;      /* as well                                                 */
 	bool is_sharing;        /* a connection that was not made for it                   */
 	bool is_first_out;      /* the empty SEND it began with has no answer yet          */
 	bool expects_peer;      /* an answer may bring another path than peer_path        */

@@ -258,6 +258,7 @@ int msrp_leg_set_peer(struct msrp_leg *leg, const struct msrp_peer *peer)
 		return EINVAL;
 	leg->max_octets = peer->max_octets;
 	leg->has_cema = peer->has_cema;
+	leg->has_chatroom = peer->has_chatroom;
 	if (leg->connection && is_unchanged(leg, text, fingerprint))
 		return change_accept(leg, &peer->accept); /* a re-INVITE that changes nothing else */
 	err = change_path(leg, text, fingerprint, &peer->accept);

@@ -96,6 +96,7 @@ struct msrp_peer {
 	struct slice path, fingerprint;
 	uint64_t max_octets; /* of one message of his, more is 413; 0: any */
 	struct msrp_accept accept; /* what he takes of others: what they send beyond it is 413 or 415 */
+	bool has_chatroom;   /* RFC 7701: a NICKNAME may go to him */
 	bool has_cema;       /* RFC 6714: in between his path may get another host; his session-id says who he is */
 	bool connect;
 	struct sockaddr_storage address;

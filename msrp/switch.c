@@ -152,7 +152,7 @@ static struct msrp_transaction *open_transaction(struct msrp_connection *c, bool
 /* The chunk with the end of a message has gone on. */
 static void count_message(struct msrp_connection *c)
 {
-	if (!c->in->is_send || c->parser->flag != '$')
+	if (!c->in->is_send || c->in->is_nickname || c->parser->flag != '$')
 		return;
 	c->in->leg->messages++;
 	COUNT(&c->endpoint->worker->counters, msrp_messages);
@@ -372,7 +372,7 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 	msrp_output_commit(out, b.n);
 	msrp_count_switched(c->endpoint);
 	leg->octets += in->body_n;
-	if (in->is_send)
+	if (in->is_send && !in->is_nickname)
 		msrp_message_remember(leg, in->message, c->parser->flag);
 	count_message(c);
 	if (in->transaction)
@@ -384,7 +384,7 @@ static void forward_whole(struct msrp_connection *c, struct slice kept)
 static bool is_only_for_us(const struct msrp_connection *c)
 {
 	const struct msrp_incoming *in = c->in;
-	bool is_empty = in->is_send && in->body_n == 0 && !in->has_content_type;
+	bool is_empty = in->is_send && !in->is_nickname && in->body_n == 0 && !in->has_content_type;
 
 	return is_empty && !msrp_message_is_open(in->leg, in->message) &&
 		(c->parser->flag == '$' || !msrp_leg_is_ready(in->leg));
@@ -409,8 +409,9 @@ static void end_pending(struct msrp_connection *c, struct slice kept)
 void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct slice kept)
 {
 	const struct msrp_head *head = &c->parser->head;
-	bool is_nickname = leg->seat && head->method == MSRP_METHOD_NICKNAME;
-	unsigned status = is_nickname ? 0 : msrp_refusal_of_head(head);
+	/* RFC 7701: to a room here or, where one has said that there is one, to the other side */
+	bool is_nickname = head->method == MSRP_METHOD_NICKNAME && (leg->seat || (leg->pair && leg->pair->has_chatroom));
+	unsigned status = !is_nickname ? msrp_refusal_of_head(head) : head->fault && !leg->seat ? 400 : 0;
 
 	if (status) {
 		struct worker *worker = c->endpoint->worker;
@@ -432,7 +433,8 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 	*c->in = (struct msrp_incoming){
 		.way = WAY_PENDING,
 		.leg = leg,
-		.is_send = head->method == MSRP_METHOD_SEND,
+		.is_send = head->method == MSRP_METHOD_SEND || is_nickname,
+		.is_nickname = is_nickname,
 		.has_content_type = head->content_type.n > 0,
 		.head_is_parsed = true,
 		.failure_report = head->failure_report,
@@ -440,7 +442,7 @@ void msrp_switch_on_head(struct msrp_connection *c, struct msrp_leg *leg, struct
 		.range = head->byte_range,
 		.head_n = kept.n,
 	};
-	if (c->in->is_send)
+	if (c->in->is_send && !is_nickname)
 		msrp_refusal_look_at_head(c, kept);
 }
 
