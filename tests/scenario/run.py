@@ -42,6 +42,7 @@ THEMES += ("accept_lists", "accept_files")
 THEMES += ("conference", "joining", "conference_state")
 THEMES += ("focus", "focus_policy")
 THEMES += ("conference_hostile",)
+THEMES += ("accept_rooms", "accept_chat")
 THEMES += ("crashes",)
 
 # (mode, workers, io, transport): each scenario sees each value of each column, and each mode with each
