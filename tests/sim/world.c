@@ -29,6 +29,7 @@
 #define SIP_PORT        5060
 #define MSRP_PORT       2855
 #define SWEEP_MS        31000   /* longer than the store has for what expired */
+#define SETTLE_UNTOLD_MS 350000 /* longer than an INVITE whose lost connection nobody had memory to tell of */
 #define SETTLE_MS       110000  /* longer than a session whose BYE nobody answers and the grace time of its Contacts */
 #define CLIENT_BLOCKS   4096
 #define TRANSACTIONS_MAX 100000
@@ -506,7 +507,7 @@ static void settle(struct world *w)
 {
 	ua_check(w->clients);
 	ua_leave(w->clients);
-	world_ms(w, SETTLE_MS);
+	world_ms(w, memory_has_failed() ? SETTLE_UNTOLD_MS : SETTLE_MS);
 	for (unsigned tries = 0; tries < 3 && is_sweeping(w); tries++)
 		world_ms(w, SWEEP_MS);
 	for (unsigned i = 0; i < w->group.count; i++)
