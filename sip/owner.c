@@ -126,10 +126,11 @@ static unsigned owner_of_request(const struct sip_message *m, const struct sip_o
 	bool has_uri = sip_uri_parse(m->uri, &uri);
 	if (has_uri && (minted = minted_worker(uri.user)) >= 0)
 		return (unsigned)minted;
-	if (m->method == SIP_INVITE && (minted = worker_of_replaced(m)) >= 0)
-		return (unsigned)minted;
+	/* before what it replaces: a group has one session, on one worker */
 	if ((has_uri || m->method == SIP_REGISTER) && name_of(m, &uri, options, &name))
 		return sip_owner_of_name(buffer_slice(&name), workers);
+	if (m->method == SIP_INVITE && (minted = worker_of_replaced(m)) >= 0)
+		return (unsigned)minted;
 	return sip_owner_of_call_id(sip_header_value(m, SIP_HDR_CALL_ID), workers);
 }
 

@@ -169,6 +169,11 @@ static void test_replaces_leads_to_the_session(void **state)
 				 "Replaces: %s\r\n\r\n",
 				 user, replaces);
 			assert_int_equal(owner_of_text(text, WORKERS), 1); /* our Contact comes first */
+			snprintf(text, sizeof(text),
+				 "INVITE sip:group7@example.com SIP/2.0\r\nTo: " BOB "\r\nCall-ID: x\r\n"
+				 "Replaces: %s\r\n\r\n",
+				 replaces);
+			assert_int_equal(owner_of_text(text, WORKERS), sip_owner_of_name(SLICE("group7@example.com"), WORKERS));
 		}
 }
 
