@@ -263,6 +263,16 @@ static void joining_free(struct conference_joining *j)
 	free(j);
 }
 
+/* The group was changed or deleted after the answer: a session of what is no more would never hear of it.  True: it is
+ * asked for again, until the deadline at most. */
+static bool asks_again(const struct conference_joining *j, const struct group_find *found)
+{
+	struct slice canonical = slice_of(j->canonical, j->canonical_n);
+
+	return j->server && found->verdict == GROUP_FOUND && !group_is_current(j->im, canonical, found->group) &&
+	       group_find(j->im, canonical, j->actor.id) == 0;
+}
+
 static void on_message(struct actor *actor, struct msg *msg)
 {
 	struct conference_joining *j = (struct conference_joining *)actor;
@@ -272,6 +282,10 @@ static void on_message(struct actor *actor, struct msg *msg)
 	struct sip_message m;
 	size_t used;
 
+	if (asks_again(j, found)) {
+		group_find_free(found);
+		return;
+	}
 	j->server = NULL;
 	if (server) {
 		sip_server_watch(server, NULL, NULL);

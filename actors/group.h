@@ -89,6 +89,9 @@ struct group_find {
 
 /* On any worker.  `canonical` may be any name, one of no group too.  ENOMEM: nothing was sent. */
 int group_find(struct im *im, struct slice canonical, actor_id asker);
+/* On the group's worker: nothing else is known of it by now.  An answer may be overtaken on its way by the change of the
+ * document: who begins something that lives on with the group asks again then. */
+bool group_is_current(const struct im *im, struct slice canonical, const struct group *group);
 void group_find_free(struct group_find *find); /* NULL is allowed */
 /* Of a message about groups that nobody will read. */
 void group_message_free(struct msg *msg);

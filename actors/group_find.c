@@ -226,6 +226,14 @@ int group_find(struct im *im, struct slice canonical, actor_id asker)
 	return 0;
 }
 
+bool group_is_current(const struct im *im, struct slice canonical, const struct group *group)
+{
+	const struct known_group *known = find(im->groups, canonical);
+	bool is_ours = sip_owner_of_name(canonical, im->worker->group->count) == im->worker->index;
+
+	return !is_ours || (known && known->group == group);
+}
+
 static void look_up(struct im *im, struct group_find *question, struct slice canonical)
 {
 	struct known_group *known = find_or_make(im->groups, canonical);

@@ -4,6 +4,7 @@ import socket
 from contextlib import contextmanager
 
 from conference import clients, contact_of, status_of, user_of
+from documents import GROUPS, Xcap
 from joining import INVITES, new_name, one, ruleset
 from lists import group, receive
 from ua import check, same, sip
@@ -117,3 +118,22 @@ async def hidden_outside_the_dialog_too(world):
     await at_carol.hang_up()
     await to_bob.hang_up()
     await at_alice.hang_up()
+
+
+@scenario(seconds=60)
+async def deleted_while_many_join(world):
+    """A group goes while its members join: nobody is left in a session of what is no more."""
+    users = await clients(world, *("user%d" % i for i in range(12)))
+    for _ in range(4):
+        name = new_name()
+        uri = await group(world, users[0], name, users)
+        joining = [user.invite(uri) for user in users]
+        deleting = asyncio.ensure_future(Xcap(world, users[0].uri).delete(GROUPS, name, 200))
+        joining += [user.invite(uri) for user in users]
+        await deleting
+        for session in joining:
+            final = await status_of(session)
+            check(final.status in (200, 404, 480), "an INVITE got %d" % final.status)
+            if final.status == 200:
+                await session.wait_bye()
+    same((await world.server.api("GET", "conferences"))[1]["items"], [], "conferences")
