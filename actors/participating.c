@@ -380,7 +380,8 @@ static void start_function(struct asked *a)
 		refuse_target(a);
 		return;
 	}
-	struct slice callee = slice_of(a->callee, a->callee_n);
+	/* on its way out it is nobody's yet: whose it is the terminating side says */
+	struct slice callee = slice_of(a->callee, leaves ? 0 : a->callee_n);
 	if (a->m->method == SIP_INVITE) {
 		session_start(a->im, a->server, a->m, &(struct session_start){ .caller = &a->who,
 			.route = leaves ? SESSION_TO_NEXT_HOP : SESSION_TO_USER, .callee = callee });

@@ -120,8 +120,7 @@ async def both_answer(world, outgoing, first, second, group=None):
     await outgoing.established()
     ok = said(world, outgoing, 200)
     check_answer(ok, identity, asserted)
-    if not world.ims:  # there it is what the Participating Function wants
-        same(ok.get("Session-Expires").partition(";")[2], "refresher=uac", "Session-Expires of the 200")
+    same(ok.get("Session-Expires").partition(";")[2], "refresher=uac", "Session-Expires of the 200")
     check("timer" in ok.list("Require"), "Require of the 200")
     same(outgoing.answer.problems, [], "answer of the focus")
     lines = outgoing.response.body.decode().split("\r\n")

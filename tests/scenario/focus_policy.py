@@ -2,13 +2,15 @@
 they are told who watch (7.2.1.8, 7.2.1.9, 7.2.1.11, 7.2.1.12; F31, D1-19, D1-20, D1-23, D1-30)."""
 import asyncio
 
-from conference import begun, clients, contact_of, heard, status_of
+import large_list
+from conference import FACTORY, begun, clients, contact_of, heard, status_of
 from conference_state import focus_of, watched, watching
 from focus import EVERYBODY, PRIVATE, calls, group_of
 from joining import ACTIONS, new_name, one, ruleset
 from participants import change
 from refreshes import SHORT
 from reliable import expect_prack, ring_reliably
+from session_headers import OF_THE_CORE
 from ua import Failure, REQ, agent, check, same, sdp, sip
 from world import scenario
 
@@ -106,22 +108,22 @@ async def session_of_one_listed(world):
 
 # ---- session timers, and what is kept of an answer ----
 
-async def answer(invitation, *headers):
+async def answer(invitation, *headers, direction=None):
     """200 with no more than that: no session timer, no Allow."""
     user = invitation.agent
-    body = sdp.build(invitation.leg.local, "passive", None, "text/plain message/cpim *")
+    body = sdp.build(invitation.leg.local, "passive", direction, "text/plain message/cpim *")
     response = invitation.server.respond(200, "OK", [("Contact", user.contact), *headers], body, "application/sdp")
     invitation.dialog = agent.Dialog(user, invitation.server.flow, invitation.request, response, False)
     await invitation.server.wait_ack()
     await invitation.bind()
 
 
-async def refreshed(session, method):
+async def refreshed(session, method, direction=None):
     """The focus refreshes that session, by that method."""
     server = await asyncio.wait_for(session.dialog.incoming.get(), session.agent.patience)
     same(server.request.method, method, "refresh of " + session.agent.name)
-    body = sdp.build(session.leg.local, "active" if session.active else "passive",
-                     accept="text/plain message/cpim *") if method == "INVITE" else b""
+    body = sdp.build(session.leg.local, "active" if session.active else "passive", direction,
+                     "text/plain message/cpim *") if method == "INVITE" else b""
     server.respond(200, "OK", [("Contact", session.agent.contact)], body, "application/sdp" if body else None)
     if method == "INVITE":
         await server.wait_ack()
@@ -179,6 +181,56 @@ async def session_timer_runs_out(world):
     for session in (outgoing, to_carol, to_dave):
         await session.wait_bye()
     REQ("IM-7.2.1.1-11")
+
+
+@scenario(own=SHORT, once=True, modes=("standalone",))
+async def allow_of_a_list_is_kept(world):
+    """9.3.2.1: so are the legs of a large message, while its sender takes his time; and their BYE goes to the Contact
+    of their 200."""
+    alice, bob, carol = await clients(world, "alice", "bob", "carol")
+    outgoing = large_list.offer(alice, [bob, carol], 5, timer=None)   # refreshed by the focus
+    to_bob, to_carol = await bob.expect_invite(), await carol.expect_invite()
+    bob.__class__ = AtHisDesk
+    bob.auto_refresh = carol.auto_refresh = False
+    await answer(to_bob, ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE"), direction="recvonly")
+    await large_list.established(outgoing)
+    await answer(to_carol, ("Allow", "INVITE, ACK, BYE, CANCEL"), direction="recvonly")
+    await asyncio.gather(refreshed(to_bob, "UPDATE"), refreshed(to_carol, "INVITE", "recvonly"))
+    REQ("IM-9.3.2.1-11")
+    bob.auto_refresh = True
+    await outgoing.send(b"hello")
+    for session in (to_bob, to_carol):
+        await large_list.got(session, b"hello")
+    await outgoing.hang_up()
+    same((await to_bob.wait_bye()).uri, sip.address(bob.contact)[1], "Request-URI of BYE")
+    REQ("IM-9.3.2.1-12")
+    await to_carol.wait_bye()
+
+
+@scenario(modes=("ims",))
+async def list_by_way_of_the_core(world):
+    """9.3.1.2, 9.3.2.1 in IMS: what a core adds is tolerated; the INVITEs of the legs, and their CANCELs, go to the core,
+    with the sender's asserted identity and to the recipient's address."""
+    alice, bob, carol = await clients(world, "alice", "bob", "carol")
+    world.core.asserted[alice.name] = '"Alice A." <%s>' % alice.uri
+    outgoing = alice.invite(FACTORY, direction="sendonly", extra=["a=filesize:5"],
+                            headers=[("Require", "recipient-list-invite"), *OF_THE_CORE],
+                            edit=lambda body: large_list.multipart(body, [bob, carol]), content_type="multipart/mixed;boundary=b")
+    sessions = await bob.expect_invite(), await carol.expect_invite()
+    for invitation, request in zip(sessions, calls(world, *sessions)):
+        same(request.uri, invitation.agent.uri, "Request-URI")
+        same(request.get("P-Asserted-Identity"), '"Alice A." <%s>' % alice.uri, "P-Asserted-Identity")
+        check(not request.all("Route"), "Route of a request that is the focus's own: %s" % request.all("Route"))
+        invitation.ring()
+    REQ("IM-9.3.2.1-15")
+    await outgoing.transaction.provisional(180)
+    same((await outgoing.transaction.cancel().final()).status, 200, "CANCEL")
+    same((await outgoing.transaction.final()).status, 487, "INVITE")
+    for invitation in sessions:
+        await invitation.server.wait_cancel()
+    cancelled = {sip.address(m.get("To"))[1] for m in world.core.from_server if m.method == "CANCEL"}
+    check({bob.uri, carol.uri} <= cancelled, "CANCELs that went to the core: %s" % cancelled)
+    REQ("IM-9.3.1.2-2")
 
 
 class AtHisDesk(agent.Agent):
