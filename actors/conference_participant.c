@@ -91,10 +91,11 @@ void participant_enter(struct participant *p, enum participant_state next, const
 {
 	/* whose phone rings may still answer as nobody */
 	struct slice name = p->is_anonymous || next == PARTICIPANT_ALERTING ? SLICE_EMPTY : participant_canonical(p);
+	const char *quote = strchr(why, ' ') ? "\"" : ""; /* what a BYE says is words */
 
 	LOG(INFO, p->conference->im->worker, "conference", p->conference->actor.id,
-		"participant=%u%s%.*s state=%s from=%s why=%s", p->number, name.n ? " user=" : "", SLICE_ARG(name),
-		state_names[next], state_names[p->state], why);
+		"participant=%u%s%.*s state=%s from=%s why=%s%s%s", p->number, name.n ? " user=" : "", SLICE_ARG(name),
+		state_names[next], state_names[p->state], quote, why, quote);
 	discount(p);
 	p->state = next;
 	recount(p);
