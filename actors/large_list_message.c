@@ -148,19 +148,26 @@ static void on_message(struct msrp_room *room, const struct msrp_room_begin *beg
 		*verdict = (struct msrp_room_verdict){ .status = 413, .why = REASON_QUEUE_FULL };
 }
 
+/* He will not get what begins now: he was not reached, has left before it, or has lost his connection. */
+static bool is_lost(const struct large_leg *leg, const struct msrp_room_message *message)
+{
+	return leg->state == LARGE_LEG_FAILED || leg->state == LARGE_LEG_GONE ||
+	       (leg->state == LARGE_LEG_MEMBER && !msrp_room_is_for(message, virtual_user_agent_leg(leg->agent)));
+}
+
 /* Who could not be reached counts like who did not take it (D2-44). */
 static void confirm_failed(const struct large_list *l, struct msrp_room_message *message)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < l->recipients.count; i++)
-		n += l->legs[i].state == LARGE_LEG_FAILED;
+		n += is_lost(&l->legs[i], message);
 	if (!n)
 		return;
 	msrp_room_expect(message, n);
 	for (unsigned i = 0; i < l->recipients.count; i++)
-		if (l->legs[i].state == LARGE_LEG_FAILED)
-			msrp_room_confirm(message, large_list_msrp_status(l->legs[i].status));
+		if (is_lost(&l->legs[i], message))
+			msrp_room_confirm(message, l->legs[i].status ? large_list_msrp_status(l->legs[i].status) : 408);
 }
 
 static void on_begin(struct msrp_room *room, struct msrp_room_message *message, const struct msrp_room_begin *begin, void *arg)

@@ -19,6 +19,7 @@
 #include "actors/session.h"
 #include "actors/session_contact.h"
 #include "actors/subscription.h"
+#include "actors/uri_list.h"
 #include "actors/user.h"
 #include "core/log.h"
 #include "core/minted.h"
@@ -376,7 +377,7 @@ static void start_function(struct asked *a)
 		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
 		return;
 	}
-	if (!leaves && (!a->target_is_home || !find_callee(a))) {
+	if (!leaves && (!a->target_is_home || !find_callee(a) || uri_list_is_there(a->m, a->im->config->limits.mime_depth))) {
 		refuse_target(a);
 		return;
 	}

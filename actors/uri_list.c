@@ -85,6 +85,37 @@ static struct slice content_id_of(const struct sip_message *m)
 	return SLICE_EMPTY;
 }
 
+static bool calls_itself_list(const struct entity *entity)
+{
+	return entity->disposition.n && uri_list_is_one(entity->type, entity->disposition);
+}
+
+static bool has_list(const struct entity *entity, unsigned depth)
+{
+	struct sip_parts parts;
+	struct sip_part part;
+
+	if (calls_itself_list(entity))
+		return true;
+	if (depth == 0 || !is_multipart(entity->type) || !sip_parts_begin(&parts, entity->type, entity->content))
+		return false;
+	while (sip_parts_next(&parts, &part) == SIP_PART_OK) {
+		struct entity inner = { .type = sip_part_header(&part, "Content-Type"),
+			.disposition = sip_part_header(&part, "Content-Disposition"), .content = part.content };
+		if (has_list(&inner, depth - 1))
+			return true;
+	}
+	return false;
+}
+
+bool uri_list_is_there(const struct sip_message *m, unsigned depth)
+{
+	struct entity whole = { .type = sip_header_value(m, SIP_HDR_CONTENT_TYPE),
+		.disposition = sip_header_value(m, SIP_HDR_CONTENT_DISPOSITION), .content = m->body };
+
+	return m->body.n && has_list(&whole, depth);
+}
+
 /* ---- what it says ---- */
 
 struct sum {

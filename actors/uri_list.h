@@ -36,6 +36,10 @@ enum uri_list_verdict uri_list_read_named(struct uri_list *out, const struct sip
 	const struct limits_options *limits);
 void uri_list_free(struct uri_list *list); /* of one that was read, or is all zero */
 
+/* Does a part of the body, or all of it, call itself a recipient list?  Whoever takes none must say so instead of dropping
+ * it (RFC 5363 3; design.md 13).  `depth`: limits.mime_depth. */
+bool uri_list_is_there(const struct sip_message *m, unsigned depth);
+
 /* Is a body, or a part of one, with these headers such a list?  Without a Content-Disposition too. */
 bool uri_list_is_one(struct slice content_type, struct slice content_disposition);
 

@@ -133,6 +133,8 @@ void msrp_room_hold(struct msrp_room *room, bool is_held);
  * or an error. The message lives until then. */
 void msrp_room_expect(struct msrp_room_message *message, unsigned n);
 void msrp_room_confirm(struct msrp_room_message *message, unsigned status);
+/* Does it go to this member?  Not to one whose connection is lost, or who is being dropped. */
+bool msrp_room_is_for(const struct msrp_room_message *message, const struct msrp_leg *leg);
 /* Its sender asked for a success REPORT. */
 bool msrp_room_wants_report(const struct msrp_room_message *message);
 

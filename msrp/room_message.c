@@ -275,6 +275,11 @@ void msrp_room_confirm(struct msrp_room_message *m, unsigned status)
 		room_message_release(m);
 }
 
+bool msrp_room_is_for(const struct msrp_room_message *m, const struct msrp_leg *leg)
+{
+	return leg->seat && leg->seat->room == m->room && room_set_has(m->targets, m->words, leg->seat->slot);
+}
+
 bool msrp_room_wants_report(const struct msrp_room_message *m)
 {
 	return m->wants_success;

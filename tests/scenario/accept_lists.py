@@ -6,7 +6,7 @@ from conference import begun, contact_of
 from deferring import rows
 from large_list import by_both_passes
 from lists import (ADVERTISED, ADVERTISEMENT, ANONYMOUS, FACTORY, MAY, MEMBERS, MIXED, REQUIRED, group, listed, part, receive,
-                   resource_list, rules, to_list, uris)
+                   rules, to_list, uris)
 from pushing import pager_of
 from retrieving import accepted, ask, deferred
 from ua import REQ, check, same, sip
