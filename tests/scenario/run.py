@@ -253,9 +253,9 @@ async def run(options):
         out = []
         for s in chosen:
             if kind(s) and fits(s, combination):
-                if s.once and (s.name, combination[0]) in done:
+                if s.once and (s, combination[0]) in done:
                     continue
-                done.add((s.name, combination[0]))
+                done.add((s, combination[0]))
                 out.append(s)
         return out
 
