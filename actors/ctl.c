@@ -35,8 +35,8 @@ static const struct ctl_command commands[] = {
 	  "privacy. There is one line a session, however many there are. Users in\n"
 	  "conferences, each a session in status, are with conferences.\n" },
 	{ "conferences", "", 1, 1, ctl_conferences, "the conferences that exist now",
-	  "Kind (group, adhoc, 1-1: of two), age, how many users are in it, messages so far,\n"
-	  "its address, and who began it; (anonymous) asked for privacy.\n" },
+	  "Kind (group, adhoc, 1-1: of two), age, how many users are in it, messages so\n"
+	  "far, its address, and who began it; (anonymous) asked for privacy.\n" },
 	{ "mailbox", "USER [delete ID]", 2, 4, ctl_mailbox, "messages that wait for a user",
 	  "The oldest first: when each came, its octets, urgency, sender and subject, and\n"
 	  "its ID. delete removes one; who reads it just now may still see it.\n" },
