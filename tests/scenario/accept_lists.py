@@ -6,7 +6,7 @@ from conference import begun, contact_of
 from deferring import rows
 from large_list import by_both_passes
 from lists import (ADVERTISED, ADVERTISEMENT, ANONYMOUS, FACTORY, MAY, MEMBERS, MIXED, REQUIRED, group, listed, part, receive,
-                   rules, to_list, uris)
+                   resource_list, rules, to_list, uris)
 from pushing import pager_of
 from retrieving import accepted, ask, deferred
 from ua import REQ, check, same, sip
@@ -95,6 +95,21 @@ async def blind_copies(world):
         check(user is dave or dave.name not in whole, "bcc is shown to %s" % user.name)
         check("recipient-list-message" not in whole and "Content-Disposition: recipient-list\r\n" not in whole, "the list went on")
         REQ("IM-8.3.2.1-5")
+
+
+@scenario()
+async def list_that_is_shown(world):
+    """A list that one user sends another to look at, without saying that it is for recipients, is a message as any."""
+    alice, bob, carol = await clients(world, "alice", "bob", "carol")
+    xml = resource_list(carol.uri)
+    for headers in ((), (("Content-Disposition", "render"),)):
+        asking = asyncio.ensure_future(alice.ask("MESSAGE", bob.uri, headers=headers, body=xml,
+                                                 content_type="application/resource-lists+xml"))
+        await receive(bob, xml)
+        same((await asking).status, 200, "MESSAGE with a list to look at")
+    for uri in (bob.uri, "sip:factory2@" + DOMAIN):
+        same((await to_list(alice, [carol], headers=(), uri=uri)).status, 404, "a list for recipients at " + uri)
+    await quiet(bob, carol)
 
 
 # --- lists that are too long, or send to nobody ---

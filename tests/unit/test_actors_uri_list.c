@@ -50,15 +50,21 @@ static const struct {
 
 static const char *cid; /* NULL: any list */
 
-static enum uri_list_verdict read_case(struct uri_list *list, const char *type, const char *body)
+static void message_of(struct sip_message *m, const char *type, const char *body)
 {
 	static char text[8192];
 	struct sip_limits bounds = { sizeof(text), sizeof(text), 0 };
-	struct sip_message m;
 	size_t used;
 
 	snprintf(text, sizeof(text), "INVITE sip:a@b SIP/2.0\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", type, strlen(body), body);
-	assert_int_equal(sip_message_parse(&m, slice_str(text), &bounds, SIP_DATAGRAM, &used), SIP_PARSE_OK);
+	assert_int_equal(sip_message_parse(m, slice_str(text), &bounds, SIP_DATAGRAM, &used), SIP_PARSE_OK);
+}
+
+static enum uri_list_verdict read_case(struct uri_list *list, const char *type, const char *body)
+{
+	struct sip_message m;
+
+	message_of(&m, type, body);
 	return cid ? uri_list_read_named(list, &m, slice_str(cid), &limits) : uri_list_read(list, &m, &limits);
 }
 
@@ -116,10 +122,40 @@ static void more_than_is_read(void **state)
 	uri_list_free(&list);
 }
 
+/* What is for its recipients and what is only sent; not deeper than may be looked. */
+static void that_calls_itself_one(void **state)
+{
+	static const struct {
+		const char *type, *body;
+		bool is_there;
+	} bodies[] = {
+		{ "multipart/mixed;boundary=b7", SDP PART TWO "\r\n--b7--\r\n", true },
+		{ "multipart/mixed;boundary=b7", PART "no XML\r\n--b7--\r\n", true },
+		{ "multipart/mixed;boundary=b7", "--b7\r\nContent-Type: multipart/mixed;boundary=b8\r\n\r\n--b8\r\nContent-Type: "
+			"application/resource-lists+xml\r\nContent-Disposition: recipient-list\r\n\r\nx\r\n--b8--\r\n\r\n--b7--\r\n", true },
+		{ "application/resource-lists+xml", TWO, false },
+		{ "multipart/mixed;boundary=b7", SDP "--b7\r\nContent-Type: application/resource-lists+xml\r\n\r\n" TWO "\r\n--b7--\r\n",
+			false },
+		{ "multipart/mixed", PART TWO "\r\n--b7--\r\n", false },
+		{ "text/plain", PART, false },
+		{ "text/plain", "", false },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+		struct sip_message m;
+		message_of(&m, bodies[i].type, bodies[i].body);
+		assert_int_equal(uri_list_is_there(&m, 2), bodies[i].is_there);
+		if (i == 2)
+			assert_false(uri_list_is_there(&m, 1));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(lists), cmocka_unit_test(by_its_name),
-		cmocka_unit_test(more_than_is_read) };
+		cmocka_unit_test(more_than_is_read),
+		cmocka_unit_test(that_calls_itself_one) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
