@@ -113,7 +113,8 @@ static void write_headers(const struct inviting *i, struct buffer *out)
 	}
 	if (i->hides) /* step 10 */
 		buffer_lit(out, "Privacy: id\r\n");
-	if (i->invitation->request->method == SIP_INVITE)
+	if (i->invitation->request->method == SIP_INVITE && /* RFC 3323 5.3, where we are the privacy service */
+	    !identity_hides_sender(i->conference->im, i->invitation->inviter))
 		sip_copy_headers(out, i->invitation->request, SIP_HDR_SUBJECT);
 }
 

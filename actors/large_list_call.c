@@ -126,7 +126,8 @@ static void write_lines(const struct large_list *l, struct buffer *out, const st
 	if (!identity_hides_sender(l->im, &l->who))
 		buffer_printf(out, "Referred-By: <sip:%.*s>\r\n", (int)l->who.canonical_n, l->who.canonical);
 	identity_write(out, l->im, &l->who, invite);
-	sip_copy_headers(out, invite, SIP_HDR_SUBJECT);
+	if (!identity_hides_sender(l->im, &l->who)) /* RFC 3323 5.3 */
+		sip_copy_headers(out, invite, SIP_HDR_SUBJECT);
 	sip_copy_headers(out, invite, SIP_HDR_PRIORITY);
 	sip_copy_headers(out, invite, SIP_HDR_DATE);
 	sip_copy_headers(out, invite, SIP_HDR_EXPIRES);

@@ -137,3 +137,16 @@ async def deleted_while_many_join(world):
             if final.status == 200:
                 await session.wait_bye()
     same((await world.server.api("GET", "conferences"))[1]["items"], [], "conferences")
+
+
+@scenario(modes=("standalone",))
+async def subject_of_nobody(world):
+    """RFC 3323 5.3: of one who hides the Subject goes no further, into a conference or with a large message."""
+    alice, bob = await clients(world, "alice", "bob")
+    for more in ({}, {"direction": "sendonly"}):
+        for private, kept in (([], "it is me"), ([("Privacy", "id")], None)):
+            outgoing = alice.invite_list([bob], headers=[("Subject", "it is me"), *private], **more)
+            to_bob = await bob.expect_invite()
+            same(to_bob.request.get("Subject"), kept, "Subject, %s %s" % (more, private))
+            to_bob.refuse(486)
+            await status_of(outgoing)
