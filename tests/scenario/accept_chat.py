@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 
 from conference import begun, clients, contact_of, heard
+from conference_state import focus_of, watched, watching
 from ua import REQ, check, msrp, same, sip
 from world import DOMAIN, scenario
 
@@ -288,3 +289,32 @@ async def private_messages(world):
     await outgoing.hang_up()
     for session in (at_bob, at_carol, at_dave):
         await session.wait_bye()
+
+
+@watched(seconds=60)
+async def seen_by_nickname(world):
+    """D1-38: those who watch see the nickname; who hides is written to under the name that they see, and he alone gets
+    that; who is lost is seen to be gone."""
+    alice, bob, carol = await clients(world, "alice", "bob", "carol")
+    outgoing = alice.invite_list([bob, carol], extra=CHAT)
+    to_bob, to_carol = await bob.expect_invite(), await carol.expect_invite()
+    await to_bob.accept(extra=CHAT, headers=[("Privacy", "id")])
+    await outgoing.established()
+    await to_carol.accept(extra=CHAT)
+    same(await nickname(to_carol, '"Caz"'), 200, "a nickname")
+    watcher = await watching(alice, focus_of(outgoing))
+    while watcher.view.names.get(carol.uri) != "Caz":
+        await watcher.told()
+    REQ("IM-7.2.2.11-12", "IM-7.2.2.11-13")
+    hidden, = [entity for entity in watcher.view.users if "anonymous" in entity]
+    same(await outgoing.leg.send(cpim(alice.uri, hidden, "psst"), content_type="message/cpim"), [200], "to one who hides")
+    await outgoing.send("to all")
+    check(bytes((await to_bob.receive()).body).endswith(b"psst"), "what bob heard")
+    await heard("to all", to_bob, to_carol)
+    to_carol.leg.connection.transport.abort()
+    await watcher.until(carol.uri, None)
+    await to_carol.wait_bye()
+    REQ("IM-7.2.1.9-5", "IM-7.2.1.9-6")
+    await outgoing.hang_up()
+    await watcher.gone()
+    await to_bob.wait_bye()

@@ -437,3 +437,49 @@ async def replaces_of_nothing(world):
     await to_carol.accept()
     await outgoing.hang_up()
     await over(to_bob, to_carol)
+
+
+@scenario()
+async def group_nobody_comes(world):
+    """F25, D1-19: all members refuse: the lowest status, and the group is at rest as before; alone in it: 200 at once."""
+    alice, bob, carol = await clients(world, "alice", "bob", "carol")
+    uri = await group(world, alice, new_name(), [alice, bob, carol], more=INVITES)
+    outgoing = alice.invite(uri)
+    (await bob.expect_invite()).refuse(603)
+    (await carol.expect_invite()).refuse(486)
+    same((await status_of(outgoing)).status, 486, "nobody comes")
+    REQ("IM-7.2.1.3-25", "IM-7.2.1.3-26")
+    outgoing = carol.invite(uri)                # begins anew, so the others are invited
+    to_alice, to_bob = await alice.expect_invite(), await bob.expect_invite()
+    to_bob.refuse(486)
+    await to_alice.accept()
+    await outgoing.established()
+    await to_alice.send("the two of us")
+    await heard("the two of us", outgoing)
+    await outgoing.hang_up()
+    await to_alice.hang_up()
+    lonely = await group(world, alice, new_name(), [alice], more=INVITES)
+    at_alice = await alice.invite(lonely).established()
+    await alice.quiet(0.05)
+    await at_alice.hang_up()
+
+
+@scenario()
+async def invited_and_comes_himself(world):
+    """D1-09: who joins while his own invitation rings is one participant, not two; the originator gets his 200, and each
+    hears what the other says once."""
+    alice, bob = await clients(world, "alice", "bob")
+    uri = await group(world, alice, new_name(), [alice, bob],
+                      more=INVITES + "<max-participant-count>2</max-participant-count>")
+    outgoing = alice.invite(uri)
+    to_bob = await bob.expect_invite()
+    to_bob.ring()
+    at_bob = await bob.invite(uri).established()
+    await to_bob.server.wait_cancel()
+    await outgoing.established()
+    for speaker, listener in ((outgoing, at_bob), (at_bob, outgoing)):
+        await speaker.send("once")
+        await heard("once", listener)
+        check(listener.leg.messages.empty(), "%s heard it twice" % listener.agent.name)
+    await at_bob.hang_up()
+    await outgoing.hang_up()
