@@ -213,7 +213,13 @@ static void refuse_target(const struct asked *a)
 	case A_CONFERENCE:
 		im_refuse_with_warning(a->im, a->server, 404, REASON_TARGET_UNKNOWN, "Conference URI does not exist");
 		break;
-	case A_USER:
+	case A_USER: /* with a list it was meant for a factory (7.2.1.2) */
+		if (a->m->method == SIP_INVITE && uri_list_is_there(a->m, a->im->config->limits.mime_depth))
+			im_refuse_with_warning(a->im, a->server, 404, REASON_TARGET_UNKNOWN,
+				"Conference-factory URI does not exist");
+		else
+			sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
+		break;
 	case A_FUNCTION:
 		sip_server_refuse(a->server, 404, REASON_TARGET_UNKNOWN);
 		break;
