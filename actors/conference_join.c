@@ -156,6 +156,8 @@ static void join(struct conference *c, struct sip_server *server, const struct s
 
 	p = find_or_add(c, m, who, &is_new);
 	if (!p || (who->is_anonymous && !participant_hide(p))) {
+		if (p && is_new)
+			participant_free(p);
 		sip_server_refuse(server, 503, REASON_POOL_EXHAUSTED);
 		return;
 	}
