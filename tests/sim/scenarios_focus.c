@@ -358,3 +358,35 @@ SCENARIO(group_lossy, "the same with connections that break", .may_lose = true)
 {
 	gather(w);
 }
+
+static bool is_call_decided(void *arg)
+{
+	const struct world *w = arg;
+
+	for (const struct call *call = w->clients->calls; call; call = call->next)
+		if (!call->is_over)
+			return false;
+	return true;
+}
+
+/* Whoever came when it was there, in whatever order that was noticed, is not in it afterwards. */
+SCENARIO(group_gone, "a group that goes in the moment in which many come to it", .is_calm = true)
+{
+	struct stage s = { .w = w, .group = { .uri = "sip:group1@example.com" } };
+
+	enter_users(&s);
+	for (unsigned round = 0; round < 8; round++) {
+		group_sim_put(w, &s.group, s.users, USERS + 1, world_chance(w, 30));
+		world_ms(w, 10);
+		for (unsigned i = 0; i <= USERS; i++) {
+			struct call *call = ua_join(s.users[i], s.began, s.group.uri);
+			s.began = s.began ? s.began : call;
+			world_us(w, world_below(w, 300));
+		}
+		world_us(w, world_below(w, 1500));
+		group_sim_remove(w, &s.group);
+		if (!world_until(w, is_call_decided, w, WAIT_MS))
+			world_miss(w, "somebody is in the session of a group that is no more");
+	}
+	free(s.group.content);
+}
