@@ -129,12 +129,25 @@ static void on_found(struct conference_question *q, const struct group_find *fou
 		sip_server_refuse(q->server, 400, REASON_SYNTAX); /* cannot be: it was parsed before */
 }
 
+/* Changed or deleted since: the subscription would not hear of that.  True: asked for again, until the deadline. */
+static bool asks_again(const struct conference_question *q, const struct group_find *found)
+{
+	struct slice canonical = slice_of(q->text, q->canonical_n);
+
+	return found->verdict == GROUP_FOUND && !group_is_current(q->im, canonical, found->group) &&
+	       group_find(q->im, canonical, q->actor.id) == 0;
+}
+
 static void on_question_message(struct actor *actor, struct msg *msg)
 {
 	struct conference_question *q = (struct conference_question *)actor;
 	struct group_find *found = (struct group_find *)msg;
 
 	assert(msg->kind == MSG_GROUP_FOUND); /* the only message that names a question */
+	if (asks_again(q, found)) {
+		group_find_free(found);
+		return;
+	}
 	on_found(q, found);
 	group_find_free(found);
 	question_free(q);
