@@ -238,7 +238,7 @@ async def list_and_group_for_later(world):
 
 # --- groups ---
 @scenario()
-async def group_checks_in_order(world):
+async def group_message_checks(world):
     """Owned (404), then authorised (403), then anonymity (403), with their Warnings, whatever else is wrong."""
     alice, bob, eve = await clients(world, "alice", "bob", "eve")
     name = group_name()
