@@ -291,7 +291,7 @@ static bool keep_answer(struct conference *c, const struct sdp_media *media)
 		return true;
 	buffer_lit(&out, CHATROOM_LINE); /* for who knows it */
 	virtual_user_agent_copy_new_attributes(&out, media->whole, slice_str(c->attributes ? c->attributes : ""));
-	c->answered = out.overflow ? strdup(CHATROOM_LINE) : strndup(out.p, out.n);
+	c->answered = out.overflow ? strdup(CHATROOM_LINE) : slice_to_string(buffer_slice(&out));
 	return c->answered != NULL;
 }
 

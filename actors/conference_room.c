@@ -218,7 +218,7 @@ static unsigned on_nickname(struct msrp_room *room, struct msrp_leg *leg, struct
 	if (name.n && is_taken(arg, p, name))
 		return 425;
 	if (name.n) {
-		nickname = strndup(name.p, name.n);
+		nickname = slice_to_string(name);
 		if (!nickname)
 			return 425;
 	}

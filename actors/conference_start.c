@@ -67,7 +67,7 @@ static bool keep_offer(struct conference *c, const struct sdp_media *media)
 		return false;
 	c->offered_types[types.n] = '\0';
 	virtual_user_agent_copy_attributes(&attributes, media, c->im->config->limits.max_size_1tom);
-	c->attributes = attributes.overflow ? NULL : strndup(attributes.p, attributes.n);
+	c->attributes = attributes.overflow ? NULL : slice_to_string(buffer_slice(&attributes));
 	return c->attributes != NULL;
 }
 

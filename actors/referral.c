@@ -222,7 +222,7 @@ static void note(struct target *target, unsigned status, struct slice warning)
 
 	target->status = status;
 	if (warning.n && warning.n < WARNING_MAX)
-		target->warning = strndup(warning.p, warning.n); /* without memory: the status alone */
+		target->warning = slice_to_string(warning); /* without memory: the status alone */
 	r->order[r->finals++] = target;
 	if (r->finals == r->count)
 		leave_conference(r);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -29,6 +30,19 @@ static inline struct slice slice_of(const char *p, size_t n)
 static inline struct slice slice_str(const char *text)
 {
 	return (struct slice){ text, text ? strlen(text) : 0 };
+}
+
+/* A string of its own from malloc(); NULL: no memory.  strndup() is for strings that are terminated. */
+static inline char *slice_to_string(struct slice s)
+{
+	char *text = malloc(s.n + 1);
+
+	if (text) {
+		if (s.n)
+			memcpy(text, s.p, s.n);
+		text[s.n] = '\0';
+	}
+	return text;
 }
 
 static inline bool slice_eq(struct slice a, struct slice b)

@@ -118,7 +118,11 @@ async def killed_while_delivering(world):
         same((await sending.final()).status, 202, "MESSAGE to a user who is away")
     for _ in range(KILLS):
         phone = await world.client(bob.name, unique=False, feature_tag=False)
+        before = len(rows(world))
         await take(phone, received, chance.randrange(1, 6))
+        is_told = chance.randrange(3) > 0   # the store, of what he has
+        while is_told and len(rows(world)) == before:
+            await asyncio.sleep(0.01)
         await world.server.restart(kill=True)
         world.close_clients()
         waiting = {bytes(row["content"]) for row in rows(world)}

@@ -118,7 +118,7 @@ async def invite_to_served_user(world):
         headers += [("Accept-Contact", "*;+g.oma.other")] if "feature tag" in wrong else []
         headers += [("Privacy", "id")] if "anonymity" in wrong else []
         headers += [("Session-Expires", "1;refresher=uac"), ("Supported", "timer")] if "interval" in wrong else []
-        target = "sip:group1@" + DOMAIN if "target" in wrong else (carol if "availability" in wrong else bob).uri
+        target = "sip:nobody@elsewhere.invalid" if "target" in wrong else (carol if "availability" in wrong else bob).uri
         return entering(world, raw, "term", "INVITE", to=target, body=body, headers=headers,
                         without=("P-Asserted-Identity",) if "asserted identity" in wrong else ())
     for what, status, reason in steps:

@@ -62,7 +62,7 @@ async def checks_in_order(world):
     wrong = {
         "Accept-Contact": [("Accept-Contact", "*;+g.oma.other")],
         "identity": None, "Privacy": [("Privacy", "id")],
-        "target": "sip:group1@" + DOMAIN, "timer": "1;refresher=uac", "type": "text/plain",
+        "target": "sip:nobody@elsewhere.invalid", "timer": "1;refresher=uac", "type": "text/plain",
         "text": good.replace("o=", "O="), "media": good.replace("TCP/MSRP", "UDP/MSRP"),
         "path": re.sub("a=path:[^\r]*", "a=path:http://x/y", good),
         "types": re.sub("a=accept-types:[^\r]*\r\n", "", good),
@@ -71,7 +71,7 @@ async def checks_in_order(world):
         "content": re.sub("a=accept-types:[^\r]*", "a=accept-types:text/html message/cpim", good)}
     steps = (  # what is put right in this step, status, Warning code, reason
         (None, 403, None, "feature_tag"), ("Accept-Contact", 403, None, "identity"),
-        ("identity", 403, None, "identity"), ("Privacy", 404, "399", "target_unknown"),
+        ("identity", 403, None, "identity"), ("Privacy", 404, None, "target_unknown"),
         ("target", 422, None, "interval_too_brief"), ("timer", 415, None, "unsupported_body"),
         ("type", 400, None, "sdp"), ("text", 488, "302", "sdp"), ("media", 488, "399", "sdp"),
         ("path", 488, "305", "sdp"), ("types", 488, "399", "sdp"), ("direction", 488, "399", "sdp"),
