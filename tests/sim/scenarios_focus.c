@@ -375,7 +375,7 @@ SCENARIO(group_gone, "a group that goes in the moment in which many come to it",
 	struct stage s = { .w = w, .group = { .uri = "sip:group1@example.com" } };
 
 	enter_users(&s);
-	for (unsigned round = 0; round < 8; round++) {
+	for (unsigned round = 0; round < 4; round++) {
 		group_sim_put(w, &s.group, s.users, USERS + 1, world_chance(w, 30));
 		world_ms(w, 10);
 		for (unsigned i = 0; i <= USERS; i++) {
