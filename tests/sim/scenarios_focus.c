@@ -390,3 +390,17 @@ SCENARIO(group_gone, "a group that goes in the moment in which many come to it",
 	}
 	free(s.group.content);
 }
+
+SCENARIO(focus_drain, "a server that stops in the midst of a conference: everybody gets his BYE, nobody is told twice", .is_calm = true)
+{
+	struct stage s = { .w = w };
+
+	enter_users(&s);
+	begin(&s);
+	live(&s);
+	world_drain(w);
+	if (!world_until(w, all_is_over, w, 30000))
+		world_miss(w, "a conference outlives the drain");
+	if (!world_until(w, is_call_decided, w, WAIT_MS))
+		world_miss(w, "somebody has no BYE");
+}
