@@ -238,7 +238,7 @@ static void write_step(struct stage *s, struct play *p, const struct step *step,
 	free((void *)all.p);
 }
 
-struct hearing {
+struct overhearing {
 	struct play *play;
 	const struct step *step;
 	struct link *link;
@@ -248,7 +248,7 @@ struct hearing {
 
 static bool has_heard(void *arg)
 {
-	struct hearing *h = arg;
+	struct overhearing *h = arg;
 
 	if (h->looked_at == h->link->in_n)
 		return h->link->is_dead;
@@ -260,7 +260,7 @@ static bool has_heard(void *arg)
 static void hear_step(struct stage *s, struct play *p, const struct step *step, const struct way *way)
 {
 	struct link *link = s->links[step->side];
-	struct hearing h = { p, step, link, MATCH_MORE, 0, 0 };
+	struct overhearing h = { p, step, link, MATCH_MORE, 0, 0 };
 
 	world_until(s->w, has_heard, &h, PATIENCE_MS);
 	if (h.match != MATCH_WHOLE) {

@@ -91,6 +91,7 @@ void notifier_tell(struct notifier *n, struct slice body)
 	assert_true(c->has_version || c->is_full);
 	c->version++;
 	c->has_version = true;
+	n->notify = (struct sip_client *)c; /* it is on its way: nobody looks into it */
 	if (c->is_full) {
 		memset(c->knows, 0, sizeof(c->knows));
 		memset(c->rings, 0, sizeof(c->rings));
