@@ -64,7 +64,7 @@ static struct watching *watch_new(struct ua *ua, struct slice call_id, bool is_r
 	watch->ua = ua;
 	watch->is_refer = is_refer;
 	snprintf(watch->call_id, sizeof(watch->call_id), "%.*s", SLICE_ARG(call_id));
-	snprintf(watch->id, sizeof(watch->id), "%.*s", SLICE_ARG(id));
+	snprintf(watch->id, sizeof(watch->id), "%.*s", (int)id.n, id.n ? id.p : "");
 	watch->next = ua->host->watches;
 	return ua->host->watches = watch;
 }
