@@ -147,23 +147,10 @@ static bool attach_b(struct session *s, const struct sip_message *response, cons
 	return msrp_leg_set_peer(s->b.leg, &peer) == 0;
 }
 
-/* Where B's description is: in a reliable provisional response, which was acknowledged with it, or in the 2xx. */
-static const struct sip_message *find_description(const struct session_answer *answer, struct sip_message *early)
-{
-	const struct session_early *from = answer->early;
-	size_t used;
-
-	if (!from || !from->answer)
-		return answer->response;
-	struct sip_limits limits = { from->answer_n + 1, from->answer_n + 1, 0 };
-	return sip_message_parse(early, slice_of(from->answer, from->answer_n), &limits, SIP_DATAGRAM, &used) ==
-			       SIP_PARSE_OK ? early : answer->response;
-}
-
 static void take_answer(struct session *s, const struct session_answer *answer)
 {
 	struct sip_message early;
-	const struct sip_message *m = answer->response, *described = find_description(answer, &early);
+	const struct sip_message *m = answer->response, *described = session_answer_description(answer, &early);
 	const struct sdp_media *media;
 	struct sdp sdp;
 

@@ -79,6 +79,18 @@ static struct session_early *make(struct session_branch *branch, const struct si
 	return early;
 }
 
+const struct sip_message *session_answer_description(const struct session_answer *answer, struct sip_message *early)
+{
+	const struct session_early *from = answer->early;
+	size_t used;
+
+	if (!from || !from->answer)
+		return answer->response;
+	struct sip_limits limits = { from->answer_n + 1, from->answer_n + 1, 0 };
+	return sip_message_parse(early, slice_of(from->answer, from->answer_n), &limits, SIP_DATAGRAM, &used) ==
+			       SIP_PARSE_OK ? early : answer->response;
+}
+
 static bool send_prack(struct session_early *early, uint32_t rseq)
 {
 	char text[64];

@@ -159,4 +159,8 @@ void session_early_free(struct session_early *early);
 /* All of a branch; NULL: all of the fork. */
 void session_early_forget(struct session_fork *fork, const struct session_branch *branch);
 
+/* Where the description of who answered is: in a reliable provisional response, acknowledged with it and read into
+ * `early`, or in the 2xx (RFC 3262 5). */
+const struct sip_message *session_answer_description(const struct session_answer *answer, struct sip_message *early);
+
 #endif

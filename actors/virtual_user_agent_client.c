@@ -213,19 +213,6 @@ static void on_ringing(const struct sip_message *response, void *owner)
 		agent->events->on_ringing(agent, response->status, agent->arg);
 }
 
-/* Where his description is: in a reliable provisional response, acknowledged with it, or in the 2xx (RFC 3262 5). */
-static const struct sip_message *find_description(const struct session_answer *answer, struct sip_message *early)
-{
-	const struct session_early *from = answer->early;
-	size_t used;
-
-	if (!from || !from->answer)
-		return answer->response;
-	struct sip_limits limits = { from->answer_n + 1, from->answer_n + 1, 0 };
-	return sip_message_parse(early, slice_of(from->answer, from->answer_n), &limits, SIP_DATAGRAM, &used) ==
-			       SIP_PARSE_OK ? early : answer->response;
-}
-
 static void establish(struct virtual_user_agent *agent, const struct session_answer *answer)
 {
 	const struct sip_message *m = answer->response;
@@ -238,7 +225,7 @@ static void establish(struct virtual_user_agent *agent, const struct session_ans
 	agent->peer_is_anonymous = sip_privacy_is_wanted(m);
 	session_timer_accepted(&agent->timer, m, agent->im);
 	sip_flow_get_peer(&answer->flow, &from);
-	if (session_sdp_read(find_description(answer, &early), &sdp, &media) != SDP_ACCEPTED) {
+	if (session_sdp_read(session_answer_description(answer, &early), &sdp, &media) != SDP_ACCEPTED) {
 		REFUSED(&agent->im->worker->counters, REASON_SDP);
 		virtual_user_agent_call_failed(agent, 488, "session description not acceptable");
 		return;
